@@ -1,0 +1,1 @@
+//! Who is it: SASL exchanges, password schemes, sources of users.

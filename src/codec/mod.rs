@@ -1,0 +1,1 @@
+//! Streaming transforms of bytes to bytes.

@@ -1,0 +1,1 @@
+//! Settings: text to values, every fault with its place.

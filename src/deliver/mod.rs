@@ -1,0 +1,1 @@
+//! Delivery of one message to one recipient.

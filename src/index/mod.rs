@@ -1,0 +1,1 @@
+//! What is known about messages, in redb; can be rebuilt from the store.

@@ -1,0 +1,45 @@
+//! What a SEARCH asks for (RFC 3501 section 6.4.4), as a value.
+
+use super::date::Date;
+use super::flag::{Keyword, SystemFlags};
+use super::set::SequenceSet;
+
+/// A tree of search keys. Strings are UTF-8; the charset of the command is already undone.
+/// Its depth and number of keys are bounded by whoever builds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Criteria {
+    All,
+    And(Vec<Criteria>),
+    Or(Box<Criteria>, Box<Criteria>),
+    Not(Box<Criteria>),
+    /// A set of message sequence numbers, resolved against the view.
+    Seq(SequenceSet),
+    Uid(SequenceSet),
+    /// Has this system flag.
+    Flag(SystemFlags),
+    Keyword(Keyword),
+    Recent,
+    Before(DateField, Date),
+    On(DateField, Date),
+    Since(DateField, Date),
+    /// Octets, as RFC822.SIZE.
+    Larger(u64),
+    Smaller(u64),
+    Header(HeaderField, String),
+    /// Any part of the body, decoded.
+    Body(String),
+    /// Header or body.
+    Text(String),
+}
+
+/// Which date of a message a date key looks at; time and zone are disregarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DateField {
+    Internal,
+    /// The Date: header field.
+    Sent,
+}
+
+/// A header field name, matched without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeaderField(pub(crate) String);

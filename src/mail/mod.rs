@@ -1,0 +1,17 @@
+//! The nouns of mail as values: numbers, sets, flags, names, dates, criteria. No I/O.
+
+mod criteria;
+mod date;
+mod flag;
+mod guid;
+mod name;
+mod number;
+mod set;
+
+pub(crate) use criteria::{Criteria, DateField, HeaderField};
+pub(crate) use date::{Date, DateTime};
+pub(crate) use flag::{Flags, Keyword, SystemFlags};
+pub(crate) use guid::Guid;
+pub(crate) use name::{DELIMITER, InvalidName, MailboxName, Pattern, SpecialUse};
+pub(crate) use number::{MailboxId, ModSeq, SeqNum, Uid, UidValidity};
+pub(crate) use set::{Bound, Number, SeqSet, SequenceSet, Set, UidSet};

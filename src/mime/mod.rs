@@ -1,0 +1,5 @@
+//! The structure of a message: header fields, addresses, parts, envelope, bodystructure.
+
+mod section;
+
+pub(crate) use section::{Section, SectionText};

@@ -1,0 +1,5 @@
+//! Sessions as state machines: bytes in, bytes out, no socket and no thread.
+
+mod machine;
+
+pub(crate) use machine::{Event, Machine, Output, Progress, Turn};

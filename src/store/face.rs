@@ -1,0 +1,182 @@
+//! The seam between message bytes and everything that knows about messages.
+
+use super::Error;
+use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use std::any::Any;
+use std::fs::File;
+use std::path::PathBuf;
+
+/// Message bytes on disk. One session or delivery owns one `Store`; several of them may work on
+/// the same directories at once, the account keeps changes of one mailbox's side files apart.
+pub(crate) trait Store: Send {
+    /// A place to write a new message.
+    fn stage(&mut self) -> Result<Box<dyn Draft>, Error>;
+    /// Puts the draft into the mailbox under a name that holds `uid`. The message's bytes and its
+    /// name are durable when it returns, if the caller called `Draft::sync` before and
+    /// [`Store::sync`] after. The draft can be committed again to other mailboxes (by link).
+    fn commit(
+        &mut self,
+        draft: &mut dyn Draft,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error>;
+    /// Makes a second name of a message in another (or the same) mailbox: a link where the file
+    /// system has them, else a copy. Durable after [`Store::sync`] of `to`.
+    fn copy(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error>;
+    /// Moves a message. Durable after [`Store::sync`] of both mailboxes.
+    fn transfer(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error>;
+    /// Makes every change of names in this mailbox so far durable.
+    fn sync(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Opens a message for reading.
+    fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
+    /// Puts flags into the name. Durable after [`Store::sync`].
+    fn mark(
+        &mut self,
+        name: &MailboxName,
+        blob: &BlobId,
+        flags: SystemFlags,
+        letters: u32,
+    ) -> Result<BlobId, Error>;
+    /// Removes a message; one that is gone already is no error. Durable after [`Store::sync`].
+    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<(), Error>;
+    /// Everything that is really there, in the order in which new messages get their UIDs
+    /// (those with a UID first, ascending, then by file name). Reads the side files first.
+    fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error>;
+    /// UIDs of messages that the side file does not have yet, and its header. Not durable by itself
+    /// for names that hold their UID; `durable` asks for fdatasync. Rewrites the file if more than
+    /// a quarter of its lines are dead (`live` tells how many messages there are).
+    fn record(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        new: &[(Uid, &str)],
+        live: u32,
+        durable: bool,
+    ) -> Result<(), Error>;
+    /// Writes the keywords file; a keyword's letter never changes.
+    fn record_keywords(&mut self, name: &MailboxName, keywords: &[Keyword]) -> Result<(), Error>;
+    /// Modification times now.
+    fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error>;
+    /// Directories whose changes mean that messages came, went or changed (for inotify).
+    fn watched(&self, name: &MailboxName) -> Vec<PathBuf>;
+    /// Every mailbox that can be selected, INBOX included, in no order.
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error>;
+    /// Makes a mailbox with a new UIDVALIDITY, higher than any the store gave before. Durable.
+    fn create(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Renames one mailbox (not those below it). Durable.
+    fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
+    /// Removes a mailbox with its messages. Durable.
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Names users subscribed to; they need not exist.
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error>;
+    /// Durable.
+    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error>;
+    /// Removes drafts that nobody finished for 36 hours.
+    fn sweep(&mut self, name: &MailboxName) -> Result<(), Error>;
+}
+
+/// What a message is filed under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filing {
+    pub(crate) uid: Uid,
+    pub(crate) flags: SystemFlags,
+    /// Keyword letters, bit n for the n-th keyword of the mailbox.
+    pub(crate) letters: u32,
+    /// INTERNALDATE in seconds since 1970; `None`: now (copies: as the original).
+    pub(crate) internal_date: Option<i64>,
+}
+
+/// A message while it is written: a file below `tmp/`, removed when dropped.
+pub(crate) trait Draft: Send {
+    /// Adds bytes of the message as they come from the wire; pieces may be split anywhere. The store
+    /// turns CRLF into its own line ends.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+    /// RFC822.SIZE of what was written so far: octets with every line end as CRLF.
+    fn octets(&self) -> u64;
+    /// Writes what is buffered and opens what was written so far for reading, raw as stored.
+    fn reader(&mut self) -> Result<File, Error>;
+    /// Makes the bytes durable (fsync); cheap the second time.
+    fn sync(&mut self) -> Result<(), Error>;
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+/// Where a committed message lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BlobId {
+    /// Maildir: the file name before `:2,`; the only thing that names the message.
+    pub(crate) name: Box<str>,
+    pub(crate) place: Place,
+    /// Flags as the name on disk has them, so that the file can be opened without a scan.
+    pub(crate) flags: SystemFlags,
+    /// Keyword letters as the name on disk has them.
+    pub(crate) letters: u32,
+}
+
+/// Maildir: the directory that holds the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    New,
+    Cur,
+}
+
+/// An open message.
+pub(crate) struct Blob {
+    /// The raw file, positioned at its start.
+    pub(crate) file: File,
+    /// Its length as stored.
+    pub(crate) length: u64,
+    /// INTERNALDATE: seconds since 1970.
+    pub(crate) internal_date: i64,
+}
+
+/// What a scan found.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) state: MailboxState,
+    pub(crate) found: Vec<Found>,
+    /// Taken before the directories were read.
+    pub(crate) stamp: Stamp,
+    /// The side file was missing, damaged or lacks some UIDs that names hold: record all.
+    pub(crate) incomplete: bool,
+}
+
+/// One message that is really there.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) blob: BlobId,
+    /// From the side file, else from the name (`,U=`); `None` for a message new to the store.
+    pub(crate) uid: Option<Uid>,
+    /// RFC822.SIZE if the name or the side file tells (`W=`).
+    pub(crate) octets: Option<u64>,
+}
+
+/// What the store's own side files say of a mailbox.
+#[derive(Clone, Debug)]
+pub(crate) struct MailboxState {
+    pub(crate) uid_validity: UidValidity,
+    /// No UID from here on was given away, as far as the side file and the names tell.
+    pub(crate) uid_next: Uid,
+    pub(crate) guid: Guid,
+    /// In the order of their letters; unused letters in between are `None`.
+    pub(crate) keywords: Vec<Option<Keyword>>,
+}
+
+/// Modification times, nanoseconds since 1970; 0 for what is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) new: i64,
+    pub(crate) cur: i64,
+    pub(crate) list: i64,
+}

@@ -1,0 +1,9 @@
+//! Message bytes on disk behind one trait. The store is the truth; the index can be rebuilt from it.
+
+mod error;
+mod face;
+
+pub(crate) use error::Error;
+pub(crate) use face::{
+    Blob, BlobId, Draft, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
+};

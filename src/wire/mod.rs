@@ -1,0 +1,1 @@
+//! Grammar of the protocols: bytes to commands and responses to bytes, nothing else.
