@@ -1,4 +1,77 @@
-//! dovelet: a mail server for small machines.
+//! dovelet: a mail server for small machines. This page is the architecture.
+//!
+//! # Processes
+//!
+//! One executable, started again by itself in four roles with inherited descriptors (never a fork
+//! of a process with threads). Every child has `no_new_privs`, no core dumps, a seccomp filter and,
+//! where the kernel has it, Landlock; what is missing is logged once at start.
+//!
+//! | role | runs as | holds | does |
+//! |---|---|---|---|
+//! | `parent` | root if it must bind low ports or change uid, else the caller | listeners until handed over, configuration, the children | starts and restarts roles, opens what they may not, matches verdicts with connections; parses nothing from the network |
+//! | `front` | its own uid, empty root | client sockets, TLS keys (in memory) | TLS, everything before login, the LMTP dialogue, relaying of decrypted bytes |
+//! | `auth` | its own uid, empty root | descriptors of the password files | verdicts on credentials, lookups of recipients, penalties |
+//! | `engine` | the user's uid, or the mail uid | that user's (or, with `isolation = "shared"`, all users') mail and index | sessions after login, deliveries |
+//!
+//! `front` cannot name a user: it knows connection numbers. `auth` tells `parent` which user a
+//! number stands for, `parent` matches that once with the descriptor which `front` hands over and
+//! gives both to the engine of the user.
+//!
+//! # Rooms
+//!
+//! One package, one direction: a room may use rooms of strictly lower rank. `tests/tidy.rs` checks
+//! that, and where `unsafe`, `async`, files and clocks may stand.
+//!
+//! | rank | rooms |
+//! |---|---|
+//! | 0 | [`sys`] what only the kernel can do (the only `unsafe`); [`codec`] bytes to bytes |
+//! | 1 | [`mail`] the nouns of mail as values |
+//! | 2 | [`mime`] the structure of a message; [`config`] settings |
+//! | 3 | [`wire`] grammar; [`store`] message bytes on disk; [`index`] what is known about them; [`auth`] who is it |
+//! | 5 | [`mailbox`] the account: store and index together |
+//! | 6 | [`deliver`] one message to one recipient |
+//! | 7 | [`protocol`] sessions as state machines |
+//! | 8 | [`server`] sockets, TLS, roles: the only place that waits |
+//! | 9 | [`admin`] the command line |
+//!
+//! Each grammar has one home: byte codecs in `codec`, RFC 5322 and MIME in `mime` (ENVELOPE and
+//! BODYSTRUCTURE texts too, because the index keeps them ready), IMAP and LMTP in `wire`, passwd-file
+//! lines and password schemes in `auth`, TOML in `config`, Maildir side files in `store`.
+//!
+//! # The way of a command
+//!
+//! A client's bytes reach a [`protocol::Machine`]: it never reads, writes or waits; it takes
+//! input, is advanced, and says what has to happen next (more input, a flush, a turn on a thread that
+//! may block, a question to another process). Before login the machine is `imap::Login` in `front`;
+//! it ends in a handover that becomes an `imap::Session` in the engine. The framer finds the end of
+//! a command, the parser makes a value of it, the command table says in which state it may come,
+//! whether it touches files and whether EXPUNGE may be told. `mailbox` answers from the index and
+//! opens a message only when the index does not know; what it learned then goes into the index. A
+//! FETCH or SEARCH is parked whenever its output reaches its mark, so memory is bounded by constants.
+//!
+//! # The way of a message
+//!
+//! `front` looks up each LMTP recipient in `auth`; at DATA `parent` connects it with the engines
+//! of the recipients, and the bytes go there as they arrive, into a draft below `tmp/`. At
+//! the end of data: the draft is synced, renamed to a name that holds its UID, the directory is synced,
+//! the index gets a row (not durable: names can rebuild it), sessions are woken, and only
+//! then the recipient is answered. See [`mailbox`] for every state a message can have on disk.
+//!
+//! # Invariants
+//!
+//! * The store is the truth. Deleting the index loses no message, UID, UIDVALIDITY, flag or keyword.
+//! * Acknowledged means durable: 250 of LMTP and OK of APPEND, COPY, MOVE, STORE and EXPUNGE come after fsync.
+//! * A UID or mod-sequence that a client may have seen never names anything else, whatever crashes.
+//! * Nothing is proportional to the mailbox that can be proportional to the change; a session's
+//!   numbering is runs of UIDs.
+//! * An idle session holds no buffer; an idle server has no timer shorter than a minute.
+//! * Every buffer, queue, literal, nesting and count has a named limit in [`config::Limits`].
+//! * A woken session asks the index for the changes since what it knows; nobody queues events.
+//!
+//! # What is deliberately absent
+//!
+//! No plugin interface, no feature flags, no second configuration language, no cache beside the
+//! index, no lock in a session, no `async` below `server`, no dependency under the GPL.
 #![allow(dead_code)]
 
 pub(crate) mod codec;
