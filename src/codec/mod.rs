@@ -1,1 +1,7 @@
 //! Streaming transforms of bytes to bytes.
+
+pub(crate) mod base64;
+pub(crate) mod crlf;
+pub(crate) mod dot;
+pub(crate) mod mutf7;
+pub(crate) mod quoted;

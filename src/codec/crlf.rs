@@ -1,0 +1,153 @@
+//! Line ends: CRLF on the wire, LF on disk.
+
+use memchr::{memchr, memchr_iter};
+
+/// Turns CRLF into LF. Bare CR and bare LF stay as they are.
+#[derive(Debug, Default)]
+pub(crate) struct ToLf {
+    /// The last byte seen was a CR that was not written yet.
+    held: bool,
+    /// The last byte written ended a line or nothing was written.
+    written: u64,
+    virtual_octets: u64,
+}
+
+impl ToLf {
+    /// Appends the piece to `out`.
+    pub(crate) fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let before = out.len();
+        let mut rest = piece;
+        if self.held && !rest.is_empty() {
+            self.held = false;
+            if rest.first() != Some(&b'\n') {
+                out.push(b'\r');
+            }
+        }
+        while let Some(at) = memchr(b'\r', rest) {
+            let (text, after) = rest.split_at(at);
+            out.extend_from_slice(text);
+            match after.get(1) {
+                Some(b'\n') => {
+                    out.push(b'\n');
+                    rest = after.get(2..).unwrap_or_default();
+                }
+                Some(_) => {
+                    out.push(b'\r');
+                    rest = after.get(1..).unwrap_or_default();
+                }
+                None => {
+                    self.held = true;
+                    rest = &[];
+                }
+            }
+        }
+        out.extend_from_slice(rest);
+        self.count(out.get(before..).unwrap_or_default());
+    }
+
+    /// Appends a CR that was held back at the end.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.held) {
+            out.push(b'\r');
+            self.count(b"\r");
+        }
+    }
+
+    fn count(&mut self, written: &[u8]) {
+        let lines = memchr_iter(b'\n', written).count() as u64;
+        self.written += written.len() as u64;
+        self.virtual_octets += written.len() as u64 + lines;
+    }
+
+    /// Octets written.
+    pub(crate) fn octets(&self) -> u64 {
+        self.written
+    }
+
+    /// Octets written if every LF counts as CRLF (no CR before LF is ever written).
+    pub(crate) fn virtual_octets(&self) -> u64 {
+        self.virtual_octets
+    }
+}
+
+/// Turns bare LF into CRLF and leaves CRLF alone.
+#[derive(Debug, Default)]
+pub(crate) struct ToCrlf {
+    after_cr: bool,
+}
+
+impl ToCrlf {
+    /// Starts in the middle of a text, after a byte that was (or was not) CR.
+    pub(crate) fn after(cr: bool) -> ToCrlf {
+        ToCrlf { after_cr: cr }
+    }
+
+    /// Appends the piece to `out`.
+    pub(crate) fn decode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        out.reserve(piece.len() + piece.len() / 16);
+        let mut from = 0;
+        for at in memchr_iter(b'\n', piece) {
+            let line = piece.get(from..at).unwrap_or_default();
+            out.extend_from_slice(line);
+            let cr = if line.is_empty() && from == 0 {
+                self.after_cr
+            } else {
+                line.last() == Some(&b'\r')
+            };
+            out.extend_from_slice(if cr { b"\n" } else { b"\r\n" });
+            from = at + 1;
+        }
+        out.extend_from_slice(piece.get(from..).unwrap_or_default());
+        if let Some(last) = piece.last() {
+            self.after_cr = *last == b'\r';
+        }
+    }
+}
+
+/// Octets of `bytes` if every bare LF counts as CRLF; `after_cr`: the byte before was a CR.
+pub(crate) fn virtual_octets(bytes: &[u8], after_cr: bool) -> u64 {
+    let bare = |at: &usize| match at.checked_sub(1) {
+        None => !after_cr,
+        Some(before) => bytes.get(before) != Some(&b'\r'),
+    };
+    bytes.len() as u64 + memchr_iter(b'\n', bytes).filter(bare).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back_at_every_split() {
+        for (wire, disk, back) in [
+            ("a\r\nb\r\n", "a\nb\n", "a\r\nb\r\n"),
+            ("a\nb", "a\nb", "a\r\nb"),
+            ("a\rb\r\r\nc\r", "a\rb\r\nc\r", "a\rb\r\nc\r"),
+            ("\r\n\r\n", "\n\n", "\r\n\r\n"),
+            ("\r", "\r", "\r"),
+            ("", "", ""),
+        ] {
+            for split in 0..=wire.len() {
+                let (a, b) = wire.as_bytes().split_at(split);
+                let (mut encoder, mut out) = (ToLf::default(), Vec::new());
+                encoder.encode(a, &mut out);
+                encoder.encode(b, &mut out);
+                encoder.finish(&mut out);
+                assert_eq!(out, disk.as_bytes(), "{wire:?} at {split}");
+                assert_eq!(encoder.octets(), out.len() as u64);
+            }
+            for split in 0..=disk.len() {
+                let (a, b) = disk.as_bytes().split_at(split);
+                let (mut decoder, mut out) = (ToCrlf::default(), Vec::new());
+                decoder.decode(a, &mut out);
+                decoder.decode(b, &mut out);
+                assert_eq!(out, back.as_bytes(), "{disk:?} at {split}");
+                let cr = a.last() == Some(&b'\r');
+                assert_eq!(
+                    virtual_octets(a, false) + virtual_octets(b, cr),
+                    back.len() as u64
+                );
+            }
+        }
+    }
+}
