@@ -1,5 +1,25 @@
 //! The structure of a message: header fields, addresses, parts, envelope, bodystructure.
 
+mod address;
+mod bodystructure;
+mod date;
+mod encoded;
+mod envelope;
+mod field;
+mod header;
+mod imap_text;
+mod parse;
+mod part;
 mod section;
+mod text;
+mod token;
 
+pub(crate) use bodystructure::{body, bodystructure};
+pub(crate) use date::sent_date;
+pub(crate) use encoded::{decode_header, fold};
+pub(crate) use envelope::envelope;
+pub(crate) use header::{Field, fields, header_fields, unfold};
+pub(crate) use parse::{Limits, parse, parse_bytes};
+pub(crate) use part::{Content, Kind, Message, Part, Span};
 pub(crate) use section::{Section, SectionText};
+pub(crate) use text::{Text, from_charset};
