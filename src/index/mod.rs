@@ -1,1 +1,21 @@
 //! What is known about messages, in redb; can be rebuilt from the store.
+//!
+//! One file holds one or many accounts. Tables are keyed by [`crate::mail::MailboxId`], which is
+//! never used again; flags and names lie in chunks of 256 UIDs, so that counting, numbering and
+//! changing ranges cost by the chunk.
+
+mod bits;
+mod cached;
+mod database;
+mod error;
+mod flags;
+mod names;
+mod summary;
+
+pub(crate) use bits::Bits;
+pub(crate) use cached::Cached;
+pub(crate) use database::{AccountId, Durable, Index, Reader, Writer};
+pub(crate) use error::Error;
+pub(crate) use flags::FlagChunk;
+pub(crate) use names::{Name, NameChunk};
+pub(crate) use summary::Summary;

@@ -1,0 +1,76 @@
+//! What can go wrong with the index.
+
+/// Why the index could not be used. Whatever it is, the store is still whole.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The file or a row in it is not what it should be.
+    Corrupt {
+        what: &'static str,
+    },
+    /// Written by a newer version.
+    Newer,
+    /// Another process has it open.
+    InUse,
+    /// No room to write.
+    Full,
+    Database(Box<redb::Error>),
+}
+
+impl Error {
+    /// True for damage that a rebuild from the store mends.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Error::Corrupt { .. } | Error::Newer => true,
+            Error::Database(error) => {
+                matches!(
+                    **error,
+                    redb::Error::Corrupted(_)
+                        | redb::Error::UpgradeRequired(_)
+                        | redb::Error::TableTypeMismatch { .. }
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Corrupt { what } => write!(f, "{what} is damaged"),
+            Error::Newer => f.write_str("written by a newer version"),
+            Error::InUse => f.write_str("in use by another process"),
+            Error::Full => f.write_str("the disk is full"),
+            Error::Database(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<redb::Error> for Error {
+    fn from(error: redb::Error) -> Error {
+        match &error {
+            redb::Error::DatabaseAlreadyOpen => Error::InUse,
+            redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Error::Full,
+            _ => Error::Database(Box::new(error)),
+        }
+    }
+}
+
+macro_rules! from_redb {
+    ($($kind:ident),*) => {
+        $(impl From<redb::$kind> for Error {
+            fn from(error: redb::$kind) -> Error {
+                redb::Error::from(error).into()
+            }
+        })*
+    };
+}
+
+from_redb!(
+    DatabaseError,
+    StorageError,
+    TableError,
+    TransactionError,
+    CommitError,
+    SetDurabilityError
+);

@@ -1,0 +1,126 @@
+//! What SELECT and STATUS need to know of a mailbox, in one row.
+
+use super::bits::{put_varint, take, take_varint};
+use crate::mail::{Guid, Keyword, ModSeq, Uid, UidValidity};
+
+/// Totals and numbers of one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) uid_validity: UidValidity,
+    pub(crate) uid_next: Uid,
+    pub(crate) guid: Guid,
+    pub(crate) highest_mod_seq: ModSeq,
+    pub(crate) messages: u32,
+    pub(crate) seen: u32,
+    /// Messages from here on were told to no session yet (RFC 3501 section 2.3.2, \Recent).
+    pub(crate) first_recent: Uid,
+    /// Nanoseconds since 1970 of new/, cur/ and the side file when they were last found consistent.
+    pub(crate) stamp: [i64; 3],
+    /// Seconds since 1970 when the stamp was taken; 0: it means nothing.
+    pub(crate) stamp_time: i64,
+    /// Numbers are positions; `None`: a letter without a name.
+    pub(crate) keywords: Vec<Option<Keyword>>,
+}
+
+const VERSION: u8 = 1;
+
+impl Summary {
+    pub(crate) fn new(uid_validity: UidValidity, uid_next: Uid, guid: Guid) -> Summary {
+        Summary {
+            uid_validity,
+            uid_next,
+            guid,
+            highest_mod_seq: ModSeq::MIN,
+            messages: 0,
+            seen: 0,
+            first_recent: Uid::MIN,
+            stamp: [0; 3],
+            stamp_time: 0,
+            keywords: Vec::new(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&self.guid.0);
+        let numbers = [
+            self.uid_validity.number(),
+            self.uid_next.number(),
+            self.messages,
+            self.seen,
+            self.first_recent.number(),
+        ];
+        numbers
+            .iter()
+            .for_each(|&n| put_varint(u64::from(n), &mut out));
+        put_varint(self.highest_mod_seq.number(), &mut out);
+        self.stamp
+            .iter()
+            .for_each(|&time| put_varint(time.cast_unsigned(), &mut out));
+        put_varint(self.stamp_time.cast_unsigned(), &mut out);
+        put_varint(self.keywords.len() as u64, &mut out);
+        for keyword in &self.keywords {
+            let name = keyword.as_ref().map_or("", Keyword::as_str);
+            put_varint(name.len() as u64, &mut out);
+            out.extend_from_slice(name.as_bytes());
+        }
+        out
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Summary> {
+        let bytes = &mut bytes;
+        if take(bytes, 1)? != [VERSION] {
+            return None;
+        }
+        let guid = Guid(take(bytes, 16)?.try_into().ok()?);
+        let mut number = || u32::try_from(take_varint(bytes)?).ok();
+        let (uid_validity, uid_next) = (UidValidity::new(number()?)?, Uid::new(number()?)?);
+        let (messages, seen, first_recent) = (number()?, number()?, Uid::new(number()?)?);
+        let highest_mod_seq = ModSeq::new(take_varint(bytes)?)?;
+        let mut stamp = [0; 3];
+        for time in &mut stamp {
+            *time = take_varint(bytes)?.cast_signed();
+        }
+        let stamp_time = take_varint(bytes)?.cast_signed();
+        let mut keywords = Vec::new();
+        for _ in 0..take_varint(bytes)? {
+            let length = usize::try_from(take_varint(bytes)?).ok()?;
+            keywords.push(Keyword::new(
+                std::str::from_utf8(take(bytes, length)?).ok()?,
+            ));
+        }
+        Some(Summary {
+            uid_validity,
+            uid_next,
+            guid,
+            highest_mod_seq,
+            messages,
+            seen,
+            first_recent,
+            stamp,
+            stamp_time,
+            keywords,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_survives() {
+        let mut summary = Summary::new(
+            UidValidity::new(9).unwrap(),
+            Uid::new(4).unwrap(),
+            Guid([7; 16]),
+        );
+        summary.keywords = vec![Keyword::new("$Junk"), None];
+        summary.stamp = [-1, 0, i64::MAX];
+        let bytes = summary.encode();
+        assert_eq!(Summary::decode(&bytes), Some(summary));
+        for cut in 0..bytes.len() {
+            assert_eq!(Summary::decode(&bytes[..cut]), None);
+        }
+    }
+}
