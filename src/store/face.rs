@@ -39,6 +39,8 @@ pub(crate) trait Store: Send {
     ) -> Result<BlobId, Error>;
     /// Makes every change of names in this mailbox so far durable.
     fn sync(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// RFC822.SIZE if the name of the message tells (`W=`).
+    fn octets(&self, blob: &BlobId) -> Option<u64>;
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
     /// Puts flags into the name. Durable after [`Store::sync`].
@@ -54,19 +56,22 @@ pub(crate) trait Store: Send {
     /// Everything that is really there, in the order in which new messages get their UIDs
     /// (those with a UID first, ascending, then by file name). Reads the side files first.
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error>;
-    /// UIDs of messages that the side file does not have yet, and its header. Not durable by itself
-    /// for names that hold their UID; `durable` asks for fdatasync. Rewrites the file if more than
-    /// a quarter of its lines are dead (`live` tells how many messages there are).
+    /// Puts UIDs into the side file: appended, or, with `rewrite`, as its whole content (`lines` are
+    /// then all messages there are). `durable` asks for fdatasync; names that hold their UID need none.
     fn record(
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        new: &[(Uid, &str)],
-        live: u32,
+        lines: &[(Uid, &str)],
+        rewrite: bool,
         durable: bool,
     ) -> Result<(), Error>;
     /// Writes the keywords file; a keyword's letter never changes.
-    fn record_keywords(&mut self, name: &MailboxName, keywords: &[Keyword]) -> Result<(), Error>;
+    fn record_keywords(
+        &mut self,
+        name: &MailboxName,
+        keywords: &[Option<Keyword>],
+    ) -> Result<(), Error>;
     /// Modification times now.
     fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error>;
     /// Directories whose changes mean that messages came, went or changed (for inotify).
@@ -148,8 +153,10 @@ pub(crate) struct Scanned {
     pub(crate) found: Vec<Found>,
     /// Taken before the directories were read.
     pub(crate) stamp: Stamp,
-    /// The side file was missing, damaged or lacks some UIDs that names hold: record all.
-    pub(crate) incomplete: bool,
+    /// The side file told UIDVALIDITY; else the one in `state` is new.
+    pub(crate) header_known: bool,
+    /// The side file was missing or damaged, or has too many dead lines: write it anew.
+    pub(crate) rewrite: bool,
 }
 
 /// One message that is really there.
@@ -158,8 +165,8 @@ pub(crate) struct Found {
     pub(crate) blob: BlobId,
     /// From the side file, else from the name (`,U=`); `None` for a message new to the store.
     pub(crate) uid: Option<Uid>,
-    /// RFC822.SIZE if the name or the side file tells (`W=`).
-    pub(crate) octets: Option<u64>,
+    /// The side file has it.
+    pub(crate) listed: bool,
 }
 
 /// What the store's own side files say of a mailbox.

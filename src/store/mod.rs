@@ -2,8 +2,10 @@
 
 mod error;
 mod face;
+mod maildir;
 
 pub(crate) use error::Error;
 pub(crate) use face::{
     Blob, BlobId, Draft, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
 };
+pub(crate) use maildir::Maildir;

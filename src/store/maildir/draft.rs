@@ -1,0 +1,115 @@
+//! A message while it is written: a file below `tmp/`.
+
+use super::name;
+use crate::codec::crlf::ToLf;
+use crate::store::{Draft, Error};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use std::any::Any;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Bytes are collected up to this many before they are written.
+const BUFFER_OCTETS: usize = 64 * 1024;
+
+/// A staged message.
+pub(crate) struct MaildirDraft {
+    pub(super) file: File,
+    encoder: ToLf,
+    buffer: Vec<u8>,
+    synced: bool,
+    finished: bool,
+    /// Where its name is now.
+    pub(super) home: Home,
+    pub(super) unique: String,
+}
+
+/// Where the staged file can be linked from.
+pub(super) enum Home {
+    /// `tmp/` and the name there.
+    Staged(Arc<OwnedFd>, String),
+    /// The directory and name of the first commit.
+    Committed(Arc<OwnedFd>, String),
+}
+
+impl MaildirDraft {
+    pub(super) fn create(tmp: &Arc<OwnedFd>, host: &str) -> Result<MaildirDraft, Error> {
+        let unique = name::unique(host);
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&**tmp, unique.as_str(), flags, Mode::RUSR | Mode::WUSR)
+            .map_err(std::io::Error::from)?;
+        Ok(MaildirDraft {
+            file: File::from(file),
+            encoder: ToLf::default(),
+            buffer: Vec::new(),
+            synced: false,
+            finished: false,
+            home: Home::Staged(tmp.clone(), unique.clone()),
+            unique,
+        })
+    }
+
+    /// Writes what is collected.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        if !self.finished {
+            self.finished = true;
+            self.encoder.finish(&mut self.buffer);
+        }
+        self.file.write_all(&self.buffer)?;
+        self.buffer = Vec::new();
+        Ok(())
+    }
+
+    /// Octets as stored.
+    pub(super) fn stored_octets(&self) -> u64 {
+        self.encoder.octets()
+    }
+}
+
+impl Draft for MaildirDraft {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        for piece in bytes.chunks(BUFFER_OCTETS) {
+            self.encoder.encode(piece, &mut self.buffer);
+            if self.buffer.len() >= BUFFER_OCTETS {
+                self.file.write_all(&self.buffer)?;
+                self.buffer.clear();
+            }
+        }
+        self.synced = false;
+        Ok(())
+    }
+
+    fn octets(&self) -> u64 {
+        self.encoder.virtual_octets()
+    }
+
+    fn reader(&mut self) -> Result<File, Error> {
+        self.flush()?;
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        if !self.synced {
+            self.file.sync_all()?;
+            self.synced = true;
+        }
+        Ok(())
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl Drop for MaildirDraft {
+    fn drop(&mut self) {
+        if let Home::Staged(tmp, name) = &self.home {
+            let _ = rustix::fs::unlinkat(&**tmp, name.as_str(), AtFlags::empty());
+        }
+    }
+}

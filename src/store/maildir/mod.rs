@@ -1,0 +1,20 @@
+//! Maildir++ with the side files of Dovecot: `dovecot-uidlist`, `dovecot-keywords`, `subscriptions`.
+//!
+//! A message is one file `<seconds>.M<microseconds>P<pid>Q<count>.<host>,S=<octets>,W=<octets with
+//! CRLF>,U=<uid>` in `new/`, or with `:2,<flags>` behind it in `cur/`. Because the UID is in the
+//! name, the side file may lag behind for such messages; for files that others put there it is
+//! the only place of the UID.
+
+mod draft;
+mod keywords;
+mod layout;
+mod lock;
+mod name;
+mod scan;
+mod store;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod uidlist;
+
+pub(crate) use store::Maildir;

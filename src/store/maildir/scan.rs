@@ -1,0 +1,146 @@
+//! What is really in `new/` and `cur/`.
+
+use super::name;
+use super::uidlist::UidList;
+use crate::mail::Uid;
+use crate::store::{BlobId, Error, Found, Place};
+use rustix::fs::RawDir;
+use std::collections::HashMap;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+
+/// Room for directory entries read at a time.
+const BUFFER_OCTETS: usize = 64 * 1024;
+
+/// Calls `each` with every entry that can be a message.
+pub(super) fn entries(directory: BorrowedFd<'_>, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+    rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0)).map_err(std::io::Error::from)?;
+    let mut buffer = vec![MaybeUninit::uninit(); BUFFER_OCTETS];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(std::io::Error::from)?;
+        let name = entry.file_name().to_bytes();
+        if name.first() != Some(&b'.') {
+            each(name);
+        }
+    }
+    Ok(())
+}
+
+/// Adds the messages of one directory.
+pub(super) fn collect(
+    directory: BorrowedFd<'_>,
+    place: Place,
+    listed: &HashMap<&[u8], &super::uidlist::Entry>,
+    found: &mut Vec<Found>,
+) -> Result<(), Error> {
+    entries(directory, &mut |file| {
+        let (base, flags, letters) = name::split(file);
+        // A name that is no text cannot have been given by a mail program.
+        let Ok(text) = std::str::from_utf8(base) else {
+            return;
+        };
+        let entry = listed.get(base);
+        found.push(Found {
+            blob: BlobId {
+                name: text.into(),
+                place,
+                flags,
+                letters,
+            },
+            uid: entry.map(|e| e.uid).or_else(|| name::uid(base)),
+            listed: entry.is_some(),
+        });
+    })
+}
+
+/// Puts messages in order: those with a UID first, ascending, then the rest by name. A UID that
+/// two files claim stays with the one the side file names, else with the first name; a file seen
+/// twice (renamed while the directories were read) counts once.
+pub(super) fn order(mut found: Vec<Found>) -> Vec<Found> {
+    let rank = |f: &Found| {
+        (
+            f.uid.is_none(),
+            f.uid,
+            !f.listed,
+            f.blob.place == Place::New,
+        )
+    };
+    found.sort_unstable_by(|a, b| {
+        rank(a)
+            .cmp(&rank(b))
+            .then_with(|| a.blob.name.cmp(&b.blob.name))
+    });
+    let mut ordered: Vec<Found> = Vec::with_capacity(found.len());
+    let mut rest: Vec<Found> = Vec::new();
+    for mut message in found {
+        let twin = ordered
+            .last()
+            .filter(|last| last.uid == message.uid && message.uid.is_some());
+        match twin {
+            Some(last) if last.blob.name == message.blob.name => {}
+            Some(_) => {
+                message.uid = None;
+                rest.push(message);
+            }
+            None if message.uid.is_none() => rest.push(message),
+            None => ordered.push(message),
+        }
+    }
+    rest.sort_by(|a, b| {
+        (&a.blob.name, a.blob.place == Place::New).cmp(&(&b.blob.name, b.blob.place == Place::New))
+    });
+    rest.dedup_by(|b, a| a.blob.name == b.blob.name);
+    ordered.extend(rest);
+    ordered
+}
+
+/// The lowest UID that neither the side file nor a name has given away.
+pub(super) fn uid_next(list: &UidList, found: &[Found]) -> Uid {
+    let used = found.iter().rev().find_map(|f| f.uid).and_then(Uid::next);
+    let listed = list.uid_next.unwrap_or(Uid::MIN);
+    used.map_or(listed, |used| used.max(listed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::SystemFlags;
+
+    fn found(base: &str, uid: u32, listed: bool, place: Place) -> Found {
+        let blob = BlobId {
+            name: base.into(),
+            place,
+            flags: SystemFlags::NONE,
+            letters: 0,
+        };
+        Found {
+            blob,
+            uid: Uid::new(uid),
+            listed,
+        }
+    }
+
+    #[test]
+    fn double_uids_and_double_sights() {
+        let all = vec![
+            found("z", 0, false, Place::New),
+            found("b,U=2", 2, false, Place::Cur),
+            found("a,U=2", 2, true, Place::New),
+            found("c", 1, true, Place::New),
+            found("c", 1, true, Place::Cur),
+            found("y", 0, false, Place::Cur),
+            found("y", 0, false, Place::New),
+        ];
+        let ordered = order(all);
+        let shown: Vec<(u32, &str)> = ordered
+            .iter()
+            .map(|f| (f.uid.map_or(0, Uid::number), &*f.blob.name))
+            .collect();
+        assert_eq!(
+            shown,
+            [(1, "c"), (2, "a,U=2"), (0, "b,U=2"), (0, "y"), (0, "z")]
+        );
+        assert!(ordered[0].blob.place == Place::Cur && ordered[3].blob.place == Place::Cur);
+    }
+}

@@ -1,0 +1,768 @@
+//! The store over one Maildir++ root.
+
+use super::draft::{Home, MaildirDraft};
+use super::lock::{DotLock, replace};
+use super::subscriptions;
+use super::uidlist::{self, UidList, put_line};
+use super::{keywords, layout, name, scan};
+use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use crate::store::{
+    Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
+};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Directories kept open by one handle.
+const MAX_OPEN: usize = 2;
+/// Drafts that nobody finished for this long are removed.
+const STALE_DRAFT: Duration = Duration::from_secs(36 * 3600);
+/// A mailbox being removed.
+const DELETED: &str = "..dovelet-deleted-";
+const CREATING: &str = "..dovelet-new-";
+/// How often a directory that changes while it is read is read again.
+const SCANS: usize = 5;
+
+/// A handle on the mailboxes of one user.
+pub(crate) struct Maildir {
+    root: PathBuf,
+    host: String,
+    tmp: Option<Arc<OwnedFd>>,
+    open: Vec<Directory>,
+}
+
+/// The open directories of one mailbox.
+struct Directory {
+    name: MailboxName,
+    path: PathBuf,
+    new: Arc<OwnedFd>,
+    cur: Arc<OwnedFd>,
+    /// Changed since the last sync.
+    changed_new: bool,
+    changed_cur: bool,
+}
+
+impl Directory {
+    fn of(&self, place: Place) -> &Arc<OwnedFd> {
+        match place {
+            Place::New => &self.new,
+            Place::Cur => &self.cur,
+        }
+    }
+
+    fn change(&mut self, place: Place) {
+        match place {
+            Place::New => self.changed_new = true,
+            Place::Cur => self.changed_cur = true,
+        }
+    }
+}
+
+fn file_name(blob: &BlobId) -> String {
+    match blob.place {
+        Place::New => blob.name.to_string(),
+        Place::Cur => name::with_flags(&blob.name, blob.flags, blob.letters),
+    }
+}
+
+fn place_for(flags: SystemFlags, letters: u32) -> Place {
+    if flags.is_empty() && letters == 0 {
+        Place::New
+    } else {
+        Place::Cur
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<Arc<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(Arc::new(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn modified(path: &Path) -> i64 {
+    fs::metadata(path).map_or(0, |m| {
+        m.mtime()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(m.mtime_nsec())
+    })
+}
+
+impl Maildir {
+    /// Opens the Maildir at `root` and makes it if it is not there.
+    pub(crate) fn open(root: &Path) -> Result<Maildir, Error> {
+        if !root.join("cur").is_dir() {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(root)?;
+            for part in ["tmp", "new", "cur"] {
+                make_directory(&root.join(part))?;
+            }
+            sync_directory(root)?;
+        }
+        Ok(Maildir {
+            root: root.to_owned(),
+            host: name::host(),
+            tmp: None,
+            open: Vec::new(),
+        })
+    }
+
+    fn path(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        layout::directory(&self.root, name).ok_or(Error::NoSuchMailbox)
+    }
+
+    /// The open directories of a mailbox; subdirectories that are missing are made.
+    fn directory(&mut self, name: &MailboxName) -> Result<&mut Directory, Error> {
+        if let Some(at) = self.open.iter().position(|d| d.name == *name) {
+            let last = self.open.len() - 1;
+            self.open.swap(at, last);
+        } else {
+            let path = self.path(name)?;
+            if !path.is_dir() {
+                return Err(Error::NoSuchMailbox);
+            }
+            let part = |part: &str| {
+                let path = path.join(part);
+                open_directory(&path)
+                    .or_else(|_| make_directory(&path).and_then(|()| open_directory(&path)))
+            };
+            let directory = Directory {
+                name: name.clone(),
+                new: part("new")?,
+                cur: part("cur")?,
+                path,
+                changed_new: false,
+                changed_cur: false,
+            };
+            if self.open.len() >= MAX_OPEN {
+                self.evict()?;
+            }
+            self.open.push(directory);
+        }
+        self.open.last_mut().ok_or(Error::NoSuchMailbox)
+    }
+
+    /// Closes the mailbox used longest ago; what it has to sync is synced first.
+    fn evict(&mut self) -> Result<(), Error> {
+        let oldest = self.open.remove(0);
+        sync_changed(&oldest)
+    }
+
+    /// Where the file of a message is now, if not under the name we know.
+    fn locate(&mut self, name: &MailboxName, base: &str) -> Result<BlobId, Error> {
+        let directory = self.directory(name)?;
+        for place in [Place::Cur, Place::New] {
+            let mut hit = None;
+            let fd = directory.of(place).clone();
+            scan::entries(fd.as_fd(), &mut |file| {
+                let (found, flags, letters) = name::split(file);
+                if found == base.as_bytes() {
+                    hit = Some(BlobId {
+                        name: base.into(),
+                        place,
+                        flags,
+                        letters,
+                    });
+                }
+            })?;
+            if let Some(blob) = hit {
+                return Ok(blob);
+            }
+        }
+        Err(Error::NoSuchMessage)
+    }
+
+    /// Runs `action` with the message's directory and file name; again where it really is if it is
+    /// not there.
+    fn with_file<T>(
+        &mut self,
+        name: &MailboxName,
+        blob: &BlobId,
+        action: impl Fn(&OwnedFd, &str) -> rustix::io::Result<T>,
+    ) -> Result<(T, BlobId), Error> {
+        let directory = self.directory(name)?;
+        match action(directory.of(blob.place), &file_name(blob)) {
+            Ok(done) => return Ok((done, blob.clone())),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        let blob = self.locate(name, &blob.name)?;
+        let directory = self.directory(name)?;
+        match action(directory.of(blob.place), &file_name(&blob)) {
+            Ok(done) => Ok((done, blob)),
+            Err(Errno::NOENT) => Err(Error::NoSuchMessage),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    /// The name and place of a message that is to be filed.
+    fn filed(&self, base: String, new: &Filing) -> BlobId {
+        BlobId {
+            name: base.into(),
+            place: place_for(new.flags, new.letters),
+            flags: new.flags,
+            letters: new.letters,
+        }
+    }
+
+    fn read_uidlist(path: &Path) -> Result<Option<UidList>, Error> {
+        match fs::read(path.join(uidlist::FILE)) {
+            Ok(text) => Ok(Some(UidList::parse(&text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A UIDVALIDITY higher than any given below this root. `dovecot-uidvalidity` holds the last
+    /// one, and an empty file with it in its name.
+    fn next_uid_validity(&self) -> Result<UidValidity, Error> {
+        let path = self.root.join("dovecot-uidvalidity");
+        let _lock = DotLock::take(&path)?;
+        let last = fs::read_to_string(&path)
+            .ok()
+            .and_then(|t| u32::from_str_radix(t.trim(), 16).ok())
+            .unwrap_or(0);
+        let now = u32::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
+        let next = last.saturating_add(1).max(now);
+        replace(&path, format!("{next:08x}").as_bytes(), true)?;
+        let marker = |value: u32| self.root.join(format!("dovecot-uidvalidity.{value:08x}"));
+        let _ = fs::remove_file(marker(last));
+        fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(marker(next))?;
+        UidValidity::new(next).ok_or(Error::Corrupt {
+            what: "dovecot-uidvalidity",
+        })
+    }
+
+    fn scan_once(
+        &mut self,
+        name: &MailboxName,
+        list: &UidList,
+    ) -> Result<Vec<crate::store::Found>, Error> {
+        let directory = self.directory(name)?;
+        let listed = list.by_base();
+        let mut found = Vec::with_capacity(list.entries.len());
+        scan::collect(directory.new.as_fd(), Place::New, &listed, &mut found)?;
+        scan::collect(directory.cur.as_fd(), Place::Cur, &listed, &mut found)?;
+        Ok(scan::order(found))
+    }
+}
+
+fn sync_changed(directory: &Directory) -> Result<(), Error> {
+    if directory.changed_new {
+        rustix::fs::fsync(&directory.new).map_err(io::Error::from)?;
+    }
+    if directory.changed_cur {
+        rustix::fs::fsync(&directory.cur).map_err(io::Error::from)?;
+    }
+    Ok(())
+}
+
+/// Renames without replacing anything; where the kernel or file system cannot, the names are
+/// unique anyway.
+fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(from, old, to, new),
+        other => other,
+    }
+}
+
+fn set_date(file: impl AsFd, seconds: i64) -> Result<(), Error> {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(rustix::fs::futimens(file, &times).map_err(io::Error::from)?)
+}
+
+/// A durable copy for file systems without links.
+fn copy_bytes(source: &mut File, to: &OwnedFd, name: &str) -> Result<(), Error> {
+    use std::io::Seek;
+    source.rewind()?;
+    let modified = source.metadata()?.mtime();
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mut target = File::from(
+        rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?,
+    );
+    let copied = io::copy(source, &mut target).and_then(|_| target.sync_all());
+    if let Err(error) = copied {
+        let _ = rustix::fs::unlinkat(to, name, AtFlags::empty());
+        return Err(error.into());
+    }
+    set_date(&target, modified)
+}
+
+impl Store for Maildir {
+    fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
+        let tmp = match &self.tmp {
+            Some(tmp) => tmp.clone(),
+            None => {
+                let path = self.root.join("tmp");
+                let tmp = open_directory(&path)
+                    .or_else(|_| make_directory(&path).and_then(|()| open_directory(&path)))?;
+                self.tmp.insert(tmp).clone()
+            }
+        };
+        Ok(Box::new(MaildirDraft::create(&tmp, &self.host)?))
+    }
+
+    fn commit(
+        &mut self,
+        draft: &mut dyn Draft,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let wire = draft.octets();
+        let draft = draft
+            .as_any()
+            .downcast_mut::<MaildirDraft>()
+            .ok_or(Error::Corrupt { what: "a draft" })?;
+        draft.flush()?;
+        let unique = match draft.home {
+            Home::Staged(..) => draft.unique.clone(),
+            Home::Committed(..) => name::unique(&self.host),
+        };
+        let blob = self.filed(
+            name::base(&unique, draft.stored_octets(), wire, new.uid),
+            new,
+        );
+        if let Some(date) = new.internal_date {
+            set_date(&draft.file, date)?;
+        }
+        let directory = self.directory(to)?;
+        let (target, file) = (directory.of(blob.place).clone(), file_name(&blob));
+        match &draft.home {
+            Home::Staged(tmp, staged) => {
+                rename(tmp, staged, &target, &file).map_err(io::Error::from)?
+            }
+            Home::Committed(from, first) => {
+                if rustix::fs::linkat(
+                    &**from,
+                    first.as_str(),
+                    &*target,
+                    file.as_str(),
+                    AtFlags::empty(),
+                )
+                .is_err()
+                {
+                    copy_bytes(&mut draft.file, &target, &file)?;
+                }
+            }
+        }
+        directory.change(blob.place);
+        if let Home::Staged(..) = draft.home {
+            draft.home = Home::Committed(target, file);
+        }
+        Ok(blob)
+    }
+
+    fn copy(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let unique = name::unique(&self.host);
+        let octets = (
+            name::stored_octets(blob.name.as_bytes()),
+            name::wire_octets(blob.name.as_bytes()),
+        );
+        let base = match octets {
+            (Some(stored), Some(wire)) => name::base(&unique, stored, wire, new.uid),
+            _ => format!("{unique},U={}", new.uid),
+        };
+        let target_blob = self.filed(base, new);
+        let directory = self.directory(to)?;
+        directory.change(target_blob.place);
+        let (target, file) = (
+            directory.of(target_blob.place).clone(),
+            file_name(&target_blob),
+        );
+        let link = |fd: &OwnedFd, name: &str| match rustix::fs::linkat(
+            fd,
+            name,
+            &*target,
+            file.as_str(),
+            AtFlags::empty(),
+        ) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Err(Errno::NOENT),
+            Err(_) => Ok(false),
+        };
+        let (linked, found) = self.with_file(from, blob, link)?;
+        if !linked {
+            let mut source = self.open(from, &found)?.file;
+            copy_bytes(&mut source, &target, &file)?;
+        }
+        Ok(target_blob)
+    }
+
+    fn transfer(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let target_blob = self.filed(name::with_uid(&blob.name, new.uid), new);
+        let directory = self.directory(to)?;
+        directory.change(target_blob.place);
+        let (target, file) = (
+            directory.of(target_blob.place).clone(),
+            file_name(&target_blob),
+        );
+        let (_, found) = self.with_file(from, blob, |fd, name| rename(fd, name, &target, &file))?;
+        self.directory(from)?.change(found.place);
+        Ok(target_blob)
+    }
+
+    fn sync(&mut self, name: &MailboxName) -> Result<(), Error> {
+        if let Some(directory) = self.open.iter_mut().find(|d| d.name == *name) {
+            sync_changed(directory)?;
+            directory.changed_new = false;
+            directory.changed_cur = false;
+        }
+        Ok(())
+    }
+
+    fn octets(&self, blob: &BlobId) -> Option<u64> {
+        name::wire_octets(blob.name.as_bytes())
+    }
+
+    fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let (fd, _) = self.with_file(name, blob, |fd, file| {
+            rustix::fs::openat(fd, file, flags, Mode::empty())
+        })?;
+        let file = File::from(fd);
+        let metadata = file.metadata()?;
+        Ok(Blob {
+            length: metadata.len(),
+            internal_date: metadata.mtime(),
+            file,
+        })
+    }
+
+    fn mark(
+        &mut self,
+        name: &MailboxName,
+        blob: &BlobId,
+        flags: SystemFlags,
+        letters: u32,
+    ) -> Result<BlobId, Error> {
+        let place = match blob.place {
+            Place::New => place_for(flags, letters),
+            Place::Cur => Place::Cur,
+        };
+        let marked = BlobId {
+            name: blob.name.clone(),
+            place,
+            flags,
+            letters,
+        };
+        if marked == *blob {
+            return Ok(marked);
+        }
+        let directory = self.directory(name)?;
+        let (target, file) = (directory.of(place).clone(), file_name(&marked));
+        let (_, found) = self.with_file(name, blob, |fd, old| {
+            if place == Place::Cur && old == file {
+                Ok(())
+            } else {
+                rename(fd, old, &target, &file)
+            }
+        })?;
+        let directory = self.directory(name)?;
+        directory.change(place);
+        directory.change(found.place);
+        Ok(marked)
+    }
+
+    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<(), Error> {
+        match self.with_file(name, blob, |fd, file| {
+            rustix::fs::unlinkat(fd, file, AtFlags::empty())
+        }) {
+            Ok((_, found)) => {
+                self.directory(name)?.change(found.place);
+                Ok(())
+            }
+            Err(Error::NoSuchMessage) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
+        let path = self.path(name)?;
+        let mut stamp = self.stamp(name)?;
+        let mut list = Self::read_uidlist(&path)?;
+        let mut found = Vec::new();
+        for _ in 0..SCANS {
+            found = self.scan_once(name, list.as_ref().unwrap_or(&UidList::default()))?;
+            // A file renamed while the directory was read may have been missed.
+            let after = self.stamp(name)?;
+            if after == stamp {
+                break;
+            }
+            stamp = after;
+            list = Self::read_uidlist(&path)?;
+        }
+        let missing = list.is_none();
+        let list = list.unwrap_or_default();
+        let header_known = list.uid_validity.is_some();
+        let live = found.iter().filter(|f| f.listed).count();
+        let state = MailboxState {
+            uid_validity: list
+                .uid_validity
+                .map_or_else(|| self.next_uid_validity(), Ok)?,
+            uid_next: scan::uid_next(&list, &found),
+            guid: list.guid.map_or_else(random_guid, Ok)?,
+            keywords: keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default()),
+        };
+        let rewrite = missing
+            || list.damaged
+            || list.guid.is_none()
+            || (list.entries.len() - live) * 4 > list.entries.len() + 100;
+        Ok(Scanned {
+            state,
+            found,
+            stamp,
+            header_known,
+            rewrite,
+        })
+    }
+
+    fn record(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        lines: &[(Uid, &str)],
+        rewrite: bool,
+        durable: bool,
+    ) -> Result<(), Error> {
+        let path = self.path(name)?;
+        let file = path.join(uidlist::FILE);
+        let _lock = DotLock::take(&file)?;
+        let mut bytes = Vec::with_capacity(lines.len() * 60);
+        if !rewrite {
+            lines
+                .iter()
+                .for_each(|(uid, base)| put_line(*uid, "", base, &mut bytes));
+            let mut out = fs::OpenOptions::new().append(true).open(&file)?;
+            io::Write::write_all(&mut out, &bytes)?;
+            if durable {
+                out.sync_data()?;
+            }
+            return Ok(());
+        }
+        let old = Self::read_uidlist(&path)?.unwrap_or_default();
+        let known = old.by_base();
+        let header = UidList::header(
+            state.uid_validity,
+            state.uid_next,
+            state.guid,
+            &old.other_keys,
+        );
+        bytes.extend_from_slice(header.as_bytes());
+        for (uid, base) in lines {
+            let extensions = known.get(base.as_bytes()).map_or("", |e| &e.extensions);
+            put_line(*uid, extensions, base, &mut bytes);
+        }
+        replace(&file, &bytes, durable)
+    }
+
+    fn record_keywords(
+        &mut self,
+        name: &MailboxName,
+        keywords: &[Option<Keyword>],
+    ) -> Result<(), Error> {
+        let path = self.path(name)?;
+        let _lock = DotLock::take(&path.join(uidlist::FILE))?;
+        replace(
+            &path.join(keywords::FILE),
+            keywords::encode(keywords).as_bytes(),
+            true,
+        )
+    }
+
+    fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error> {
+        let path = self.path(name)?;
+        let stamp = Stamp {
+            new: modified(&path.join("new")),
+            cur: modified(&path.join("cur")),
+            list: modified(&path.join(uidlist::FILE)),
+        };
+        if stamp.new == 0 && stamp.cur == 0 && !path.is_dir() {
+            Err(Error::NoSuchMailbox)
+        } else {
+            Ok(stamp)
+        }
+    }
+
+    fn watched(&self, name: &MailboxName) -> Vec<PathBuf> {
+        let path = self.path(name).ok();
+        path.map_or(Vec::new(), |p| vec![p.join("new"), p.join("cur")])
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
+        let mut names = vec![MailboxName::inbox()];
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let file = entry.file_name();
+            let bytes = file.as_encoded_bytes();
+            let Some(storage) = bytes.strip_prefix(b".") else {
+                continue;
+            };
+            let Some(name) = layout::mailbox_name(storage) else {
+                continue;
+            };
+            let kind = entry.file_type()?;
+            // A link to a directory counts as one, as it does for Dovecot.
+            if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let path = self.path(name)?;
+        if path.exists() {
+            return Err(Error::MailboxExists);
+        }
+        let uid_validity = self.next_uid_validity()?;
+        let staged = self
+            .root
+            .join(format!("{CREATING}{}", name::unique(&self.host)));
+        make_directory(&staged)?;
+        for part in ["tmp", "new", "cur"] {
+            make_directory(&staged.join(part))?;
+        }
+        fs::File::create(staged.join("maildirfolder"))?;
+        let header = UidList::header(uid_validity, Uid::MIN, random_guid()?, &[]);
+        replace(&staged.join(uidlist::FILE), header.as_bytes(), true)?;
+        if let Err(error) = fs::rename(&staged, &path) {
+            let _ = fs::remove_dir_all(&staged);
+            return Err(error.into());
+        }
+        Ok(sync_directory(&self.root)?)
+    }
+
+    fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        let (old, new) = (self.path(from)?, self.path(to)?);
+        if new.exists() {
+            return Err(Error::MailboxExists);
+        }
+        self.open.retain(|d| d.name != *from && d.name != *to);
+        match fs::rename(&old, &new) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMailbox),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(sync_directory(&self.root)?),
+        }
+    }
+
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let path = self.path(name)?;
+        self.open.retain(|d| d.name != *name);
+        let hidden = self
+            .root
+            .join(format!("{DELETED}{}", name::unique(&self.host)));
+        match fs::rename(&path, &hidden) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoSuchMailbox);
+            }
+            other => other?,
+        }
+        sync_directory(&self.root)?;
+        // What cannot be removed now is swept later.
+        let _ = fs::remove_dir_all(&hidden);
+        Ok(())
+    }
+
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
+        match fs::read(self.root.join(subscriptions::FILE)) {
+            Ok(text) => Ok(subscriptions::parse(&text).0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        let path = self.root.join(subscriptions::FILE);
+        let _lock = DotLock::take(&path)?;
+        let (mut names, version) = match fs::read(&path) {
+            Ok(text) => subscriptions::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 2),
+            Err(error) => return Err(error.into()),
+        };
+        if names.contains(name) == subscribed {
+            return Ok(());
+        }
+        names.retain(|n| n != name);
+        if subscribed {
+            names.push(name.clone());
+        }
+        replace(
+            &path,
+            subscriptions::encode(&names, version).as_bytes(),
+            true,
+        )
+    }
+
+    fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let old = |path: &Path| {
+            let age = fs::symlink_metadata(path)
+                .and_then(|m| m.modified())
+                .ok()
+                .and_then(|m| m.elapsed().ok());
+            age.is_some_and(|age| age > STALE_DRAFT)
+        };
+        let tmp = self.path(name)?.join("tmp");
+        for entry in fs::read_dir(&tmp).into_iter().flatten().flatten() {
+            if old(&entry.path()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        for entry in fs::read_dir(&self.root)?.flatten() {
+            let file = entry.file_name();
+            let left = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
+            if left(DELETED) || (left(CREATING) && old(&entry.path())) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn random_guid() -> Result<Guid, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Corrupt {
+        what: "the random number source",
+    })?;
+    Ok(Guid(bytes))
+}

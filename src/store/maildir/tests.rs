@@ -1,0 +1,215 @@
+use super::Maildir;
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::store::{BlobId, Error, Filing, Place, Store};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+fn name(text: &str) -> MailboxName {
+    MailboxName::new(text).unwrap()
+}
+
+fn filing(uid: u32, flags: SystemFlags) -> Filing {
+    Filing {
+        uid: Uid::new(uid).unwrap(),
+        flags,
+        letters: 0,
+        internal_date: Some(1_000_000_000),
+    }
+}
+
+fn put(store: &mut dyn Store, mailbox: &MailboxName, uid: u32, text: &[u8]) -> BlobId {
+    let mut draft = store.stage().unwrap();
+    draft.write(text).unwrap();
+    draft.sync().unwrap();
+    let blob = store
+        .commit(&mut *draft, mailbox, &filing(uid, SystemFlags::NONE))
+        .unwrap();
+    store.sync(mailbox).unwrap();
+    blob
+}
+
+fn text(store: &mut dyn Store, mailbox: &MailboxName, blob: &BlobId) -> String {
+    let mut text = String::new();
+    store
+        .open(mailbox, blob)
+        .unwrap()
+        .file
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
+fn files(root: &Path) -> usize {
+    ["new", "cur", "tmp"]
+        .iter()
+        .map(|d| fs::read_dir(root.join(d)).unwrap().count())
+        .sum()
+}
+
+#[test]
+fn a_message_is_filed_marked_copied_moved_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Maildir::open(directory.path()).unwrap();
+    let (inbox, other) = (MailboxName::inbox(), name("a/b.c"));
+    store.create(&other).unwrap();
+    assert!(matches!(store.create(&other), Err(Error::MailboxExists)));
+    let blob = put(&mut store, &inbox, 7, b"A: b\r\n\r\ntext\r\n");
+    assert!(
+        blob.name.ends_with(",S=11,W=14,U=7") && blob.place == Place::New,
+        "{blob:?}"
+    );
+    assert_eq!(text(&mut store, &inbox, &blob), "A: b\n\ntext\n");
+    assert_eq!(
+        (
+            store.octets(&blob),
+            store.open(&inbox, &blob).unwrap().internal_date
+        ),
+        (Some(14), 1_000_000_000)
+    );
+    let marked = store.mark(&inbox, &blob, SystemFlags::SEEN, 1).unwrap();
+    assert!(
+        directory
+            .path()
+            .join("cur")
+            .join(format!("{}:2,Sa", blob.name))
+            .exists()
+    );
+    // The old name still finds it.
+    assert_eq!(text(&mut store, &inbox, &blob), "A: b\n\ntext\n");
+    let copy = store
+        .copy(&inbox, &marked, &other, &filing(1, SystemFlags::SEEN))
+        .unwrap();
+    store.sync(&other).unwrap();
+    let moved = store
+        .transfer(&inbox, &marked, &other, &filing(2, SystemFlags::NONE))
+        .unwrap();
+    assert!(moved.name.ends_with(",S=11,W=14,U=2"));
+    assert!(matches!(
+        store.open(&inbox, &marked),
+        Err(Error::NoSuchMessage)
+    ));
+    assert_eq!(
+        store.open(&other, &moved).unwrap().internal_date,
+        1_000_000_000
+    );
+    let scanned = store.scan(&other).unwrap();
+    let uids: Vec<u32> = scanned
+        .found
+        .iter()
+        .map(|f| f.uid.unwrap().number())
+        .collect();
+    assert_eq!((uids, scanned.state.uid_next.number()), (vec![1, 2], 3));
+    store.remove(&other, &copy).unwrap();
+    store.remove(&other, &copy).unwrap();
+    assert_eq!(store.scan(&other).unwrap().found.len(), 1);
+    let mut names = store.mailboxes().unwrap();
+    names.sort();
+    assert_eq!(names, [inbox.clone(), other.clone()]);
+    store.rename(&other, &name("x")).unwrap();
+    store.delete(&name("x")).unwrap();
+    assert!(matches!(store.scan(&name("x")), Err(Error::NoSuchMailbox)));
+    assert_eq!(files(directory.path()), 0);
+}
+
+#[test]
+fn a_draft_is_filed_twice_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Maildir::open(directory.path()).unwrap();
+    let inbox = MailboxName::inbox();
+    let mut draft = store.stage().unwrap();
+    draft.write(b"x\r").unwrap();
+    draft.write(b"\n").unwrap();
+    assert_eq!(draft.octets(), 3);
+    drop(draft);
+    assert_eq!(files(directory.path()), 0);
+    let mut draft = store.stage().unwrap();
+    draft.write(b"x\r\n").unwrap();
+    draft.sync().unwrap();
+    store
+        .commit(&mut *draft, &inbox, &filing(1, SystemFlags::NONE))
+        .unwrap();
+    store
+        .commit(&mut *draft, &inbox, &filing(2, SystemFlags::FLAGGED))
+        .unwrap();
+    drop(draft);
+    assert_eq!(files(directory.path()), 2);
+    assert_eq!(
+        store.scan(&inbox).unwrap().found[1].blob.flags,
+        SystemFlags::FLAGGED
+    );
+}
+
+#[test]
+fn side_files_keep_uids_of_foreign_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root).unwrap();
+    let inbox = MailboxName::inbox();
+    for file in ["cur/2.b.h:2,S", "cur/1.a.h:2,", "new/3.c.h"] {
+        fs::write(root.join(file), "x").unwrap();
+    }
+    let scanned = store.scan(&inbox).unwrap();
+    assert!(
+        !scanned.header_known && scanned.rewrite && scanned.found.iter().all(|f| f.uid.is_none())
+    );
+    let names: Vec<&str> = scanned.found.iter().map(|f| &*f.blob.name).collect();
+    assert_eq!(names, ["1.a.h", "2.b.h", "3.c.h"]);
+    let mut state = scanned.state.clone();
+    state.uid_next = Uid::new(4).unwrap();
+    let lines: Vec<(Uid, &str)> = (1..).filter_map(Uid::new).zip(names).collect();
+    store.record(&inbox, &state, &lines, true, true).unwrap();
+    fs::write(root.join("new/4.d.h,U=9"), "x").unwrap();
+    store
+        .record(
+            &inbox,
+            &state,
+            &[(Uid::new(9).unwrap(), "4.d.h,U=9")],
+            false,
+            false,
+        )
+        .unwrap();
+    let again = store.scan(&inbox).unwrap();
+    assert_eq!(again.state.uid_validity, state.uid_validity);
+    assert_eq!(again.state.guid, state.guid);
+    let uids: Vec<u32> = again
+        .found
+        .iter()
+        .map(|f| f.uid.unwrap().number())
+        .collect();
+    assert_eq!(
+        (uids, again.state.uid_next.number(), again.rewrite),
+        (vec![1, 2, 3, 9], 10, false)
+    );
+    store
+        .record_keywords(&inbox, &[Keyword::new("$Junk")])
+        .unwrap();
+    assert_eq!(
+        store.scan(&inbox).unwrap().state.keywords,
+        [Keyword::new("$Junk")]
+    );
+}
+
+#[test]
+fn uid_validity_never_repeats() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Maildir::open(directory.path()).unwrap();
+    let mut last = 0;
+    for _ in 0..3 {
+        store.create(&name("a")).unwrap();
+        let value = store.scan(&name("a")).unwrap().state.uid_validity.number();
+        assert!(value > last);
+        last = value;
+        store.delete(&name("a")).unwrap();
+    }
+}
+
+#[test]
+fn subscriptions_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Maildir::open(directory.path()).unwrap();
+    store.subscribe(&name("a/b"), true).unwrap();
+    store.subscribe(&name("INBOX"), true).unwrap();
+    store.subscribe(&name("a/b"), false).unwrap();
+    assert_eq!(store.subscriptions().unwrap(), [MailboxName::inbox()]);
+}

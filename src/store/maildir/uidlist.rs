@@ -1,0 +1,183 @@
+//! `dovecot-uidlist`: which file has which UID.
+
+use crate::mail::{Guid, Uid, UidValidity};
+use std::collections::HashMap;
+
+pub(crate) const FILE: &str = "dovecot-uidlist";
+
+/// A parsed side file. Lines keep their extension fields, unknown header keys are kept.
+#[derive(Debug, Default)]
+pub(crate) struct UidList {
+    pub(crate) uid_validity: Option<UidValidity>,
+    pub(crate) uid_next: Option<Uid>,
+    pub(crate) guid: Option<Guid>,
+    /// Header keys other than V, N and G, as they stand.
+    pub(crate) other_keys: Vec<String>,
+    pub(crate) entries: Vec<Entry>,
+    /// Some of it could not be read.
+    pub(crate) damaged: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) uid: Uid,
+    /// `S123 W124 Pxyz`, as it stands; may be empty.
+    pub(crate) extensions: String,
+    pub(crate) base: String,
+}
+
+impl UidList {
+    /// Reads version 3 (Dovecot) and version 1 (Courier). What is broken is left out and noted.
+    pub(crate) fn parse(text: &[u8]) -> UidList {
+        let text = String::from_utf8_lossy(text);
+        let mut lines = text.split_inclusive('\n');
+        let mut list = UidList::default();
+        let Some(header) = lines.next() else {
+            return list;
+        };
+        let mut words = header.split_whitespace();
+        let version = words.next();
+        match version {
+            Some("3") => words.for_each(|word| list.header_word(word)),
+            Some("1") => {
+                list.uid_validity = words
+                    .next()
+                    .and_then(|w| w.parse().ok())
+                    .and_then(UidValidity::new);
+                list.uid_next = words.next().and_then(|w| w.parse().ok()).and_then(Uid::new);
+            }
+            _ => list.damaged = true,
+        }
+        list.damaged |= list.uid_validity.is_none() || list.uid_next.is_none();
+        for line in lines {
+            // A torn last line has no end.
+            let entry = line
+                .strip_suffix('\n')
+                .and_then(|l| entry(l, version == Some("1")));
+            match entry {
+                Some(entry) if list.entries.last().is_none_or(|last| last.uid < entry.uid) => {
+                    list.entries.push(entry)
+                }
+                _ => list.damaged = true,
+            }
+        }
+        if let (Some(last), Some(next)) = (list.entries.last(), list.uid_next)
+            && last.uid >= next
+        {
+            list.uid_next = last.uid.next();
+        }
+        list
+    }
+
+    fn header_word(&mut self, word: &str) {
+        let mut chars = word.chars();
+        let (key, value) = (chars.next(), chars.as_str());
+        match key {
+            Some('V') => self.uid_validity = value.parse().ok().and_then(UidValidity::new),
+            Some('N') => self.uid_next = value.parse().ok().and_then(Uid::new),
+            Some('G') => self.guid = Guid::parse(value.as_bytes()),
+            _ => self.other_keys.push(word.to_owned()),
+        }
+    }
+
+    /// Base name to entry.
+    pub(crate) fn by_base(&self) -> HashMap<&[u8], &Entry> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.base.as_bytes(), entry))
+            .collect()
+    }
+
+    /// The header line of version 3.
+    pub(crate) fn header(
+        uid_validity: UidValidity,
+        uid_next: Uid,
+        guid: Guid,
+        other: &[String],
+    ) -> String {
+        let mut line = format!("3 V{uid_validity} N{uid_next} G{guid}");
+        other.iter().for_each(|key| {
+            line.push(' ');
+            line.push_str(key);
+        });
+        line.push('\n');
+        line
+    }
+}
+
+/// `<uid> [X<value> ...] :<base>`; version 1: `<uid> <base>`.
+fn entry(line: &str, courier: bool) -> Option<Entry> {
+    let (uid, rest) = line.split_once(' ')?;
+    let uid = Uid::new(uid.parse().ok()?)?;
+    let (extensions, name) = if courier {
+        ("", rest)
+    } else if let Some(name) = rest.strip_prefix(':') {
+        ("", name)
+    } else {
+        rest.split_once(" :")?
+    };
+    // Flags are no part of the name here; a reader must not trust the writer with that.
+    let base = name
+        .split(':')
+        .next()
+        .filter(|base| !base.is_empty() && !base.contains('/'))?;
+    Some(Entry {
+        uid,
+        extensions: extensions.to_owned(),
+        base: base.to_owned(),
+    })
+}
+
+/// Appends the line of one message.
+pub(crate) fn put_line(uid: Uid, extensions: &str, base: &str, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let space = if extensions.is_empty() { "" } else { " " };
+    // Writing to memory cannot fail.
+    let _ = writeln!(out, "{uid} {extensions}{space}:{base}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_files_are_read() {
+        let list = UidList::parse(
+            b"3 V1275660208 N25022 G3085f01b7f11094c501100008c4a11c1 Pv\n25006 :127.M1.h,W=28\n25017 W2481 S2400 :128.M2.h:2,S\n",
+        );
+        assert!(!list.damaged);
+        assert_eq!(list.uid_validity.map(|v| v.number()), Some(1275660208));
+        assert_eq!(list.uid_next.map(|v| v.number()), Some(25022));
+        assert_eq!(
+            list.guid.unwrap().to_string(),
+            "3085f01b7f11094c501100008c4a11c1"
+        );
+        assert_eq!(list.other_keys, ["Pv"]);
+        assert_eq!(list.entries[1].extensions, "W2481 S2400");
+        assert_eq!(list.by_base()[b"128.M2.h".as_slice()].uid.number(), 25017);
+        let courier = UidList::parse(b"1 9 12\n3 a\n11 b:2,S\n");
+        assert_eq!((courier.damaged, courier.entries.len()), (false, 2));
+    }
+
+    #[test]
+    fn damage_is_noticed_and_the_rest_kept() {
+        for (text, entries) in [
+            (&b""[..], 0),
+            (b"nonsense\n1 :a\n", 1),
+            (b"3 V0 N5\n1 :a\n", 1),
+            (b"3 V1 N5\n2 :a\n1 :b\n3 :c\n", 2),
+            (b"3 V1 N5\n1 :a\n2 :torn", 1),
+            (b"3 V1 N5\n1 :../../etc\n2 :x\n", 1),
+        ] {
+            let list = UidList::parse(text);
+            assert_eq!(list.entries.len(), entries, "{text:?}");
+            assert!(list.damaged || text.is_empty());
+        }
+        let list = UidList::parse(b"3 V1 N2\n7 :a\n");
+        assert_eq!(
+            list.uid_next.map(|v| v.number()),
+            Some(8),
+            "a UID in use is not given again"
+        );
+    }
+}
