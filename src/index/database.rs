@@ -31,6 +31,11 @@ pub(crate) struct Index {
     clean: bool,
 }
 
+/// Renames a damaged index file, so that somebody can look at it.
+pub(crate) fn set_aside(path: &Path, aside: &Path) -> Result<(), Error> {
+    std::fs::rename(path, aside).map_err(|error| redb::Error::Io(error).into())
+}
+
 /// Whether a commit must survive a power cut by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durable {

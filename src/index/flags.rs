@@ -79,6 +79,25 @@ impl FlagChunk {
         }
     }
 
+    /// System flags and keywords of one message, to compare or put back.
+    pub(crate) fn clone_slot(&self, slot: u8) -> (SystemFlags, Vec<u16>) {
+        let mut keywords = Vec::new();
+        self.keywords(slot, &mut keywords);
+        (self.system(slot), keywords)
+    }
+
+    /// Puts back what `clone_slot` gave.
+    pub(crate) fn restore_slot(&mut self, slot: u8, before: &(SystemFlags, Vec<u16>)) {
+        let (_, now) = self.clone_slot(slot);
+        now.iter()
+            .for_each(|keyword| self.set_keyword(slot, *keyword, false));
+        before
+            .1
+            .iter()
+            .for_each(|keyword| self.set_keyword(slot, *keyword, true));
+        self.set_system(slot, before.0);
+    }
+
     /// Takes the message out of every bitmap.
     pub(crate) fn remove(&mut self, slot: u8) {
         self.present.set(slot, false);

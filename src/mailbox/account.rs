@@ -1,11 +1,99 @@
 //! One user's mailboxes.
 
-use super::{Access, Error, View};
-use crate::mail::{DateTime, Flags, MailboxName, ModSeq, SpecialUse, Uid, UidSet, UidValidity};
+use super::host::{HostInner, lock};
+use super::shared::Shared;
+use super::{Access, Error, Host, View, fault, store_fault};
+use crate::index::AccountId;
+use crate::mail::{MailboxName, ModSeq, SpecialUse, Uid, UidSet, UidValidity};
+use crate::store::{Maildir, Store};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Mailboxes kept in memory though nobody has them open.
+const MAX_KEPT: usize = 4;
+/// Store handles kept for the next operation.
+const MAX_HANDLES: usize = 1;
 
 /// One user's mail. Cheap to clone; all sessions and deliveries of a user share one.
 #[derive(Clone)]
-pub(crate) struct Account {}
+pub(crate) struct Account(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) host: Arc<HostInner>,
+    id: AccountId,
+    root: PathBuf,
+    boxes: Mutex<HashMap<MailboxName, Arc<Shared>>>,
+    handles: Mutex<Vec<Box<dyn Store>>>,
+}
+
+/// A store handle, given back when dropped.
+pub(super) struct Handle<'a> {
+    inner: &'a Inner,
+    store: Option<Box<dyn Store>>,
+}
+
+impl Deref for Handle<'_> {
+    type Target = dyn Store;
+    fn deref(&self) -> &(dyn Store + 'static) {
+        match &self.store {
+            Some(store) => &**store,
+            None => unreachable!("a handle holds its store until it is dropped"),
+        }
+    }
+}
+
+impl DerefMut for Handle<'_> {
+    fn deref_mut(&mut self) -> &mut (dyn Store + 'static) {
+        match &mut self.store {
+            Some(store) => &mut **store,
+            None => unreachable!("a handle holds its store until it is dropped"),
+        }
+    }
+}
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        let mut handles = lock(&self.inner.handles);
+        if handles.len() < MAX_HANDLES {
+            handles.extend(self.store.take());
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn new(host: Arc<HostInner>, name: &str, root: &Path) -> Result<Inner, Error> {
+        let known = host
+            .index
+            .read()
+            .and_then(|r| r.account(name))
+            .map_err(fault("reading the index"))?;
+        let id = match known {
+            Some(id) => id,
+            None => host.write(|w| w.account(name))?,
+        };
+        Ok(Inner {
+            host,
+            id,
+            root: root.to_owned(),
+            boxes: Mutex::default(),
+            handles: Mutex::default(),
+        })
+    }
+
+    pub(super) fn store(&self) -> Result<Handle<'_>, Error> {
+        let kept = lock(&self.handles).pop();
+        let store = match kept {
+            Some(store) => store,
+            None => Box::new(Maildir::open(&self.root).map_err(store_fault("opening a Maildir"))?),
+        };
+        Ok(Handle {
+            inner: self,
+            store: Some(store),
+        })
+    }
+}
 
 /// What LIST can say of a name.
 #[derive(Clone, Debug)]
@@ -29,23 +117,6 @@ pub(crate) struct Status {
     pub(crate) highest_mod_seq: ModSeq,
 }
 
-/// A message while it is written; forgotten when dropped. Bounded by the account's size limit.
-pub(crate) struct Draft {}
-
-impl Draft {
-    /// Adds bytes as they come from the wire, split anywhere. Blocks on the disk.
-    pub(crate) fn write(&mut self, _bytes: &[u8]) -> Result<(), Error> {
-        todo!()
-    }
-}
-
-/// What APPENDUID tells (RFC 4315 section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Appended {
-    pub(crate) uid_validity: UidValidity,
-    pub(crate) uid: Uid,
-}
-
 /// What COPYUID tells (RFC 4315 section 3): the n-th UID of `from` became the n-th of `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Copied {
@@ -55,73 +126,343 @@ pub(crate) struct Copied {
 }
 
 impl Account {
-    /// An account without files, for tests: same code over a store and an index in memory.
-    pub(crate) fn memory() -> Account {
-        todo!()
+    /// An account over a Maildir of its own with an index in memory, for tests of rooms above.
+    #[cfg(test)]
+    pub(crate) fn temporary() -> (Account, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::with(
+            crate::index::Index::memory().unwrap(),
+            super::Limits::default(),
+        );
+        let account = host.account("test", directory.path()).unwrap();
+        (account, directory)
     }
 
-    /// Makes INBOX and the special-use mailboxes where the account has none yet. Call at login.
+    /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet. Call at login.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
-        todo!()
+        let mut store = self.0.store()?;
+        let names = store
+            .mailboxes()
+            .map_err(store_fault("listing mailboxes"))?;
+        if names.len() > 1 {
+            return Ok(());
+        }
+        for (_, _, name) in SpecialUse::ALL {
+            let name = MailboxName::new(name).map_err(Error::InvalidName)?;
+            store
+                .create(&name)
+                .map_err(store_fault("making a mailbox"))?;
+            store
+                .subscribe(&name, true)
+                .map_err(store_fault("subscribing"))?;
+        }
+        store
+            .sweep(&MailboxName::inbox())
+            .map_err(store_fault("sweeping"))
     }
 
     /// Every mailbox and every name above one, sorted.
     pub(crate) fn list(&self) -> Result<Vec<Listed>, Error> {
-        todo!()
+        let mut store = self.0.store()?;
+        let names = store
+            .mailboxes()
+            .map_err(store_fault("listing mailboxes"))?;
+        let subscribed: HashSet<MailboxName> = store
+            .subscriptions()
+            .map_err(store_fault("reading subscriptions"))?
+            .into_iter()
+            .collect();
+        let mut all: BTreeMap<MailboxName, Listed> = BTreeMap::new();
+        let listed = |name: &MailboxName| Listed {
+            name: name.clone(),
+            selectable: false,
+            children: false,
+            subscribed: subscribed.contains(name),
+            special_use: special_use(name),
+        };
+        for name in names {
+            let mut above = name.parent();
+            while let Some(parent) = above {
+                all.entry(parent.clone())
+                    .or_insert_with(|| listed(&parent))
+                    .children = true;
+                above = parent.parent();
+            }
+            all.entry(name.clone())
+                .or_insert_with(|| listed(&name))
+                .selectable = true;
+        }
+        Ok(all.into_values().collect())
     }
 
     /// Every subscribed name, sorted, whether it exists or not.
     pub(crate) fn subscriptions(&self) -> Result<Vec<MailboxName>, Error> {
-        todo!()
+        let mut names = self
+            .0
+            .store()?
+            .subscriptions()
+            .map_err(store_fault("reading subscriptions"))?;
+        names.sort();
+        Ok(names)
     }
 
-    pub(crate) fn subscribe(&self, _name: &MailboxName, _subscribed: bool) -> Result<(), Error> {
-        todo!()
+    /// Durable when it returns.
+    pub(crate) fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        self.0
+            .store()?
+            .subscribe(name, subscribed)
+            .map_err(store_fault("subscribing"))
     }
 
     /// Makes a mailbox and what is missing above it (RFC 3501 section 6.3.3).
-    pub(crate) fn create(&self, _name: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub(crate) fn create(&self, name: &MailboxName) -> Result<(), Error> {
+        let mut store = self.0.store()?;
+        let names = store
+            .mailboxes()
+            .map_err(store_fault("listing mailboxes"))?;
+        if names.contains(name) {
+            return Err(Error::MailboxExists);
+        }
+        let mut missing = vec![name.clone()];
+        let mut above = name.parent();
+        while let Some(parent) = above {
+            above = parent.parent();
+            if !names.contains(&parent) {
+                missing.push(parent);
+            }
+        }
+        if names.len() + missing.len() > self.0.host.limits.mailboxes {
+            return Err(Error::Limit("too many mailboxes"));
+        }
+        missing
+            .iter()
+            .rev()
+            .try_for_each(|name| store.create(name))
+            .map_err(store_fault("making a mailbox"))
     }
 
-    /// RFC 3501 section 6.3.4. A mailbox with others below it loses its messages and stays as a name.
-    pub(crate) fn delete(&self, _name: &MailboxName) -> Result<(), Error> {
-        todo!()
+    /// RFC 3501 section 6.3.4. A mailbox with others below it is removed; its name stays as theirs.
+    pub(crate) fn delete(&self, name: &MailboxName) -> Result<(), Error> {
+        if name.is_inbox() {
+            return Err(Error::Cannot("INBOX cannot be deleted"));
+        }
+        let open = lock(&self.0.boxes).remove(name);
+        let mut store = self.0.store()?;
+        let mut state = open.as_ref().map(|shared| lock(&shared.state));
+        store
+            .delete(name)
+            .map_err(store_fault("deleting a mailbox"))?;
+        self.0.host.write(|w| w.forget(self.0.id, name))?;
+        if let (Some(state), Some(shared)) = (state.as_mut(), open.as_ref()) {
+            state.deleted = true;
+            shared.raise();
+        }
+        Ok(())
     }
 
     /// With all below it; INBOX: its messages move to a new mailbox (RFC 3501 section 6.3.5).
-    pub(crate) fn rename(&self, _from: &MailboxName, _to: &MailboxName) -> Result<(), Error> {
-        todo!()
+    pub(crate) fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        if to.is_below(from) {
+            return Err(Error::Cannot("a mailbox cannot be moved below itself"));
+        }
+        let names = self
+            .0
+            .store()?
+            .mailboxes()
+            .map_err(store_fault("listing mailboxes"))?;
+        if names.contains(to) {
+            return Err(Error::MailboxExists);
+        }
+        if from.is_inbox() {
+            self.create(to)?;
+            let mut view = self.select(from, Access::ReadWrite)?;
+            let all = view.uids().clone();
+            return view.transfer(&all, to).map(|_| ());
+        }
+        let moving: Vec<(MailboxName, MailboxName)> = names
+            .iter()
+            .filter_map(|name| name.moved(from, to).map(|new| (name.clone(), new)))
+            .collect();
+        if moving.is_empty() {
+            return Err(Error::NoSuchMailbox);
+        }
+        if moving.len()
+            < names
+                .iter()
+                .filter(|n| *n == from || n.is_below(from))
+                .count()
+        {
+            return Err(Error::Cannot("a name would become too long"));
+        }
+        if let Some(parent) = to.parent().filter(|parent| !names.contains(parent)) {
+            self.create(&parent)?;
+        }
+        moving
+            .iter()
+            .try_for_each(|(old, new)| self.rename_one(old, new))
     }
 
-    pub(crate) fn status(&self, _name: &MailboxName) -> Result<Status, Error> {
-        todo!()
+    fn rename_one(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        let mut boxes = lock(&self.0.boxes);
+        let open = boxes.remove(from);
+        let mut state = open.as_ref().map(|shared| lock(&shared.state));
+        self.0
+            .store()?
+            .rename(from, to)
+            .map_err(store_fault("renaming a mailbox"))?;
+        self.0.host.write(|w| w.rename(self.0.id, from, to))?;
+        if let Some(state) = state.as_mut() {
+            state.name = to.clone();
+        }
+        drop(state);
+        if let Some(shared) = open {
+            boxes.insert(to.clone(), shared);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn status(&self, name: &MailboxName) -> Result<Status, Error> {
+        let shared = self.shared(name)?;
+        let mut store = self.0.store()?;
+        let mut state = lock(&shared.state);
+        let watched = state.views > 0;
+        shared.refresh(&mut state, &mut *store)?;
+        let recent = |first: Uid| {
+            let all = UidSet::range(first, Uid::MAX);
+            state
+                .uids
+                .as_ref()
+                .map_or(0, |uids| uids.intersection(&all).count())
+        };
+        let status = state.summary.as_ref().map(|summary| Status {
+            messages: summary.messages,
+            recent: u32::try_from(recent(summary.first_recent)).unwrap_or(u32::MAX),
+            unseen: summary.messages.saturating_sub(summary.seen),
+            uid_next: summary.uid_next,
+            uid_validity: summary.uid_validity,
+            highest_mod_seq: summary.highest_mod_seq,
+        });
+        if !watched {
+            state.uids = None;
+        }
+        status.ok_or(Error::Fault)
     }
 
     /// Opens a mailbox for a session (SELECT, EXAMINE).
-    pub(crate) fn select(&self, _name: &MailboxName, _access: Access) -> Result<View, Error> {
-        todo!()
+    pub(crate) fn select(&self, name: &MailboxName, access: Access) -> Result<View, Error> {
+        View::open(self.clone(), self.shared(name)?, access)
     }
 
     /// True if messages can be appended to it: for APPEND before its literal, for subaddresses.
-    pub(crate) fn exists(&self, _name: &MailboxName) -> Result<bool, Error> {
-        todo!()
+    pub(crate) fn exists(&self, name: &MailboxName) -> Result<bool, Error> {
+        if name.is_inbox() || lock(&self.0.boxes).contains_key(name) {
+            return Ok(true);
+        }
+        match self.0.store()?.stamp(name) {
+            Ok(_) => Ok(true),
+            Err(crate::store::Error::NoSuchMailbox) => Ok(false),
+            Err(error) => Err(store_fault("looking at a mailbox")(error)),
+        }
     }
 
-    /// A place to write a new message.
-    pub(crate) fn draft(&self) -> Result<Draft, Error> {
-        todo!()
+    /// The mailbox as all share it.
+    pub(super) fn shared(&self, name: &MailboxName) -> Result<Arc<Shared>, Error> {
+        let mut boxes = lock(&self.0.boxes);
+        if let Some(shared) = boxes.get(name) {
+            return Ok(shared.clone());
+        }
+        self.0
+            .store()?
+            .stamp(name)
+            .map_err(store_fault("looking at a mailbox"))?;
+        let reader = self
+            .0
+            .host
+            .index
+            .read()
+            .map_err(fault("reading the index"))?;
+        let known = reader
+            .mailbox(self.0.id, name)
+            .map_err(fault("reading the index"))?;
+        let id = match known {
+            Some(id) => id,
+            None => self.0.host.write(|w| w.mailbox(self.0.id, name))?,
+        };
+        let summary = reader.summary(id).or_else(|error| {
+            if error.is_damage() {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        });
+        let summary = summary.map_err(fault("reading the index"))?;
+        if boxes.len() >= MAX_KEPT {
+            boxes.retain(|_, shared| Arc::strong_count(shared) > 1);
+        }
+        let shared = Arc::new(Shared::new(
+            &self.0.host,
+            Arc::downgrade(&self.0),
+            id,
+            name,
+            summary,
+        ));
+        boxes.insert(name.clone(), shared.clone());
+        Ok(shared)
     }
 
-    /// Files the draft; durable when it returns. `date` is INTERNALDATE, now if `None`. A draft can be
-    /// appended to several mailboxes, of several accounts, one after the other.
-    pub(crate) fn append(
+    /// Compares the index with the store, mailbox by mailbox, telling `report` a line for each.
+    /// `rebuild`: what the index knows is forgotten first. Returns how many mailboxes differed.
+    pub(crate) fn check(
         &self,
-        _name: &MailboxName,
-        _draft: &mut Draft,
-        _flags: &Flags,
-        _date: Option<DateTime>,
-    ) -> Result<Appended, Error> {
-        todo!()
+        rebuild: bool,
+        report: &mut dyn FnMut(String),
+    ) -> Result<u32, Error> {
+        let names = self
+            .0
+            .store()?
+            .mailboxes()
+            .map_err(store_fault("listing mailboxes"))?;
+        let mut different = 0;
+        for name in names {
+            let shared = self.shared(&name)?;
+            let mut store = self.0.store()?;
+            let mut state = lock(&shared.state);
+            let before = state
+                .summary
+                .as_ref()
+                .map(|s| (s.messages, s.seen, s.highest_mod_seq));
+            if rebuild {
+                shared.list(&mut state, &mut *store, true).ok();
+                self.0.host.write(|w| w.clear(shared.id))?;
+                state.summary = None;
+                state.caught_up = true;
+            }
+            super::resync::resync(&shared, &mut state, &mut *store)?;
+            let Some(after) = state.summary.as_ref() else {
+                continue;
+            };
+            let same = before == Some((after.messages, after.seen, after.highest_mod_seq));
+            different += u32::from(!same);
+            let word = if rebuild {
+                "rebuilt"
+            } else if same {
+                "ok"
+            } else {
+                "mended"
+            };
+            report(format!(
+                "{name}: {word}, {} messages, UIDVALIDITY {}, UIDNEXT {}",
+                after.messages, after.uid_validity, after.uid_next
+            ));
+        }
+        Ok(different)
     }
+}
+
+/// By name, as the mailboxes made at first login have it.
+fn special_use(name: &MailboxName) -> Option<SpecialUse> {
+    SpecialUse::ALL
+        .iter()
+        .find(|(.., own)| *own == name.as_str())
+        .map(|&(special, ..)| special)
 }

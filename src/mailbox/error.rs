@@ -25,3 +25,38 @@ pub(crate) enum Error {
     /// Damage or an I/O error; logged.
     Fault,
 }
+
+/// Logs a fault of the index and tells what a client may know of it.
+pub(super) fn fault(doing: &'static str) -> impl Fn(crate::index::Error) -> Error {
+    move |error| {
+        log::error!("{doing}: {error}");
+        match error {
+            crate::index::Error::Full => Error::Full,
+            crate::index::Error::InUse => Error::Busy,
+            _ => Error::Fault,
+        }
+    }
+}
+
+/// Logs a fault of the store and tells what a client may know of it.
+pub(super) fn store_fault(doing: &'static str) -> impl Fn(crate::store::Error) -> Error {
+    use crate::store::Error as Store;
+    move |error| match error {
+        Store::NoSuchMessage => Error::Expunged,
+        Store::NoSuchMailbox => Error::NoSuchMailbox,
+        Store::MailboxExists => Error::MailboxExists,
+        Store::TooLarge => Error::TooLarge,
+        Store::Full => {
+            log::error!("{doing}: {error}");
+            Error::Full
+        }
+        Store::Locked => {
+            log::warn!("{doing}: {error}");
+            Error::Busy
+        }
+        Store::Corrupt { .. } | Store::Io(_) => {
+            log::error!("{doing}: {error}");
+            Error::Fault
+        }
+    }
+}

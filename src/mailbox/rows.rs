@@ -1,7 +1,18 @@
 //! Messages as FETCH sees them, one after the other.
 
-use super::Error;
-use crate::mail::{DateTime, ModSeq, SeqNum, SystemFlags, Uid};
+use super::append::blob;
+use super::content::Content;
+use super::host::lock;
+use super::numbering::Numbering;
+use super::shared::Shared;
+use super::{Account, Error, fault, learn, store_fault};
+use crate::index::{Cached, FlagChunk, NameChunk};
+use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
+use crate::mime::{self, Section, SectionText};
+use crate::store::Blob;
+use std::collections::VecDeque;
+use std::io::{Read, Seek};
+use std::sync::Arc;
 
 /// What will be asked of each row, so that the right things are read at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,86 +27,490 @@ pub(crate) struct Want {
     pub(crate) body: bool,
 }
 
+/// Cached rows read at a time.
+const BATCH: usize = 32;
+/// Rows computed before they are written to the index.
+const MAX_LEARNED: usize = 256;
+/// Sections of messages up to this size are taken from memory.
+const SMALL: u64 = 64 * 1024;
+
 /// A cursor over messages. Holds no transaction and little memory between two calls of `advance`;
 /// what had to be computed is written to the index in batches and when it is dropped.
-pub(crate) struct Rows {}
+pub(crate) struct Rows {
+    account: Account,
+    shared: Arc<Shared>,
+    numbers: Arc<Numbering>,
+    recent: Arc<UidSet>,
+    name: MailboxName,
+    /// What is left: runs and the place in them.
+    uids: UidSet,
+    run: usize,
+    next: u32,
+    want: Want,
+    incomplete: bool,
+    chunk: Option<u32>,
+    flags: FlagChunk,
+    names: Option<NameChunk>,
+    ahead: VecDeque<(Uid, Cached)>,
+    /// Up to here `ahead` holds all there is.
+    looked_to: u32,
+    learned: Vec<(Uid, Cached)>,
+    // The current row.
+    seq: SeqNum,
+    uid: Uid,
+    keywords: Vec<u16>,
+    cached: Option<Cached>,
+    text: Vec<u8>,
+    /// The message in memory, if it is small and was opened.
+    message: Option<Vec<u8>>,
+}
 
 impl Rows {
+    pub(super) fn new(
+        account: Account,
+        shared: Arc<Shared>,
+        numbers: Arc<Numbering>,
+        recent: Arc<UidSet>,
+        uids: UidSet,
+        want: Want,
+    ) -> Rows {
+        let name = lock(&shared.state).name.clone();
+        let next = uids.first().map_or(0, Uid::number);
+        Rows {
+            account,
+            shared,
+            numbers,
+            recent,
+            name,
+            uids,
+            run: 0,
+            next,
+            want,
+            incomplete: false,
+            chunk: None,
+            flags: FlagChunk::default(),
+            names: None,
+            ahead: VecDeque::new(),
+            looked_to: 0,
+            learned: Vec::new(),
+            seq: SeqNum::MIN,
+            uid: Uid::MIN,
+            keywords: Vec::new(),
+            cached: None,
+            text: Vec::new(),
+            message: None,
+        }
+    }
+
+    fn next_uid(&mut self) -> Option<Uid> {
+        let &(_, last) = self.uids.runs().get(self.run)?;
+        let uid = Uid::new(self.next)?;
+        if self.next == last {
+            self.run += 1;
+            self.next = self.uids.runs().get(self.run).map_or(0, |run| run.0);
+        } else {
+            self.next += 1;
+        }
+        Some(uid)
+    }
+
     /// Goes to the next message that still exists; `false` at the end.
     pub(crate) fn advance(&mut self) -> Result<bool, Error> {
-        todo!()
+        self.cached = None;
+        self.message = None;
+        loop {
+            let Some(uid) = self.next_uid() else {
+                self.write_learned();
+                return Ok(false);
+            };
+            let Some(seq) = self.numbers.seq(uid) else {
+                continue;
+            };
+            let (number, slot) = (uid.number() >> 8, (uid.number() & 255) as u8);
+            if self.chunk != Some(number) {
+                self.load(number)?;
+            }
+            if !self.flags.present.has(slot) {
+                self.incomplete = true;
+                continue;
+            }
+            (self.seq, self.uid) = (seq, uid);
+            self.keywords.clear();
+            self.flags.keywords(slot, &mut self.keywords);
+            let want = self.want;
+            if want.envelope
+                || want.bodystructure
+                || want.header_fields
+                || want.internal_date
+                || want.octets
+            {
+                self.look_ahead(uid)?;
+            }
+            return Ok(true);
+        }
     }
+
+    /// Reads flags of a chunk.
+    fn load(&mut self, number: u32) -> Result<(), Error> {
+        let reader = self
+            .shared
+            .host
+            .index
+            .read()
+            .map_err(fault("reading the index"))?;
+        self.flags = reader
+            .flags(self.shared.id, number)
+            .map_err(fault("reading the index"))?;
+        self.names = None;
+        self.chunk = Some(number);
+        Ok(())
+    }
+
+    /// Takes the cached fields of `uid`, reading those of the next messages with them.
+    fn look_ahead(&mut self, uid: Uid) -> Result<(), Error> {
+        while self.ahead.front().is_some_and(|(other, _)| *other < uid) {
+            self.ahead.pop_front();
+        }
+        if self.ahead.is_empty() && uid.number() > self.looked_to {
+            let last = self
+                .uids
+                .runs()
+                .get(self.run)
+                .map_or(uid.number(), |run| run.1);
+            // A run is read as a whole, lone messages one by one.
+            let last = Uid::new(last.max(uid.number())).unwrap_or(uid);
+            let reader = self
+                .shared
+                .host
+                .index
+                .read()
+                .map_err(fault("reading the index"))?;
+            let found = reader
+                .cached(self.shared.id, uid, last, BATCH)
+                .map_err(fault("reading the index"))?;
+            let full = found.len() == BATCH;
+            self.looked_to = if full {
+                found.last().map_or(0, |(u, _)| u.number())
+            } else {
+                last.number()
+            };
+            self.ahead = found.into();
+        }
+        if self.ahead.front().is_some_and(|(other, _)| *other == uid) {
+            self.cached = self.ahead.pop_front().map(|(_, cached)| cached);
+        }
+        Ok(())
+    }
+
     /// True if a message asked for was expunged meanwhile and left out.
     pub(crate) fn incomplete(&self) -> bool {
-        todo!()
+        self.incomplete
     }
+
     pub(crate) fn seq(&self) -> SeqNum {
-        todo!()
+        self.seq
     }
+
     pub(crate) fn uid(&self) -> Uid {
-        todo!()
+        self.uid
     }
+
+    fn slot(&self) -> u8 {
+        (self.uid.number() & 255) as u8
+    }
+
     pub(crate) fn flags(&self) -> SystemFlags {
-        todo!()
+        self.flags.system(self.slot())
     }
+
     /// Numbers of keywords in `View::keywords`, ascending. The view may not know the newest yet.
     pub(crate) fn keywords(&self) -> &[u16] {
-        todo!()
+        &self.keywords
     }
+
     pub(crate) fn recent(&self) -> bool {
-        todo!()
+        self.recent.contains(self.uid)
     }
+
     pub(crate) fn mod_seq(&self) -> ModSeq {
-        todo!()
+        self.flags.mod_seq(self.slot())
     }
+
+    fn open(&mut self) -> Result<Blob, Error> {
+        if self.names.is_none() {
+            let reader = self
+                .shared
+                .host
+                .index
+                .read()
+                .map_err(fault("reading the index"))?;
+            let number = self.uid.number() >> 8;
+            self.names = Some(
+                reader
+                    .names(self.shared.id, number)
+                    .map_err(fault("reading the index"))?,
+            );
+        }
+        let name = self
+            .names
+            .as_ref()
+            .and_then(|names| names.find(self.slot()))
+            .map(blob)
+            .ok_or(Error::Expunged)?;
+        let mut store = self.account.0.store()?;
+        store
+            .open(&self.name, &name)
+            .map_err(store_fault("opening a message"))
+    }
+
+    /// What is remembered of the row, computed if nothing is.
+    fn cached(&mut self) -> Result<&Cached, Error> {
+        if self.cached.is_none() {
+            let mut blob = self.open()?;
+            let limits = self.shared.host.limits.mime;
+            let cached = if blob.length <= SMALL {
+                let bytes = self.read_all(&mut blob)?;
+                let cached = learn::from_bytes(&bytes, blob.internal_date, &limits);
+                self.message = Some(bytes);
+                cached
+            } else {
+                learn::from_file(&mut blob.file, blob.internal_date, &limits).ok_or(Error::Fault)?
+            };
+            self.learned.push((self.uid, cached.clone()));
+            self.cached = Some(cached);
+            if self.learned.len() >= MAX_LEARNED {
+                self.write_learned();
+            }
+        }
+        self.cached.as_ref().ok_or(Error::Fault)
+    }
+
+    fn read_all(&self, blob: &mut Blob) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::with_capacity(usize::try_from(blob.length).unwrap_or(0) + 1);
+        blob.file
+            .read_to_end(&mut bytes)
+            .map_err(|error| store_fault("reading a message")(error.into()))?;
+        Ok(bytes)
+    }
+
+    /// Remembers what was computed; what was expunged meanwhile is left out.
+    fn write_learned(&mut self) {
+        let learned = std::mem::take(&mut self.learned);
+        if learned.is_empty() {
+            return;
+        }
+        let id = self.shared.id;
+        // It is computed anew if it cannot be written.
+        let _ = self.shared.host.write(|w| {
+            let mut chunk: Option<(u32, FlagChunk)> = None;
+            for (uid, cached) in &learned {
+                let number = uid.number() >> 8;
+                if chunk.as_ref().is_none_or(|(own, _)| *own != number) {
+                    chunk = Some((number, w.flags(id, number)?));
+                }
+                if chunk
+                    .as_ref()
+                    .is_some_and(|(_, flags)| flags.present.has((uid.number() & 255) as u8))
+                {
+                    w.set_cached(id, *uid, cached)?;
+                }
+            }
+            Ok(())
+        });
+    }
+
     /// RFC822.SIZE.
     pub(crate) fn octets(&mut self) -> Result<u64, Error> {
-        todo!()
+        Ok(self.cached()?.octets())
     }
+
     pub(crate) fn internal_date(&mut self) -> Result<DateTime, Error> {
-        todo!()
+        Ok(DateTime::utc(self.cached()?.internal_date()))
     }
+
     /// ENVELOPE as IMAP writes it, parentheses included.
     pub(crate) fn envelope(&mut self) -> Result<&[u8], Error> {
-        todo!()
+        if self.cached()?.envelope().is_empty() {
+            let header = self.header()?;
+            self.text = mime::envelope(&header);
+            return Ok(&self.text);
+        }
+        Ok(self.cached()?.envelope())
     }
+
     /// BODYSTRUCTURE as IMAP writes it, parentheses included.
     pub(crate) fn bodystructure(&mut self) -> Result<&[u8], Error> {
-        todo!()
+        if self.cached()?.bodystructure().is_empty() {
+            let mut blob = self.open()?;
+            let limits = self.shared.host.limits.mime;
+            let message = mime::parse(&mut blob.file, &limits)
+                .map_err(|e| store_fault("reading a message")(e.into()))?;
+            self.text = mime::bodystructure(&message);
+            return Ok(&self.text);
+        }
+        Ok(self.cached()?.bodystructure())
     }
+
+    /// The raw header of the message, empty line included.
+    fn header(&mut self) -> Result<Vec<u8>, Error> {
+        let section = Section {
+            part: Vec::new(),
+            text: SectionText::Header,
+        };
+        let mut out = Vec::new();
+        if let Some(mut content) = self.content(&section)? {
+            while content.read(&mut out, usize::MAX)? > 0 {}
+        }
+        Ok(out)
+    }
+
     /// These fields of the message's header with their names, as BODY[HEADER.FIELDS (...)] has them,
     /// the empty line at the end included. Names are compared without regard to case.
-    pub(crate) fn header_fields(&mut self, _names: &[String]) -> Result<&[u8], Error> {
-        todo!()
+    pub(crate) fn header_fields(&mut self, names: &[String]) -> Result<&[u8], Error> {
+        self.text.clear();
+        if learn::knows(names) && !self.cached()?.header().is_empty() {
+            let mut text = std::mem::take(&mut self.text);
+            mime::header_fields(self.cached()?.header(), names, false, &mut text);
+            self.text = text;
+        } else {
+            let header = self.header()?;
+            mime::header_fields(&header, names, false, &mut self.text);
+        }
+        Ok(&self.text)
     }
+
     /// A section of the text with CRLF line ends. `None`: there is no such part.
-    pub(crate) fn content(
-        &mut self,
-        _section: &crate::mime::Section,
-    ) -> Result<Option<Content>, Error> {
-        todo!()
+    pub(crate) fn content(&mut self, section: &Section) -> Result<Option<Content>, Error> {
+        let mut blob = match self.message.take() {
+            Some(bytes) => {
+                let content = from_memory(&bytes, section, &self.shared.host.limits.mime);
+                self.message = Some(bytes);
+                return Ok(content);
+            }
+            None => self.open()?,
+        };
+        if blob.length <= SMALL {
+            let bytes = self.read_all(&mut blob)?;
+            let content = from_memory(&bytes, section, &self.shared.host.limits.mime);
+            self.message = Some(bytes);
+            return Ok(content);
+        }
+        from_file(blob, section, &self.shared.host.limits.mime)
     }
 }
 
-/// Bytes of a section, with CRLF line ends, read piece by piece.
-pub(crate) struct Content {}
+/// A message's bytes as stored.
+pub(super) enum Raw {
+    Memory(Vec<u8>),
+    File(std::fs::File, Vec<u8>),
+}
 
-impl Content {
-    /// Octets in all.
-    pub(crate) fn octets(&self) -> u64 {
-        todo!()
+impl Raw {
+    /// The bytes from `start` to `end`, or fewer where the message ends.
+    pub(super) fn read(&mut self, start: u64, end: u64) -> Result<&[u8], Error> {
+        let reading = |error: std::io::Error| store_fault("reading a message")(error.into());
+        match self {
+            Raw::Memory(bytes) => {
+                let at = |offset: u64| {
+                    usize::try_from(offset)
+                        .unwrap_or(usize::MAX)
+                        .min(bytes.len())
+                };
+                Ok(bytes.get(at(start)..at(end)).unwrap_or_default())
+            }
+            Raw::File(file, piece) => {
+                piece.clear();
+                file.seek(std::io::SeekFrom::Start(start))
+                    .map_err(reading)?;
+                file.take(end.saturating_sub(start))
+                    .read_to_end(piece)
+                    .map_err(reading)?;
+                Ok(piece)
+            }
+        }
     }
-    /// Leaves out the first `start` octets and all after `count` more.
-    pub(crate) fn partial(&mut self, _start: u64, _count: u64) {
-        todo!()
+}
+
+impl Rows {
+    /// The structure of the message and its bytes.
+    pub(super) fn raw(&mut self) -> Result<(mime::Message, Raw), Error> {
+        let limits = self.shared.host.limits.mime;
+        let mut blob = self.open()?;
+        if blob.length <= SMALL {
+            let bytes = self.read_all(&mut blob)?;
+            return Ok((mime::parse_bytes(&bytes, &limits), Raw::Memory(bytes)));
+        }
+        let message = mime::parse(&mut blob.file, &limits)
+            .map_err(|e| store_fault("reading a message")(e.into()))?;
+        Ok((message, Raw::File(blob.file, Vec::new())))
     }
-    /// Octets that `read` will still give.
-    pub(crate) fn remaining(&self) -> u64 {
-        todo!()
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.write_learned();
     }
-    /// Appends up to `at_most` octets to `out`; returns how many, 0 only at the end. Always gives
-    /// exactly as many as `octets` promised: a file that became shorter is filled up with spaces and logged.
-    pub(crate) fn read(&mut self, _out: &mut Vec<u8>, _at_most: usize) -> Result<usize, Error> {
-        todo!()
+}
+
+fn is_whole(section: &Section) -> bool {
+    section.part.is_empty() && section.text == SectionText::All
+}
+
+fn to_wire(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    crate::codec::crlf::ToCrlf::default().decode(raw, &mut out);
+    out
+}
+
+fn from_memory(message: &[u8], section: &Section, limits: &mime::Limits) -> Option<Content> {
+    if is_whole(section) {
+        return Some(Content::memory(to_wire(message)));
     }
+    let span = mime::parse_bytes(message, limits).find(section)?;
+    let range = usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?;
+    let raw = message.get(range)?;
+    Some(Content::memory(
+        chosen(raw, section).unwrap_or_else(|| to_wire(raw)),
+    ))
+}
+
+/// The header fields that the section chooses; `None` if it means all of the text.
+fn chosen(header: &[u8], section: &Section) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match &section.text {
+        SectionText::HeaderFields(names) => mime::header_fields(header, names, false, &mut out),
+        SectionText::HeaderFieldsNot(names) => mime::header_fields(header, names, true, &mut out),
+        _ => return None,
+    }
+    Some(out)
+}
+
+fn from_file(
+    mut blob: Blob,
+    section: &Section,
+    limits: &mime::Limits,
+) -> Result<Option<Content>, Error> {
+    let reading = |error: std::io::Error| store_fault("reading a message")(error.into());
+    if is_whole(section) {
+        return Content::file(blob.file, 0, blob.length).map(Some);
+    }
+    let message = mime::parse(&mut blob.file, limits).map_err(reading)?;
+    let Some(span) = message.find(section) else {
+        return Ok(None);
+    };
+    if matches!(
+        section.text,
+        SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_)
+    ) {
+        blob.file
+            .seek(std::io::SeekFrom::Start(span.start))
+            .map_err(reading)?;
+        let mut header = Vec::new();
+        (&mut blob.file)
+            .take(span.end - span.start)
+            .read_to_end(&mut header)
+            .map_err(reading)?;
+        return Ok(chosen(&header, section).map(Content::memory));
+    }
+    Content::file(blob.file, span.start, span.end).map(Some)
 }

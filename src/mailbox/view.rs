@@ -1,11 +1,16 @@
 //! One session's view of one mailbox: its numbering and what it was told.
 
-use super::{Copied, Error, Rows, Search, Want};
+use super::host::lock;
+use super::numbering::Numbering;
+use super::shared::Shared;
+use super::{Account, Error, Rows, Search, Want, fault};
 use crate::mail::{
-    Criteria, Flags, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, Uid, UidSet,
+    Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, SystemFlags, Uid, UidSet,
     UidValidity,
 };
 use event_listener::EventListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -19,14 +24,6 @@ pub(crate) enum Access {
 pub(crate) enum By {
     Seq,
     Uid,
-}
-
-/// What STORE does with flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FlagChange {
-    Set,
-    Add,
-    Remove,
 }
 
 /// Whether a session may be told of expunged messages now (RFC 3501 section 7.4.1).
@@ -45,104 +42,330 @@ pub(crate) struct Changes {
     /// The new number of messages if it changed otherwise than by `expunged`.
     pub(crate) exists: Option<u32>,
     pub(crate) recent: Option<u32>,
-    /// Messages of the view whose flags changed, this session's own silent changes left out.
+    /// Messages of the view whose flags others changed.
     pub(crate) flags: UidSet,
     /// There are new keywords: FLAGS and PERMANENTFLAGS are to be told again.
     pub(crate) keywords: bool,
 }
 
 /// One session's mailbox. Memory is by runs of UIDs, not by messages.
-pub(crate) struct View {}
+pub(crate) struct View {
+    pub(super) account: Account,
+    pub(super) shared: Arc<Shared>,
+    /// Names this view among those of the process.
+    pub(super) id: u32,
+    name: MailboxName,
+    access: Access,
+    pub(super) numbers: Arc<Numbering>,
+    recent: Arc<UidSet>,
+    keywords: Vec<Option<Keyword>>,
+    uid_next: Uid,
+    uid_validity: UidValidity,
+    mod_seq: ModSeq,
+    generation: u32,
+}
+
+fn next_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed).max(1)
+}
 
 impl View {
+    pub(super) fn open(
+        account: Account,
+        shared: Arc<Shared>,
+        access: Access,
+    ) -> Result<View, Error> {
+        let mut store = account.0.store()?;
+        let mut state = lock(&shared.state);
+        if state.deleted {
+            return Err(Error::NoSuchMailbox);
+        }
+        shared.enter(&mut state, &*store);
+        let refreshed = shared.refresh(&mut state, &mut *store);
+        drop(store);
+        let generation = shared.generation();
+        let opened = refreshed.and_then(|()| {
+            state
+                .summary
+                .clone()
+                .zip(state.uids.clone())
+                .ok_or(Error::Fault)
+        });
+        let (summary, uids) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                drop(state);
+                shared.leave();
+                return Err(error);
+            }
+        };
+        let recent = uids.intersection(&UidSet::range(summary.first_recent, Uid::MAX));
+        if access == Access::ReadWrite
+            && let Some(own) = state
+                .summary
+                .as_mut()
+                .filter(|s| s.first_recent != s.uid_next)
+        {
+            own.first_recent = own.uid_next;
+            shared.host.settle_later(&shared);
+        }
+        let name = state.name.clone();
+        drop(state);
+        Ok(View {
+            account,
+            id: next_id(),
+            name,
+            access,
+            numbers: Arc::new(Numbering::new(uids)),
+            recent: Arc::new(recent),
+            keywords: summary.keywords,
+            uid_next: summary.uid_next,
+            uid_validity: summary.uid_validity,
+            mod_seq: summary.highest_mod_seq,
+            generation,
+            shared,
+        })
+    }
+
     pub(crate) fn name(&self) -> &MailboxName {
-        todo!()
+        &self.name
     }
+
     pub(crate) fn access(&self) -> Access {
-        todo!()
+        self.access
     }
+
     /// Messages in this view's numbering.
     pub(crate) fn exists(&self) -> u32 {
-        todo!()
+        self.numbers.count()
     }
+
     pub(crate) fn recent(&self) -> u32 {
-        todo!()
+        u32::try_from(self.recent.count()).unwrap_or(u32::MAX)
     }
+
+    pub(crate) fn uids(&self) -> &UidSet {
+        self.numbers.uids()
+    }
+
     /// As SELECT tells it; from the index without touching messages.
     pub(crate) fn first_unseen(&self) -> Result<Option<SeqNum>, Error> {
-        todo!()
+        let state = lock(&self.shared.state);
+        if state.summary.as_ref().is_some_and(|s| s.seen == s.messages) {
+            return Ok(None);
+        }
+        drop(state);
+        let reader = self
+            .shared
+            .host
+            .index
+            .read()
+            .map_err(fault("reading the index"))?;
+        let mut chunk = None;
+        for &(first, last) in self.uids().runs() {
+            for number in first >> 8..=last >> 8 {
+                if chunk == Some(number) {
+                    continue;
+                }
+                chunk = Some(number);
+                let flags = reader
+                    .flags(self.shared.id, number)
+                    .map_err(fault("reading the index"))?;
+                let unseen = flags.present.without(&flags.with_flag(SystemFlags::SEEN));
+                let mut seqs = unseen
+                    .slots()
+                    .filter_map(|slot| Uid::new(number << 8 | u32::from(slot)))
+                    .filter_map(|u| self.seq(u));
+                if let Some(seq) = seqs.next() {
+                    return Ok(Some(seq));
+                }
+            }
+        }
+        Ok(None)
     }
+
     pub(crate) fn uid_next(&self) -> Uid {
-        todo!()
+        self.uid_next
     }
+
     pub(crate) fn uid_validity(&self) -> UidValidity {
-        todo!()
+        self.uid_validity
     }
+
     pub(crate) fn highest_mod_seq(&self) -> ModSeq {
-        todo!()
+        self.mod_seq
     }
-    /// The keywords this session was told of, in the order of [`Rows::keywords`]'s numbers.
-    pub(crate) fn keywords(&self) -> &[Keyword] {
-        todo!()
+
+    /// The keywords this session was told of; positions are the numbers of [`Rows::keywords`], some unused.
+    pub(crate) fn keywords(&self) -> &[Option<Keyword>] {
+        &self.keywords
     }
+
     /// False when no further keyword can be made (PERMANENTFLAGS without `\*`).
     pub(crate) fn more_keywords(&self) -> bool {
-        todo!()
+        self.keywords.iter().flatten().count() < self.shared.host.limits.keywords
     }
-    pub(crate) fn uid(&self, _seq: SeqNum) -> Option<Uid> {
-        todo!()
+
+    pub(crate) fn uid(&self, seq: SeqNum) -> Option<Uid> {
+        self.numbers.uid(seq)
     }
-    pub(crate) fn seq(&self, _uid: Uid) -> Option<SeqNum> {
-        todo!()
+
+    pub(crate) fn seq(&self, uid: Uid) -> Option<SeqNum> {
+        self.numbers.seq(uid)
     }
+
     /// The UIDs of this view that the client means. By sequence number: `None` if a number is
     /// beyond the last message (the client's fault: BAD); by UID unknown ones are left out.
-    pub(crate) fn resolve(&self, _set: &SequenceSet, _by: By) -> Option<UidSet> {
-        todo!()
+    pub(crate) fn resolve(&self, set: &SequenceSet, by: By) -> Option<UidSet> {
+        match by {
+            By::Uid => Some(self.uids().intersection(&set.resolve(self.uids().last()))),
+            By::Seq => {
+                let largest = SeqNum::new(self.exists());
+                let seqs = set.resolve(largest);
+                let beyond = seqs
+                    .last()
+                    .is_some_and(|last| largest.is_none_or(|largest| last > largest));
+                (!beyond && !seqs.is_empty()).then(|| self.numbers.uids_of(&seqs))
+            }
+        }
     }
 
     /// Streams what FETCH asked of these messages. Sets no flag.
-    pub(crate) fn fetch(&self, _uids: UidSet, _want: Want) -> Rows {
-        todo!()
+    pub(crate) fn fetch(&self, uids: UidSet, want: Want) -> Rows {
+        Rows::new(
+            self.account.clone(),
+            self.shared.clone(),
+            self.numbers.clone(),
+            self.recent.clone(),
+            uids,
+            want,
+        )
     }
+
     /// Looks for messages of this view.
-    pub(crate) fn search(&self, _criteria: Criteria) -> Search {
-        todo!()
+    pub(crate) fn search(&self, criteria: Criteria) -> Search {
+        Search::new(self, criteria)
     }
-    /// Changes flags; returns the UIDs that exist still (all of them are told with their flags unless
-    /// silent). `silent`: `sync` will not report this session's own change.
-    pub(crate) fn mark(
-        &mut self,
-        _uids: &UidSet,
-        _change: FlagChange,
-        _flags: &Flags,
-        _silent: bool,
-    ) -> Result<UidSet, Error> {
-        todo!()
-    }
-    /// Removes messages with `\Deleted`, of these UIDs only if given. They are told by the next `sync`.
-    pub(crate) fn expunge(&mut self, _only: Option<&UidSet>) -> Result<(), Error> {
-        todo!()
-    }
-    /// All or nothing (RFC 3501 section 6.4.7).
-    pub(crate) fn copy(&mut self, _uids: &UidSet, _to: &MailboxName) -> Result<Copied, Error> {
-        todo!()
-    }
-    /// RFC 6851. The expunges are told by the next `sync`.
-    pub(crate) fn transfer(&mut self, _uids: &UidSet, _to: &MailboxName) -> Result<Copied, Error> {
-        todo!()
-    }
+
     /// Brings the view up to date with the mailbox (and the mailbox with its directory).
-    pub(crate) fn sync(&mut self, _expunges: Expunges) -> Result<Changes, Error> {
-        todo!()
+    pub(crate) fn sync(&mut self, expunges: Expunges) -> Result<Changes, Error> {
+        let shared = self.shared.clone();
+        let mut store = self.account.0.store()?;
+        let mut state = lock(&shared.state);
+        shared.refresh(&mut state, &mut *store)?;
+        drop(store);
+        let generation = shared.generation();
+        let mut changes = Changes::default();
+        let (Some(summary), Some(current)) = (state.summary.as_ref(), state.uids.as_ref()) else {
+            return Err(Error::Fault);
+        };
+        if summary.uid_validity != self.uid_validity {
+            return Err(Error::NoSuchMailbox);
+        }
+        let gone = self.uids().difference(current);
+        let new = current.difference(self.uids());
+        if expunges == Expunges::Tell {
+            changes.expunged = self.numbers.seqs_of(&gone);
+        }
+        if !new.is_empty() {
+            self.claim_recent(&new, summary.first_recent);
+        }
+        if !new.is_empty() || !changes.expunged.is_empty() {
+            let uids = match expunges {
+                Expunges::Tell => current.clone(),
+                Expunges::Hold => self.uids().union(&new),
+            };
+            if expunges == Expunges::Tell {
+                self.recent = Arc::new(self.recent.difference(&gone));
+            }
+            self.numbers = Arc::new(Numbering::new(uids));
+        }
+        if !new.is_empty() {
+            changes.exists = Some(self.exists());
+            changes.recent = Some(self.recent());
+        }
+        changes.keywords = self.keywords != summary.keywords;
+        if changes.keywords {
+            self.keywords.clone_from(&summary.keywords);
+        }
+        let known = self.mod_seq;
+        (self.mod_seq, self.uid_next) = (summary.highest_mod_seq, summary.uid_next);
+        changes.flags = if state.changes_after > known.number() {
+            self.changed_in_index(known)?
+        } else {
+            let news = state
+                .changes
+                .iter()
+                .filter(|c| c.mod_seq > known && c.by != self.id);
+            news.fold(UidSet::new(), |all, change| all.union(&change.uids))
+        };
+        changes.flags = changes
+            .flags
+            .intersection(current)
+            .intersection(self.uids())
+            .difference(&new);
+        if gone.is_empty() || expunges == Expunges::Tell {
+            self.generation = generation;
+        }
+        if self.access == Access::ReadWrite
+            && let Some(own) = state
+                .summary
+                .as_mut()
+                .filter(|s| s.first_recent < s.uid_next && !new.is_empty())
+        {
+            own.first_recent = own.uid_next;
+            shared.host.settle_later(&shared);
+        }
+        Ok(changes)
     }
+
+    fn claim_recent(&mut self, new: &UidSet, first_recent: Uid) {
+        let claimed = new.intersection(&UidSet::range(first_recent, Uid::MAX));
+        self.recent = Arc::new(self.recent.union(&claimed));
+    }
+
+    /// Messages with a higher mod-sequence, for a session that was away for long.
+    fn changed_in_index(&self, known: ModSeq) -> Result<UidSet, Error> {
+        let reader = self
+            .shared
+            .host
+            .index
+            .read()
+            .map_err(fault("reading the index"))?;
+        let mut changed = UidSet::new();
+        reader
+            .each_flags(self.shared.id, &mut |number, chunk| {
+                if chunk.highest_mod_seq() > known.number() {
+                    let newer = chunk
+                        .present
+                        .slots()
+                        .filter(|slot| chunk.mod_seq(*slot) > known);
+                    changed = changed.union(
+                        &newer
+                            .filter_map(|slot| Uid::new(number << 8 | u32::from(slot)))
+                            .collect(),
+                    );
+                }
+            })
+            .map_err(fault("reading the index"))?;
+        Ok(changed)
+    }
+
     /// True if `sync` would find nothing; touches no file. For NOOP on the quick turn.
     pub(crate) fn is_current(&self) -> bool {
-        todo!()
+        self.generation == self.shared.generation() && self.shared.looks_clean()
     }
+
     /// Wakes when the mailbox changes, also by foreign programs. Make it, then check
     /// `is_current`, then wait.
     pub(crate) fn listen(&self) -> EventListener {
-        todo!()
+        self.shared.woken.listen()
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.shared.leave();
     }
 }

@@ -1,0 +1,179 @@
+//! What one engine process shares among its accounts: the index file and the watches.
+
+use super::account::{Account, Inner};
+use super::shared::Shared;
+use super::watch::Watch;
+use super::{Error, fault};
+use crate::index::{Durable, Index};
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Bounds on what an account may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Octets of one message.
+    pub(crate) message_octets: u64,
+    /// Mailboxes a user.
+    pub(crate) mailboxes: usize,
+    /// Keywords a mailbox.
+    pub(crate) keywords: usize,
+    /// Octets of redb's own cache.
+    pub(crate) index_cache_octets: usize,
+    pub(crate) mime: crate::mime::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            message_octets: 50 << 20,
+            mailboxes: 10_000,
+            keywords: 200,
+            index_cache_octets: 2 << 20,
+            mime: crate::mime::Limits::default(),
+        }
+    }
+}
+
+/// The accounts of one process over one index file.
+#[derive(Clone)]
+pub(crate) struct Host(pub(super) Arc<HostInner>);
+
+pub(super) struct HostInner {
+    pub(super) index: Index,
+    pub(super) watch: Option<Watch>,
+    pub(super) limits: Limits,
+    accounts: Mutex<HashMap<String, Weak<Inner>>>,
+    dirty: AtomicBool,
+    /// Mailboxes whose summary or side file waits to be written.
+    pending: Mutex<Vec<Arc<Shared>>>,
+}
+
+/// A lock whose holder panicked is as good as any: what it guards is knowledge that resync mends.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Host {
+    /// Opens the index file, or makes it. A damaged one is put aside and built anew from the store,
+    /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
+    pub(crate) fn open(path: &Path, limits: Limits) -> Result<Host, Error> {
+        let index = match Index::open(path, limits.index_cache_octets) {
+            Err(error) if error.is_damage() => {
+                let aside = PathBuf::from(format!(
+                    "{}.damaged-{}",
+                    path.display(),
+                    crate::sys::clock::now_seconds()
+                ));
+                log::error!(
+                    "index {}: {error}; kept as {} and built anew",
+                    path.display(),
+                    aside.display()
+                );
+                crate::index::set_aside(path, &aside).map_err(fault("putting the index aside"))?;
+                Index::open(path, limits.index_cache_octets)
+            }
+            other => other,
+        };
+        Ok(Host::with(
+            index.map_err(fault("opening the index"))?,
+            limits,
+        ))
+    }
+
+    pub(super) fn with(index: Index, limits: Limits) -> Host {
+        let watch = Watch::new()
+            .inspect_err(|e| log::info!("no inotify ({e}): directories are looked at instead"))
+            .ok();
+        if !index.was_clean() {
+            log::info!(
+                "the index was not closed: every mailbox is compared with its directory when it is opened"
+            );
+        }
+        Host(Arc::new(HostInner {
+            index,
+            watch,
+            limits,
+            accounts: Mutex::default(),
+            dirty: AtomicBool::new(false),
+            pending: Mutex::default(),
+        }))
+    }
+
+    /// The account of that user, whose mail lies below `root`.
+    pub(crate) fn account(&self, name: &str, root: &Path) -> Result<Account, Error> {
+        let mut accounts = lock(&self.0.accounts);
+        if let Some(inner) = accounts.get(name).and_then(Weak::upgrade) {
+            return Ok(Account(inner));
+        }
+        accounts.retain(|_, inner| inner.strong_count() > 0);
+        let inner = Arc::new(Inner::new(self.0.clone(), name, root)?);
+        accounts.insert(name.to_owned(), Arc::downgrade(&inner));
+        Ok(Account(inner))
+    }
+
+    /// Readable when a watched directory changed; then `drain`.
+    pub(crate) fn watch_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.watch.as_ref().map(Watch::fd)
+    }
+
+    /// Looks which mailboxes other programs changed, and wakes their sessions.
+    pub(crate) fn drain(&self) {
+        if let Some(watch) = &self.0.watch {
+            watch.drain();
+        }
+    }
+
+    /// True if something waits for [`Host::flush`].
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.0.dirty.load(Ordering::Acquire)
+    }
+
+    /// Writes side files that lag behind and makes the index durable.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.0.dirty.store(false, Ordering::Release);
+        let pending = std::mem::take(&mut *lock(&self.0.pending));
+        for shared in pending {
+            shared.settle();
+        }
+        self.0.index.flush().map_err(fault("flushing the index"))
+    }
+
+    /// As `flush`, and notes that nothing is missing. The last call.
+    pub(crate) fn close(&self) -> Result<(), Error> {
+        self.flush()?;
+        self.0.index.close().map_err(fault("closing the index"))
+    }
+}
+
+impl HostInner {
+    /// Something is committed but not durable yet.
+    pub(super) fn soil(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// The mailbox has something to write at the next flush.
+    pub(super) fn settle_later(&self, shared: &Arc<Shared>) {
+        let mut pending = lock(&self.pending);
+        if !pending.iter().any(|other| Arc::ptr_eq(other, shared)) {
+            pending.push(shared.clone());
+        }
+        drop(pending);
+        self.soil();
+    }
+
+    /// One write transaction that the store could rebuild.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&mut crate::index::Writer<'_>) -> Result<T, crate::index::Error>,
+    ) -> Result<T, Error> {
+        let result = self
+            .index
+            .write(Durable::Later, work)
+            .map_err(fault("writing the index"));
+        self.soil();
+        result
+    }
+}

@@ -1,0 +1,104 @@
+//! What is worth remembering of a message.
+
+use crate::index::Cached;
+use crate::mime;
+use std::fs::File;
+use std::io::{Read, Seek};
+
+/// Header fields that clients ask for when they list messages; kept as they stand.
+const COMMON: [&str; 20] = [
+    "From",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "References",
+    "In-Reply-To",
+    "Reply-To",
+    "Sender",
+    "List-Id",
+    "List-Post",
+    "Content-Type",
+    "X-Priority",
+    "Importance",
+    "Priority",
+    "X-Mailer",
+    "User-Agent",
+    "Newsgroups",
+];
+
+/// Common header text kept of one message at most; with more none is kept.
+const MAX_HEADER: usize = 4 * 1024;
+/// Envelopes and bodystructures beyond this are computed each time.
+const MAX_TEXT: usize = 16 * 1024;
+/// Messages up to this size are read at once.
+const SMALL: u64 = 64 * 1024;
+
+/// True if every one of these fields is among those kept.
+pub(super) fn knows<N: AsRef<str>>(names: &[N]) -> bool {
+    names.iter().all(|name| {
+        COMMON
+            .iter()
+            .any(|common| common.eq_ignore_ascii_case(name.as_ref()))
+    })
+}
+
+/// Reads a message from its start and computes what is to be remembered. `None` if it cannot be read.
+pub(super) fn from_file(
+    file: &mut File,
+    internal_date: i64,
+    limits: &mime::Limits,
+) -> Option<Cached> {
+    let length = file.metadata().ok()?.len();
+    if length <= SMALL {
+        let mut bytes = Vec::with_capacity(usize::try_from(length).ok()? + 1);
+        file.read_to_end(&mut bytes).ok()?;
+        return Some(from_bytes(&bytes, internal_date, limits));
+    }
+    let message = mime::parse(file, limits).ok()?;
+    let header_end = message.root().map_or(0, |root| root.header.end);
+    let mut header = vec![0; usize::try_from(header_end).ok()?.min(limits.header_octets)];
+    file.rewind().ok()?;
+    file.read_exact(&mut header).ok()?;
+    Some(remember(&message, &header, internal_date))
+}
+
+/// As `from_file` for a message in memory.
+pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits) -> Cached {
+    let message = mime::parse_bytes(bytes, limits);
+    let end = message
+        .root()
+        .and_then(|root| usize::try_from(root.header.end).ok())
+        .unwrap_or(0);
+    remember(
+        &message,
+        bytes.get(..end).unwrap_or_default(),
+        internal_date,
+    )
+}
+
+fn remember(message: &mime::Message, header: &[u8], internal_date: i64) -> Cached {
+    let short = |text: Vec<u8>| {
+        if text.len() <= MAX_TEXT {
+            text
+        } else {
+            Vec::new()
+        }
+    };
+    let mut fields = Vec::with_capacity(1024);
+    mime::header_fields(header, &COMMON, false, &mut fields);
+    if fields.len() > MAX_HEADER {
+        fields.clear();
+    }
+    let envelope = short(mime::envelope(header));
+    let structure = short(mime::bodystructure(message));
+    Cached::new(
+        message.octets(),
+        internal_date,
+        &envelope,
+        &structure,
+        &fields,
+    )
+}

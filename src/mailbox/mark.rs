@@ -1,0 +1,344 @@
+//! Changing flags and removing messages.
+
+use super::append::{blob, letters, name};
+use super::host::lock;
+use super::shared::{Shared, State};
+use super::{Access, Error, View, store_fault};
+use crate::index::{Bits, FlagChunk, NameChunk};
+use crate::mail::{Flags, SystemFlags, Uid, UidSet};
+use crate::store::Store;
+use std::sync::Arc;
+
+/// What STORE does with flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlagChange {
+    Set,
+    Add,
+    Remove,
+}
+
+/// Flags by number, to be changed.
+struct Edit {
+    change: FlagChange,
+    system: SystemFlags,
+    keywords: Vec<u16>,
+}
+
+/// The UIDs of a set, chunk by chunk.
+pub(super) fn chunks(uids: &UidSet) -> Vec<(u32, Bits)> {
+    let mut out: Vec<(u32, Bits)> = Vec::new();
+    for &(first, last) in uids.runs() {
+        for number in first >> 8..=last >> 8 {
+            let low = if number == first >> 8 {
+                (first & 255) as u8
+            } else {
+                0
+            };
+            let high = if number == last >> 8 {
+                (last & 255) as u8
+            } else {
+                255
+            };
+            let bits = Bits::range(low, high);
+            match out.last_mut() {
+                Some((own, all)) if *own == number => *all = all.or(&bits),
+                _ => out.push((number, bits)),
+            }
+        }
+    }
+    out
+}
+
+/// The UIDs of a chunk's slots.
+pub(super) fn uids_of(number: u32, slots: &Bits) -> UidSet {
+    let mut uids = UidSet::new();
+    for (first, last) in slots.runs() {
+        let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+        if let (Some(first), Some(last)) = (uid(first), uid(last)) {
+            uids.insert_range(first, last);
+        }
+    }
+    uids
+}
+
+impl View {
+    /// Changes flags; returns the UIDs that exist still (all of them are told with their flags unless
+    /// the client wants silence). This view's `sync` does not report the change. Durable when it returns.
+    pub(crate) fn mark(
+        &mut self,
+        uids: &UidSet,
+        change: FlagChange,
+        flags: &Flags,
+    ) -> Result<UidSet, Error> {
+        if self.access() == Access::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        let shared = self.shared.clone();
+        let mut store = self.account.0.store()?;
+        let edit = {
+            let mut state = lock(&shared.state);
+            let mut keywords = Vec::new();
+            for keyword in &flags.keywords {
+                let known = |k: &&crate::mail::Keyword| *k == keyword;
+                let exists = state
+                    .summary
+                    .as_ref()
+                    .is_some_and(|s| s.keywords.iter().flatten().any(|k| known(&k)));
+                if exists || change != FlagChange::Remove {
+                    keywords.push(shared.keyword(&mut state, &mut *store, keyword)?);
+                }
+            }
+            Edit {
+                change,
+                system: flags.system,
+                keywords,
+            }
+        };
+        let mut told = UidSet::new();
+        for (number, slots) in chunks(&self.uids().intersection(uids)) {
+            told = told.union(&shared.mark_chunk(&mut *store, number, slots, &edit, self.id)?);
+        }
+        let name = lock(&shared.state).name.clone();
+        store
+            .sync(&name)
+            .map_err(store_fault("syncing a mailbox"))?;
+        Ok(told)
+    }
+
+    /// Removes messages with `\Deleted`, of these UIDs only if given. They are told by the next
+    /// `sync`. Durable when it returns.
+    pub(crate) fn expunge(&mut self, only: Option<&UidSet>) -> Result<(), Error> {
+        if self.access() == Access::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        let uids = only.map_or_else(
+            || self.uids().clone(),
+            |only| self.uids().intersection(only),
+        );
+        let shared = self.shared.clone();
+        let mut store = self.account.0.store()?;
+        let reader = shared
+            .host
+            .index
+            .read()
+            .map_err(super::fault("reading the index"))?;
+        let mut doomed = Vec::new();
+        for (number, slots) in chunks(&uids) {
+            let flags = reader
+                .flags(shared.id, number)
+                .map_err(super::fault("reading the index"))?;
+            let deleted = flags
+                .present
+                .and(&slots)
+                .and(&flags.with_flag(SystemFlags::DELETED));
+            if !deleted.is_empty() {
+                doomed.push((number, deleted));
+            }
+        }
+        drop(reader);
+        let Some((highest, slots)) = doomed.last() else {
+            return Ok(());
+        };
+        let highest = uids_of(*highest, slots).last();
+        shared.secure_uids(&mut *store, highest)?;
+        for (number, slots) in doomed {
+            shared.expunge_chunk(&mut *store, number, slots)?;
+        }
+        let name = lock(&shared.state).name.clone();
+        store.sync(&name).map_err(store_fault("syncing a mailbox"))
+    }
+}
+
+impl Shared {
+    fn mark_chunk(
+        self: &Arc<Self>,
+        store: &mut dyn Store,
+        number: u32,
+        slots: Bits,
+        edit: &Edit,
+        by: u32,
+    ) -> Result<UidSet, Error> {
+        let mut state = lock(&self.state);
+        if state.deleted {
+            return Err(Error::NoSuchMailbox);
+        }
+        let read = |what| super::fault(what);
+        let reader = self.host.index.read().map_err(read("reading the index"))?;
+        let mut flags = reader
+            .flags(self.id, number)
+            .map_err(read("reading the index"))?;
+        let mut names = reader
+            .names(self.id, number)
+            .map_err(read("reading the index"))?;
+        drop(reader);
+        let told = flags.present.and(&slots);
+        let (mut changed, mut events) = (Bits::default(), 0);
+        let seen = flags
+            .with_flag(SystemFlags::SEEN)
+            .and(&flags.present)
+            .count();
+        self.begin();
+        let mut result = Ok(());
+        for slot in told.slots() {
+            let before = flags.clone_slot(slot);
+            edit.apply(&mut flags, slot);
+            if flags.clone_slot(slot) == before {
+                continue;
+            }
+            match rename(store, &state, &mut names, &flags, slot) {
+                Ok(count) => {
+                    events += count;
+                    changed.set(slot, true);
+                }
+                Err(crate::store::Error::NoSuchMessage) => flags.restore_slot(slot, &before),
+                Err(error) => {
+                    flags.restore_slot(slot, &before);
+                    result = Err(store_fault("changing flags")(error));
+                    break;
+                }
+            }
+        }
+        self.end(events);
+        self.drain();
+        if !changed.is_empty() {
+            let mut summary = state.summary.clone().ok_or(Error::Fault)?;
+            summary.highest_mod_seq = summary.highest_mod_seq.next();
+            let now = flags
+                .with_flag(SystemFlags::SEEN)
+                .and(&flags.present)
+                .count();
+            summary.seen = (summary.seen + now).saturating_sub(seen);
+            flags.set_mod_seq(&changed, summary.highest_mod_seq);
+            self.host.write(|w| {
+                w.set_flags(self.id, number, &flags)?;
+                w.set_names(self.id, number, &names)?;
+                w.set_summary(self.id, &summary)
+            })?;
+            let mod_seq = summary.highest_mod_seq;
+            state.summary = Some(summary);
+            self.note_change(&mut state, mod_seq, by, uids_of(number, &changed));
+            drop(state);
+            self.raise();
+        }
+        result.map(|()| uids_of(number, &told))
+    }
+
+    /// Before the last trace of these UIDs goes: notes durably that they were given.
+    pub(super) fn secure_uids(
+        self: &Arc<Self>,
+        store: &mut dyn Store,
+        highest: Option<Uid>,
+    ) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        if highest.is_some_and(|highest| highest >= state.listed) {
+            self.list(&mut state, store, true)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Takes messages out of the index, then out of the store.
+    fn expunge_chunk(
+        self: &Arc<Self>,
+        store: &mut dyn Store,
+        number: u32,
+        slots: Bits,
+    ) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        let names = self.forget_chunk(&mut state, number, &slots)?;
+        self.begin();
+        let mut result = Ok(());
+        let mut events = 0;
+        for gone in names.names.iter().filter(|n| slots.has(n.slot)) {
+            match store.remove(&state.name, &blob(gone)) {
+                Ok(()) => events += 1,
+                // The message comes back with the next scan.
+                Err(error) => result = Err(store_fault("removing a message")(error)),
+            }
+        }
+        self.end(events);
+        self.drain();
+        drop(state);
+        self.raise();
+        result
+    }
+
+    /// Takes messages out of the index; returns the names the chunk had.
+    pub(super) fn forget_chunk(
+        self: &Arc<Self>,
+        state: &mut State,
+        number: u32,
+        slots: &Bits,
+    ) -> Result<NameChunk, Error> {
+        let mut summary = state.summary.clone().ok_or(Error::Fault)?;
+        summary.highest_mod_seq = summary.highest_mod_seq.next();
+        let names = self.host.write(|w| {
+            let mut flags = w.flags(self.id, number)?;
+            let old = w.names(self.id, number)?;
+            let slots = flags.present.and(slots);
+            let seen = flags.with_flag(SystemFlags::SEEN).and(&slots).count();
+            summary.messages = summary.messages.saturating_sub(slots.count());
+            summary.seen = summary.seen.saturating_sub(seen);
+            slots.slots().for_each(|slot| flags.remove(slot));
+            let mut names = old.clone();
+            names.names.retain(|n| !slots.has(n.slot));
+            w.set_flags(self.id, number, &flags)?;
+            w.set_names(self.id, number, &names)?;
+            for (first, last) in slots.runs() {
+                let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+                if let (Some(first), Some(last)) = (uid(first), uid(last)) {
+                    w.uncache(self.id, first, last)?;
+                }
+            }
+            w.set_summary(self.id, &summary)?;
+            Ok(old)
+        })?;
+        state.summary = Some(summary);
+        if let Some(uids) = state.uids.as_mut() {
+            *uids = uids.difference(&uids_of(number, slots));
+        }
+        Ok(names)
+    }
+}
+
+impl Edit {
+    fn apply(&self, flags: &mut FlagChunk, slot: u8) {
+        let now = flags.system(slot);
+        let system = match self.change {
+            FlagChange::Set => self.system,
+            FlagChange::Add => now.with(self.system),
+            FlagChange::Remove => now.without(self.system),
+        };
+        flags.set_system(slot, system);
+        if self.change == FlagChange::Set {
+            let mut all = Vec::new();
+            flags.keywords(slot, &mut all);
+            all.iter()
+                .for_each(|keyword| flags.set_keyword(slot, *keyword, false));
+        }
+        let on = self.change != FlagChange::Remove;
+        self.keywords
+            .iter()
+            .for_each(|keyword| flags.set_keyword(slot, *keyword, on));
+    }
+}
+
+/// Puts the flags of a message into its name; returns how many events that causes.
+fn rename(
+    store: &mut dyn Store,
+    state: &State,
+    names: &mut NameChunk,
+    flags: &FlagChunk,
+    slot: u8,
+) -> Result<i64, crate::store::Error> {
+    let Some(old) = names.find(slot).map(blob) else {
+        return Err(crate::store::Error::NoSuchMessage);
+    };
+    let mut keywords = Vec::new();
+    flags.keywords(slot, &mut keywords);
+    let new = store.mark(&state.name, &old, flags.system(slot), letters(&keywords))?;
+    // A rename is one event where the name goes and one where it comes.
+    let events = if new == old { 0 } else { 2 };
+    names.put(name(slot, &new));
+    Ok(events)
+}

@@ -1,0 +1,340 @@
+//! Bringing the index in line with the store: the only bridge between the two.
+
+use super::shared::{Shared, State, array, side_state};
+use super::{Error, fault, store_fault};
+use crate::index::{Bits, FlagChunk, Name, NameChunk, Summary};
+use crate::mail::{ModSeq, SystemFlags, Uid, UidSet};
+use crate::store::{Found, Place, Scanned, Store};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// After an unclean end some mod-sequences may have been told that the index forgot; it makes fewer
+/// than this many changes between two flushes.
+const MOD_SEQ_LEAP: u64 = 1 << 20;
+
+/// Keywords with a letter in the file name.
+const LETTERS: u16 = 26;
+
+/// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
+/// missing ones are expunged, flags are as the names have them.
+pub(super) fn resync(
+    shared: &Arc<Shared>,
+    state: &mut State,
+    store: &mut dyn Store,
+) -> Result<(), Error> {
+    shared.forget_events();
+    let mut scanned = store
+        .scan(&state.name)
+        .map_err(store_fault("scanning a mailbox"))?;
+    let mut start_anew = false;
+    let mut summary = match state.summary.take() {
+        Some(summary)
+            if !scanned.header_known || summary.uid_validity == scanned.state.uid_validity =>
+        {
+            summary
+        }
+        other => {
+            start_anew = other.is_some();
+            Summary::new(
+                scanned.state.uid_validity,
+                scanned.state.uid_next,
+                scanned.state.guid,
+            )
+        }
+    };
+    state.summary = Some(summary.clone());
+    if !state.caught_up {
+        let leapt = summary
+            .highest_mod_seq
+            .number()
+            .saturating_add(MOD_SEQ_LEAP);
+        summary.highest_mod_seq = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
+    }
+    summary.uid_next = summary.uid_next.max(scanned.state.uid_next);
+    take_keywords(&mut summary, &scanned);
+    if !start_anew {
+        known_names(shared, &mut scanned.found)?;
+    }
+    let given = give_uids(&mut summary, &mut scanned.found)?;
+    list(state, store, &summary, &scanned, given)?;
+    let mut merge = Merge {
+        summary,
+        uids: UidSet::new(),
+        changed: UidSet::new(),
+        mod_seq: ModSeq::MIN,
+        dirty: start_anew,
+    };
+    merge.mod_seq = merge.summary.highest_mod_seq.next();
+    merge.write(shared, &scanned.found, start_anew)?;
+    let Merge {
+        mut summary,
+        uids,
+        changed,
+        mod_seq,
+        dirty,
+    } = merge;
+    let stamp = store
+        .stamp(&state.name)
+        .map_err(store_fault("looking at a mailbox"))?;
+    summary.stamp = array(scanned.stamp);
+    if let Some(list) = summary.stamp.get_mut(2) {
+        *list = stamp.list;
+    }
+    summary.stamp_time = crate::sys::clock::now_seconds();
+    shared.host.write(|w| w.set_summary(shared.id, &summary))?;
+    state.listed = summary.uid_next;
+    state.summary = Some(summary);
+    state.uids = Some(uids);
+    state.caught_up = true;
+    if !changed.is_empty() {
+        shared.note_change(state, mod_seq, 0, changed);
+    }
+    if dirty {
+        shared.raise();
+    }
+    Ok(())
+}
+
+/// Letters mean what the side file says; keywords without a letter stay.
+fn take_keywords(summary: &mut Summary, scanned: &Scanned) {
+    let named = &scanned.state.keywords;
+    summary
+        .keywords
+        .resize(summary.keywords.len().max(named.len()), None);
+    for (own, named) in summary.keywords.iter_mut().zip(named) {
+        if named.is_some() {
+            *own = named.clone();
+        }
+    }
+}
+
+/// Messages that the store cannot name but the index can (a lost side file) keep their UIDs.
+fn known_names(shared: &Shared, found: &mut [Found]) -> Result<(), Error> {
+    if found.iter().all(|f| f.uid.is_some()) {
+        return Ok(());
+    }
+    let mut known: HashMap<Box<str>, Uid> = HashMap::new();
+    let reader = shared
+        .host
+        .index
+        .read()
+        .map_err(fault("reading the index"))?;
+    reader
+        .each_names(shared.id, &mut |number, chunk| {
+            for name in chunk.names {
+                if let Some(uid) = Uid::new(number << 8 | u32::from(name.slot)) {
+                    known.insert(name.base, uid);
+                }
+            }
+        })
+        .map_err(fault("reading the index"))?;
+    let taken: UidSet = found.iter().filter_map(|f| f.uid).collect();
+    for message in found.iter_mut().filter(|f| f.uid.is_none()) {
+        message.uid = known
+            .get(&message.blob.name)
+            .copied()
+            .filter(|uid| !taken.contains(*uid));
+    }
+    Ok(())
+}
+
+/// New messages get UIDs in the order in which they were found. Returns whether there were any.
+fn give_uids(summary: &mut Summary, found: &mut [Found]) -> Result<bool, Error> {
+    let mut given = false;
+    for message in found.iter_mut().filter(|f| f.uid.is_none()) {
+        message.uid = Some(summary.uid_next);
+        summary.uid_next = summary
+            .uid_next
+            .next()
+            .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
+        given = true;
+    }
+    found.sort_by_key(|f| f.uid);
+    Ok(given)
+}
+
+/// Puts UIDs into the side file before anybody is told of them.
+fn list(
+    state: &mut State,
+    store: &mut dyn Store,
+    summary: &Summary,
+    scanned: &Scanned,
+    given: bool,
+) -> Result<(), Error> {
+    let line = |f: &'_ Found| f.uid.is_some() && (scanned.rewrite || !f.listed);
+    let lines: Vec<(Uid, &str)> = scanned
+        .found
+        .iter()
+        .filter(|f| line(f))
+        .filter_map(|f| f.uid.map(|uid| (uid, &*f.blob.name)))
+        .collect();
+    // Lines must ascend; where a new UID is not above all listed ones, the file is written anew.
+    let last_listed = scanned
+        .found
+        .iter()
+        .rev()
+        .find(|f| f.listed)
+        .and_then(|f| f.uid);
+    let ascends = lines
+        .first()
+        .is_none_or(|(first, _)| last_listed.is_none_or(|last| *first > last));
+    if lines.is_empty() && !scanned.rewrite {
+        state.unlisted.clear();
+        return Ok(());
+    }
+    let rewrite = scanned.rewrite || !ascends;
+    let all: Vec<(Uid, &str)> = if rewrite {
+        scanned
+            .found
+            .iter()
+            .filter_map(|f| f.uid.map(|uid| (uid, &*f.blob.name)))
+            .collect()
+    } else {
+        lines
+    };
+    match store.record(&state.name, &side_state(summary), &all, rewrite, true) {
+        Ok(()) => {
+            state.unlisted.clear();
+            Ok(())
+        }
+        Err(error) if given => Err(store_fault("writing a uidlist")(error)),
+        // The names hold the UIDs: a full disk must not keep anybody from reading.
+        Err(error) => {
+            log::warn!("{}: the uidlist could not be written: {error}", state.name);
+            Ok(())
+        }
+    }
+}
+
+struct Merge {
+    summary: Summary,
+    uids: UidSet,
+    /// Messages that were there and have other flags now.
+    changed: UidSet,
+    mod_seq: ModSeq,
+    dirty: bool,
+}
+
+impl Merge {
+    /// Writes every chunk that is different.
+    fn write(&mut self, shared: &Shared, found: &[Found], start_anew: bool) -> Result<(), Error> {
+        let mut old = Vec::new();
+        if !start_anew {
+            let reader = shared
+                .host
+                .index
+                .read()
+                .map_err(fault("reading the index"))?;
+            reader
+                .each_flags(shared.id, &mut |number, _| old.push(number))
+                .map_err(fault("reading the index"))?;
+        }
+        self.summary.messages = 0;
+        self.summary.seen = 0;
+        shared.host.write(|w| {
+            if start_anew {
+                w.clear(shared.id)?;
+            }
+            let mut old = old.into_iter().peekable();
+            for messages in found.chunk_by(|a, b| number(a) == number(b)) {
+                let number = messages.first().map_or(0, number);
+                while let Some(gone) = old.next_if(|n| *n < number) {
+                    self.chunk(w, shared, gone, &[])?;
+                }
+                old.next_if_eq(&number);
+                self.chunk(w, shared, number, messages)?;
+            }
+            for gone in old {
+                self.chunk(w, shared, gone, &[])?;
+            }
+            if self.dirty {
+                self.summary.highest_mod_seq = self.mod_seq;
+            }
+            Ok(())
+        })
+    }
+
+    fn chunk(
+        &mut self,
+        w: &mut crate::index::Writer<'_>,
+        shared: &Shared,
+        number: u32,
+        messages: &[Found],
+    ) -> Result<(), crate::index::Error> {
+        let (old_flags, old_names) = (w.flags(shared.id, number)?, w.names(shared.id, number)?);
+        let (mut flags, mut names) = (FlagChunk::default(), NameChunk::default());
+        flags.clone_from(&old_flags);
+        let mut present = Bits::default();
+        let mut changed = Bits::default();
+        for message in messages {
+            let Some(uid) = message.uid else { continue };
+            let slot = (uid.number() & 255) as u8;
+            present.set(slot, true);
+            self.uids.insert(uid);
+            names.names.push(name(slot, message));
+            if flags.system(slot) != message.blob.flags
+                || letters(&flags, slot) != message.blob.letters
+            {
+                set_flags(&mut flags, slot, message.blob.flags, message.blob.letters);
+                changed.set(slot, true);
+            }
+        }
+        let gone = old_flags.present.without(&present);
+        gone.slots().for_each(|slot| flags.remove(slot));
+        flags.present = present;
+        let new = present.without(&old_flags.present);
+        flags.set_mod_seq(&changed.or(&new), self.mod_seq);
+        self.summary.messages += present.count();
+        self.summary.seen += flags.with_flag(SystemFlags::SEEN).and(&present).count();
+        let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+        self.changed = self
+            .changed
+            .union(&changed.without(&new).slots().filter_map(uid).collect());
+        if flags != old_flags || !gone.is_empty() {
+            self.dirty = true;
+            w.set_flags(shared.id, number, &flags)?;
+        }
+        if names != old_names {
+            w.set_names(shared.id, number, &names)?;
+        }
+        for (first, last) in gone.runs() {
+            if let (Some(first), Some(last)) = (uid(first), uid(last)) {
+                w.uncache(shared.id, first, last)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(found: &Found) -> u32 {
+    found.uid.map_or(0, |uid| uid.number() >> 8)
+}
+
+fn name(slot: u8, message: &Found) -> Name {
+    let blob = &message.blob;
+    Name {
+        slot,
+        base: blob.name.clone(),
+        is_new: blob.place == Place::New,
+        flags: blob.flags,
+        letters: blob.letters,
+    }
+}
+
+/// Keyword letters that the index has for a message.
+pub(super) fn letters(flags: &FlagChunk, slot: u8) -> u32 {
+    let mut keywords = Vec::new();
+    flags.keywords(slot, &mut keywords);
+    keywords
+        .iter()
+        .filter(|k| **k < LETTERS)
+        .fold(0, |all, k| all | 1 << k)
+}
+
+/// Sets system flags and the keywords that have letters.
+fn set_flags(flags: &mut FlagChunk, slot: u8, system: SystemFlags, letters: u32) {
+    flags.set_system(slot, system);
+    for keyword in 0..LETTERS {
+        flags.set_keyword(slot, keyword, letters >> keyword & 1 == 1);
+    }
+}

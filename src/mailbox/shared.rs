@@ -1,0 +1,438 @@
+//! One mailbox as all its sessions share it.
+
+use super::account::Inner;
+use super::host::{HostInner, lock};
+use super::{Error, fault, store_fault};
+use crate::index::Summary;
+use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet};
+use crate::store::{MailboxState, Stamp, Store};
+use event_listener::Event;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+/// Flag changes remembered for sessions that ask; older ones are found in the index.
+const MAX_CHANGES: usize = 64;
+
+pub(super) struct Shared {
+    pub(super) host: Arc<HostInner>,
+    pub(super) account: Weak<Inner>,
+    pub(super) id: MailboxId,
+    pub(super) state: Mutex<State>,
+    events: Mutex<Events>,
+    /// Changes with every change; a view that knows the same number is current.
+    generation: AtomicU32,
+    pub(super) woken: Event,
+}
+
+/// What is known of the mailbox; the index lags behind it only by what `pending` says.
+pub(super) struct State {
+    pub(super) name: MailboxName,
+    /// `None` until the index or a scan told.
+    pub(super) summary: Option<Summary>,
+    /// All UIDs, once somebody needed them.
+    pub(super) uids: Option<UidSet>,
+    /// Newest last.
+    pub(super) changes: VecDeque<Change>,
+    /// Changes up to here may be missing in `changes`.
+    pub(super) changes_after: u64,
+    pub(super) views: u32,
+    /// Messages the side file does not have yet.
+    pub(super) unlisted: Vec<(Uid, Box<str>)>,
+    /// UIDs below are in the side file or were, durably.
+    pub(super) listed: Uid,
+    /// The store was scanned since the process began, or the last one ended well.
+    pub(super) caught_up: bool,
+    pub(super) deleted: bool,
+}
+
+/// Messages whose flags changed, and which view did it.
+pub(super) struct Change {
+    pub(super) mod_seq: ModSeq,
+    pub(super) by: u32,
+    pub(super) uids: UidSet,
+}
+
+/// Own and foreign changes of the directories.
+#[derive(Default)]
+struct Events {
+    /// Events that came less events that own operations caused.
+    balance: i64,
+    /// Own operations under way.
+    under_way: u32,
+    dirty: bool,
+    /// Empty: not watched.
+    watches: Vec<i32>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        host: &Arc<HostInner>,
+        account: Weak<Inner>,
+        id: MailboxId,
+        name: &MailboxName,
+        summary: Option<Summary>,
+    ) -> Shared {
+        let listed = summary.as_ref().map_or(Uid::MIN, |s| s.uid_next);
+        let changes_after = summary.as_ref().map_or(0, |s| s.highest_mod_seq.number());
+        let caught_up = host.index.was_clean();
+        Shared {
+            host: host.clone(),
+            account,
+            id,
+            state: Mutex::new(State {
+                name: name.clone(),
+                summary,
+                uids: None,
+                changes: VecDeque::new(),
+                changes_after,
+                views: 0,
+                unlisted: Vec::new(),
+                listed: if caught_up { listed } else { Uid::MIN },
+                caught_up,
+                deleted: false,
+            }),
+            events: Mutex::default(),
+            generation: AtomicU32::new(0),
+            woken: Event::new(),
+        }
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Tells every session that something changed.
+    pub(super) fn raise(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.woken.notify(usize::MAX);
+    }
+
+    /// True if watched and nobody else changed anything as far as is known now.
+    pub(super) fn looks_clean(&self) -> bool {
+        let events = lock(&self.events);
+        !events.watches.is_empty() && !events.dirty
+    }
+
+    /// Events came in. Wakes sessions if they were not our own.
+    pub(super) fn count_events(&self, count: i64, overflow: bool) {
+        let mut events = lock(&self.events);
+        events.balance += count;
+        let foreign = events.under_way == 0 && events.balance > 0;
+        if (foreign || overflow) && !events.dirty {
+            events.dirty = true;
+            drop(events);
+            self.raise();
+        }
+    }
+
+    /// An own operation on the directories begins.
+    pub(super) fn begin(&self) {
+        lock(&self.events).under_way += 1;
+    }
+
+    /// It ended and caused so many events.
+    pub(super) fn end(&self, count: i64) {
+        let mut events = lock(&self.events);
+        events.under_way = events.under_way.saturating_sub(1);
+        if !events.watches.is_empty() {
+            events.balance -= count;
+        }
+    }
+
+    /// After all waiting events were counted: are they all our own?
+    fn is_undisturbed(&self) -> Option<bool> {
+        let events = lock(&self.events);
+        if events.watches.is_empty() {
+            return None;
+        }
+        let own = if events.under_way == 0 {
+            events.balance == 0
+        } else {
+            events.balance <= 0
+        };
+        Some(own && !events.dirty)
+    }
+
+    #[cfg(test)]
+    pub(super) fn undisturbed_for_tests(&self) -> Option<bool> {
+        self.is_undisturbed()
+    }
+
+    /// A scan begins that sees all that happened before.
+    pub(super) fn forget_events(&self) {
+        self.drain();
+        let mut events = lock(&self.events);
+        events.dirty = false;
+        events.balance = 0;
+    }
+
+    pub(super) fn drain(&self) {
+        if let Some(watch) = &self.host.watch {
+            watch.drain();
+        }
+    }
+
+    /// One more view. The first one has the directories watched.
+    pub(super) fn enter(self: &Arc<Self>, state: &mut State, store: &dyn Store) {
+        state.views += 1;
+        if state.views > 1 {
+            return;
+        }
+        if let Some(watches) = self
+            .host
+            .watch
+            .as_ref()
+            .and_then(|w| w.add(self, &store.watched(&state.name)))
+        {
+            let mut events = lock(&self.events);
+            // What happened before the watch began is found by the stamp.
+            *events = Events {
+                watches,
+                dirty: false,
+                balance: 0,
+                under_way: events.under_way,
+            };
+        }
+    }
+
+    /// One view less.
+    pub(super) fn leave(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.views = state.views.saturating_sub(1);
+        if state.views > 0 {
+            return;
+        }
+        self.drain();
+        let clean = self.is_undisturbed() == Some(true);
+        let watches = std::mem::take(&mut lock(&self.events).watches);
+        if let Some(watch) = &self.host.watch {
+            watch.remove(&watches);
+        }
+        state.uids = None;
+        let stamp = clean
+            .then(|| self.account.upgrade())
+            .flatten()
+            .and_then(|account| {
+                let mut store = account.store().ok()?;
+                store.stamp(&state.name).ok()
+            });
+        if let Some(summary) = state.summary.as_mut()
+            && let Some(stamp) = stamp
+            && array(stamp) != summary.stamp
+        {
+            summary.stamp = array(stamp);
+            summary.stamp_time = crate::sys::clock::now_seconds();
+            self.host.settle_later(self);
+        }
+    }
+
+    /// Compares the mailbox with its directories if anybody else may have changed them.
+    pub(super) fn refresh(
+        self: &Arc<Self>,
+        state: &mut State,
+        store: &mut dyn Store,
+    ) -> Result<(), Error> {
+        if state.deleted {
+            return Err(Error::NoSuchMailbox);
+        }
+        self.drain();
+        let known = state.summary.is_some() && state.caught_up;
+        if known && (self.is_undisturbed() == Some(true)) && state.uids.is_some() {
+            return Ok(());
+        }
+        let settled = |summary: &Summary, stamp: [i64; 3]| {
+            let newest = stamp.iter().max().copied().unwrap_or(0) / 1_000_000_000;
+            summary.stamp == stamp && summary.stamp_time > newest + 1
+        };
+        if known && self.is_undisturbed() != Some(false) {
+            let stamp = array(
+                store
+                    .stamp(&state.name)
+                    .map_err(store_fault("looking at a mailbox"))?,
+            );
+            if state
+                .summary
+                .as_ref()
+                .is_some_and(|summary| settled(summary, stamp))
+            {
+                return self.load_uids(state);
+            }
+        }
+        super::resync::resync(self, state, store)
+    }
+
+    /// Reads the UIDs from the index.
+    pub(super) fn load_uids(&self, state: &mut State) -> Result<(), Error> {
+        if state.uids.is_none() {
+            let mut uids = UidSet::new();
+            let reader = self.host.index.read().map_err(fault("reading the index"))?;
+            reader
+                .each_flags(self.id, &mut |number, chunk| {
+                    for (first, last) in chunk.present.runs() {
+                        let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+                        if let (Some(first), Some(last)) = (uid(first), uid(last)) {
+                            uids.insert_range(first, last);
+                        }
+                    }
+                })
+                .map_err(fault("reading the index"))?;
+            state.uids = Some(uids);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a new UID can be given: nobody else gave one since we last looked.
+    pub(super) fn prepare_to_add(
+        self: &Arc<Self>,
+        state: &mut State,
+        store: &mut dyn Store,
+    ) -> Result<(), Error> {
+        if state.deleted {
+            return Err(Error::NoSuchMailbox);
+        }
+        let Some(summary) = state.summary.as_ref().filter(|_| state.caught_up) else {
+            return super::resync::resync(self, state, store);
+        };
+        if self.looks_clean() {
+            return Ok(());
+        }
+        let stamp = store
+            .stamp(&state.name)
+            .map_err(store_fault("looking at a mailbox"))?;
+        if stamp.list == summary.stamp.get(2).copied().unwrap_or(0) {
+            Ok(())
+        } else {
+            super::resync::resync(self, state, store)
+        }
+    }
+
+    /// Writes what waits: lines for the side file, the summary. Faults are logged; a scan mends them.
+    pub(super) fn settle(self: &Arc<Self>) {
+        let Some(account) = self.account.upgrade() else {
+            return;
+        };
+        let mut state = lock(&self.state);
+        if state.deleted {
+            return;
+        }
+        let listed = account
+            .store()
+            .and_then(|mut store| self.list(&mut state, &mut *store, false));
+        let written = self.write_summary(&state);
+        if let Err(error) = listed.and(written) {
+            log::warn!(
+                "{}: what lags behind could not be written: {error:?}",
+                state.name
+            );
+        }
+    }
+
+    fn write_summary(&self, state: &State) -> Result<(), Error> {
+        match &state.summary {
+            Some(summary) => self.host.write(|w| w.set_summary(self.id, summary)),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts messages into the side file that it does not have yet.
+    pub(super) fn list(
+        &self,
+        state: &mut State,
+        store: &mut dyn Store,
+        durable: bool,
+    ) -> Result<(), Error> {
+        let Some(summary) = state.summary.as_mut() else {
+            return Ok(());
+        };
+        if state.unlisted.is_empty() && !durable {
+            return Ok(());
+        }
+        state.unlisted.sort();
+        let lines: Vec<(Uid, &str)> = state
+            .unlisted
+            .iter()
+            .map(|(uid, base)| (*uid, &**base))
+            .collect();
+        let header = side_state(summary);
+        store
+            .record(&state.name, &header, &lines, false, durable)
+            .map_err(store_fault("writing a uidlist"))?;
+        let stamp = store
+            .stamp(&state.name)
+            .map_err(store_fault("looking at a mailbox"))?;
+        if let Some(list) = summary.stamp.get_mut(2) {
+            *list = stamp.list;
+        }
+        state.unlisted.clear();
+        if durable {
+            state.listed = summary.uid_next;
+        }
+        Ok(())
+    }
+
+    /// Notes that flags of these messages changed.
+    pub(super) fn note_change(&self, state: &mut State, mod_seq: ModSeq, by: u32, uids: UidSet) {
+        if state.changes.len() >= MAX_CHANGES
+            && let Some(old) = state.changes.pop_front()
+        {
+            state.changes_after = old.mod_seq.number();
+        }
+        state.changes.push_back(Change { mod_seq, by, uids });
+    }
+
+    /// The number of a keyword, which is made if there is none and it may be.
+    pub(super) fn keyword(
+        &self,
+        state: &mut State,
+        store: &mut dyn Store,
+        keyword: &Keyword,
+    ) -> Result<u16, Error> {
+        let limit = self.host.limits.keywords;
+        let Some(summary) = state.summary.as_mut() else {
+            return Err(Error::Fault);
+        };
+        let at = match summary
+            .keywords
+            .iter()
+            .position(|k| k.as_ref() == Some(keyword))
+        {
+            Some(at) => at,
+            None => {
+                let free = summary
+                    .keywords
+                    .iter()
+                    .position(Option::is_none)
+                    .unwrap_or(summary.keywords.len());
+                if free >= limit {
+                    return Err(Error::Limit("too many keywords in this mailbox"));
+                }
+                summary
+                    .keywords
+                    .resize(summary.keywords.len().max(free + 1), None);
+                if let Some(slot) = summary.keywords.get_mut(free) {
+                    *slot = Some(keyword.clone());
+                }
+                store
+                    .record_keywords(&state.name, &summary.keywords)
+                    .map_err(store_fault("writing keywords"))?;
+                free
+            }
+        };
+        u16::try_from(at).map_err(|_| Error::Fault)
+    }
+}
+
+pub(super) fn array(stamp: Stamp) -> [i64; 3] {
+    [stamp.new, stamp.cur, stamp.list]
+}
+
+/// What the side file is to say.
+pub(super) fn side_state(summary: &Summary) -> MailboxState {
+    MailboxState {
+        uid_validity: summary.uid_validity,
+        uid_next: summary.uid_next,
+        guid: summary.guid,
+        keywords: summary.keywords.clone(),
+    }
+}
