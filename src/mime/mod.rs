@@ -7,6 +7,7 @@ mod encoded;
 mod envelope;
 mod field;
 mod header;
+pub(crate) use imap_text::{number, string};
 mod imap_text;
 mod parse;
 mod part;

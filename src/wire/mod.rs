@@ -1,1 +1,5 @@
 //! Grammar of the protocols: bytes to commands and responses to bytes, nothing else.
+
+pub(crate) mod imap;
+pub(crate) mod lmtp;
+mod reader;

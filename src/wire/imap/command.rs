@@ -1,0 +1,439 @@
+//! Commands (RFC 3501 section 6 and the extensions that are served).
+
+use super::fetch::{FetchItem, fetch_items};
+use super::framer::tag_of;
+use super::search::{Searched, search};
+use super::token::{
+    Parsed, Syntax, astring, atom, end, flag, flag_list, list_mailbox, mailbox, sequence_set,
+    space, string,
+};
+use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet};
+use crate::wire::reader::Reader;
+
+type Name = Result<MailboxName, InvalidName>;
+
+/// A command without its tag. Strings are as the client wrote them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Capability,
+    Noop,
+    Logout,
+    StartTls,
+    Login {
+        user: Vec<u8>,
+        password: Vec<u8>,
+    },
+    /// RFC 4959: the initial response still in base64; `=` is an empty one.
+    Authenticate {
+        mechanism: String,
+        initial: Option<Vec<u8>>,
+    },
+    Id,
+    Enable,
+    Select {
+        mailbox: Name,
+        read_only: bool,
+    },
+    Create(Name),
+    Delete(Name),
+    Rename {
+        from: Name,
+        to: Name,
+    },
+    Subscribe {
+        mailbox: Name,
+        on: bool,
+    },
+    List {
+        subscribed: bool,
+        reference: String,
+        pattern: String,
+    },
+    Status {
+        mailbox: Name,
+        items: Vec<StatusItem>,
+    },
+    Namespace,
+    Idle,
+    Check,
+    Close,
+    Unselect,
+    Expunge {
+        only: Option<SequenceSet>,
+    },
+    /// `None`: a charset nobody knows.
+    Search {
+        uid: bool,
+        criteria: Option<crate::mail::Criteria>,
+    },
+    Fetch {
+        uid: bool,
+        set: SequenceSet,
+        items: Vec<FetchItem>,
+    },
+    /// `change`: `+`, `-` or a blank for replacing.
+    Store {
+        uid: bool,
+        set: SequenceSet,
+        change: u8,
+        silent: bool,
+        flags: Flags,
+    },
+    Copy {
+        uid: bool,
+        set: SequenceSet,
+        to: Name,
+    },
+    Move {
+        uid: bool,
+        set: SequenceSet,
+        to: Name,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatusItem {
+    Messages,
+    Recent,
+    UidNext,
+    UidValidity,
+    Unseen,
+}
+
+impl StatusItem {
+    pub(crate) const ALL: [(StatusItem, &'static str); 5] = [
+        (StatusItem::Messages, "MESSAGES"),
+        (StatusItem::Recent, "RECENT"),
+        (StatusItem::UidNext, "UIDNEXT"),
+        (StatusItem::UidValidity, "UIDVALIDITY"),
+        (StatusItem::Unseen, "UNSEEN"),
+    ];
+}
+
+/// A tag (empty if there is none) and what follows it.
+#[derive(Debug)]
+pub(crate) struct ParsedCommand {
+    pub(crate) tag: Vec<u8>,
+    pub(crate) command: Result<Command, Syntax>,
+}
+
+/// `command = tag SP (...)`; `text` is a whole command without its line end.
+pub(crate) fn parse(text: &[u8]) -> ParsedCommand {
+    let tag = tag_of(text);
+    let mut r = Reader::new(text.get(tag.len()..).unwrap_or_default());
+    if tag.is_empty() || !r.eat(b' ') {
+        let why = if text.is_empty() {
+            "an empty line is no command"
+        } else {
+            "a tag is missing"
+        };
+        return ParsedCommand {
+            tag: Vec::new(),
+            command: Err(Syntax(why)),
+        };
+    }
+    let command = command(&mut r).and_then(|command| end(&r).map(|()| command));
+    ParsedCommand { tag, command }
+}
+
+fn command(r: &mut Reader<'_>) -> Parsed<Command> {
+    let name = atom(r)?.to_ascii_uppercase();
+    if name == "UID" {
+        space(r)?;
+        let name = atom(r)?.to_ascii_uppercase();
+        return selected(r, &name, true).unwrap_or(Err(Syntax("no such UID command")));
+    }
+    if let Some(command) = selected(r, &name, false) {
+        return command;
+    }
+    Ok(match name.as_str() {
+        "CAPABILITY" => Command::Capability,
+        "NOOP" => Command::Noop,
+        "LOGOUT" => Command::Logout,
+        "STARTTLS" => Command::StartTls,
+        "LOGIN" => {
+            space(r)?;
+            let user = astring(r)?;
+            space(r)?;
+            Command::Login {
+                user,
+                password: astring(r)?,
+            }
+        }
+        "AUTHENTICATE" => {
+            space(r)?;
+            let mechanism = atom(r)?.to_ascii_uppercase();
+            let initial = r.eat(b' ').then(|| r.take(usize::MAX).to_vec());
+            Command::Authenticate { mechanism, initial }
+        }
+        "ID" => id(r)?,
+        "ENABLE" => {
+            while r.eat(b' ') {
+                atom(r)?;
+            }
+            Command::Enable
+        }
+        "NAMESPACE" => Command::Namespace,
+        "IDLE" => Command::Idle,
+        _ => return mailboxes(r, &name),
+    })
+}
+
+/// Commands about mailboxes.
+fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
+    let named = |r: &mut Reader<'_>| {
+        space(r)?;
+        mailbox(r)
+    };
+    Ok(match name {
+        "SELECT" => Command::Select {
+            mailbox: named(r)?,
+            read_only: false,
+        },
+        "EXAMINE" => Command::Select {
+            mailbox: named(r)?,
+            read_only: true,
+        },
+        "CREATE" => Command::Create(named(r)?),
+        "DELETE" => Command::Delete(named(r)?),
+        "RENAME" => Command::Rename {
+            from: named(r)?,
+            to: named(r)?,
+        },
+        "SUBSCRIBE" => Command::Subscribe {
+            mailbox: named(r)?,
+            on: true,
+        },
+        "UNSUBSCRIBE" => Command::Subscribe {
+            mailbox: named(r)?,
+            on: false,
+        },
+        "LIST" | "LSUB" => {
+            space(r)?;
+            let reference = list_mailbox(r)?;
+            space(r)?;
+            Command::List {
+                subscribed: name == "LSUB",
+                reference,
+                pattern: list_mailbox(r)?,
+            }
+        }
+        "STATUS" => {
+            let mailbox = named(r)?;
+            space(r)?;
+            Command::Status {
+                mailbox,
+                items: status_items(r)?,
+            }
+        }
+        "CHECK" => Command::Check,
+        "CLOSE" => Command::Close,
+        "UNSELECT" => Command::Unselect,
+        _ => return Err(Syntax("no such command")),
+    })
+}
+
+/// Commands that have a UID form; `None` for others.
+fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>> {
+    let parsed = match name {
+        "EXPUNGE" if !uid => Ok(Command::Expunge { only: None }),
+        "EXPUNGE" => set(r).map(|set| Command::Expunge { only: Some(set) }),
+        "SEARCH" => space(r)
+            .and_then(|()| search(r))
+            .map(|searched| Command::Search {
+                uid,
+                criteria: match searched {
+                    Searched::Criteria(criteria) => Some(criteria),
+                    Searched::BadCharset => None,
+                },
+            }),
+        "FETCH" => set(r).and_then(|set| {
+            space(r)?;
+            Ok(Command::Fetch {
+                uid,
+                set,
+                items: fetch_items(r)?,
+            })
+        }),
+        "STORE" => store(r, uid),
+        "COPY" | "MOVE" => set(r).and_then(|set| {
+            space(r)?;
+            let to = mailbox(r)?;
+            Ok(if name == "COPY" {
+                Command::Copy { uid, set, to }
+            } else {
+                Command::Move { uid, set, to }
+            })
+        }),
+        _ => return None,
+    };
+    Some(parsed)
+}
+
+fn set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
+    space(r)?;
+    sequence_set(r)
+}
+
+/// `store-att-flags`.
+fn store(r: &mut Reader<'_>, uid: bool) -> Parsed<Command> {
+    let set = set(r)?;
+    space(r)?;
+    let change = if r.eat(b'+') {
+        b'+'
+    } else if r.eat(b'-') {
+        b'-'
+    } else {
+        b' '
+    };
+    if !r.eat_word("FLAGS") {
+        return Err(Syntax("only FLAGS can be stored"));
+    }
+    let silent = r.eat_word(".SILENT");
+    space(r)?;
+    let flags = if r.peek() == Some(b'(') {
+        flag_list(r)?
+    } else {
+        let mut flags = Flags::default();
+        flag(r, &mut flags)?;
+        while r.eat(b' ') {
+            flag(r, &mut flags)?;
+        }
+        flags
+    };
+    Ok(Command::Store {
+        uid,
+        set,
+        change,
+        silent,
+        flags,
+    })
+}
+
+fn status_items(r: &mut Reader<'_>) -> Parsed<Vec<StatusItem>> {
+    if !r.eat(b'(') {
+        return Err(Syntax("a list of status items is missing"));
+    }
+    let mut items = Vec::new();
+    loop {
+        let name = atom(r)?;
+        let item = StatusItem::ALL
+            .iter()
+            .find(|(_, own)| own.eq_ignore_ascii_case(name));
+        let (item, _) = item.ok_or(Syntax("no such status item"))?;
+        if !items.contains(item) {
+            items.push(*item);
+        }
+        if r.eat(b')') {
+            return Ok(items);
+        }
+        space(r)?;
+    }
+}
+
+/// `id = "ID" SP ("(" #string SP nstring ")" / nil)` (RFC 2971 section 3.1); what it says is not used.
+fn id(r: &mut Reader<'_>) -> Parsed<Command> {
+    space(r)?;
+    if r.eat_word("NIL") {
+        return Ok(Command::Id);
+    }
+    if !r.eat(b'(') {
+        return Err(Syntax("a list or NIL is missing"));
+    }
+    while !r.eat(b')') {
+        if string(r)?.is_none() && !r.eat_word("NIL") {
+            return Err(Syntax("a string is missing"));
+        }
+        if !r.eat(b' ') && r.peek() != Some(b')') {
+            return Err(Syntax("a list does not end"));
+        }
+    }
+    Ok(Command::Id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_commands() {
+        for text in [
+            "a CAPABILITY",
+            "a login \"u\" {1}\r\np",
+            "a AUTHENTICATE PLAIN =",
+            "a ID NIL",
+            "a ID (\"name\" \"x\" \"v\" NIL)",
+            "a SELECT inbox",
+            "a RENAME a \"b c\"",
+            "a LIST \"\" %",
+            "a LSUB \"\" \"*\"",
+            "a STATUS x (MESSAGES UNSEEN)",
+            "a UID EXPUNGE 1:3",
+            "a STORE 1 -FLAGS.SILENT (\\Deleted x)",
+            "a UID STORE 1:* FLAGS \\Seen \\Draft",
+            "a FETCH 1,3:* (FLAGS BODY[])",
+            "a UID MOVE 4 x",
+            "a SEARCH ALL",
+            "a ENABLE X Y",
+        ] {
+            let parsed = parse(text.as_bytes());
+            assert!(
+                parsed.command.is_ok() && parsed.tag == b"a",
+                "{text}: {parsed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_commands() {
+        for text in [
+            "",
+            "a",
+            "a ",
+            "a FOO",
+            "a NOOP x",
+            "a LOGIN u",
+            "a LOGIN {9}\r\nu p",
+            "a SELECT",
+            "a FETCH 0 FLAGS",
+            "a FETCH 1",
+            "a STORE 1 FLAGS (\\Recent)",
+            "a STORE 1 FLAGS (\\Foo)",
+            "a UID NOOP",
+            "a STATUS x ()",
+            "a LOGIN \"u\0\" p",
+            "a LIST \"\"",
+            "a SELECT \"x",
+            "a FETCH 99999999999 FLAGS",
+            "* NOOP",
+        ] {
+            assert!(parse(text.as_bytes()).command.is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mutated_commands_never_panic() {
+        let seeds = [
+            "a FETCH 1:* (BODY.PEEK[1.HEADER.FIELDS (a b)]<0.9> FLAGS)",
+            "a LOGIN {3}\r\nabc \"d\\\"e\"",
+            "a UID SEARCH CHARSET utf-8 OR (NOT 1:3 BEFORE 1-Jan-2000) HEADER x y",
+            "a STORE 1,2 +FLAGS.SILENT (\\Seen x)",
+        ];
+        let mut state = 1u64;
+        for round in 0..60_000 {
+            let mut text = seeds[round % seeds.len()].as_bytes().to_vec();
+            for _ in 0..3 {
+                state = state
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                let at = (state >> 33) as usize % text.len();
+                match state >> 61 {
+                    0 => drop(text.remove(at)),
+                    1 => text.insert(at, (state >> 40) as u8),
+                    _ => text[at] = (state >> 40) as u8,
+                }
+            }
+            parse(&text);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! FETCH items (RFC 3501 section 6.4.5).
+
+use super::token::{Parsed, Syntax, astring};
+use crate::mime::{Section, SectionText};
+use crate::wire::reader::Reader;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FetchItem {
+    Uid,
+    Flags,
+    InternalDate,
+    Octets,
+    Envelope,
+    Body,
+    BodyStructure,
+    Section(SectionItem),
+}
+
+/// `BODY[...]<...>` and the RFC822 items that mean the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SectionItem {
+    /// How the answer names it, partial origin aside: `BODY[1.MIME]`, `RFC822.HEADER`.
+    pub(crate) label: String,
+    pub(crate) section: Section,
+    pub(crate) partial: Option<(u32, u32)>,
+    /// Sets \Seen.
+    pub(crate) seen: bool,
+}
+
+/// Items of one FETCH.
+const MAX_ITEMS: usize = 100;
+const MAX_PART_NUMBERS: usize = 100;
+const MAX_FIELDS: usize = 200;
+
+/// A macro, an item or a list of items.
+pub(crate) fn fetch_items(r: &mut Reader<'_>) -> Parsed<Vec<FetchItem>> {
+    use FetchItem::{Body, Envelope, Flags, InternalDate, Octets};
+    for (name, items) in [
+        ("ALL", vec![Flags, InternalDate, Octets, Envelope]),
+        ("FAST", vec![Flags, InternalDate, Octets]),
+        ("FULL", vec![Flags, InternalDate, Octets, Envelope, Body]),
+    ] {
+        if r.rest().eq_ignore_ascii_case(name.as_bytes()) {
+            r.take(name.len());
+            return Ok(items);
+        }
+    }
+    if !r.eat(b'(') {
+        return Ok(vec![item(r)?]);
+    }
+    let mut items = Vec::new();
+    loop {
+        if items.len() >= MAX_ITEMS {
+            return Err(Syntax("too many items"));
+        }
+        let item = item(r)?;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+        if r.eat(b')') {
+            return Ok(items);
+        }
+        super::token::space(r)?;
+    }
+}
+
+fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
+    let name = r
+        .take_while(|b| b.is_ascii_alphanumeric() || b == b'.')
+        .to_ascii_uppercase();
+    let whole = |label: &str, text, seen| {
+        FetchItem::Section(SectionItem {
+            label: label.to_owned(),
+            section: Section {
+                part: Vec::new(),
+                text,
+            },
+            partial: None,
+            seen,
+        })
+    };
+    Ok(match name.as_slice() {
+        b"UID" => FetchItem::Uid,
+        b"FLAGS" => FetchItem::Flags,
+        b"INTERNALDATE" => FetchItem::InternalDate,
+        b"RFC822.SIZE" => FetchItem::Octets,
+        b"ENVELOPE" => FetchItem::Envelope,
+        b"BODYSTRUCTURE" => FetchItem::BodyStructure,
+        b"RFC822" => whole("RFC822", SectionText::All, true),
+        b"RFC822.HEADER" => whole("RFC822.HEADER", SectionText::Header, false),
+        b"RFC822.TEXT" => whole("RFC822.TEXT", SectionText::Text, true),
+        b"BODY" if r.peek() != Some(b'[') => FetchItem::Body,
+        b"BODY" => FetchItem::Section(body(r, true)?),
+        b"BODY.PEEK" => FetchItem::Section(body(r, false)?),
+        _ => return Err(Syntax("no such FETCH item")),
+    })
+}
+
+/// `section ["<" number "." nz-number ">"]`.
+fn body(r: &mut Reader<'_>, seen: bool) -> Parsed<SectionItem> {
+    if !r.eat(b'[') {
+        return Err(Syntax("a section is missing"));
+    }
+    let section = section(r)?;
+    if !r.eat(b']') {
+        return Err(Syntax("a section does not end"));
+    }
+    let partial = if r.eat(b'<') {
+        let number = |r: &mut Reader<'_>| {
+            r.number(u64::from(u32::MAX))
+                .and_then(|n| u32::try_from(n).ok())
+                .ok_or(Syntax("a partial is broken"))
+        };
+        let start = number(r)?;
+        if !r.eat(b'.') {
+            return Err(Syntax("a partial is broken"));
+        }
+        let count = number(r)?;
+        if count == 0 || !r.eat(b'>') {
+            return Err(Syntax("a partial is broken"));
+        }
+        Some((start, count))
+    } else {
+        None
+    };
+    Ok(SectionItem {
+        label: label(&section),
+        section,
+        partial,
+        seen,
+    })
+}
+
+fn section(r: &mut Reader<'_>) -> Parsed<Section> {
+    let mut part = Vec::new();
+    while r.peek().is_some_and(|b| b.is_ascii_digit()) {
+        let number = r
+            .number(u64::from(u32::MAX))
+            .filter(|n| *n > 0)
+            .ok_or(Syntax("a part number is broken"))?;
+        if part.len() >= MAX_PART_NUMBERS {
+            return Err(Syntax("too many part numbers"));
+        }
+        part.push(u32::try_from(number).unwrap_or(u32::MAX));
+        if !r.eat(b'.') {
+            return Ok(Section {
+                part,
+                text: SectionText::All,
+            });
+        }
+        if r.peek() == Some(b']') {
+            return Err(Syntax("a section is broken"));
+        }
+    }
+    let text = if r.eat_word("HEADER.FIELDS.NOT") {
+        SectionText::HeaderFieldsNot(header_list(r)?)
+    } else if r.eat_word("HEADER.FIELDS") {
+        SectionText::HeaderFields(header_list(r)?)
+    } else if r.eat_word("HEADER") {
+        SectionText::Header
+    } else if r.eat_word("TEXT") {
+        SectionText::Text
+    } else if !part.is_empty() && r.eat_word("MIME") {
+        SectionText::Mime
+    } else if part.is_empty() {
+        SectionText::All
+    } else {
+        return Err(Syntax("no such section"));
+    };
+    Ok(Section { part, text })
+}
+
+fn header_list(r: &mut Reader<'_>) -> Parsed<Vec<String>> {
+    if !r.eat(b' ') || !r.eat(b'(') {
+        return Err(Syntax("a list of header fields is missing"));
+    }
+    let mut names = Vec::new();
+    loop {
+        let name = astring(r)?;
+        let name =
+            String::from_utf8(name).map_err(|_| Syntax("a header field name is not valid"))?;
+        if name.bytes().any(|b| b < b' ' || b == b':') || names.len() >= MAX_FIELDS {
+            return Err(Syntax("a header field name is not valid"));
+        }
+        names.push(name);
+        if r.eat(b')') {
+            return Ok(names);
+        }
+        super::token::space(r)?;
+    }
+}
+
+/// The section as the answer writes it.
+fn label(section: &Section) -> String {
+    let mut out = String::from("BODY[");
+    for (at, number) in section.part.iter().enumerate() {
+        out.push_str(&if at == 0 {
+            number.to_string()
+        } else {
+            format!(".{number}")
+        });
+    }
+    let dot = if section.part.is_empty() { "" } else { "." };
+    let (word, names) = match &section.text {
+        SectionText::All => ("", None),
+        SectionText::Header => ("HEADER", None),
+        SectionText::Text => ("TEXT", None),
+        SectionText::Mime => ("MIME", None),
+        SectionText::HeaderFields(names) => ("HEADER.FIELDS", Some(names)),
+        SectionText::HeaderFieldsNot(names) => ("HEADER.FIELDS.NOT", Some(names)),
+    };
+    if !word.is_empty() {
+        out.push_str(dot);
+        out.push_str(word);
+    }
+    if let Some(names) = names {
+        let listed: Vec<String> = names.iter().map(|name| field_name(name)).collect();
+        out.push_str(&format!(" ({})", listed.join(" ")));
+    }
+    out.push(']');
+    out
+}
+
+fn field_name(name: &str) -> String {
+    let atom = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
+    if !name.is_empty() && name.bytes().all(atom) {
+        return name.to_owned();
+    }
+    let mut out = Vec::new();
+    crate::wire::imap::string(name.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_and_their_labels() {
+        for (text, labels) in [
+            ("BODY[]", "BODY[]"),
+            ("body.peek[1.2.mime]", "BODY[1.2.MIME]"),
+            (
+                "BODY[header.fields (to \"f o\")]<0.10>",
+                "BODY[HEADER.FIELDS (to \"f o\")]",
+            ),
+            (
+                "BODY[2.HEADER.FIELDS.NOT (X)]",
+                "BODY[2.HEADER.FIELDS.NOT (X)]",
+            ),
+            ("RFC822.HEADER", "RFC822.HEADER"),
+        ] {
+            match fetch_items(&mut Reader::new(text.as_bytes())).as_deref() {
+                Ok([FetchItem::Section(item)]) => assert_eq!(item.label, labels),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(
+            fetch_items(&mut Reader::new(b"(UID FLAGS UID)"))
+                .unwrap()
+                .len(),
+            2
+        );
+        for bad in [
+            "",
+            "(",
+            "()",
+            "BODY[",
+            "BODY[0]",
+            "BODY[1.]",
+            "BODY[MIME]",
+            "BODY[]<1>",
+            "BODY[]<1.0>",
+            "BODY[HEADER.FIELDS ()]",
+            "FOO",
+        ] {
+            let mut r = Reader::new(bad.as_bytes());
+            assert!(fetch_items(&mut r).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! IMAP4rev1 (RFC 3501) and its extensions as bytes.
+
+mod append;
+mod command;
+mod fetch;
+mod framer;
+mod response;
+mod search;
+mod token;
+
+pub(crate) use append::{AppendHead, append_head};
+pub(crate) use command::{Command, ParsedCommand, StatusItem, parse};
+pub(crate) use fetch::{FetchItem, SectionItem};
+pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
+pub(crate) use response::{date_time, flag_list, mailbox, number, string};
+pub(crate) use token::Syntax;

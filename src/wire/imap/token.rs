@@ -1,0 +1,251 @@
+//! The terminals of IMAP's grammar (RFC 3501 section 9).
+
+use crate::codec::mutf7;
+use crate::mail::{
+    Bound, Date, DateTime, Flags, InvalidName, Keyword, MailboxName, SequenceSet, SystemFlags,
+};
+use crate::wire::reader::Reader;
+
+/// Why a command cannot be understood: what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Syntax(pub(crate) &'static str);
+
+/// Ranges in one set.
+pub(crate) const MAX_RANGES: usize = 10_000;
+
+pub(crate) type Parsed<T> = Result<T, Syntax>;
+
+fn is_atom_char(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
+}
+
+/// astring characters: atom characters and `]`.
+fn is_astring_char(byte: u8) -> bool {
+    is_atom_char(byte) || byte == b']' || byte >= 0x80
+}
+
+pub(crate) fn space(r: &mut Reader<'_>) -> Parsed<()> {
+    if r.eat(b' ') {
+        Ok(())
+    } else {
+        Err(Syntax("a space is missing"))
+    }
+}
+
+pub(crate) fn end(r: &Reader<'_>) -> Parsed<()> {
+    if r.at_end() {
+        Ok(())
+    } else {
+        Err(Syntax("too many arguments"))
+    }
+}
+
+pub(crate) fn atom<'a>(r: &mut Reader<'a>) -> Parsed<&'a str> {
+    let taken = r.take_while(is_atom_char);
+    if taken.is_empty() {
+        return Err(Syntax("an atom is missing"));
+    }
+    std::str::from_utf8(taken).map_err(|_| Syntax("an atom is missing"))
+}
+
+/// `string = quoted / literal`; `None` if neither is next.
+pub(crate) fn string(r: &mut Reader<'_>) -> Parsed<Option<Vec<u8>>> {
+    match r.peek() {
+        Some(b'"') => quoted(r).map(Some),
+        Some(b'{') => literal(r).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn quoted(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
+    r.eat(b'"');
+    let mut text = Vec::new();
+    loop {
+        text.extend_from_slice(r.take_while(|b| !matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0)));
+        if r.eat(b'"') {
+            return Ok(text);
+        }
+        if !r.eat(b'\\') {
+            return Err(Syntax("a quoted string does not end"));
+        }
+        match r.take(1) {
+            [byte @ (b'"' | b'\\')] => text.push(*byte),
+            _ => return Err(Syntax("only \" and \\ can be quoted")),
+        }
+    }
+}
+
+fn literal(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
+    r.eat(b'{');
+    let octets = r
+        .number(u64::from(u32::MAX))
+        .ok_or(Syntax("a literal has no length"))?;
+    r.eat(b'+');
+    if !r.eat(b'}') {
+        return Err(Syntax("a literal is broken"));
+    }
+    r.eat(b'\r');
+    if !r.eat(b'\n') {
+        return Err(Syntax("a literal is broken"));
+    }
+    let octets = usize::try_from(octets).map_err(|_| Syntax("a literal is too long"))?;
+    let text = r.take(octets);
+    if text.len() < octets {
+        return Err(Syntax("a literal is too short"));
+    }
+    // RFC 3501 section 9, CHAR8: no NUL.
+    if text.contains(&0) {
+        Err(Syntax("NUL is not allowed"))
+    } else {
+        Ok(text.to_vec())
+    }
+}
+
+/// `astring = 1*ASTRING-CHAR / string`.
+pub(crate) fn astring(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
+    if let Some(text) = string(r)? {
+        return Ok(text);
+    }
+    let taken = r.take_while(is_astring_char);
+    if taken.is_empty() {
+        Err(Syntax("a string is missing"))
+    } else {
+        Ok(taken.to_vec())
+    }
+}
+
+/// A mailbox name: modified UTF-7, or UTF-8 where it is no such.
+pub(crate) fn mailbox(r: &mut Reader<'_>) -> Parsed<Result<MailboxName, InvalidName>> {
+    Ok(match name_text(&astring(r)?) {
+        Some(text) => MailboxName::new(&text),
+        None => Err(InvalidName::Character),
+    })
+}
+
+pub(crate) fn name_text(bytes: &[u8]) -> Option<String> {
+    mutf7::decode(bytes).or_else(|| String::from_utf8(bytes.to_vec()).ok())
+}
+
+/// `list-mailbox = 1*list-char / string`; may be empty as a string.
+pub(crate) fn list_mailbox(r: &mut Reader<'_>) -> Parsed<String> {
+    let bytes = match string(r)? {
+        Some(text) => text,
+        None => r
+            .take_while(|b| is_astring_char(b) || b == b'%' || b == b'*')
+            .to_vec(),
+    };
+    name_text(&bytes).ok_or(Syntax("a mailbox name is not valid"))
+}
+
+/// `sequence-set`, with `*`.
+pub(crate) fn sequence_set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
+    let mut ranges = Vec::new();
+    loop {
+        let first = bound(r)?;
+        let last = if r.eat(b':') { bound(r)? } else { first };
+        if ranges.len() >= MAX_RANGES {
+            return Err(Syntax("too many ranges in a set"));
+        }
+        ranges.push((first, last));
+        if !r.eat(b',') {
+            return Ok(SequenceSet(ranges));
+        }
+    }
+}
+
+fn bound(r: &mut Reader<'_>) -> Parsed<Bound> {
+    if r.eat(b'*') {
+        return Ok(Bound::Star);
+    }
+    let number = r
+        .number(u64::from(u32::MAX))
+        .filter(|n| *n > 0)
+        .ok_or(Syntax("a number is missing or 0"))?;
+    Ok(Bound::Number(u32::try_from(number).unwrap_or(u32::MAX)))
+}
+
+/// `flag-list = "(" [flag *(SP flag)] ")"`.
+pub(crate) fn flag_list(r: &mut Reader<'_>) -> Parsed<Flags> {
+    if !r.eat(b'(') {
+        return Err(Syntax("a list of flags is missing"));
+    }
+    let mut flags = Flags::default();
+    while !r.eat(b')') {
+        flag(r, &mut flags)?;
+        if !r.eat(b' ') && r.peek() != Some(b')') {
+            return Err(Syntax("a list of flags does not end"));
+        }
+    }
+    Ok(flags)
+}
+
+pub(crate) fn flag(r: &mut Reader<'_>, flags: &mut Flags) -> Parsed<()> {
+    if r.peek() == Some(b'\\') {
+        r.eat(b'\\');
+        let name = format!("\\{}", atom(r)?);
+        let system = SystemFlags::named(&name)
+            .ok_or(Syntax("no such system flag, or one that cannot be set"))?;
+        flags.system = flags.system.with(system);
+        return Ok(());
+    }
+    let keyword = Keyword::new(atom(r)?).ok_or(Syntax("a keyword is not valid"))?;
+    if !flags.keywords.contains(&keyword) {
+        flags.keywords.push(keyword);
+    }
+    Ok(())
+}
+
+/// `date = date-text / DQUOTE date-text DQUOTE`.
+pub(crate) fn date(r: &mut Reader<'_>) -> Parsed<Date> {
+    let quoted = r.eat(b'"');
+    let date = date_text(r)?;
+    if quoted && !r.eat(b'"') {
+        return Err(Syntax("a date is broken"));
+    }
+    Ok(date)
+}
+
+/// `date-text = date-day "-" date-month "-" date-year`.
+fn date_text(r: &mut Reader<'_>) -> Parsed<Date> {
+    let fault = Syntax("a date is broken");
+    let day = r.number(31).ok_or(fault)?;
+    let month = r
+        .eat(b'-')
+        .then(|| Date::month_named(r.take(3)))
+        .flatten()
+        .ok_or(fault)?;
+    let year = r.eat(b'-').then(|| r.number(9999)).flatten().ok_or(fault)?;
+    Date::new(
+        u16::try_from(year).unwrap_or(0),
+        month,
+        u8::try_from(day).unwrap_or(0),
+    )
+    .ok_or(Syntax("no such day"))
+}
+
+/// `date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE`.
+pub(crate) fn date_time(r: &mut Reader<'_>) -> Parsed<DateTime> {
+    let fault = Syntax("a date and time is broken");
+    let must = |ok: bool| if ok { Ok(()) } else { Err(fault) };
+    must(r.eat(b'"'))?;
+    r.eat(b' ');
+    let date = date_text(r)?;
+    must(r.eat(b' '))?;
+    let mut part = |before: Option<u8>| {
+        must(before.is_none_or(|b| r.eat(b)))?;
+        r.number(60).and_then(|n| u8::try_from(n).ok()).ok_or(fault)
+    };
+    let (hour, minute, second) = (part(None)?, part(Some(b':'))?, part(Some(b':'))?);
+    must(r.eat(b' '))?;
+    let sign = if r.eat(b'-') { -1 } else { 1 };
+    if sign == 1 {
+        must(r.eat(b'+'))?;
+    }
+    let zone = r
+        .number(2359)
+        .and_then(|n| i16::try_from(n).ok())
+        .ok_or(fault)?;
+    must(r.eat(b'"'))?;
+    let offset = sign * (zone / 100 * 60 + zone % 100);
+    DateTime::from_fields(date, hour, minute, second, offset).ok_or(Syntax("no such time"))
+}
