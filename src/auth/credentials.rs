@@ -1,0 +1,72 @@
+//! What a client claims, and what became of the claim.
+
+use super::secret::Secret;
+
+/// Longest user name accepted from a client or a file, in octets.
+pub(crate) const MAX_NAME: usize = 255;
+/// Longest password accepted from a client, in octets; some schemes take time quadratic in it.
+pub(crate) const MAX_PASSWORD: usize = 1024;
+
+/// A claim to be someone, not yet verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    /// Whom the client wants to act as; empty for itself (RFC 4616 section 2).
+    pub(crate) authzid: String,
+    /// Whose password it is.
+    pub(crate) authcid: String,
+    pub(crate) password: Secret,
+}
+
+impl Credentials {
+    /// A claim without an authorization identity, as the LOGIN command makes it.
+    pub(crate) fn new(authcid: String, password: Secret) -> Credentials {
+        Credentials {
+            authzid: String::new(),
+            authcid,
+            password,
+        }
+    }
+
+    /// Whether the client asks to be itself; acting as another user is refused everywhere.
+    pub(crate) fn is_own(&self) -> bool {
+        self.authzid.is_empty() || self.authzid.eq_ignore_ascii_case(&self.authcid)
+    }
+}
+
+/// The answer to [`Credentials`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    /// Unknown user, wrong password, locked account or foreign authorization identity: the
+    /// client is not told which.
+    Rejected,
+    /// Nobody could judge (no memory for the hash, no room in the queue): try again later.
+    Unavailable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_oneself_may_be_acted_as() {
+        let claim = |authzid: &str, authcid: &str| Credentials {
+            authzid: authzid.into(),
+            ..Credentials::new(authcid.into(), Secret::default())
+        };
+        for (authzid, authcid, own) in [
+            ("", "ann", true),
+            ("ann", "ann", true),
+            ("Ann", "ann", true),
+            ("bob", "ann", false),
+            ("ann", "", false),
+            ("an", "ann", false),
+        ] {
+            assert_eq!(
+                claim(authzid, authcid).is_own(),
+                own,
+                "{authzid:?} {authcid:?}"
+            );
+        }
+    }
+}
