@@ -202,6 +202,17 @@ impl View {
         &self.keywords
     }
 
+    /// Takes up the keywords that were made since; true if there are some to be told.
+    pub(crate) fn learn_keywords(&mut self) -> bool {
+        let state = lock(&self.shared.state);
+        let known = state.summary.as_ref().map(|summary| &summary.keywords);
+        let changed = known.is_some_and(|keywords| *keywords != self.keywords);
+        if changed {
+            self.keywords = known.cloned().unwrap_or_default();
+        }
+        changed
+    }
+
     /// False when no further keyword can be made (PERMANENTFLAGS without `\*`).
     pub(crate) fn more_keywords(&self) -> bool {
         self.keywords.iter().flatten().count() < self.shared.host.limits.keywords

@@ -95,8 +95,8 @@ impl Framer {
 
     /// Takes bytes; returns how many, fewer than all only when the buffer is full.
     pub(crate) fn input(&mut self, bytes: &[u8]) -> usize {
-        let room = (self.line_limit + self.literal_limit + 4096).saturating_sub(self.buffer.len());
-        let taken = bytes.len().min(room);
+        let room = self.capacity().saturating_sub(self.waiting());
+        let taken = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         self.buffer
             .extend_from_slice(bytes.get(..taken).unwrap_or_default());
         taken
@@ -116,9 +116,14 @@ impl Framer {
         taken
     }
 
-    /// True if bytes wait.
-    pub(crate) fn has_input(&self) -> bool {
-        !self.buffer.is_empty()
+    /// Octets that wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
+    /// Octets that can wait at most.
+    pub(crate) fn capacity(&self) -> u64 {
+        (self.line_limit + self.literal_limit + 4096) as u64
     }
 
     /// What waits, for whoever goes on with the connection.
@@ -378,7 +383,7 @@ mod tests {
             framer.next(),
             Frame::Command(b"a LOGIN {3}\r\nfoo {3}\r\nbar".to_vec())
         );
-        assert!(!framer.has_input());
+        assert_eq!(framer.waiting(), 0);
     }
 
     #[test]

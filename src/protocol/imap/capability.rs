@@ -1,0 +1,92 @@
+//! What a client is told that it may use.
+
+use super::table::{RULES, Rule};
+
+/// When a capability is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    /// After login only.
+    Session,
+    StartTls,
+    /// A password may be sent now.
+    Password,
+    /// No password may be sent now.
+    NoPassword,
+}
+
+/// One word of the capability line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capability {
+    pub(crate) name: &'static str,
+    /// Where it is defined.
+    pub(crate) rfc: u16,
+    when: When,
+    /// The command it adds, if that is all it is about.
+    command: Option<&'static str>,
+}
+
+const fn capability(
+    name: &'static str,
+    rfc: u16,
+    when: When,
+    command: Option<&'static str>,
+) -> Capability {
+    Capability {
+        name,
+        rfc,
+        when,
+        command,
+    }
+}
+
+/// Everything this server can say, in the order of the capability line.
+pub(crate) const CAPABILITIES: [Capability; 16] = [
+    capability("IMAP4rev1", 3501, When::Always, None),
+    capability("SASL-IR", 4959, When::Always, None),
+    capability("LITERAL+", 7888, When::Always, None),
+    capability("ID", 2971, When::Always, Some("ID")),
+    capability("ENABLE", 5161, When::Always, Some("ENABLE")),
+    capability("IDLE", 2177, When::Always, Some("IDLE")),
+    capability("NAMESPACE", 2342, When::Session, Some("NAMESPACE")),
+    capability("UIDPLUS", 4315, When::Session, Some("UID EXPUNGE")),
+    capability("UNSELECT", 3691, When::Session, Some("UNSELECT")),
+    capability("CHILDREN", 3348, When::Session, None),
+    capability("MOVE", 6851, When::Session, Some("MOVE")),
+    capability("SPECIAL-USE", 6154, When::Session, None),
+    capability("STARTTLS", 3501, When::StartTls, Some("STARTTLS")),
+    capability("LOGINDISABLED", 3501, When::NoPassword, None),
+    capability("AUTH=PLAIN", 4616, When::Password, Some("AUTHENTICATE")),
+    capability("AUTH=LOGIN", 4422, When::Password, Some("AUTHENTICATE")),
+];
+
+/// The state a capability line is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation {
+    pub(super) logged_in: bool,
+    pub(super) starttls: bool,
+    pub(super) password: bool,
+}
+
+impl Capability {
+    fn listed(&self, now: Situation) -> bool {
+        let served = |name: &str| RULES.iter().any(|rule: &Rule| rule.name == name);
+        let right = match self.when {
+            When::Always => true,
+            When::Session => now.logged_in,
+            When::StartTls => !now.logged_in && now.starttls,
+            When::Password => !now.logged_in && now.password,
+            When::NoPassword => !now.logged_in && !now.password,
+        };
+        right && self.command.is_none_or(served)
+    }
+}
+
+/// Appends `CAPABILITY IMAP4rev1 ...` (RFC 3501 section 7.2.1).
+pub(super) fn capability_line(now: Situation, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"CAPABILITY");
+    for capability in CAPABILITIES.iter().filter(|c| c.listed(now)) {
+        out.push(b' ');
+        out.extend_from_slice(capability.name.as_bytes());
+    }
+}

@@ -1,0 +1,418 @@
+//! FETCH (RFC 3501 section 6.4.5): row by row, parked whenever enough output waits.
+
+use super::messages::resolve;
+use super::session::{Doing, Ending, Ran, Session};
+use super::table::Rule;
+use super::tag::Tag;
+use crate::mail::{Criteria, Flags, SequenceSet, SystemFlags, UidSet};
+use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want};
+use crate::mime::SectionText;
+use crate::protocol::{Output, Progress, Turn};
+use crate::wire::imap::{FetchItem, SectionItem, date_time, flag_list, number};
+
+/// Octets of a section copied at once.
+const PIECE: usize = 32 * 1024;
+
+/// A running FETCH, or the telling of flags that STORE and others' changes need.
+pub(super) struct Fetch {
+    tag: Tag,
+    expunges: Expunges,
+    items: Box<[FetchItem]>,
+    rows: Rows,
+    /// Got `\Seen` by this command; their flags are told.
+    newly_seen: UidSet,
+    at: Position,
+    failed: Option<Error>,
+}
+
+/// Where in the output of a row it stands.
+enum Position {
+    BetweenRows,
+    /// Before this item.
+    Item(usize),
+    /// In the literal of this item.
+    Literal(usize, Content),
+}
+
+/// FETCH as a command.
+pub(super) fn fetch(
+    session: &mut Session,
+    tag: &Tag,
+    uid: bool,
+    set: &SequenceSet,
+    mut items: Vec<FetchItem>,
+    rule: Rule,
+) -> Ran {
+    let uids = match resolve(session, set, uid) {
+        Ok(uids) => uids,
+        Err(refused) => return refused,
+    };
+    if uid && !items.contains(&FetchItem::Uid) {
+        items.insert(0, FetchItem::Uid);
+    }
+    let Some(selected) = session.selected.as_mut() else {
+        return Ran::ok("BAD Select a mailbox first.");
+    };
+    let sees = |item: &FetchItem| matches!(item, FetchItem::Section(s) if s.seen);
+    let newly_seen = if items.iter().any(sees) {
+        mark_seen(&mut selected.view, &uids)
+    } else {
+        UidSet::new()
+    };
+    let rows = selected.view.fetch(uids, want(&items));
+    session.doing = Doing::Fetch(Box::new(Fetch {
+        tag: tag.clone(),
+        expunges: rule.expunges,
+        items: items.into(),
+        rows,
+        newly_seen,
+        at: Position::BetweenRows,
+        failed: None,
+    }));
+    Ran::GoesOn
+}
+
+/// Sets `\Seen` where it is missing and returns where. A mailbox that cannot be written (a full
+/// disk) can still be read.
+fn mark_seen(view: &mut View, uids: &UidSet) -> UidSet {
+    if view.access() == Access::ReadOnly {
+        return UidSet::new();
+    }
+    let mut search = view.search(Criteria::Not(Box::new(Criteria::Flag(SystemFlags::SEEN))));
+    let unseen = loop {
+        match search.step() {
+            Ok(None) => {}
+            Ok(Some(found)) => break found.intersection(uids),
+            Err(_) => return UidSet::new(),
+        }
+    };
+    if unseen.is_empty() {
+        return unseen;
+    }
+    let flags = Flags {
+        system: SystemFlags::SEEN,
+        keywords: Vec::new(),
+    };
+    view.mark(&unseen, FlagChange::Add, &flags)
+        .unwrap_or_default()
+}
+
+/// What the rows have to bring for these items.
+fn want(items: &[FetchItem]) -> Want {
+    let mut want = Want::default();
+    for item in items {
+        match item {
+            FetchItem::Uid | FetchItem::Flags => {}
+            FetchItem::InternalDate => want.internal_date = true,
+            FetchItem::Octets => want.octets = true,
+            FetchItem::Envelope => want.envelope = true,
+            FetchItem::Body | FetchItem::BodyStructure => want.bodystructure = true,
+            FetchItem::Section(section) if from_fields(section).is_some() => {
+                want.header_fields = true;
+            }
+            FetchItem::Section(_) => want.body = true,
+        }
+    }
+    want
+}
+
+/// Names of header fields that the index may know, if that is what the section is.
+fn from_fields(item: &SectionItem) -> Option<&[String]> {
+    match &item.section.text {
+        SectionText::HeaderFields(names) if item.section.part.is_empty() => Some(names),
+        _ => None,
+    }
+}
+
+impl Fetch {
+    /// Tells the flags of messages.
+    pub(super) fn of_flags(view: &View, uids: UidSet, uid: bool) -> Fetch {
+        let items: &[FetchItem] = if uid {
+            &[FetchItem::Uid, FetchItem::Flags]
+        } else {
+            &[FetchItem::Flags]
+        };
+        Fetch {
+            tag: Tag::new(),
+            expunges: Expunges::Hold,
+            items: items.into(),
+            rows: view.fetch(uids, Want::default()),
+            newly_seen: UidSet::new(),
+            at: Position::BetweenRows,
+            failed: None,
+        }
+    }
+
+    /// Goes on until the output is full (`false`) or all is told (`true`).
+    fn step(&mut self, view: &View, out: &mut Output) -> bool {
+        loop {
+            match &mut self.at {
+                Position::BetweenRows => {
+                    if out.full() {
+                        return false;
+                    }
+                    if !self.whole_row(view, out) {
+                        return true;
+                    }
+                }
+                Position::Literal(item, content) => {
+                    let next = *item + 1;
+                    match content.read(out.buffer(), PIECE) {
+                        Ok(0) => self.at = Position::Item(next),
+                        Ok(_) if content.remaining() == 0 => self.at = Position::Item(next),
+                        Ok(_) => {}
+                        Err(error) => {
+                            // The announced octets must come in any case; `read` sees to that but
+                            // for a fault in the middle, after which the stream cannot go on.
+                            self.failed = Some(error);
+                            let left = usize::try_from(content.remaining()).unwrap_or(0);
+                            out.buffer().extend(std::iter::repeat_n(b' ', left));
+                            self.at = Position::Item(next);
+                        }
+                    }
+                    if out.full() {
+                        return false;
+                    }
+                }
+                Position::Item(item) => {
+                    let item = *item;
+                    self.rest_of_row(item, None, view, out);
+                }
+            }
+        }
+    }
+
+    /// Begins the next row; `false` if there is none.
+    fn whole_row(&mut self, view: &View, out: &mut Output) -> bool {
+        match self.rows.advance() {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                self.failed = Some(error);
+                return false;
+            }
+        }
+        let start = out.bytes().len();
+        out.put(b"* ");
+        number(u64::from(self.rows.seq().number()), out.buffer());
+        out.put(b" FETCH (");
+        self.rest_of_row(0, Some(start), view, out);
+        true
+    }
+
+    /// Writes items from `first` on. `start` is where the row began, as long as all of it is in the
+    /// output: a row that cannot be told is taken back whole.
+    fn rest_of_row(&mut self, first: usize, start: Option<usize>, view: &View, out: &mut Output) {
+        let items = std::mem::take(&mut self.items);
+        let mut at = first;
+        self.at = Position::BetweenRows;
+        while let Some(item) = items.get(at) {
+            if at > 0 {
+                out.put(b" ");
+            }
+            match self.item(item, view, out) {
+                Ok(None) => at += 1,
+                Ok(Some(content)) => {
+                    self.at = Position::Literal(at, content);
+                    break;
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    if let Some(start) = start {
+                        out.buffer().truncate(start);
+                        self.items = items;
+                        return;
+                    }
+                    out.put(label(item).as_bytes());
+                    out.put(b" NIL");
+                    at += 1;
+                }
+            }
+        }
+        if matches!(self.at, Position::BetweenRows) {
+            self.end_row(&items, view, out);
+        }
+        self.items = items;
+    }
+
+    fn end_row(&mut self, items: &[FetchItem], view: &View, out: &mut Output) {
+        if self.newly_seen.contains(self.rows.uid()) && !items.contains(&FetchItem::Flags) {
+            out.put(b" ");
+            self.flags(view, out);
+        }
+        out.put(b")\r\n");
+    }
+
+    fn flags(&self, view: &View, out: &mut Output) {
+        out.put(b"FLAGS ");
+        flag_list(
+            self.rows.flags(),
+            self.rows.recent(),
+            self.rows.keywords(),
+            view.keywords(),
+            out.buffer(),
+        );
+    }
+
+    /// One item; `Some` if its literal is to follow.
+    fn item(
+        &mut self,
+        item: &FetchItem,
+        view: &View,
+        out: &mut Output,
+    ) -> Result<Option<Content>, Error> {
+        match item {
+            FetchItem::Uid => {
+                out.put(b"UID ");
+                number(u64::from(self.rows.uid().number()), out.buffer());
+            }
+            FetchItem::Flags => self.flags(view, out),
+            FetchItem::InternalDate => {
+                let date = self.rows.internal_date()?;
+                out.put(b"INTERNALDATE ");
+                date_time(date, out.buffer());
+            }
+            FetchItem::Octets => {
+                let octets = self.rows.octets()?;
+                out.put(b"RFC822.SIZE ");
+                number(octets, out.buffer());
+            }
+            FetchItem::Envelope => {
+                let envelope = self.rows.envelope()?;
+                out.put(b"ENVELOPE ");
+                out.put(envelope);
+            }
+            FetchItem::BodyStructure => {
+                let structure = self.rows.bodystructure()?;
+                out.put(b"BODYSTRUCTURE ");
+                out.put(structure);
+            }
+            FetchItem::Body => {
+                let body = crate::mime::body(self.rows.bodystructure()?);
+                out.put(b"BODY ");
+                out.put(&body);
+            }
+            FetchItem::Section(section) => return self.section(section, out),
+        }
+        Ok(None)
+    }
+
+    fn section(&mut self, item: &SectionItem, out: &mut Output) -> Result<Option<Content>, Error> {
+        if let Some(names) = from_fields(item) {
+            let fields = self.rows.header_fields(names)?;
+            let fields = match item.partial {
+                None => fields,
+                Some((start, count)) => {
+                    let start = usize::try_from(start).unwrap_or(usize::MAX);
+                    let rest = fields.get(start..).unwrap_or_default();
+                    let count = usize::try_from(count).unwrap_or(usize::MAX);
+                    rest.get(..count).unwrap_or(rest)
+                }
+            };
+            announce(item, fields.len() as u64, out);
+            out.put(fields);
+            return Ok(None);
+        }
+        let Some(mut content) = self.rows.content(&item.section)? else {
+            out.put(item.label.as_bytes());
+            out.put(b" NIL");
+            return Ok(None);
+        };
+        if let Some((start, count)) = item.partial {
+            content.partial(u64::from(start), u64::from(count));
+        }
+        announce(item, content.remaining(), out);
+        Ok(Some(content))
+    }
+
+    /// The tagged response.
+    fn outcome(&self) -> &'static str {
+        match self.failed {
+            Some(Error::Expunged) => "NO [EXPUNGEISSUED] Some messages were expunged meanwhile.",
+            Some(_) => "NO [SERVERBUG] Some messages cannot be read; the server's log says why.",
+            None if self.rows.incomplete() => {
+                "OK [EXPUNGEISSUED] Some messages were expunged meanwhile."
+            }
+            None => "OK Fetch completed.",
+        }
+    }
+}
+
+fn announce(item: &SectionItem, octets: u64, out: &mut Output) {
+    out.put(item.label.as_bytes());
+    if let Some((start, _)) = item.partial {
+        out.put(b"<");
+        number(u64::from(start), out.buffer());
+        out.put(b">");
+    }
+    out.put(b" {");
+    number(octets, out.buffer());
+    out.put(b"}\r\n");
+}
+
+fn label(item: &FetchItem) -> &str {
+    match item {
+        FetchItem::Uid => "UID",
+        FetchItem::Flags => "FLAGS",
+        FetchItem::InternalDate => "INTERNALDATE",
+        FetchItem::Octets => "RFC822.SIZE",
+        FetchItem::Envelope => "ENVELOPE",
+        FetchItem::Body => "BODY",
+        FetchItem::BodyStructure => "BODYSTRUCTURE",
+        FetchItem::Section(section) => &section.label,
+    }
+}
+
+impl Session {
+    pub(super) fn fetch(
+        &mut self,
+        mut fetch: Box<Fetch>,
+        turn: Turn,
+        out: &mut Output,
+    ) -> Option<Progress<()>> {
+        match self.rows_told(&mut fetch, turn, out) {
+            None => {
+                let text = fetch.outcome();
+                self.finish(fetch.tag, text.into(), fetch.expunges);
+                None
+            }
+            Some(progress) => {
+                self.doing = Doing::Fetch(fetch);
+                Some(progress)
+            }
+        }
+    }
+
+    /// As `fetch`, for flags that are told on the way to the end of another command.
+    pub(super) fn telling(
+        &mut self,
+        mut fetch: Box<Fetch>,
+        ending: Ending,
+        turn: Turn,
+        out: &mut Output,
+    ) -> Option<Progress<()>> {
+        match self.rows_told(&mut fetch, turn, out) {
+            None => {
+                self.doing = Doing::Finish(ending);
+                None
+            }
+            Some(progress) => {
+                self.doing = Doing::Telling(fetch, ending);
+                Some(progress)
+            }
+        }
+    }
+
+    /// `None` once all rows are told.
+    fn rows_told(&self, fetch: &mut Fetch, turn: Turn, out: &mut Output) -> Option<Progress<()>> {
+        if turn == Turn::Quick {
+            return Some(Progress::Disk);
+        }
+        let view = &self.selected.as_ref()?.view;
+        if fetch.step(view, out) {
+            None
+        } else {
+            Some(Progress::Flush)
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! A connection before login: it has no account and can run where no mail is.
+
+use super::capability::{Situation, capability_line};
+use super::handover::Handover;
+use super::table::{State, rule_of};
+use super::tag::{Tag, tag};
+use crate::auth::{Credentials, Exchange, Secret, Step, Verdict};
+use crate::codec::base64;
+use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::wire::imap::{Command, Frame, Framer, Refusal, parse};
+use std::time::Duration;
+
+/// How a connection stands when it comes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoginSettings {
+    /// TLS is up already.
+    pub(crate) secured: bool,
+    /// Passwords are taken without TLS: the peer is this machine.
+    pub(crate) plaintext: bool,
+    pub(crate) starttls: bool,
+    pub(crate) line_octets: usize,
+    pub(crate) literal_octets: usize,
+    pub(crate) bad_commands: u32,
+    /// From connecting to being logged in, per wait.
+    pub(crate) patience: Duration,
+}
+
+/// A connection before login.
+pub(crate) struct Login {
+    settings: LoginSettings,
+    framer: Framer,
+    doing: Doing,
+    bad: u32,
+    /// Failed logins on this connection.
+    failed: u32,
+}
+
+enum Doing {
+    Greeting,
+    Reading,
+    /// SASL goes on with the next line.
+    Exchange(Tag, Box<Exchange>),
+    Verifying(Tag),
+    Judged(Tag, Verdict),
+    Accepted(Tag),
+    Goodbye(&'static str),
+    Ended,
+}
+
+/// Failed logins until the connection is closed.
+const MAX_FAILED: u32 = 5;
+
+impl Login {
+    pub(crate) fn new(settings: LoginSettings) -> Login {
+        Login {
+            settings,
+            framer: Framer::new(settings.line_octets, settings.literal_octets),
+            doing: Doing::Greeting,
+            bad: 0,
+            failed: 0,
+        }
+    }
+
+    /// After `Progress::Done`: what the session goes on with, if the client logged in.
+    pub(crate) fn into_handover(self) -> Option<Handover> {
+        match self.doing {
+            Doing::Accepted(tag) => Some(Handover {
+                tag: tag.to_vec(),
+                input: self.framer.into_rest(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn situation(&self) -> Situation {
+        Situation {
+            logged_in: false,
+            starttls: self.settings.starttls && !self.settings.secured,
+            password: self.password_allowed(),
+        }
+    }
+
+    fn password_allowed(&self) -> bool {
+        self.settings.secured || self.settings.plaintext
+    }
+
+    fn greet(&mut self, out: &mut Output) {
+        out.put(b"* OK [");
+        capability_line(self.situation(), out.buffer());
+        out.put(b"] dovelet ready.\r\n");
+    }
+
+    fn tagged(&self, tag: &Tag, text: &str, out: &mut Output) {
+        out.put(tag);
+        out.put(b" ");
+        out.put(text.as_bytes());
+        out.put(b"\r\n");
+    }
+
+    /// Counts a bad command; too many end the connection.
+    fn refuse(&mut self, tag: &Tag, text: &str, out: &mut Output) {
+        self.tagged(tag, text, out);
+        self.bad += 1;
+        if self.bad >= self.settings.bad_commands {
+            out.put(b"* BYE Too many bad commands.\r\n");
+            self.doing = Doing::Ended;
+        }
+    }
+
+    fn command(&mut self, text: &[u8], out: &mut Output) -> Option<Progress<Credentials>> {
+        let parsed = parse(text);
+        let tag = tag(&parsed.tag);
+        let command = match parsed.command {
+            Ok(command) => command,
+            Err(syntax) => {
+                self.refuse(&tag, &format!("BAD {}.", syntax.0), out);
+                return None;
+            }
+        };
+        if !matches!(
+            rule_of(&command).state,
+            State::Any | State::NotAuthenticated
+        ) {
+            self.refuse(&tag, "BAD Log in first.", out);
+            return None;
+        }
+        match command {
+            Command::Capability => {
+                out.put(b"* ");
+                capability_line(self.situation(), out.buffer());
+                out.put(b"\r\n");
+                self.tagged(&tag, "OK Capability completed.", out);
+            }
+            Command::Id => {
+                out.put(b"* ID (\"name\" \"dovelet\")\r\n");
+                self.tagged(&tag, "OK ID completed.", out);
+            }
+            Command::Logout => {
+                out.put(b"* BYE Logging out.\r\n");
+                self.tagged(&tag, "OK Logout completed.", out);
+                self.doing = Doing::Ended;
+            }
+            Command::StartTls => return self.start_tls(&tag, out),
+            Command::Login { user, password } => {
+                if self.passwords_refused(&tag, out) {
+                    return None;
+                }
+                let credentials = Credentials {
+                    authzid: String::new(),
+                    authcid: String::from_utf8_lossy(&user).into_owned(),
+                    password: Secret::new(password),
+                };
+                return Some(self.ask(tag, credentials));
+            }
+            Command::Authenticate { mechanism, initial } => {
+                return self.authenticate(tag, &mechanism, initial, out);
+            }
+            _ => self.tagged(&tag, "OK Completed.", out),
+        }
+        None
+    }
+
+    fn start_tls(&mut self, tag: &Tag, out: &mut Output) -> Option<Progress<Credentials>> {
+        if self.settings.secured {
+            self.tagged(tag, "BAD TLS is active already.", out);
+        } else if !self.settings.starttls {
+            self.tagged(tag, "BAD This listener has no TLS.", out);
+        } else {
+            self.tagged(tag, "OK Begin TLS negotiation now.", out);
+            // What came before TLS could be anybody's.
+            self.framer.clear();
+            return Some(Progress::StartTls);
+        }
+        None
+    }
+
+    /// RFC 5530 section 3, PRIVACYREQUIRED.
+    fn passwords_refused(&mut self, tag: &Tag, out: &mut Output) -> bool {
+        let refused = !self.password_allowed();
+        if refused {
+            let text = "NO [PRIVACYREQUIRED] Passwords are taken over TLS only.";
+            self.refuse(tag, text, out);
+        }
+        refused
+    }
+
+    fn ask(&mut self, tag: Tag, credentials: Credentials) -> Progress<Credentials> {
+        self.doing = Doing::Verifying(tag);
+        Progress::Ask(credentials)
+    }
+
+    fn authenticate(
+        &mut self,
+        tag: Tag,
+        mechanism: &str,
+        initial: Option<Vec<u8>>,
+        out: &mut Output,
+    ) -> Option<Progress<Credentials>> {
+        let Some(exchange) = Exchange::new(mechanism) else {
+            self.refuse(&tag, "NO [CANNOT] This mechanism is not served.", out);
+            return None;
+        };
+        if self.passwords_refused(&tag, out) {
+            return None;
+        }
+        self.doing = Doing::Exchange(tag, Box::new(exchange));
+        match initial {
+            None => self.step(None, out),
+            Some(text) if text == b"=" => self.step(Some(&[]), out),
+            Some(text) => self.response(&text, out),
+        }
+    }
+
+    /// A line of the SASL exchange (RFC 3501 section 6.2.2).
+    fn response(&mut self, line: &[u8], out: &mut Output) -> Option<Progress<Credentials>> {
+        if line == b"*" {
+            return self.end_exchange("BAD Authentication cancelled.", out);
+        }
+        match base64::decode(line) {
+            Some(bytes) => self.step(Some(&bytes), out),
+            None => self.end_exchange("BAD This is not base64.", out),
+        }
+    }
+
+    fn step(&mut self, response: Option<&[u8]>, out: &mut Output) -> Option<Progress<Credentials>> {
+        let Doing::Exchange(_, exchange) = &mut self.doing else {
+            return None;
+        };
+        match exchange.step(response) {
+            Step::Challenge(challenge) => {
+                out.put(b"+ ");
+                out.put(base64::encode(&challenge).as_bytes());
+                out.put(b"\r\n");
+                None
+            }
+            Step::Failed => self.end_exchange("BAD The response is malformed.", out),
+            Step::Done(credentials) => {
+                let Doing::Exchange(tag, _) = std::mem::replace(&mut self.doing, Doing::Reading)
+                else {
+                    return None;
+                };
+                Some(self.ask(tag, credentials))
+            }
+        }
+    }
+
+    fn end_exchange(&mut self, text: &str, out: &mut Output) -> Option<Progress<Credentials>> {
+        if let Doing::Exchange(tag, _) = std::mem::replace(&mut self.doing, Doing::Reading) {
+            self.refuse(&tag, text, out);
+        }
+        None
+    }
+
+    fn judge(&mut self, tag: Tag, verdict: Verdict, out: &mut Output) {
+        self.doing = Doing::Reading;
+        match verdict {
+            Verdict::Accepted => self.doing = Doing::Accepted(tag),
+            Verdict::Unavailable => {
+                let text = "NO [UNAVAILABLE] Logins cannot be checked now; try again later.";
+                self.tagged(&tag, text, out);
+            }
+            Verdict::Rejected => {
+                let text = "NO [AUTHENTICATIONFAILED] Authentication failed.";
+                self.tagged(&tag, text, out);
+                self.failed += 1;
+                if self.failed >= MAX_FAILED {
+                    out.put(b"* BYE Too many failed logins.\r\n");
+                    self.doing = Doing::Ended;
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, out: &mut Output) -> Option<Progress<Credentials>> {
+        match self.framer.next() {
+            Frame::NeedInput => return Some(Progress::NeedInput),
+            Frame::Continue => out.put(b"+ OK\r\n"),
+            Frame::Command(text) if matches!(self.doing, Doing::Exchange(..)) => {
+                return self.response(&text, out);
+            }
+            Frame::Command(text) => return self.command(&text, out),
+            Frame::Append {
+                head,
+                octets,
+                synchronising,
+            } => {
+                if !synchronising {
+                    self.framer.skip_literal(octets);
+                }
+                let tag = tag(&crate::wire::imap::tag_of(&head));
+                self.refuse(&tag, "BAD Log in first.", out);
+            }
+            Frame::Refused { tag: of, why } => {
+                self.doing = Doing::Reading;
+                let text = match why {
+                    Refusal::LineTooLong => "BAD The line is too long.",
+                    Refusal::LiteralTooLarge => "BAD The literal is too large.",
+                };
+                self.refuse(&tag(&of), text, out);
+            }
+        }
+        None
+    }
+}
+
+impl Machine for Login {
+    type Question = Credentials;
+    type Answer = Verdict;
+
+    fn input(&mut self, bytes: &[u8]) -> usize {
+        self.framer.input(bytes)
+    }
+
+    fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Credentials> {
+        loop {
+            match std::mem::replace(&mut self.doing, Doing::Reading) {
+                Doing::Greeting => self.greet(out),
+                Doing::Judged(tag, verdict) => self.judge(tag, verdict, out),
+                Doing::Verifying(tag) => {
+                    // Only an answer goes on from here.
+                    self.doing = Doing::Verifying(tag);
+                    return Progress::NeedInput;
+                }
+                Doing::Goodbye(text) => {
+                    out.put(text.as_bytes());
+                    self.doing = Doing::Ended;
+                }
+                ended @ (Doing::Accepted(_) | Doing::Ended) => {
+                    self.doing = ended;
+                    return Progress::Done;
+                }
+                doing @ (Doing::Reading | Doing::Exchange(..)) => {
+                    self.doing = doing;
+                    if let Some(progress) = self.frame(out) {
+                        return progress;
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, verdict: Verdict) {
+        if let Doing::Verifying(tag) = std::mem::replace(&mut self.doing, Doing::Reading) {
+            self.doing = Doing::Judged(tag, verdict);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Secured => {
+                self.settings.secured = true;
+                self.framer.clear();
+            }
+            Event::TimedOut => self.doing = Doing::Goodbye("* BYE Login takes too long.\r\n"),
+            Event::Stopping => {
+                self.doing = Doing::Goodbye("* BYE [UNAVAILABLE] The server is shutting down.\r\n");
+            }
+            Event::Woken => {}
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+}

@@ -1,0 +1,247 @@
+//! Commands about messages of the selected mailbox (RFC 3501 section 6.4).
+
+use super::fetch::{Fetch, fetch};
+use super::refusal::{refusal, refusal_of_target};
+use super::search::{Searching, Stage};
+use super::session::{Doing, Ran, Session};
+use super::table::Rule;
+use super::tag::Tag;
+use crate::mail::{Criteria, Flags, InvalidName, MailboxName, SequenceSet, UidSet};
+use crate::mailbox::{Access, By, Copied, Error, FlagChange};
+use crate::protocol::Output;
+use crate::wire::imap::{Command, number};
+
+/// Messages a client may not mean.
+const NO_SUCH: &str = "BAD There is no message of that number.";
+
+pub(super) fn run(
+    session: &mut Session,
+    tag: &Tag,
+    command: Command,
+    rule: Rule,
+    out: &mut Output,
+) -> Ran {
+    match command {
+        Command::Close => close(session),
+        Command::Unselect => {
+            session.selected = None;
+            Ran::ok("OK Unselect completed.")
+        }
+        Command::Expunge { only } => expunge(session, only),
+        Command::Search { uid, criteria } => search(session, tag, uid, criteria, rule),
+        Command::Fetch { uid, set, items } => {
+            tell_keywords(session, out);
+            fetch(session, tag, uid, &set, items, rule)
+        }
+        Command::Store {
+            uid,
+            set,
+            change,
+            silent,
+            flags,
+        } => {
+            let change = match change {
+                b'+' => FlagChange::Add,
+                b'-' => FlagChange::Remove,
+                _ => FlagChange::Set,
+            };
+            let wanted = Store {
+                uid,
+                change,
+                silent,
+                flags,
+            };
+            store(session, tag, &set, &wanted, rule, out)
+        }
+        Command::Copy { uid, set, to } => copy(session, uid, &set, to, Carry::Copy, out),
+        Command::Move { uid, set, to } => copy(session, uid, &set, to, Carry::Move, out),
+        // All others are run elsewhere.
+        _ => Ran::ok("BAD No such command."),
+    }
+}
+
+/// FLAGS before a FETCH response that names a new keyword (RFC 3501 section 7.2.6).
+fn tell_keywords(session: &mut Session, out: &mut Output) {
+    if let Some(selected) = session.selected.as_mut()
+        && selected.view.learn_keywords()
+    {
+        selected.flags(out);
+    }
+}
+
+pub(super) fn by(uid: bool) -> By {
+    if uid { By::Uid } else { By::Seq }
+}
+
+/// The messages a set means now; refused if a number is beyond the last.
+pub(super) fn resolve(session: &Session, set: &SequenceSet, uid: bool) -> Result<UidSet, Ran> {
+    let selected = session.selected.as_ref();
+    let uids = selected.and_then(|selected| selected.view.resolve(set, by(uid)));
+    uids.ok_or(Ran::ok(NO_SUCH))
+}
+
+/// RFC 3501 section 6.4.2: expunges without telling.
+fn close(session: &mut Session) -> Ran {
+    let Some(mut selected) = session.selected.take() else {
+        return Ran::ok(NO_SUCH);
+    };
+    if selected.view.access() == Access::ReadOnly {
+        return Ran::ok("OK Close completed.");
+    }
+    Ran::of(selected.view.expunge(None), "OK Close completed.")
+}
+
+fn expunge(session: &mut Session, only: Option<SequenceSet>) -> Ran {
+    let only = match only.map(|set| resolve(session, &set, true)).transpose() {
+        Ok(only) => only,
+        Err(refused) => return refused,
+    };
+    let Some(selected) = session.selected.as_mut() else {
+        return Ran::ok(NO_SUCH);
+    };
+    Ran::of(
+        selected.view.expunge(only.as_ref()),
+        "OK Expunge completed.",
+    )
+}
+
+fn search(
+    session: &mut Session,
+    tag: &Tag,
+    uid: bool,
+    criteria: Option<Criteria>,
+    rule: Rule,
+) -> Ran {
+    let Some(criteria) = criteria else {
+        return Ran::ok("NO [BADCHARSET (US-ASCII UTF-8)] This charset is not known.");
+    };
+    let Some(selected) = session.selected.as_ref() else {
+        return Ran::ok(NO_SUCH);
+    };
+    session.doing = Doing::Search(Box::new(Searching {
+        tag: tag.clone(),
+        uid,
+        expunges: rule.expunges,
+        stage: Stage::Looking(selected.view.search(criteria)),
+    }));
+    Ran::GoesOn
+}
+
+struct Store {
+    uid: bool,
+    change: FlagChange,
+    silent: bool,
+    flags: Flags,
+}
+
+/// RFC 3501 section 6.4.6.
+fn store(
+    session: &mut Session,
+    tag: &Tag,
+    set: &SequenceSet,
+    wanted: &Store,
+    rule: Rule,
+    out: &mut Output,
+) -> Ran {
+    let uids = match resolve(session, set, wanted.uid) {
+        Ok(uids) => uids,
+        Err(refused) => return refused,
+    };
+    let Some(selected) = session.selected.as_mut() else {
+        return Ran::ok(NO_SUCH);
+    };
+    let marked = match selected.view.mark(&uids, wanted.change, &wanted.flags) {
+        Ok(marked) => marked,
+        Err(error) => return Ran::Finished(refusal(error).into()),
+    };
+    let text = if marked.count() < uids.count() {
+        "NO [EXPUNGEISSUED] Some messages were expunged meanwhile."
+    } else {
+        "OK Store completed."
+    };
+    if wanted.silent {
+        return Ran::ok(text);
+    }
+    tell_keywords(session, out);
+    let Some(selected) = session.selected.as_mut() else {
+        return Ran::ok(NO_SUCH);
+    };
+    let told = Fetch::of_flags(&selected.view, marked, wanted.uid);
+    session.doing = Doing::Telling(
+        Box::new(told),
+        super::session::Ending {
+            tag: tag.clone(),
+            text: text.into(),
+            expunges: rule.expunges,
+            idle: false,
+        },
+    );
+    Ran::GoesOn
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carry {
+    Copy,
+    Move,
+}
+
+/// RFC 3501 section 6.4.7, RFC 6851 section 3.
+fn copy(
+    session: &mut Session,
+    uid: bool,
+    set: &SequenceSet,
+    to: Result<MailboxName, InvalidName>,
+    carry: Carry,
+    out: &mut Output,
+) -> Ran {
+    let uids = match resolve(session, set, uid) {
+        Ok(uids) => uids,
+        Err(refused) => return refused,
+    };
+    let Some(selected) = session.selected.as_mut() else {
+        return Ran::ok(NO_SUCH);
+    };
+    let copied = to.map_err(Error::InvalidName).and_then(|to| match carry {
+        Carry::Copy => selected.view.copy(&uids, &to),
+        Carry::Move => selected.view.transfer(&uids, &to),
+    });
+    let copied = match copied {
+        Ok(copied) => copied,
+        Err(error) => return Ran::Finished(refusal_of_target(error).into()),
+    };
+    if copied.is_empty() {
+        return Ran::ok("OK No messages were there to take.");
+    }
+    let mut code = b"OK [COPYUID ".to_vec();
+    copy_uid(&copied, &mut code);
+    match carry {
+        Carry::Copy => {
+            code.extend_from_slice(b"] Copy completed.");
+            Ran::Finished(String::from_utf8_lossy(&code).into_owned().into())
+        }
+        Carry::Move => {
+            code.extend_from_slice(b"] Moved.\r\n");
+            out.put(b"* ");
+            out.put(&code);
+            Ran::ok("OK Move completed.")
+        }
+    }
+}
+
+/// RFC 4315 section 3.
+fn copy_uid(copied: &Copied, out: &mut Vec<u8>) {
+    number(u64::from(copied.uid_validity().number()), out);
+    for set in [&copied.from, &copied.to] {
+        out.push(b' ');
+        for (at, &(first, last)) in set.runs().iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            number(u64::from(first), out);
+            if last > first {
+                out.push(b':');
+                number(u64::from(last), out);
+            }
+        }
+    }
+}

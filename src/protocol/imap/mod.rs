@@ -1,0 +1,23 @@
+//! IMAP sessions: before login ([`Login`], without any account) and after it ([`Session`]).
+
+mod append;
+mod capability;
+mod fetch;
+mod handover;
+mod list;
+mod login;
+mod mailboxes;
+mod messages;
+mod refusal;
+mod search;
+mod selected;
+mod session;
+mod table;
+mod tag;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use capability::{CAPABILITIES, Capability};
+pub(crate) use handover::Handover;
+pub(crate) use login::{Login, LoginSettings};
+pub(crate) use session::{Session, SessionSettings};

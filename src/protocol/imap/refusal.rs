@@ -1,0 +1,35 @@
+//! How faults are told to a client (RFC 5530 section 3): the one place where errors become text.
+
+use crate::mailbox::Error;
+
+/// The response code and text of a NO.
+pub(super) fn refusal(error: Error) -> String {
+    let (code, text) = match error {
+        Error::NoSuchMailbox => ("NONEXISTENT", "There is no such mailbox."),
+        Error::MailboxExists => ("ALREADYEXISTS", "The mailbox exists already."),
+        Error::InvalidName(why) => return format!("NO [CANNOT] Not possible: {why}."),
+        Error::Cannot(why) => return format!("NO [CANNOT] Not possible: {why}."),
+        Error::Limit(why) => return format!("NO [LIMIT] Not possible: {why}."),
+        Error::Full => ("OVERQUOTA", "The disk is full; nothing was stored."),
+        Error::TooLarge => ("TOOBIG", "The message is larger than this server accepts."),
+        Error::ReadOnly => ("NOPERM", "The mailbox is opened read-only."),
+        Error::Expunged => ("EXPUNGEISSUED", "Some messages were expunged meanwhile."),
+        Error::Busy => (
+            "INUSE",
+            "The mailbox is in use by another program; try again.",
+        ),
+        Error::Fault => (
+            "SERVERBUG",
+            "Something is wrong with the mailbox; the server's log says what.",
+        ),
+    };
+    format!("NO [{code}] {text}")
+}
+
+/// As [`refusal`], for commands whose target the client could create (RFC 3501 section 7.1).
+pub(super) fn refusal_of_target(error: Error) -> String {
+    match error {
+        Error::NoSuchMailbox => "NO [TRYCREATE] There is no such mailbox.".to_owned(),
+        other => refusal(other),
+    }
+}

@@ -1,0 +1,447 @@
+//! A connection after login: reading commands, running them, answering.
+
+use super::append::Append;
+use super::capability::{Situation, capability_line};
+use super::fetch::Fetch;
+use super::handover::Handover;
+use super::refusal::refusal;
+use super::search::Searching;
+use super::selected::Selected;
+use super::table::{Rule, State, named, rule_of};
+use super::tag::{Tag, tag};
+use super::{list, mailboxes, messages};
+use crate::mailbox::{Account, Error, Expunges};
+use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::wire::imap::{Command, Frame, Framer, Refusal, parse};
+use event_listener::EventListener;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionSettings {
+    pub(crate) line_octets: usize,
+    pub(crate) literal_octets: usize,
+    pub(crate) message_octets: u64,
+    /// Bad commands in a row.
+    pub(crate) bad_commands: u32,
+    /// Without a command.
+    pub(crate) patience: Duration,
+}
+
+/// A sign of life for whoever waits in IDLE, so that NAT keeps the connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// A connection after login.
+pub(crate) struct Session {
+    pub(super) account: Account,
+    pub(super) selected: Option<Box<Selected>>,
+    pub(super) settings: SessionSettings,
+    pub(super) framer: Framer,
+    pub(super) doing: Doing,
+    bad: u32,
+}
+
+/// What a session is in the middle of.
+pub(super) enum Doing {
+    /// The login command is to be answered.
+    Begin(Tag),
+    Reading,
+    /// Waits for a turn on which it may block.
+    Command(Tag, Box<Command>),
+    Fetch(Box<Fetch>),
+    Search(Box<Searching>),
+    Append(Box<Append>),
+    Idle(Tag),
+    /// The mailbox changed while the client idles.
+    IdleNews(Tag),
+    /// The client idles for long.
+    StillHere(Tag),
+    /// What changed is to be told, then the command is answered.
+    Finish(Ending),
+    /// Flags of messages are told, then the command is answered.
+    Telling(Box<Fetch>, Ending),
+    Goodbye(&'static str),
+    Ended,
+}
+
+/// The tagged response of a command.
+pub(super) struct Ending {
+    pub(super) tag: Tag,
+    /// From `OK` on.
+    pub(super) text: Cow<'static, str>,
+    pub(super) expunges: Expunges,
+    /// Nothing is answered: the client idles on.
+    pub(super) idle: bool,
+}
+
+/// How a command went: what its tagged response says, or that it goes on.
+pub(super) enum Ran {
+    Finished(Cow<'static, str>),
+    /// `Session::doing` says how.
+    GoesOn,
+}
+
+impl Ran {
+    pub(super) fn ok(text: &'static str) -> Ran {
+        Ran::Finished(Cow::Borrowed(text))
+    }
+
+    pub(super) fn no(error: Error) -> Ran {
+        Ran::Finished(refusal(error).into())
+    }
+
+    /// `text` if it went well.
+    pub(super) fn of(result: Result<(), Error>, text: &'static str) -> Ran {
+        match result {
+            Ok(()) => Ran::ok(text),
+            Err(error) => Ran::no(error),
+        }
+    }
+}
+
+type Next = Option<Progress<()>>;
+
+impl Session {
+    /// The account is prepared (`Account::prepare`) already.
+    pub(crate) fn new(account: Account, handover: Handover, settings: SessionSettings) -> Session {
+        let mut framer = Framer::new(settings.line_octets, settings.literal_octets);
+        framer.input(&handover.input);
+        Session {
+            account,
+            selected: None,
+            settings,
+            framer,
+            doing: Doing::Begin(tag(&handover.tag)),
+            bad: 0,
+        }
+    }
+
+    /// What to wait for besides input after `Progress::Wait`; make it, then ask `is_stale`.
+    pub(crate) fn listener(&self) -> Option<EventListener> {
+        self.selected
+            .as_ref()
+            .map(|selected| selected.view.listen())
+    }
+
+    /// True if there is news for the client already.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.selected
+            .as_ref()
+            .is_some_and(|selected| !selected.view.is_current())
+    }
+
+    fn reply(&self, tag: &Tag, text: &str, out: &mut Output) {
+        out.put(tag);
+        out.put(b" ");
+        out.put(text.as_bytes());
+        out.put(b"\r\n");
+    }
+
+    /// Counts a bad command; too many in a row end the connection.
+    fn bad(&mut self, tag: &Tag, text: &str, out: &mut Output) {
+        self.reply(tag, text, out);
+        self.bad += 1;
+        if self.bad >= self.settings.bad_commands {
+            self.doing = Doing::Goodbye("* BYE Too many bad commands.\r\n");
+        }
+    }
+
+    pub(super) fn finish(&mut self, tag: Tag, text: Cow<'static, str>, expunges: Expunges) {
+        self.doing = Doing::Finish(Ending {
+            tag,
+            text,
+            expunges,
+            idle: false,
+        });
+    }
+
+    fn frame(&mut self, turn: Turn, out: &mut Output) -> Next {
+        match self.framer.next() {
+            Frame::NeedInput => return Some(Progress::NeedInput),
+            Frame::Continue => out.put(b"+ OK\r\n"),
+            Frame::Command(text) => return self.parsed(&text, turn, out),
+            Frame::Append {
+                head,
+                octets,
+                synchronising,
+            } => {
+                self.bad = 0;
+                self.doing = Doing::Append(Box::new(Append::new(&head, octets, synchronising)));
+            }
+            Frame::Refused { tag: of, why } => {
+                let text = match why {
+                    Refusal::LineTooLong => "BAD [LIMIT] The line is too long.",
+                    Refusal::LiteralTooLarge => "BAD [LIMIT] The literal is too large.",
+                };
+                self.bad(&tag(&of), text, out);
+            }
+        }
+        None
+    }
+
+    fn parsed(&mut self, text: &[u8], turn: Turn, out: &mut Output) -> Next {
+        let parsed = parse(text);
+        let tag = tag(&parsed.tag);
+        let command = match parsed.command {
+            Ok(command) => command,
+            Err(syntax) => {
+                self.bad(&tag, &format!("BAD {}.", syntax.0), out);
+                return None;
+            }
+        };
+        let rule = rule_of(&command);
+        if rule.state == State::NotAuthenticated {
+            self.bad(&tag, "BAD You are logged in already.", out);
+        } else if rule.state == State::Selected && self.selected.is_none() {
+            self.bad(&tag, "BAD Select a mailbox first.", out);
+        } else {
+            self.bad = 0;
+            return self.command(tag, Box::new(command), rule, turn, out);
+        }
+        None
+    }
+
+    fn command(
+        &mut self,
+        tag: Tag,
+        command: Box<Command>,
+        rule: Rule,
+        turn: Turn,
+        out: &mut Output,
+    ) -> Next {
+        if rule.disk && turn == Turn::Quick {
+            self.doing = Doing::Command(tag, command);
+            return Some(Progress::Disk);
+        }
+        if let Ran::Finished(text) = self.run(&tag, *command, rule, out) {
+            self.finish(tag, text, rule.expunges);
+        }
+        None
+    }
+
+    fn run(&mut self, tag: &Tag, command: Command, rule: Rule, out: &mut Output) -> Ran {
+        match command {
+            Command::Capability => {
+                out.put(b"* ");
+                capability_line(SITUATION, out.buffer());
+                out.put(b"\r\n");
+                Ran::ok("OK Capability completed.")
+            }
+            Command::Noop => Ran::ok("OK NOOP completed."),
+            Command::Check => Ran::ok("OK Check completed."),
+            Command::Logout => {
+                out.put(b"* BYE Logging out.\r\n");
+                self.reply(tag, "OK Logout completed.", out);
+                self.doing = Doing::Ended;
+                Ran::GoesOn
+            }
+            Command::Id => {
+                let version = env!("CARGO_PKG_VERSION");
+                out.put(b"* ID (\"name\" \"dovelet\" \"version\" \"");
+                out.put(version.as_bytes());
+                out.put(b"\")\r\n");
+                Ran::ok("OK ID completed.")
+            }
+            Command::Enable => {
+                // No extension that is served has to be enabled.
+                out.put(b"* ENABLED\r\n");
+                Ran::ok("OK Enabled.")
+            }
+            Command::Namespace => {
+                out.put(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+                Ran::ok("OK Namespace completed.")
+            }
+            Command::Idle => {
+                out.put(b"+ idling\r\n");
+                self.doing = Doing::IdleNews(tag.clone());
+                Ran::GoesOn
+            }
+            Command::Select { mailbox, read_only } => {
+                mailboxes::select(self, mailbox, read_only, out)
+            }
+            Command::Create(name) => mailboxes::create(self, name),
+            Command::Delete(name) => mailboxes::delete(self, name),
+            Command::Rename { from, to } => mailboxes::rename(self, from, to),
+            Command::Subscribe { mailbox, on } => mailboxes::subscribe(self, mailbox, on),
+            Command::List {
+                subscribed,
+                reference,
+                pattern,
+            } => list::list(self, subscribed, &reference, &pattern, out),
+            Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
+            // Refused by the table before login and after.
+            Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {
+                Ran::ok("BAD You are logged in already.")
+            }
+            command => messages::run(self, tag, command, rule, out),
+        }
+    }
+
+    /// Tells what changed and answers, or says what it needs to.
+    fn ending(&mut self, ending: Ending, turn: Turn, out: &mut Output) -> Next {
+        let Some(selected) = self.selected.as_mut() else {
+            self.answer_command(ending, out);
+            return None;
+        };
+        if selected.view.is_current() {
+            self.answer_command(ending, out);
+            return None;
+        }
+        if turn == Turn::Quick {
+            self.doing = Doing::Finish(ending);
+            return Some(Progress::Disk);
+        }
+        match selected.tell(ending.expunges, out) {
+            Ok(None) => self.answer_command(ending, out),
+            Ok(Some(fetch)) => self.doing = Doing::Telling(Box::new(fetch), ending),
+            Err(Error::NoSuchMailbox) => {
+                self.selected = None;
+                self.doing =
+                    Doing::Goodbye("* BYE The selected mailbox was deleted or replaced.\r\n");
+            }
+            // Already logged; what is new will be told when it can be read.
+            Err(_) => self.answer_command(ending, out),
+        }
+        None
+    }
+
+    fn answer_command(&mut self, ending: Ending, out: &mut Output) {
+        if ending.idle {
+            self.doing = Doing::Idle(ending.tag);
+        } else {
+            self.doing = Doing::Reading;
+            self.reply(&ending.tag, &ending.text, out);
+        }
+    }
+
+    /// A line while the client idles (RFC 2177 section 3).
+    fn idle(&mut self, idling: Tag, out: &mut Output) -> Next {
+        match self.framer.next() {
+            Frame::NeedInput => {
+                self.doing = Doing::Idle(idling);
+                return Some(Progress::Wait);
+            }
+            Frame::Command(text) if text.eq_ignore_ascii_case(b"DONE") => {
+                self.finish(idling, "OK Idle completed.".into(), Expunges::Tell);
+            }
+            Frame::Continue => self.doing = Doing::Idle(idling),
+            Frame::Append {
+                octets,
+                synchronising,
+                ..
+            } => {
+                if !synchronising {
+                    self.framer.skip_literal(octets);
+                }
+                self.bad(&idling, "BAD Expected DONE.", out);
+            }
+            Frame::Command(_) | Frame::Refused { .. } => {
+                self.bad(&idling, "BAD Expected DONE.", out);
+            }
+        }
+        None
+    }
+}
+
+/// After login all is said and done.
+const SITUATION: Situation = Situation {
+    logged_in: true,
+    starttls: false,
+    password: false,
+};
+
+impl Machine for Session {
+    type Question = ();
+    type Answer = ();
+
+    fn input(&mut self, bytes: &[u8]) -> usize {
+        self.framer.input(bytes)
+    }
+
+    fn advance(&mut self, turn: Turn, out: &mut Output) -> Progress<()> {
+        loop {
+            if out.full() {
+                return Progress::Flush;
+            }
+            let next = match std::mem::replace(&mut self.doing, Doing::Reading) {
+                Doing::Begin(tag) => {
+                    out.put(&tag);
+                    out.put(b" OK [");
+                    capability_line(SITUATION, out.buffer());
+                    out.put(b"] Logged in\r\n");
+                    None
+                }
+                Doing::Reading => self.frame(turn, out),
+                Doing::Command(tag, command) => {
+                    let rule = rule_of(&command);
+                    self.command(tag, command, rule, turn, out)
+                }
+                Doing::Fetch(fetch) => self.fetch(fetch, turn, out),
+                Doing::Search(search) => self.search(search, turn, out),
+                Doing::Append(append) => self.append(append, turn, out),
+                Doing::Idle(tag) => self.idle(tag, out),
+                Doing::IdleNews(tag) => {
+                    let ending = Ending {
+                        tag,
+                        text: Cow::Borrowed(""),
+                        expunges: Expunges::Tell,
+                        idle: true,
+                    };
+                    self.ending(ending, turn, out)
+                }
+                Doing::StillHere(tag) => {
+                    out.put(b"* OK Still here\r\n");
+                    self.doing = Doing::Idle(tag);
+                    None
+                }
+                Doing::Finish(ending) => self.ending(ending, turn, out),
+                Doing::Telling(fetch, ending) => self.telling(fetch, ending, turn, out),
+                Doing::Goodbye(text) => {
+                    out.put(text.as_bytes());
+                    self.doing = Doing::Ended;
+                    None
+                }
+                Doing::Ended => {
+                    self.doing = Doing::Ended;
+                    return Progress::Done;
+                }
+            };
+            if let Some(progress) = next {
+                return progress;
+            }
+        }
+    }
+
+    fn answer(&mut self, (): ()) {}
+
+    fn event(&mut self, event: Event) {
+        let doing = std::mem::replace(&mut self.doing, Doing::Reading);
+        self.doing = match (event, doing) {
+            (Event::Stopping, Doing::Ended) => Doing::Ended,
+            (Event::Stopping, _) => Doing::Goodbye("* BYE The server is shutting down.\r\n"),
+            (Event::Woken, Doing::Idle(tag)) => Doing::IdleNews(tag),
+            (Event::TimedOut, Doing::Idle(tag)) => Doing::StillHere(tag),
+            (Event::TimedOut, _) => Doing::Goodbye("* BYE Disconnected for inactivity.\r\n"),
+            (_, doing) => doing,
+        };
+    }
+
+    fn patience(&self) -> Duration {
+        match self.doing {
+            Doing::Idle(_) => KEEP_ALIVE,
+            _ => self.settings.patience,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Session>() <= 512, "{}", size_of::<Session>());
+        assert_eq!(named("UID FETCH").name, "UID FETCH");
+    }
+}

@@ -1,0 +1,377 @@
+//! Transcripts (`tests/imap/*.imap`) against the machines, however the client's bytes are split.
+//!
+//! A line `C: text` is sent by connection 1 (`C2:` by connection 2), `L: text` is a line of the
+//! literal whose size `{=}` or `{=+}` in the line before stands for, `S: text` is the next line the
+//! server sends, with `<>` for anything. `machine: login` at the top is for connections before login,
+//! where the user is `ann` with the password `secret`.
+
+use super::{Handover, Login, LoginSettings, Session, SessionSettings};
+use crate::auth::{Credentials, Verdict};
+use crate::mailbox::Account;
+use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use imap_codec::decode::Decoder;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SESSION: SessionSettings = SessionSettings {
+    line_octets: 4000,
+    literal_octets: 4000,
+    message_octets: 100_000,
+    bad_commands: 5,
+    patience: Duration::from_secs(1800),
+};
+
+const LOGIN: LoginSettings = LoginSettings {
+    secured: false,
+    plaintext: true,
+    starttls: true,
+    line_octets: 1000,
+    literal_octets: 500,
+    bad_commands: 4,
+    patience: Duration::from_secs(60),
+};
+
+/// One machine and what it said that nobody looked at yet.
+enum Peer {
+    Session(Box<Session>),
+    Login(Box<Login>),
+}
+
+struct Connection {
+    peer: Peer,
+    out: Output,
+    said: Vec<u8>,
+    ended: bool,
+}
+
+fn verdict(credentials: &Credentials) -> Verdict {
+    let good = credentials.authcid == "ann" && credentials.password.bytes() == b"secret";
+    match good && credentials.is_own() {
+        true => Verdict::Accepted,
+        false => Verdict::Rejected,
+    }
+}
+
+impl Connection {
+    fn new(peer: Peer) -> Connection {
+        let mut connection = Connection {
+            peer,
+            out: Output::new(),
+            said: Vec::new(),
+            ended: false,
+        };
+        connection.run();
+        connection
+    }
+
+    fn input(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.peer {
+            Peer::Session(session) => session.input(bytes),
+            Peer::Login(login) => login.input(bytes),
+        }
+    }
+
+    fn send(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.ended {
+            let taken = self.input(bytes);
+            bytes = &bytes[taken..];
+            self.run();
+            assert!(taken > 0 || self.ended, "input is stuck");
+        }
+    }
+
+    fn run(&mut self) {
+        let mut turn = Turn::Quick;
+        while !self.ended {
+            let progress = match &mut self.peer {
+                Peer::Session(session) => session.advance(turn, &mut self.out),
+                Peer::Login(login) => match login.advance(turn, &mut self.out) {
+                    Progress::Ask(credentials) => {
+                        login.answer(verdict(&credentials));
+                        Progress::Flush
+                    }
+                    Progress::StartTls => {
+                        login.event(Event::Secured);
+                        Progress::Flush
+                    }
+                    Progress::NeedInput => Progress::NeedInput,
+                    Progress::Done => Progress::Done,
+                    other => panic!("{other:?}"),
+                },
+            };
+            self.said.extend_from_slice(self.out.bytes());
+            self.out.free();
+            turn = Turn::Quick;
+            match progress {
+                Progress::Disk => turn = Turn::Disk,
+                Progress::Flush => {}
+                Progress::Done => self.ended = true,
+                _ => return,
+            }
+        }
+    }
+
+    /// Wakes it as the driver would.
+    fn poke(&mut self) {
+        if let Peer::Session(session) = &mut self.peer
+            && session.is_stale()
+        {
+            session.event(Event::Woken);
+            self.run();
+        }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        let end = self.said.iter().position(|b| *b == b'\n')?;
+        let line: Vec<u8> = self.said.drain(..=end).collect();
+        let line = line.strip_suffix(b"\r\n").expect("lines end in CRLF");
+        Some(String::from_utf8_lossy(line).into_owned())
+    }
+}
+
+/// `<>` in a pattern stands for anything.
+fn matches(pattern: &str, line: &str) -> bool {
+    let mut pieces = pattern.split("<>");
+    let first = pieces.next().unwrap();
+    let Some(mut rest) = line.strip_prefix(first) else {
+        return false;
+    };
+    let pieces: Vec<&str> = pieces.collect();
+    let Some((last, middle)) = pieces.split_last() else {
+        return rest.is_empty();
+    };
+    for piece in middle {
+        let Some(at) = rest.find(piece) else {
+            return false;
+        };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[derive(Debug)]
+enum Step {
+    Send(u8, Vec<u8>),
+    Expect(u8, String),
+}
+
+/// A transcript as steps; literals counted.
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let lines: Vec<&str> = text.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((head, rest)) = line
+            .split_once(": ")
+            .or(line.strip_suffix(":").map(|h| (h, "")))
+        else {
+            continue;
+        };
+        let number = head.get(1..).and_then(|n| n.parse().ok()).unwrap_or(1);
+        match head.as_bytes().first() {
+            Some(b'C') => {
+                let literal = lines[at + 1..]
+                    .iter()
+                    .skip_while(|l| l.starts_with('S'))
+                    .take_while(|l| l.starts_with('L'))
+                    .map(|l| l.split_once(": ").map_or(0, |(_, text)| text.len()) + 2)
+                    .sum::<usize>();
+                let text = rest
+                    .replace("{=}", &format!("{{{literal}}}"))
+                    .replace("{=+}", &format!("{{{literal}+}}"));
+                steps.push(Step::Send(number, format!("{text}\r\n").into_bytes()));
+            }
+            Some(b'L') => steps.push(Step::Send(number, format!("{rest}\r\n").into_bytes())),
+            Some(b'S') => steps.push(Step::Expect(number, rest.to_owned())),
+            _ => {}
+        }
+    }
+    steps
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pieces {
+    Whole,
+    Bytes,
+    /// Each send is cut in two at this octet.
+    Cut(usize),
+}
+
+fn run(name: &str, text: &str, pieces: Pieces) {
+    let (account, _directory) = Account::temporary();
+    account.prepare().unwrap();
+    let connect = |number: u8| {
+        if text.starts_with("machine: login") {
+            return Connection::new(Peer::Login(Box::new(Login::new(LOGIN))));
+        }
+        let handover = Handover {
+            tag: b"login".to_vec(),
+            input: Vec::new(),
+        };
+        let mut connection = Connection::new(Peer::Session(Box::new(Session::new(
+            account.clone(),
+            handover,
+            SESSION,
+        ))));
+        let line = connection.line().unwrap();
+        assert!(line.starts_with("login OK [CAPABILITY "), "{number} {line}");
+        connection
+    };
+    let mut connections: BTreeMap<u8, Connection> = BTreeMap::new();
+    let mut all_said: Vec<u8> = Vec::new();
+    for step in steps(text) {
+        let (Step::Send(number, _) | Step::Expect(number, _)) = &step;
+        let connection = connections
+            .entry(*number)
+            .or_insert_with(|| connect(*number));
+        match &step {
+            Step::Send(_, bytes) => match pieces {
+                Pieces::Whole => connection.send(bytes),
+                Pieces::Bytes => bytes.chunks(1).for_each(|byte| connection.send(byte)),
+                Pieces::Cut(at) => {
+                    let (a, b) = bytes.split_at(at.min(bytes.len()));
+                    connection.send(a);
+                    connection.send(b);
+                }
+            },
+            Step::Expect(_, pattern) => {
+                if connection.said.is_empty() {
+                    connection.poke();
+                }
+                let line = connection
+                    .line()
+                    .unwrap_or_else(|| panic!("{name} {pieces:?}: nothing for {pattern:?}"));
+                all_said.extend_from_slice(line.as_bytes());
+                all_said.extend_from_slice(b"\r\n");
+                assert!(
+                    matches(pattern, &line),
+                    "{name} {pieces:?}:\n expected {pattern}\n got      {line}"
+                );
+            }
+        }
+    }
+    for (number, connection) in &mut connections {
+        let rest = String::from_utf8_lossy(&connection.said);
+        assert!(
+            rest.is_empty(),
+            "{name} {pieces:?}: {number} also said {rest:?}"
+        );
+    }
+    if connections.len() == 1 {
+        decodes(name, &all_said);
+    }
+}
+
+/// Responses of extensions which that parser does not know: RFC 2971 and RFC 2342.
+const UNKNOWN: [&[u8]; 2] = [b"* ID ", b"* NAMESPACE "];
+
+/// Every response parses with a parser that others wrote.
+fn decodes(name: &str, mut said: &[u8]) {
+    let codec = imap_codec::ResponseCodec::new();
+    while !said.is_empty() {
+        if UNKNOWN.iter().any(|head| said.starts_with(head)) {
+            let end = said.iter().position(|b| *b == b'\n').unwrap();
+            said = &said[end + 1..];
+            continue;
+        }
+        let text = String::from_utf8_lossy(said.get(..120).unwrap_or(said)).into_owned();
+        match codec.decode(said) {
+            Ok((rest, _)) => said = rest,
+            Err(error) => panic!("{name}: {error:?} at {text:?}"),
+        }
+    }
+}
+
+fn transcripts() -> Vec<(String, String)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/imap");
+    let mut all: Vec<(String, String)> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                text,
+            )
+        })
+        .collect();
+    all.sort();
+    assert!(all.len() >= 10, "the transcripts are there");
+    all
+}
+
+#[test]
+fn transcripts_whole() {
+    for (name, text) in transcripts() {
+        run(&name, &text, Pieces::Whole);
+    }
+}
+
+#[test]
+fn transcripts_byte_by_byte() {
+    for (name, text) in transcripts() {
+        run(&name, &text, Pieces::Bytes);
+    }
+}
+
+#[test]
+fn transcripts_cut_anywhere() {
+    for (name, text) in transcripts() {
+        for at in (1..60).step_by(3) {
+            run(&name, &text, Pieces::Cut(at));
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_named_once_and_used() {
+    use super::table::RULES;
+    for rule in RULES {
+        let count = RULES.iter().filter(|other| other.name == rule.name).count();
+        assert_eq!(count, 1, "{}", rule.name);
+        assert_eq!(super::table::named(rule.name).name, rule.name);
+    }
+}
+
+#[test]
+fn every_capability_has_a_transcript() {
+    let all: Vec<String> = transcripts().into_iter().map(|(name, _)| name).collect();
+    for capability in super::CAPABILITIES {
+        let file = format!(
+            "{}.imap",
+            capability
+                .name
+                .to_ascii_lowercase()
+                .replace(['=', '+'], "-")
+        );
+        assert!(all.contains(&file), "tests/imap/{file} is missing");
+        assert!(capability.rfc > 2000);
+    }
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let seeds = [
+        "a SELECT INBOX\r\nb FETCH 1:* (BODY[] FLAGS)\r\nc STORE 1 +FLAGS x\r\n",
+        "a APPEND INBOX {3+}\r\nabc\r\nb IDLE\r\nDONE\r\nc LIST \"\" *\r\n",
+        "a SELECT INBOX\r\nb SEARCH OR SEEN TEXT x\r\nc UID COPY 1:* Sent\r\nd MOVE 1 Trash\r\n",
+    ];
+    let (account, _directory) = Account::temporary();
+    account.prepare().unwrap();
+    let mut state = 7u64;
+    for round in 0..600 {
+        let mut text = seeds[round % seeds.len()].as_bytes().to_vec();
+        for _ in 0..4 {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            let at = (state >> 33) as usize % text.len();
+            text[at] = (state >> 40) as u8;
+        }
+        let handover = Handover {
+            tag: b"x".to_vec(),
+            input: text,
+        };
+        let session = Session::new(account.clone(), handover, SESSION);
+        Connection::new(Peer::Session(Box::new(session)));
+    }
+}
