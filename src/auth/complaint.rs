@@ -1,0 +1,78 @@
+//! What is wrong with a line of a users file.
+
+use std::fmt;
+
+use super::password::Unusable;
+use super::user::NameFault;
+
+/// One fault and where it is. Never quotes a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    /// Counted from 1.
+    pub(crate) line: usize,
+    pub(crate) what: Fault,
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not UTF-8; the line is left out.
+    NotText,
+    /// The line is left out.
+    TooLong,
+    /// The line is left out.
+    Name(NameFault),
+    /// An earlier line has this user; this one is left out.
+    Duplicate(String),
+    /// This user and all behind it are left out.
+    TooManyUsers,
+    /// The user exists but cannot log in.
+    Password(String, Unusable),
+    /// The uid or gid is not a number from 1; the configured account is used.
+    Id(String, &'static str),
+    /// The home directory is not absolute, or has `..`; it is ignored.
+    Home(String),
+    /// An extra field restricts logins in a way not supported here, so the user cannot log in.
+    Restriction(String, String),
+    /// An extra field is not used; told for its first user only.
+    Unused(String, String),
+    /// More faults than are listed.
+    More,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::NotText => f.write_str("not UTF-8, ignored"),
+            Fault::TooLong => f.write_str("too long, ignored"),
+            Fault::Name(fault) => write!(f, "{fault}; ignored"),
+            Fault::Duplicate(user) => write!(f, "user {user} has an earlier line, ignored"),
+            Fault::TooManyUsers => f.write_str("too many users, the rest is ignored"),
+            Fault::Password(user, why) => write!(f, "user {user} cannot log in: {why}"),
+            Fault::Id(user, field) => write!(
+                f,
+                "{field} of user {user} is not a number above 0; the configured account is used"
+            ),
+            Fault::Home(user) => write!(
+                f,
+                "home of user {user} is not an absolute path without \"..\", ignored"
+            ),
+            Fault::Restriction(user, key) => write!(
+                f,
+                "user {user} cannot log in: extra field {key:?} restricts logins and is not supported"
+            ),
+            Fault::Unused(user, key) => {
+                write!(
+                    f,
+                    "extra field {key:?} of user {user} is not used (told once)"
+                )
+            }
+            Fault::More => f.write_str("more faults follow"),
+        }
+    }
+}

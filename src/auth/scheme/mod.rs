@@ -1,0 +1,13 @@
+//! Password schemes: each file reads the stored form of one family and verifies against it.
+
+mod argon;
+mod bcrypt;
+mod digest;
+mod pbkdf2;
+mod sha_crypt;
+
+pub(crate) use argon::{Argon, hash};
+pub(crate) use bcrypt::Bcrypt;
+pub(crate) use digest::{Kind, Salted};
+pub(crate) use pbkdf2::Pbkdf2;
+pub(crate) use sha_crypt::ShaCrypt;

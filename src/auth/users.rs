@@ -1,0 +1,315 @@
+//! The users of a passwd-file: who exists, and whose claim is true.
+
+use std::collections::HashSet;
+
+use super::address;
+use super::complaint::{Complaint, Fault};
+use super::credentials::{Credentials, Verdict};
+use super::passwd_line::{self, Entry};
+use super::password::Password;
+use super::user::User;
+
+/// Most users of one file.
+const MAX_USERS: usize = 100_000;
+/// Most complaints about one file.
+const MAX_COMPLAINTS: usize = 100;
+
+/// An immutable table; a changed file is parsed anew.
+#[derive(Debug, Default)]
+pub(crate) struct Users {
+    /// By name.
+    entries: Vec<Entry>,
+    /// Which entries have a password.
+    open: Vec<usize>,
+}
+
+impl Users {
+    /// Reads the whole file. A bad line costs its own user only. Of several lines for one user
+    /// the first counts.
+    pub(crate) fn parse(text: &[u8]) -> (Users, Vec<Complaint>) {
+        let mut complaints = Complaints::default();
+        let mut found = Vec::new();
+        for (number, line) in (1..).zip(text.split(|&b| b == b'\n')) {
+            match passwd_line::parse(line, &mut |fault| complaints.add(number, fault)) {
+                Ok(None) => {}
+                Ok(Some(_)) if found.len() == MAX_USERS => {
+                    complaints.add(number, Fault::TooManyUsers);
+                    break;
+                }
+                Ok(Some(entry)) => found.push((number, entry)),
+                Err(fault) => complaints.add(number, fault),
+            }
+        }
+        // Stable, so that of equal names the first line comes first.
+        found.sort_by(|(_, a), (_, b)| a.user.name.cmp(&b.user.name));
+        found.dedup_by(|(number, later), (_, first)| {
+            let same = later.user.name == first.user.name;
+            if same {
+                complaints.add(*number, Fault::Duplicate(later.user.name.clone()));
+            }
+            same
+        });
+        let entries: Vec<Entry> = found.into_iter().map(|(_, entry)| entry).collect();
+        let open = (0..).zip(&entries).filter(|(_, e)| e.password.is_some());
+        let open = open.map(|(at, _)| at).collect();
+        (Users { entries, open }, complaints.listed())
+    }
+
+    /// The user of this name, whatever the case of its ASCII letters.
+    pub(crate) fn find(&self, name: &str) -> Option<&User> {
+        self.entry(name).map(|entry| &entry.user)
+    }
+
+    /// All users, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &User> {
+        self.entries.iter().map(|entry| &entry.user)
+    }
+
+    /// `None` for an unknown user and for one that cannot log in.
+    pub(crate) fn password(&self, name: &str) -> Option<&Password> {
+        self.entry(name)?.password.as_ref()
+    }
+
+    /// The user whose mail an SMTP address (without angle brackets) is, and the detail behind
+    /// the first `+` of its local part; see [`address::candidates`] for what is tried.
+    pub(crate) fn recipient(&self, address: &[u8]) -> Option<(&User, Option<String>)> {
+        let mut candidates = address::candidates(std::str::from_utf8(address).ok()?).into_iter();
+        candidates.find_map(|c| Some((self.find(&c.name)?, c.detail)))
+    }
+
+    /// The user of true credentials; `None` where [`Users::check`] does not accept.
+    pub(crate) fn verify(&self, credentials: &Credentials) -> Option<User> {
+        self.check(credentials).1.cloned()
+    }
+
+    /// The verdict, and the user if it is `Accepted`.
+    ///
+    /// A claim that must fail (unknown user, no password, foreign authorization identity) costs
+    /// a verification all the same: without a password of its own, a name is verified against
+    /// that of some user of this table, always the same for one name. So an unknown name takes
+    /// the time of one of the schemes and costs in use here, as a known one does, and keeps it
+    /// from attempt to attempt; which name has which tells nothing.
+    pub(crate) fn check(&self, credentials: &Credentials) -> (Verdict, Option<&User>) {
+        let password = credentials.password.bytes();
+        let entry = self.entry(&credentials.authcid);
+        let real = entry.is_some_and(|entry| entry.password.is_some()) && credentials.is_own();
+        // Without anyone who could log in there is nobody to be told from the unknown.
+        let verdict = self
+            .compared(&credentials.authcid)
+            .map_or(Verdict::Rejected, |stored| stored.check(password));
+        match verdict {
+            Verdict::Accepted if real => (verdict, entry.map(|entry| &entry.user)),
+            Verdict::Accepted => (Verdict::Rejected, None),
+            Verdict::Rejected | Verdict::Unavailable => (verdict, None),
+        }
+    }
+
+    /// Whether [`Users::check`] takes milliseconds and more for this name, known or not.
+    pub(crate) fn is_slow(&self, name: &str) -> bool {
+        self.compared(name).is_some_and(Password::is_slow)
+    }
+
+    /// What a password for `name` is compared with: its own, or another's whose verdict does
+    /// not count.
+    fn compared(&self, name: &str) -> Option<&Password> {
+        let own = self.entry(name).and_then(|entry| entry.password.as_ref());
+        own.or_else(|| self.decoy(name))
+    }
+
+    fn decoy(&self, name: &str) -> Option<&Password> {
+        // FNV-1a: must be the same after a restart.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+            (hash ^ u64::from(octet.to_ascii_lowercase())).wrapping_mul(0x100_0000_01b3)
+        });
+        let count = u64::try_from(self.open.len()).ok()?;
+        let at = usize::try_from((hash >> 32).checked_rem(count)?).ok()?;
+        self.entries.get(*self.open.get(at)?)?.password.as_ref()
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        let name = name.to_ascii_lowercase();
+        let at = self.entries.binary_search_by(|e| e.user.name.cmp(&name));
+        self.entries.get(at.ok()?)
+    }
+}
+
+/// Complaints so far, at most [`MAX_COMPLAINTS`].
+#[derive(Default)]
+struct Complaints {
+    list: Vec<Complaint>,
+    /// Extra fields already told of.
+    unused: HashSet<String>,
+    more: Option<usize>,
+}
+
+impl Complaints {
+    fn add(&mut self, line: usize, what: Fault) {
+        if self.list.len() >= MAX_COMPLAINTS {
+            self.more.get_or_insert(line);
+            return;
+        }
+        if let Fault::Unused(_, key) = &what
+            && !self.unused.insert(key.clone())
+        {
+            return;
+        }
+        self.list.push(Complaint { line, what });
+    }
+
+    fn listed(mut self) -> Vec<Complaint> {
+        self.list.sort_by_key(|complaint| complaint.line);
+        let more = self.more.map(|line| Complaint {
+            line,
+            what: Fault::More,
+        });
+        self.list.extend(more);
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Secret, Unusable};
+
+    const FILE: &[u8] = b"# users\n\nann:{PLAIN}tiger:1000:1000::/home/ann\nBob@Example.ORG:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nlocked:!\nann:{PLAIN}lion\nbad name:x\nodd:{ROT13}x::::::a=1\neve:{PLAIN}x::::::a=1 b=2";
+
+    fn claim(name: &str, password: &str) -> Credentials {
+        Credentials::new(name.to_owned(), Secret::from(password.as_bytes()))
+    }
+
+    #[test]
+    fn the_first_line_of_a_user_counts_and_faults_are_told() {
+        let (users, complaints) = Users::parse(FILE);
+        let names: Vec<&str> = users.iter().map(|u| u.name.as_str()).collect();
+        assert_eq!(names, ["ann", "bob@example.org", "eve", "locked", "odd"]);
+        let told: Vec<(usize, Fault)> = complaints.into_iter().map(|c| (c.line, c.what)).collect();
+        assert_eq!(
+            told,
+            [
+                (6, Fault::Duplicate("ann".to_owned())),
+                (7, Fault::Name(crate::auth::NameFault::Character(' '))),
+                (8, Fault::Password("odd".to_owned(), Unusable::Scheme)),
+                (8, Fault::Unused("odd".to_owned(), "a".to_owned())),
+                (9, Fault::Unused("eve".to_owned(), "b".to_owned())),
+            ]
+        );
+        assert_eq!(users.find("ANN").unwrap().uid, Some(1000));
+        assert!(users.find("an").is_none() && users.find("").is_none());
+        assert!(users.password("Ann").is_some() && users.password("locked").is_none());
+    }
+
+    #[test]
+    fn claims() {
+        let (users, _) = Users::parse(FILE);
+        for (name, password, expected) in [
+            ("ann", "tiger", Some("ann")),
+            ("ANN", "tiger", Some("ann")),
+            ("ann", "lion", None),
+            ("ann", "Tiger", None),
+            ("ann", "", None),
+            ("bob@example.org", "secret", Some("bob@example.org")),
+            ("bob", "secret", None),
+            ("locked", "!", None),
+            ("locked", "", None),
+            ("odd", "x", None),
+        ] {
+            let user = users.verify(&claim(name, password));
+            assert_eq!(
+                user.map(|u| u.name).as_deref(),
+                expected,
+                "{name} {password}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_foreign_authorization_identity_is_rejected() {
+        let (users, _) = Users::parse(FILE);
+        for (authzid, expected) in [
+            ("", Verdict::Accepted),
+            ("Ann", Verdict::Accepted),
+            ("eve", Verdict::Rejected),
+        ] {
+            let mut credentials = claim("ann", "tiger");
+            credentials.authzid = authzid.to_owned();
+            assert_eq!(users.check(&credentials).0, expected, "{authzid:?}");
+        }
+    }
+
+    /// The decoy's own password must open nothing.
+    #[test]
+    fn an_unknown_name_is_compared_but_never_accepted() {
+        let (users, _) = Users::parse(b"ann:{PLAIN}tiger\nlocked:*\n");
+        for name in ["nobody", "locked", "other@example.org"] {
+            assert!(users.compared(name).unwrap().verify(b"tiger"), "{name}");
+            let (verdict, user) = users.check(&claim(name, "tiger"));
+            assert_eq!((verdict, user), (Verdict::Rejected, None), "{name}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_cost_what_known_ones_do() {
+        let slow = "$5$zL.twC97azC8xX2O$OyWalln7/8ZyVyoM1HJsSrgX0sn.UVieh/z.1vZWur0";
+        let share = |file: String| {
+            let (users, complaints) = Users::parse(file.as_bytes());
+            assert_eq!(complaints, []);
+            let names = (0..400).map(|n| format!("user{n}@example.org"));
+            let slow = names.filter(|n| users.is_slow(n)).count();
+            assert_eq!(users.is_slow("USER7@x"), users.is_slow("user7@x"));
+            slow
+        };
+        assert_eq!(share(format!("a:{slow}\nb:{slow}\nc:!\n")), 400);
+        assert_eq!(share("a:{PLAIN}x\n".to_owned()), 0);
+        let mixed = share(format!("a:{slow}\nb:{{PLAIN}}x\n"));
+        assert!((100..300).contains(&mixed), "{mixed}");
+        assert_eq!(share(String::new()), 0);
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        let lines: String = (0..=MAX_USERS).map(|n| format!("u{n}\n")).collect();
+        let (users, complaints) = Users::parse(lines.as_bytes());
+        assert_eq!(users.iter().count(), MAX_USERS);
+        assert_eq!(complaints.len(), 1);
+        assert_eq!(complaints[0].what, Fault::TooManyUsers);
+
+        let (users, complaints) = Users::parse(&b"a b\n".repeat(MAX_COMPLAINTS + 5));
+        assert_eq!(users.iter().count(), 0);
+        assert_eq!(complaints.len(), MAX_COMPLAINTS + 1);
+        assert_eq!(complaints[MAX_COMPLAINTS].what, Fault::More);
+    }
+
+    #[test]
+    fn recipients() {
+        let (users, _) = Users::parse(b"ann\nbob@example.org\nc+d\nann@other.org\n");
+        for (address, expected) in [
+            ("ann@example.org", Some(("ann", None))),
+            (
+                "Ann+Lists.Rust@example.org",
+                Some(("ann", Some("Lists.Rust"))),
+            ),
+            ("ann@OTHER.org", Some(("ann@other.org", None))),
+            ("ann+x@other.org", Some(("ann@other.org", Some("x")))),
+            ("bob@example.org", Some(("bob@example.org", None))),
+            (
+                "BOB+a+b@Example.Org",
+                Some(("bob@example.org", Some("a+b"))),
+            ),
+            ("bob@elsewhere.org", None),
+            ("bob", None),
+            ("ann", Some(("ann", None))),
+            ("ann+x", Some(("ann", Some("x")))),
+            ("ann+@example.org", Some(("ann", None))),
+            ("c+d@example.org", Some(("c+d", None))),
+            ("+ann@example.org", None),
+            ("@example.org", None),
+            ("", None),
+        ] {
+            let found = users.recipient(address.as_bytes());
+            let found = found.as_ref().map(|(u, d)| (u.name.as_str(), d.as_deref()));
+            assert_eq!(found, expected, "{address}");
+        }
+        assert!(users.recipient(b"ann\xff").is_none());
+    }
+}
