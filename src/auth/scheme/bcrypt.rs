@@ -31,6 +31,29 @@ impl Bcrypt {
 mod tests {
     use super::*;
 
+    /// What crypt(3) of libxcrypt answers.
+    #[test]
+    fn vectors() {
+        let long = "x".repeat(100);
+        for (password, hash) in [
+            (&b"Hello world!"[..], "yeG8laUfZvsCmc.AE6qIDYSPGM2efmK"),
+            (long.as_bytes(), "bzadhGtS2zEF.gu0yd0opP6cVzb.e0i"),
+            (&long.as_bytes()[..72], "bzadhGtS2zEF.gu0yd0opP6cVzb.e0i"),
+            (
+                b"p\xc3\xa4ssw\xc3\xb6rd \xff",
+                "7eATP2LIlBsYvUbN3Fdt9hoQhIzWQWC",
+            ),
+        ] {
+            let stored = Bcrypt::parse(&format!("$2b$04$abcdefghijklmnopqrstuu{hash}"));
+            let stored = stored.ok().unwrap();
+            assert!(stored.verify(password), "{hash}");
+            assert!(!stored.verify(b"x"), "{hash}");
+        }
+        let long_hash = "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i";
+        let stored = Bcrypt::parse(long_hash).ok().unwrap();
+        assert!(!stored.verify(&long.as_bytes()[..71]));
+    }
+
     #[test]
     fn faults() {
         let tail = "UuTkLRZZ6QofpDOlMz32MuuxEHA43WOemOYHPz6.SjsVsyO1tDU96";

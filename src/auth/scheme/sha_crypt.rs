@@ -129,6 +129,49 @@ mod tests {
         }
     }
 
+    /// What crypt(3) of libxcrypt answers: long, longer than a digest, not UTF-8; short, long
+    /// and no salt.
+    #[test]
+    fn passwords_and_salts_of_all_lengths() {
+        let long = "x".repeat(100);
+        let line =
+            "a very much longer text to encrypt.  This one even stretches over morethan one line.";
+        for (password, stored) in [
+            (
+                &b"Hello world!"[..],
+                "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+            ),
+            (
+                b"Hello world!",
+                "$6$rounds=1400$anotherlongsalt$KyRRYbPBu8ZT7y2Q5EXHGEGyfZxrS.x2BR8YV58TRufACTl704P2.S6sXtvdbTBRaVLSBZCKqGp7YqCvEMO7G.",
+            ),
+            (
+                b"Hello world!",
+                "$5$$mAwMsDaqjtxAtGqstEIf7OBR15rgcx.jSKGM94IKRj/",
+            ),
+            (
+                long.as_bytes(),
+                "$5$saltstring$Oa4FAe3j12NEBjTMwR61FXUth0v2z1HlRVgHK3bteq/",
+            ),
+            (
+                long.as_bytes(),
+                "$6$s$Ry4ZPOXCn8T2Vsfwu/WXZRluJIbjyELSq6ml2qfjBoLUw0RjK7drmwYPczkn3j4NYpDktoCI4V4Al5zm713vM.",
+            ),
+            (
+                line.as_bytes(),
+                "$6$s$ifsR6lXDO6p1w..VWQzOr43rSICdArRAlMcpBHcUFIaCb/quwKpQM2MaiMFFCzG/2iXzhDNlnsKgSKZAP3IoP/",
+            ),
+            (
+                b"p\xc3\xa4ssw\xc3\xb6rd \xff",
+                "$5$saltstring$oyrvLozNTFwvH3GYYvIEj2lEy/lzHElIpgFZgx8DNJ/",
+            ),
+        ] {
+            let hash = ShaCrypt::parse(stored).ok().unwrap();
+            assert!(hash.verify(password), "{stored}");
+            assert!(!hash.verify(&password[1..]), "{stored}");
+        }
+    }
+
     #[test]
     fn faults() {
         for (text, expected) in [
