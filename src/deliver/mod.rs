@@ -1,1 +1,7 @@
-//! Delivery of one message to one recipient.
+//! Delivery: one message to its recipients, each answered for itself.
+
+mod delivery;
+mod trace;
+
+pub(crate) use delivery::{Delivery, Outcome, Recipient};
+pub(crate) use trace::Envelope;

@@ -1,6 +1,7 @@
 //! Sessions as state machines: bytes in, bytes out, no socket and no thread.
 
 pub(crate) mod imap;
+pub(crate) mod lmtp;
 mod machine;
 
 pub(crate) use machine::{Event, Machine, Output, Progress, Turn};

@@ -1,0 +1,175 @@
+//! Transcripts (`tests/lmtp/*.lmtp`) against the machine, however the client's bytes are split.
+//!
+//! `C: text` is sent with CRLF, `R: text` as written (`\r`, `\n` for these), `S: text` is the next line
+//! the server sends (`<>` for anything), `D: text` is what was delivered then, as one line with `\r\n`
+//! written out. Users: `ann` and `bob` are known, `trouble` cannot be looked up, `full` has no room.
+
+use super::{Answer, Lookup, Question, Session, Settings};
+use crate::deliver::Outcome;
+use crate::protocol::{Machine, Output, Progress, Turn};
+use std::time::Duration;
+
+fn settings() -> Settings {
+    Settings {
+        hostname: "mx.test".into(),
+        line_octets: 1000,
+        message_octets: 200,
+        recipients: 3,
+        transactions: 4,
+        bad_commands: 4,
+        patience: Duration::from_secs(300),
+    }
+}
+
+struct Run {
+    session: Session,
+    said: Vec<u8>,
+    message: Vec<u8>,
+    delivered: Vec<Vec<u8>>,
+    outcomes: Vec<Outcome>,
+    ended: bool,
+}
+
+const NAMES: [&[u8]; 4] = [b"ann", b"bob", b"full", b"trouble"];
+
+impl Run {
+    fn answer(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Recipient(address) => {
+                let name = address.split(|b| *b == b'@').next().unwrap();
+                Answer::Recipient(match NAMES.iter().position(|known| *known == name) {
+                    Some(3) => Lookup::Unavailable,
+                    Some(at) => Lookup::Known(at as u32),
+                    None => Lookup::Unknown,
+                })
+            }
+            Question::Begin { tickets, .. } => {
+                self.message.clear();
+                let outcome = |ticket: &u32| match ticket {
+                    2 => Outcome::Full,
+                    _ => Outcome::Delivered,
+                };
+                self.outcomes = tickets.iter().map(outcome).collect();
+                Answer::Begun(true)
+            }
+            Question::Body(piece) => {
+                self.message.extend(piece);
+                Answer::Begun(true)
+            }
+            Question::End(piece) => {
+                self.message.extend(piece);
+                self.delivered.push(std::mem::take(&mut self.message));
+                Answer::Outcomes(std::mem::take(&mut self.outcomes))
+            }
+            Question::Abandon => Answer::Begun(true),
+        }
+    }
+
+    fn advance(&mut self) {
+        let mut out = Output::new();
+        while !self.ended {
+            match self.session.advance(Turn::Quick, &mut out) {
+                Progress::Ask(question) => {
+                    let answer = self.answer(question);
+                    self.session.answer(answer);
+                }
+                Progress::Done => self.ended = true,
+                Progress::NeedInput => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        self.said.extend_from_slice(out.bytes());
+    }
+
+    fn send(&mut self, bytes: &[u8], cut: usize) {
+        let (a, b) = bytes.split_at(cut.min(bytes.len()));
+        for mut piece in [a, b] {
+            while !piece.is_empty() && !self.ended {
+                let taken = self.session.input(piece);
+                piece = &piece[taken..];
+                self.advance();
+            }
+        }
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    text.replace("\\r", "\r").replace("\\n", "\n").into_bytes()
+}
+
+fn run(name: &str, text: &str, cut: usize) {
+    let mut run = Run {
+        session: Session::new(settings()),
+        said: Vec::new(),
+        message: Vec::new(),
+        delivered: Vec::new(),
+        outcomes: Vec::new(),
+        ended: false,
+    };
+    run.advance();
+    for line in text.lines() {
+        let (head, rest) = line
+            .split_once(": ")
+            .unwrap_or((line.trim_end_matches(':'), ""));
+        match head {
+            "C" => run.send(format!("{rest}\r\n").as_bytes(), cut),
+            "R" => run.send(&unescape(rest), cut),
+            "S" => {
+                let end = run.said.iter().position(|b| *b == b'\n');
+                let end = end.unwrap_or_else(|| panic!("{name} at {cut}: nothing for {rest:?}"));
+                let said: Vec<u8> = run.said.drain(..=end).collect();
+                let said = String::from_utf8(said).unwrap();
+                let said = said.strip_suffix("\r\n").unwrap();
+                let good = match rest.split_once("<>") {
+                    Some((a, b)) => said.starts_with(a) && said.ends_with(b),
+                    None => said == rest,
+                };
+                assert!(good, "{name} at {cut}: expected {rest:?}, got {said:?}");
+            }
+            "D" => {
+                assert!(
+                    !run.delivered.is_empty(),
+                    "{name} at {cut}: nothing delivered"
+                );
+                let message = run.delivered.remove(0);
+                assert_eq!(
+                    String::from_utf8_lossy(&message),
+                    String::from_utf8_lossy(&unescape(rest)),
+                    "{name} at {cut}"
+                );
+            }
+            _ => {}
+        }
+    }
+    let rest = String::from_utf8_lossy(&run.said);
+    assert!(rest.is_empty(), "{name} at {cut}: also said {rest:?}");
+    assert!(
+        run.delivered.is_empty(),
+        "{name} at {cut}: also delivered {:?}",
+        run.delivered
+    );
+}
+
+#[test]
+fn transcripts() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lmtp");
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for cut in 0..80 {
+            run(&path.display().to_string(), &text, cut);
+        }
+        count += 1;
+    }
+    assert!(count >= 4);
+}
+
+#[test]
+fn long_lines_are_skipped() {
+    let long = "x".repeat(3000);
+    let text = format!("S: 220 <>\nC: NOOP {long}\nS: 500 5.5.6 <>\nC: NOOP\nS: 250 2.0.0 OK\n");
+    for cut in [0, 1, 999, 1000, 1001, 3004, 3005, 3006, 3007] {
+        run("long line", &text, cut);
+    }
+}
