@@ -1,3 +1,11 @@
-//! What only the kernel can do: descriptors, roles, signals, clocks, file system calls. The only room with `unsafe`.
+//! What only the kernel can do. The only room with `unsafe`.
 
+pub(crate) mod accounts;
 pub(crate) mod clock;
+pub(crate) mod confine;
+pub(crate) mod landlock;
+pub(crate) mod limits;
+pub(crate) mod message;
+pub(crate) mod seccomp;
+pub(crate) mod signals;
+pub(crate) mod spawn;

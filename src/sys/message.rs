@@ -1,0 +1,109 @@
+//! Messages with descriptors between processes (unix(7), SOCK_SEQPACKET and SCM_RIGHTS).
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Octets of one message.
+pub(crate) const MAX_OCTETS: usize = 128 * 1024;
+/// Descriptors of one message.
+pub(crate) const MAX_DESCRIPTORS: usize = 32;
+
+/// Two ends of a channel of messages.
+pub(crate) fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
+    pair(SocketType::SEQPACKET)
+}
+
+/// Two ends of a stream of bytes.
+pub(crate) fn stream() -> io::Result<(OwnedFd, OwnedFd)> {
+    pair(SocketType::STREAM)
+}
+
+fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Sends one message. Errors: `WouldBlock` on a full non-blocking channel, `BrokenPipe` when the
+/// other side is gone, `InvalidInput` over [`MAX_OCTETS`] or [`MAX_DESCRIPTORS`].
+pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if bytes.len() > MAX_OCTETS || bytes.is_empty() || descriptors.len() > MAX_DESCRIPTORS {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let sent = sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    if sent == bytes.len() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
+}
+
+/// One message and its descriptors; `None` at the end of the channel.
+pub(crate) type Received = Option<(Vec<u8>, Vec<OwnedFd>)>;
+
+/// Receives one message. Errors: `WouldBlock`; `InvalidData` for one that is cut off.
+pub(crate) fn receive(from: impl AsFd) -> io::Result<Received> {
+    // How large it is, so that a waiting process holds no large buffer.
+    let mut none = [0u8; 0];
+    let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
+    let (_, length) = rustix::net::recv(&from, &mut none[..], peek)?;
+    let mut bytes = vec![0; length.min(MAX_OCTETS)];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(
+        &from,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut descriptors = Vec::new();
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = part {
+            descriptors.extend(rights);
+        }
+    }
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    bytes.truncate(message.bytes);
+    Ok(Some((bytes, descriptors)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn messages_keep_their_borders_and_descriptors() {
+        let (a, b) = channel().unwrap();
+        let (mut near, far) = UnixStream::pair().unwrap();
+        send(&a, b"one", &[]).unwrap();
+        send(&a, &vec![7; MAX_OCTETS], &[far.as_fd(), far.as_fd()]).unwrap();
+        drop((a, far));
+        let (bytes, descriptors) = receive(&b).unwrap().unwrap();
+        assert_eq!((bytes.as_slice(), descriptors.len()), (&b"one"[..], 0));
+        let (bytes, mut descriptors) = receive(&b).unwrap().unwrap();
+        assert_eq!((bytes.len(), descriptors.len()), (MAX_OCTETS, 2));
+        let mut far = UnixStream::from(descriptors.remove(0));
+        far.write_all(b"x").unwrap();
+        let mut byte = [0];
+        near.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+        assert!(receive(&b).unwrap().is_none());
+        assert!(send(&b, b"x", &[]).is_err());
+    }
+}
