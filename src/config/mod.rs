@@ -1,1 +1,8 @@
-//! Settings: text to values, every fault with its place.
+//! Settings: text to values, every fault located.
+
+mod model;
+
+pub(crate) use model::{
+    Address, Config, Format, Isolation, Limits, Listener, ListenerTls, Log, Network, Process,
+    Protocol, ServerName, Storage, Template, Tls, UserSource,
+};

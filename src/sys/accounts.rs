@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn accounts_are_found_by_name() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\nbad:x:y:z\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\nbad:x:y:z\n";
         let ann = Identity {
             uid: 1000,
             gid: 1001,

@@ -36,9 +36,8 @@ pub(crate) enum Landlock {
 /// connection where the kernel can forbid it. Needs `no_new_privs`. Errors: a tree cannot be opened.
 pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<Landlock> {
     // SAFETY: asks for the version: no memory is passed.
-    let version = unsafe {
-        libc::syscall(CREATE_RULESET, std::ptr::null::<Ruleset>(), 0usize, VERSION)
-    };
+    let version =
+        unsafe { libc::syscall(CREATE_RULESET, std::ptr::null::<Ruleset>(), 0usize, VERSION) };
     let Ok(version) = u32::try_from(version) else {
         return Ok(Landlock::Absent);
     };
@@ -55,7 +54,8 @@ pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<Landlock> {
     };
     let size = if version >= 4 { 16usize } else { 8 };
     // SAFETY: the structure lives through the call and is as large as said.
-    let made = unsafe { libc::syscall(CREATE_RULESET, &raw const ruleset, size, 0 as libc::c_uint) };
+    let made =
+        unsafe { libc::syscall(CREATE_RULESET, &raw const ruleset, size, 0 as libc::c_uint) };
     let made = libc::c_int::try_from(made).unwrap_or(-1);
     if made < 0 {
         return Err(io::Error::last_os_error());

@@ -25,7 +25,12 @@ pub(crate) fn stream() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        kind,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 /// Sends one message. Errors: `WouldBlock` on a full non-blocking channel, `BrokenPipe` when the
@@ -39,7 +44,12 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) 
     if !descriptors.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(descriptors));
     }
-    let sent = sendmsg(to, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    let sent = sendmsg(
+        to,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
     if sent == bytes.len() {
         Ok(())
     } else {
@@ -74,7 +84,10 @@ pub(crate) fn receive(from: impl AsFd) -> io::Result<Received> {
     if message.bytes == 0 {
         return Ok(None);
     }
-    if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if message
+        .flags
+        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    {
         return Err(io::ErrorKind::InvalidData.into());
     }
     bytes.truncate(message.bytes);
