@@ -1,0 +1,200 @@
+//! Every limit by its name: value, text form, least value, meaning. One table makes the struct,
+//! the generic defaults, the parser of `[limits]`, its suggestions and the printed reference.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::network::Network;
+
+/// How a limit is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A whole number.
+    Count,
+    /// Octets, also as `64KiB` or `25MB`.
+    Size,
+    /// A span of time such as `30s`; counted in milliseconds.
+    Duration,
+}
+
+/// A row of the table of limits.
+pub(crate) struct Limit {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// The least value that makes sense, in the unit of `kind`.
+    pub(crate) least: u64,
+    pub(crate) doc: &'static str,
+    /// Returns the value in the unit of `kind`.
+    pub(crate) value: fn(&Limits) -> u64,
+    /// Sets the value; returns false, changing nothing, if the field cannot hold it.
+    pub(crate) set: fn(&mut Limits, u64) -> bool,
+}
+
+/// A field that holds an amount in the unit of its kind.
+trait Field: Sized {
+    fn amount(&self) -> u64;
+    fn of(amount: u64) -> Option<Self>;
+}
+
+impl Field for u32 {
+    fn amount(&self) -> u64 {
+        u64::from(*self)
+    }
+    fn of(amount: u64) -> Option<u32> {
+        u32::try_from(amount).ok()
+    }
+}
+
+impl Field for u64 {
+    fn amount(&self) -> u64 {
+        *self
+    }
+    fn of(amount: u64) -> Option<u64> {
+        Some(amount)
+    }
+}
+
+impl Field for usize {
+    fn amount(&self) -> u64 {
+        u64::try_from(*self).unwrap_or(u64::MAX)
+    }
+    fn of(amount: u64) -> Option<usize> {
+        // Beyond half of the address space nothing can be held anyway.
+        usize::try_from(amount)
+            .ok()
+            .filter(|n| *n <= usize::MAX / 2)
+    }
+}
+
+impl Field for Duration {
+    fn amount(&self) -> u64 {
+        u64::try_from(self.as_millis()).unwrap_or(u64::MAX)
+    }
+    fn of(amount: u64) -> Option<Duration> {
+        // A hundred years: sums with a clock stay representable.
+        (amount <= 3_153_600_000_000).then(|| Duration::from_millis(amount))
+    }
+}
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+macro_rules! limits {
+    ($($name:ident: $type:ty, $kind:ident, $least:literal, $default:expr, $doc:literal;)*) => {
+        /// What one client, message, user or peer may use. The default is the generic board.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub(crate) struct Limits {
+            $(#[doc = $doc] pub(crate) $name: $type,)*
+            /// Networks exempt from limits per address and penalties, besides loopback.
+            pub(crate) trusted_networks: Vec<Network>,
+        }
+
+        impl Default for Limits {
+            fn default() -> Limits {
+                Limits { $($name: $default,)* trusted_networks: Vec::new() }
+            }
+        }
+
+        /// All limits that are one amount, in the order of the manual.
+        pub(crate) const LIMITS: &[Limit] = &[$(Limit {
+            name: stringify!($name),
+            kind: Kind::$kind,
+            least: $least,
+            doc: $doc,
+            value: |limits| limits.$name.amount(),
+            set: |limits, amount| match <$type as Field>::of(amount) {
+                Some(value) => { limits.$name = value; true }
+                None => false,
+            },
+        },)*];
+    };
+}
+
+limits! {
+    max_connections: u32, Count, 1, 1000, "Connections in all.";
+    max_connections_per_address: u32, Count, 1, 100, "Connections of one client address.";
+    max_connections_per_user: u32, Count, 1, 100, "Sessions of one user.";
+    max_login_connections: u32, Count, 1, 200, "Connections that have not logged in yet.";
+    login_timeout: Duration, Duration, 1, seconds(60), "Time from connecting to a login.";
+    login_bad_commands: u32, Count, 1, 3, "Wrong commands before login; the next ends the connection.";
+    login_line_octets: usize, Size, 512, 8 << 10, "Length of a command line before login.";
+    login_literal_octets: usize, Size, 64, 8 << 10, "Length of a literal before login.";
+    command_line_octets: usize, Size, 1024, 64 << 10, "Length of a command line after login.";
+    literal_octets: usize, Size, 1024, 1 << 20, "Length of a literal, except the message of APPEND.";
+    message_octets: u64, Size, 1024, 100_000_000, "Length of a message in APPEND and LMTP.";
+    bad_commands: u32, Count, 1, 20, "Wrong commands after login; the next ends the session.";
+    imap_idle_timeout: Duration, Duration, 1, seconds(1800), "Silence after which an IMAP session ends; RFC 3501 section 5.4 asks for at least 30 minutes.";
+    lmtp_idle_timeout: Duration, Duration, 1, seconds(300), "Silence after which an LMTP session ends.";
+    header_octets: usize, Size, 1024, 10 << 20, "Length of a message's header block that is looked at; the rest counts as body.";
+    mime_parts: usize, Count, 1, 10_000, "Parts of a message that are told apart.";
+    mime_depth: usize, Count, 1, 100, "Depth of parts within parts that are told apart.";
+    max_recipients: u32, Count, 1, 500, "Recipients of one LMTP transaction.";
+    max_transactions: u32, Count, 1, 1000, "Transactions on one LMTP connection.";
+    max_mailboxes: usize, Count, 10, 100_000, "Mailboxes of one user.";
+    max_keywords: usize, Count, 1, 500, "Different keywords in one mailbox.";
+    argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";
+    argon2_passes: u32, Count, 1, 2, "Passes over that memory.";
+    argon2_parallel: u32, Count, 1, 2, "Passwords hashed at the same time.";
+    argon2_queue: u32, Count, 0, 64, "Logins that wait for their password to be hashed; the next is refused for now.";
+    login_failure_delay: Duration, Duration, 0, seconds(2), "Delay of the answer to a failed login; doubled for each further failure of that address.";
+    login_failure_delay_max: Duration, Duration, 0, seconds(15), "The longest delay; an address that fails on is refused.";
+    index_cache_octets: usize, Size, 65_536, 2 << 20, "Memory for one user's index.";
+    blocking_threads: u32, Count, 1, 4, "Threads of a process that wait for the disk.";
+    stack_octets: usize, Size, 65_536, 512 << 10, "Stack of a thread.";
+    engine_idle_timeout: Duration, Duration, 1, seconds(60), "Time without a session after which a user's process ends.";
+}
+
+impl Limits {
+    /// Returns whether `ip` is exempt from limits per address and from penalties.
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        ip.to_canonical().is_loopback() || self.trusted_networks.iter().any(|n| n.contains(ip))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_and_named_networks_are_trusted() {
+        let mut limits = Limits::default();
+        limits
+            .trusted_networks
+            .push("192.0.2.0/24".parse().unwrap());
+        let cases = [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.0.2.77", true),
+            ("::ffff:192.0.2.77", true),
+            ("192.0.3.1", false),
+            ("2001:db8::1", false),
+        ];
+        for (ip, expected) in cases {
+            assert_eq!(limits.trusts(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
+
+    #[test]
+    fn every_limit_can_be_set_and_read() {
+        for limit in LIMITS {
+            let mut limits = Limits::default();
+            let before = (limit.value)(&limits);
+            assert!(before >= limit.least, "{}", limit.name);
+            assert!((limit.set)(&mut limits, before + 1), "{}", limit.name);
+            assert_eq!((limit.value)(&limits), before + 1, "{}", limit.name);
+            assert_ne!(limits, Limits::default());
+        }
+    }
+
+    #[test]
+    fn amounts_beyond_a_field_are_refused() {
+        for limit in LIMITS.iter().filter(|l| l.name != "message_octets") {
+            let mut limits = Limits::default();
+            assert!(!(limit.set)(&mut limits, u64::MAX), "{}", limit.name);
+            assert_eq!(limits, Limits::default());
+        }
+    }
+}
