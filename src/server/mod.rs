@@ -1,1 +1,27 @@
-//! Sockets, TLS, roles, limits, logging.
+//! Sockets, TLS, roles, limits, logging: the only room that waits.
+
+mod auth;
+mod certificate;
+mod channel;
+mod children;
+mod control;
+mod delivery;
+mod drive;
+mod engine;
+mod error;
+mod front;
+mod layout;
+mod lmtp;
+mod pack;
+mod parent;
+mod permit;
+mod proxy;
+mod relay;
+mod role;
+mod stop;
+mod tls;
+mod transport;
+
+pub(crate) use error::Error;
+pub(crate) use parent::{Started, run};
+pub(crate) use role::role_main;

@@ -1,0 +1,232 @@
+//! The role that knows the users: verdicts, lookups of recipients, penalties. It has neither files nor network.
+
+use super::channel::Channel;
+use super::control::{Message, Owner, Setup};
+use crate::auth::{Credentials, Secret, Throttle, User, Users, Verdict};
+use smol::lock::Semaphore;
+use smol::{LocalExecutor, Timer};
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Octets of all passwd-files.
+const MAX_USERS_OCTETS: u64 = 16 << 20;
+
+struct Auth {
+    setup: Setup,
+    parent: Channel,
+    users: RefCell<Option<Arc<Users>>>,
+    throttle: RefCell<Throttle>,
+    /// Slow hashes at once.
+    hashing: Semaphore,
+    /// Those that wait for one or are at it.
+    queued: Cell<u32>,
+}
+
+/// Runs until told to stop. `more`: the channel to `front`.
+pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::Result<()> {
+    let front = more.pop().ok_or(io::ErrorKind::InvalidInput)?;
+    let limits = &setup.limits;
+    let throttle = Throttle::new(limits.login_failure_delay, limits.login_failure_delay_max);
+    let parallel = usize::try_from(limits.argon2_parallel.max(1)).unwrap_or(1);
+    let auth = Rc::new(Auth {
+        parent: Channel::new(parent)?,
+        users: RefCell::default(),
+        throttle: RefCell::new(throttle),
+        hashing: Semaphore::new(parallel),
+        queued: Cell::new(0),
+        setup,
+    });
+    let executor = Rc::new(LocalExecutor::new());
+    auth.serve(&executor, Channel::new(front)?);
+    smol::block_on(executor.run(async {
+        while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {
+            match message {
+                Message::Users => auth.load(descriptors),
+                Message::NewPeer => {
+                    if let Some(Ok(front)) = descriptors.pop().map(Channel::new) {
+                        auth.serve(&executor, front);
+                    }
+                }
+                Message::Stop => break,
+                _ => log::error!("the parent sent what it should not"),
+            }
+        }
+    }));
+    Ok(())
+}
+
+impl Auth {
+    fn load(&self, files: Vec<OwnedFd>) {
+        let mut text = Vec::new();
+        for file in files {
+            let mut file = File::from(file).take(MAX_USERS_OCTETS - text.len() as u64);
+            if let Err(error) = file.read_to_end(&mut text) {
+                log::error!("a users file cannot be read; the users stay as they were: {error}");
+                return;
+            }
+            text.push(b'\n');
+        }
+        let (users, complaints) = Users::parse(&text);
+        for complaint in complaints {
+            log::warn!("users file, {complaint}");
+        }
+        log::debug!("{} users", users.iter().count());
+        *self.users.borrow_mut() = Some(Arc::new(users));
+    }
+
+    /// Answers a `front` until it is gone.
+    fn serve(self: &Rc<Self>, executor: &Rc<LocalExecutor<'static>>, front: Channel) {
+        let (auth, tasks, front) = (self.clone(), executor.clone(), Rc::new(front));
+        let answering = async move {
+            while let Ok(Some((message, _))) = front.receive().await {
+                match message {
+                    Message::Verify {
+                        connection,
+                        address,
+                        authzid,
+                        authcid,
+                        password,
+                    } => {
+                        let claim = Credentials {
+                            authzid,
+                            authcid,
+                            password: Secret::new(password),
+                        };
+                        let verifying =
+                            auth.clone()
+                                .verify(front.clone(), connection, address, claim);
+                        tasks.spawn(verifying).detach();
+                    }
+                    Message::Recipient {
+                        connection,
+                        ticket,
+                        address,
+                    } => auth.recipient(&front, connection, ticket, address).await,
+                    _ => log::error!("front sent what it should not"),
+                }
+            }
+        };
+        executor.spawn(answering).detach();
+    }
+
+    async fn verify(
+        self: Rc<Self>,
+        front: Rc<Channel>,
+        connection: u64,
+        address: IpAddr,
+        claim: Credentials,
+    ) {
+        let counted = !self.setup.limits.trusts(address);
+        if counted {
+            let delay = self.throttle.borrow_mut().delay(address, now());
+            if !delay.is_zero() {
+                Timer::after(delay).await;
+            }
+        }
+        let name = claim.authcid.clone();
+        let (verdict, user) = self.check(claim).await;
+        if counted {
+            match verdict {
+                Verdict::Accepted => self.throttle.borrow_mut().succeeded(address, now()),
+                Verdict::Rejected => self.throttle.borrow_mut().failed(address, now()),
+                Verdict::Unavailable => {}
+            }
+        }
+        if let Some(user) = user {
+            log::info!("{} logged in from {address}", user.name);
+            let owner = owner(user);
+            let grant = Message::Login { connection, owner };
+            if self.parent.send(&grant, &[]).await.is_err() {
+                return;
+            }
+        } else {
+            log::info!("login failed from {address} as {}", name.escape_debug());
+            Timer::after(self.setup.limits.login_failure_delay).await;
+        }
+        let verdict = match verdict {
+            Verdict::Accepted => 0,
+            Verdict::Rejected => 1,
+            Verdict::Unavailable => 2,
+        };
+        let message = Message::Verdict {
+            connection,
+            verdict,
+        };
+        front.send(&message, &[]).await.ok();
+    }
+
+    /// The verdict, and the user if accepted. Slow hashes run beside, a bounded number at once and in wait.
+    async fn check(&self, claim: Credentials) -> (Verdict, Option<User>) {
+        let Some(users) = self.users.borrow().clone() else {
+            return (Verdict::Unavailable, None);
+        };
+        let check = move |users: &Users, claim: &Credentials| {
+            let (verdict, user) = users.check(claim);
+            let user = user.cloned().filter(|_| verdict == Verdict::Accepted);
+            (verdict, user)
+        };
+        if !users.is_slow(&claim.authcid) {
+            return check(&users, &claim);
+        }
+        let limits = &self.setup.limits;
+        if self.queued.get() >= limits.argon2_parallel.saturating_add(limits.argon2_queue) {
+            log::warn!("too many logins at once: one was turned away");
+            return (Verdict::Unavailable, None);
+        }
+        self.queued.set(self.queued.get() + 1);
+        let permit = self.hashing.acquire().await;
+        let checked = smol::unblock(move || check(&users, &claim)).await;
+        drop(permit);
+        self.queued.set(self.queued.get().saturating_sub(1));
+        checked
+    }
+
+    async fn recipient(&self, front: &Channel, connection: u64, ticket: u32, address: Vec<u8>) {
+        let users = self.users.borrow().clone();
+        let lookup = match users {
+            None => 2,
+            Some(users) => match users.recipient(&address) {
+                None => 1,
+                Some((user, detail)) => {
+                    let grant = Message::Grant {
+                        connection,
+                        ticket,
+                        owner: owner(user.clone()),
+                        address,
+                        detail,
+                    };
+                    if self.parent.send(&grant, &[]).await.is_ok() {
+                        0
+                    } else {
+                        2
+                    }
+                }
+            },
+        };
+        let message = Message::Lookup {
+            connection,
+            ticket,
+            lookup,
+        };
+        front.send(&message, &[]).await.ok();
+    }
+}
+
+fn now() -> std::time::Duration {
+    // Only differences count.
+    crate::sys::clock::now()
+}
+
+fn owner(user: User) -> Owner {
+    Owner {
+        name: user.name,
+        uid: user.uid,
+        gid: user.gid,
+        home: user.home,
+    }
+}

@@ -1,0 +1,80 @@
+//! The certificates of a server, read or, where there is none, made.
+
+use super::control::Certificate;
+use super::error::Error;
+use crate::config::Config;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Years that a certificate of our own is good for.
+const YEARS: i32 = 10;
+
+/// Files of the default certificate and its key.
+pub(super) fn files(config: &Config) -> (PathBuf, PathBuf) {
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ => {
+            let directory = config.data_dir.join("tls");
+            (directory.join("cert.pem"), directory.join("key.pem"))
+        }
+    }
+}
+
+/// Reads every certificate; makes the default one if it is neither configured nor there.
+pub(super) fn load(config: &Config) -> Result<Vec<Certificate>, Error> {
+    let (certificate, key) = files(config);
+    if config.tls.certificate.is_none() && !certificate.exists() {
+        make(&config.hostname, &certificate, &key)?;
+    }
+    let mut all = vec![read(String::new(), &certificate, &key)?];
+    for one in &config.tls.names {
+        all.push(read(one.name.clone(), &one.certificate, &one.key)?);
+    }
+    super::tls::acceptor(&all).map_err(Error::Tls)?;
+    Ok(all)
+}
+
+fn read(name: String, certificate: &Path, key: &Path) -> Result<Certificate, Error> {
+    let file = |path: &Path| fs::read(path).map_err(|e| Error::file("reading", path, e));
+    Ok(Certificate {
+        name,
+        chain: file(certificate)?,
+        key: file(key)?,
+    })
+}
+
+fn make(hostname: &str, certificate: &Path, key: &Path) -> Result<(), Error> {
+    let mut names = vec![hostname.to_owned(), "localhost".to_owned()];
+    names.dedup();
+    let made = (|| {
+        let mut params = rcgen::CertificateParams::new(names)?;
+        let year = 1970 + i32::try_from(crate::sys::clock::now_seconds() / 31_556_952).unwrap_or(0);
+        params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year + YEARS, 1, 1);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, hostname);
+        let pair = rcgen::KeyPair::generate()?;
+        let signed = params.self_signed(&pair)?;
+        Ok::<_, rcgen::Error>((signed.pem(), pair.serialize_pem()))
+    })();
+    let (chain, secret) = made.map_err(|error| Error::Tls(error.to_string()))?;
+    super::layout::write_secret(key, secret.as_bytes())?;
+    fs::write(certificate, chain).map_err(|e| Error::file("writing", certificate, e))
+}
+
+/// SHA-256 of the default certificate as mail programs show it.
+pub(super) fn fingerprint(certificates: &[Certificate]) -> String {
+    let first = certificates
+        .first()
+        .and_then(|one| CertificateDer::from_pem_slice(&one.chain).ok());
+    let Some(der) = first else {
+        return String::new();
+    };
+    let hash = Sha256::digest(&der);
+    let pairs: Vec<String> = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}

@@ -1,0 +1,546 @@
+//! What the roles say to each other. Every process takes from each other one only the messages that
+//! one may send, and believes `front` and `engine` nothing else.
+
+use super::pack::{Pack, Unpack};
+use crate::config::{Limits, Network};
+use crate::sys::accounts::Identity;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a role needs to know before it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Setup {
+    /// Whom to become; `None`: whoever started it.
+    pub(super) identity: Option<Identity>,
+    /// The empty directory to be locked up in.
+    pub(super) jail: Option<PathBuf>,
+    /// Trees that an engine may touch.
+    pub(super) trees: Vec<PathBuf>,
+    pub(super) index: PathBuf,
+    pub(super) hostname: String,
+    pub(super) log_level: u8,
+    /// Tells a restarted `front` from its predecessor.
+    pub(super) generation: u32,
+    /// An engine of one user ends when nobody needs it.
+    pub(super) single: bool,
+    pub(super) listeners: Vec<Served>,
+    pub(super) limits: Limits,
+}
+
+/// A listener as `front` has it; descriptors come in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) lmtp: bool,
+    pub(super) unix: bool,
+    /// 0 none, 1 STARTTLS, 2 implicit.
+    pub(super) tls: u8,
+    pub(super) proxy_protocol: bool,
+}
+
+/// A user as the parent and the engines have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) name: String,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) home: Option<PathBuf>,
+}
+
+/// A recipient as an engine has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Addressee {
+    pub(super) user: String,
+    pub(super) root: PathBuf,
+    pub(super) address: Vec<u8>,
+    pub(super) detail: Option<String>,
+}
+
+/// Certificate and key of a server name (of all others, if empty), as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Certificate {
+    pub(super) name: String,
+    pub(super) chain: Vec<u8>,
+    pub(super) key: Vec<u8>,
+}
+
+/// One message between two roles.
+pub(super) enum Message {
+    /// Parent to role, first of all. To `front` with its listeners and its channel to `auth` in front of them,
+    /// to `auth` with its channel to `front`.
+    Setup(Box<Setup>),
+    /// Parent to `front`.
+    Certificates(Vec<Certificate>),
+    /// Parent to `auth`, with a descriptor for each passwd-file.
+    Users,
+    /// Parent to `front` or `auth`: the channel to the other one, which was started again.
+    NewPeer,
+    /// Parent to all: end in order.
+    Stop,
+    /// `front` to parent, with the connection: the user logged in.
+    Handover { connection: u64, bytes: Vec<u8> },
+    /// Parent to `front`: this connection is gone.
+    Released { connection: u64 },
+    /// `front` to parent: a message for recipients that `auth` granted to this connection.
+    Transaction { connection: u64, tickets: Vec<u32> },
+    /// Parent to `front`, with a stream for each group of tickets; no groups: it cannot be.
+    Groups {
+        connection: u64,
+        groups: Vec<Vec<u32>>,
+    },
+    /// `front` to `auth`.
+    Verify {
+        connection: u64,
+        address: IpAddr,
+        authzid: String,
+        authcid: String,
+        password: Vec<u8>,
+    },
+    /// `auth` to `front`: 0 accepted, 1 rejected, 2 unavailable.
+    Verdict { connection: u64, verdict: u8 },
+    /// `front` to `auth`.
+    Recipient {
+        connection: u64,
+        ticket: u32,
+        address: Vec<u8>,
+    },
+    /// `auth` to `front`: 0 known, 1 unknown, 2 unavailable.
+    Lookup {
+        connection: u64,
+        ticket: u32,
+        lookup: u8,
+    },
+    /// `auth` to parent: whom the connection may become.
+    Login { connection: u64, owner: Owner },
+    /// `auth` to parent: to whom the connection may deliver.
+    Grant {
+        connection: u64,
+        ticket: u32,
+        owner: Owner,
+        address: Vec<u8>,
+        detail: Option<String>,
+    },
+    /// Parent to engine, with the connection.
+    Session {
+        connection: u64,
+        user: String,
+        root: PathBuf,
+        bytes: Vec<u8>,
+    },
+    /// Parent to engine, with the stream the message comes from.
+    Deliver { addressees: Vec<Addressee> },
+    /// Parent to engine, with the stream the report goes to.
+    Check {
+        user: String,
+        root: PathBuf,
+        rebuild: bool,
+    },
+    /// Engine to parent: the session is over.
+    Ended { connection: u64 },
+    /// Engine to parent: nobody needs it.
+    Idle,
+}
+
+fn path(pack: &mut Pack, path: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    pack.bytes(path.as_os_str().as_bytes());
+}
+
+fn unpath(unpack: &mut Unpack<'_>) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    Some(std::ffi::OsString::from_vec(unpack.bytes()?.to_vec()).into())
+}
+
+/// The limits as numbers, in one place for both ways.
+macro_rules! limits {
+    ($($field:ident: $kind:ident),* $(,)?) => {
+        fn pack_limits(pack: &mut Pack, limits: &Limits) {
+            $( pack.u64(limits!(@out $kind limits.$field)); )*
+            pack.list(&limits.trusted_networks, |pack, network| {
+                pack.text(&network.address.to_string()).u8(network.prefix);
+            });
+        }
+
+        fn unpack_limits(unpack: &mut Unpack<'_>) -> Option<Limits> {
+            $( let $field = limits!(@in $kind unpack.u64()?); )*
+            let trusted_networks = unpack.list(|unpack| Some(Network {
+                address: unpack.text()?.parse().ok()?,
+                prefix: unpack.u8()?,
+            }))?;
+            Some(Limits { $($field,)* trusted_networks })
+        }
+    };
+    (@out time $value:expr) => { u64::try_from($value.as_millis()).unwrap_or(u64::MAX) };
+    (@out number $value:expr) => { u64::from($value) };
+    (@out size $value:expr) => { $value as u64 };
+    (@in time $value:expr) => { Duration::from_millis($value) };
+    (@in number $value:expr) => { u32::try_from($value).ok()? };
+    (@in size $value:expr) => { usize::try_from($value).ok()? };
+    (@out long $value:expr) => { $value };
+    (@in long $value:expr) => { $value };
+}
+
+limits!(
+    max_connections: number,
+    max_connections_per_address: number,
+    max_connections_per_user: number,
+    max_login_connections: number,
+    login_timeout: time,
+    login_bad_commands: number,
+    login_line_octets: size,
+    login_literal_octets: size,
+    command_line_octets: size,
+    literal_octets: size,
+    message_octets: long,
+    bad_commands: number,
+    imap_idle_timeout: time,
+    lmtp_idle_timeout: time,
+    header_octets: size,
+    mime_parts: size,
+    mime_depth: size,
+    max_recipients: number,
+    max_transactions: number,
+    max_mailboxes: size,
+    max_keywords: size,
+    argon2_memory_kib: number,
+    argon2_passes: number,
+    argon2_parallel: number,
+    argon2_queue: number,
+    login_failure_delay: time,
+    login_failure_delay_max: time,
+    index_cache_octets: size,
+    blocking_threads: number,
+    stack_octets: size,
+    engine_idle_timeout: time,
+);
+
+impl Setup {
+    fn pack(&self, pack: &mut Pack) {
+        pack.option(self.identity.as_ref(), |pack, identity| {
+            pack.u32(identity.uid).u32(identity.gid);
+        });
+        pack.option(self.jail.as_ref(), |pack, jail| path(pack, jail));
+        pack.list(&self.trees, |pack, tree| path(pack, tree));
+        path(pack, &self.index);
+        pack.text(&self.hostname).u8(self.log_level);
+        pack.u32(self.generation).u8(u8::from(self.single));
+        pack.list(&self.listeners, |pack, served| {
+            pack.u8(u8::from(served.lmtp)).u8(u8::from(served.unix));
+            pack.u8(served.tls).u8(u8::from(served.proxy_protocol));
+        });
+        pack_limits(pack, &self.limits);
+    }
+
+    fn unpack(unpack: &mut Unpack<'_>) -> Option<Setup> {
+        Some(Setup {
+            identity: unpack.option(|unpack| {
+                Some(Identity {
+                    uid: unpack.u32()?,
+                    gid: unpack.u32()?,
+                })
+            })?,
+            jail: unpack.option(unpath)?,
+            trees: unpack.list(unpath)?,
+            index: unpath(unpack)?,
+            hostname: unpack.text()?,
+            log_level: unpack.u8()?,
+            generation: unpack.u32()?,
+            single: unpack.u8()? != 0,
+            listeners: unpack.list(|unpack| {
+                Some(Served {
+                    lmtp: unpack.u8()? != 0,
+                    unix: unpack.u8()? != 0,
+                    tls: unpack.u8()?,
+                    proxy_protocol: unpack.u8()? != 0,
+                })
+            })?,
+            limits: unpack_limits(unpack)?,
+        })
+    }
+}
+
+impl Owner {
+    fn pack(&self, pack: &mut Pack) {
+        pack.text(&self.name);
+        for number in [self.uid, self.gid] {
+            pack.option(number.as_ref(), |pack, number| {
+                pack.u32(*number);
+            });
+        }
+        pack.option(self.home.as_ref(), |pack, home| path(pack, home));
+    }
+
+    fn unpack(unpack: &mut Unpack<'_>) -> Option<Owner> {
+        Some(Owner {
+            name: unpack.text()?,
+            uid: unpack.option(Unpack::u32)?,
+            gid: unpack.option(Unpack::u32)?,
+            home: unpack.option(unpath)?,
+        })
+    }
+}
+
+impl Addressee {
+    fn pack(&self, pack: &mut Pack) {
+        pack.text(&self.user);
+        path(pack, &self.root);
+        pack.bytes(&self.address);
+        pack.option(self.detail.as_ref(), |pack, detail| {
+            pack.text(detail);
+        });
+    }
+
+    fn unpack(unpack: &mut Unpack<'_>) -> Option<Addressee> {
+        Some(Addressee {
+            user: unpack.text()?,
+            root: unpath(unpack)?,
+            address: unpack.bytes()?.to_vec(),
+            detail: unpack.option(Unpack::text)?,
+        })
+    }
+}
+
+impl Message {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut pack = Pack::default();
+        let p = &mut pack;
+        match self {
+            Message::Setup(setup) => setup.pack(p.u8(0)),
+            Message::Certificates(all) => {
+                p.u8(1).list(all, |p, one| {
+                    p.text(&one.name).bytes(&one.chain).bytes(&one.key);
+                });
+            }
+            Message::Users => drop(p.u8(2)),
+            Message::NewPeer => drop(p.u8(3)),
+            Message::Stop => drop(p.u8(4)),
+            Message::Handover { connection, bytes } => drop(p.u8(5).u64(*connection).bytes(bytes)),
+            Message::Released { connection } => drop(p.u8(6).u64(*connection)),
+            Message::Transaction {
+                connection,
+                tickets,
+            } => {
+                p.u8(7)
+                    .u64(*connection)
+                    .list(tickets, |p, t| drop(p.u32(*t)));
+            }
+            Message::Groups { connection, groups } => {
+                p.u8(8).u64(*connection).list(groups, |p, group| {
+                    p.list(group, |p, ticket| drop(p.u32(*ticket)));
+                });
+            }
+            Message::Verify {
+                connection,
+                address,
+                authzid,
+                authcid,
+                password,
+            } => {
+                p.u8(9).u64(*connection).text(&address.to_string());
+                p.text(authzid).text(authcid).bytes(password);
+            }
+            Message::Verdict {
+                connection,
+                verdict,
+            } => drop(p.u8(10).u64(*connection).u8(*verdict)),
+            Message::Recipient {
+                connection,
+                ticket,
+                address,
+            } => drop(p.u8(11).u64(*connection).u32(*ticket).bytes(address)),
+            Message::Lookup {
+                connection,
+                ticket,
+                lookup,
+            } => drop(p.u8(12).u64(*connection).u32(*ticket).u8(*lookup)),
+            Message::Login { connection, owner } => owner.pack(p.u8(13).u64(*connection)),
+            Message::Grant {
+                connection,
+                ticket,
+                owner,
+                address,
+                detail,
+            } => {
+                owner.pack(p.u8(14).u64(*connection).u32(*ticket));
+                p.bytes(address);
+                p.option(detail.as_ref(), |p, detail| drop(p.text(detail)));
+            }
+            Message::Session {
+                connection,
+                user,
+                root,
+                bytes,
+            } => {
+                path(p.u8(15).u64(*connection).text(user), root);
+                p.bytes(bytes);
+            }
+            Message::Deliver { addressees } => {
+                p.u8(16).list(addressees, |p, addressee| addressee.pack(p));
+            }
+            Message::Check {
+                user,
+                root,
+                rebuild,
+            } => {
+                path(p.u8(17).text(user), root);
+                p.u8(u8::from(*rebuild));
+            }
+            Message::Ended { connection } => drop(p.u8(18).u64(*connection)),
+            Message::Idle => drop(p.u8(19)),
+        }
+        pack.0
+    }
+
+    /// `None` for what is no message.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Message> {
+        let u = &mut Unpack(bytes);
+        Some(match u.u8()? {
+            0 => Message::Setup(Box::new(Setup::unpack(u)?)),
+            1 => Message::Certificates(u.list(|u| {
+                Some(Certificate {
+                    name: u.text()?,
+                    chain: u.bytes()?.to_vec(),
+                    key: u.bytes()?.to_vec(),
+                })
+            })?),
+            2 => Message::Users,
+            3 => Message::NewPeer,
+            4 => Message::Stop,
+            5 => Message::Handover {
+                connection: u.u64()?,
+                bytes: u.bytes()?.to_vec(),
+            },
+            6 => Message::Released {
+                connection: u.u64()?,
+            },
+            7 => Message::Transaction {
+                connection: u.u64()?,
+                tickets: u.list(Unpack::u32)?,
+            },
+            8 => Message::Groups {
+                connection: u.u64()?,
+                groups: u.list(|u| u.list(Unpack::u32))?,
+            },
+            9 => Message::Verify {
+                connection: u.u64()?,
+                address: u.text()?.parse().ok()?,
+                authzid: u.text()?,
+                authcid: u.text()?,
+                password: u.bytes()?.to_vec(),
+            },
+            10 => Message::Verdict {
+                connection: u.u64()?,
+                verdict: u.u8()?,
+            },
+            11 => Message::Recipient {
+                connection: u.u64()?,
+                ticket: u.u32()?,
+                address: u.bytes()?.to_vec(),
+            },
+            12 => Message::Lookup {
+                connection: u.u64()?,
+                ticket: u.u32()?,
+                lookup: u.u8()?,
+            },
+            13 => Message::Login {
+                connection: u.u64()?,
+                owner: Owner::unpack(u)?,
+            },
+            14 => Message::Grant {
+                connection: u.u64()?,
+                ticket: u.u32()?,
+                owner: Owner::unpack(u)?,
+                address: u.bytes()?.to_vec(),
+                detail: u.option(Unpack::text)?,
+            },
+            15 => Message::Session {
+                connection: u.u64()?,
+                user: u.text()?,
+                root: unpath(u)?,
+                bytes: u.bytes()?.to_vec(),
+            },
+            16 => Message::Deliver {
+                addressees: u.list(Addressee::unpack)?,
+            },
+            17 => Message::Check {
+                user: u.text()?,
+                root: unpath(u)?,
+                rebuild: u.u8()? != 0,
+            },
+            18 => Message::Ended {
+                connection: u.u64()?,
+            },
+            19 => Message::Idle,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_back_and_broken_ones_do_not() {
+        let owner = Owner {
+            name: "ann".into(),
+            uid: Some(7),
+            gid: None,
+            home: Some("/h".into()),
+        };
+        let setup = Setup {
+            identity: Some(Identity { uid: 1, gid: 2 }),
+            trees: vec!["/a".into(), "/b".into()],
+            hostname: "h".into(),
+            listeners: vec![Served {
+                lmtp: true,
+                unix: false,
+                tls: 2,
+                proxy_protocol: true,
+            }],
+            limits: Limits {
+                message_octets: 1 << 40,
+                trusted_networks: vec![Network {
+                    address: "10.0.0.0".parse().unwrap(),
+                    prefix: 8,
+                }],
+                ..Limits::default()
+            },
+            ..Setup::default()
+        };
+        let all = [
+            Message::Setup(Box::new(setup.clone())),
+            Message::Groups {
+                connection: 3,
+                groups: vec![vec![1, 2], vec![]],
+            },
+            Message::Verify {
+                connection: 1,
+                address: "::1".parse().unwrap(),
+                authzid: String::new(),
+                authcid: "ann".into(),
+                password: b"x".to_vec(),
+            },
+            Message::Grant {
+                connection: 1,
+                ticket: 2,
+                owner,
+                address: b"a@b".to_vec(),
+                detail: Some("d".into()),
+            },
+            Message::Idle,
+        ];
+        for message in &all {
+            let bytes = message.encode();
+            assert_eq!(Message::decode(&bytes).unwrap().encode(), bytes);
+            for end in 0..bytes.len() {
+                assert!(Message::decode(&bytes[..end]).is_none());
+            }
+        }
+        match Message::decode(&all[0].encode()) {
+            Some(Message::Setup(back)) => assert_eq!(*back, setup),
+            _ => panic!(),
+        }
+        assert!(Message::decode(&[99]).is_none());
+    }
+}

@@ -1,0 +1,421 @@
+//! The role that has the mail: sessions after login and deliveries, of one user or of all.
+
+use super::channel::Channel;
+use super::control::{Message, Setup};
+use super::drive::write;
+use super::stop::Stop;
+use super::transport::{Socket, Transport, socket};
+use crate::mailbox::{Account, Error, Host, Limits};
+use crate::protocol::imap::{Handover, Session, SessionSettings};
+use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use smol::future::{FutureExt, or};
+use smol::{Async, LocalExecutor, Timer};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long after a change the index is made durable.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// How long goodbyes may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What all tasks of an engine share.
+pub(super) struct Engine {
+    pub(super) setup: Setup,
+    parent: Channel,
+    executor: Rc<LocalExecutor<'static>>,
+    pub(super) host: Host,
+    stop: Stop,
+    sessions: RefCell<HashMap<String, u32>>,
+    /// Sessions, deliveries and checks that run.
+    busy: Cell<u32>,
+    /// Changes whenever something begins or ends.
+    turns: Cell<u64>,
+    flushing: Cell<bool>,
+}
+
+/// Runs until told to stop.
+pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
+    let limits = &setup.limits;
+    let limits = Limits {
+        message_octets: limits.message_octets,
+        mailboxes: limits.max_mailboxes,
+        keywords: limits.max_keywords,
+        index_cache_octets: limits.index_cache_octets,
+        mime: crate::mime::Limits {
+            header_octets: limits.header_octets,
+            parts: limits.mime_parts,
+            depth: limits.mime_depth,
+        },
+    };
+    let host = open(&setup.index, limits)?;
+    let engine = Rc::new(Engine {
+        parent: Channel::new(parent).map_err(|e| e.to_string())?,
+        executor: Rc::new(LocalExecutor::new()),
+        host,
+        stop: Stop::default(),
+        sessions: RefCell::default(),
+        busy: Cell::new(0),
+        turns: Cell::new(0),
+        flushing: Cell::new(false),
+        setup,
+    });
+    let executor = engine.executor.clone();
+    executor.spawn(engine.clone().watch()).detach();
+    engine.clone().idle_watch();
+    smol::block_on(executor.run(async {
+        engine.listen().await;
+        engine.stop.ring();
+        let gone = async {
+            while engine.busy.get() > 0 {
+                Timer::after(Duration::from_millis(10)).await;
+            }
+        };
+        or(gone, async {
+            Timer::after(STOP_PATIENCE).await;
+        })
+        .await;
+    }));
+    engine
+        .host
+        .close()
+        .map_err(|error| format!("closing the index: {error:?}"))
+}
+
+/// Opens the index, waiting a little for a predecessor that is on its way out.
+fn open(index: &Path, limits: Limits) -> Result<Host, String> {
+    let mut tries = 0;
+    loop {
+        match Host::open(index, limits) {
+            Ok(host) => return Ok(host),
+            Err(Error::Busy) if tries < 50 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(format!("opening {}: {error:?}", index.display())),
+        }
+    }
+}
+
+impl Engine {
+    async fn listen(self: &Rc<Self>) {
+        while let Ok(Some((message, mut descriptors))) = self.parent.receive().await {
+            let stream = descriptors.pop();
+            match (message, stream) {
+                (
+                    Message::Session {
+                        connection,
+                        user,
+                        root,
+                        bytes,
+                    },
+                    Some(stream),
+                ) => {
+                    let session = self.clone().session(connection, user, root, bytes, stream);
+                    self.spawn(session);
+                }
+                (Message::Deliver { addressees }, Some(stream)) => {
+                    let delivery = super::delivery::deliver(self.clone(), addressees, stream);
+                    self.spawn(delivery);
+                }
+                (
+                    Message::Check {
+                        user,
+                        root,
+                        rebuild,
+                    },
+                    Some(stream),
+                ) => self.spawn(self.clone().check(user, root, rebuild, stream)),
+                (Message::Stop, _) => return,
+                _ => log::error!("the parent sent what it should not"),
+            }
+        }
+    }
+
+    /// Runs beside the others; whatever panics in it ends it alone.
+    fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let engine = self.clone();
+        self.busy.set(self.busy.get() + 1);
+        self.turns.set(self.turns.get() + 1);
+        let guarded = async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                log::error!("a task panicked; its connection ends, others go on");
+            }
+            engine.busy.set(engine.busy.get().saturating_sub(1));
+            engine.turns.set(engine.turns.get() + 1);
+            engine.soiled();
+        };
+        self.executor.spawn(guarded).detach();
+    }
+
+    /// Notices what other programs do to the directories.
+    async fn watch(self: Rc<Self>) {
+        let Some(descriptor) = self
+            .host
+            .watch_fd()
+            .and_then(|fd| fd.try_clone_to_owned().ok())
+        else {
+            return;
+        };
+        let Ok(readable) = Async::new(descriptor) else {
+            return;
+        };
+        while readable.readable().await.is_ok() {
+            let host = self.host.clone();
+            smol::unblock(move || host.drain()).await;
+        }
+    }
+
+    /// Tells the parent when nobody needs this engine any more.
+    fn idle_watch(self: Rc<Self>) {
+        if !self.setup.single {
+            return;
+        }
+        let executor = self.executor.clone();
+        let watching = async move {
+            loop {
+                let before = self.turns.get();
+                Timer::after(self.setup.limits.engine_idle_timeout).await;
+                if self.busy.get() == 0 && self.turns.get() == before {
+                    self.parent.send(&Message::Idle, &[]).await.ok();
+                }
+            }
+        };
+        executor.spawn(watching).detach();
+    }
+
+    /// Makes the index durable a little later, if there is something in it that is not.
+    pub(super) fn soiled(self: &Rc<Self>) {
+        if !self.host.is_dirty() || self.flushing.replace(true) {
+            return;
+        }
+        let engine = self.clone();
+        let host = self.host.clone();
+        let flushing = async move {
+            Timer::after(FLUSH_AFTER).await;
+            let flushed = smol::unblock(move || host.flush()).await;
+            if let Err(error) = flushed {
+                log::error!("the index is not durable yet: {error:?}");
+            }
+            engine.flushing.set(false);
+            if engine.host.is_dirty() {
+                engine.soiled();
+            }
+        };
+        self.executor.spawn(flushing).detach();
+    }
+
+    /// The account of a user, ready for a session.
+    pub(super) fn account(host: &Host, user: &str, root: &Path) -> Result<Account, Error> {
+        let account = host.account(user, root)?;
+        account.prepare()?;
+        Ok(account)
+    }
+
+    async fn check(self: Rc<Self>, user: String, root: PathBuf, rebuild: bool, stream: OwnedFd) {
+        let host = self.host.clone();
+        smol::unblock(move || {
+            use std::io::Write;
+            let mut stream = std::os::unix::net::UnixStream::from(stream);
+            stream.set_nonblocking(false).ok();
+            let mut told = stream.try_clone().ok();
+            let checked = Engine::account(&host, &user, &root).and_then(|account| {
+                account.check(rebuild, &mut |line| {
+                    if let Some(told) = told.as_mut() {
+                        writeln!(told, "{line}").ok();
+                    }
+                })
+            });
+            match checked {
+                Ok(different) => writeln!(stream, "ok {different}").ok(),
+                Err(error) => writeln!(stream, "failed {error:?}").ok(),
+            }
+        })
+        .await;
+    }
+
+    async fn session(
+        self: Rc<Self>,
+        connection: u64,
+        user: String,
+        root: PathBuf,
+        bytes: Vec<u8>,
+        stream: OwnedFd,
+    ) {
+        let counted = self.count(&user);
+        if let (Ok(socket), Some(handover)) = (socket(stream), Handover::decode(&bytes)) {
+            let served = self.serve(&user, root, handover, socket, counted).await;
+            if let Err(error) = served {
+                log::debug!("session of {user}: {error}");
+            }
+        }
+        self.uncount(&user);
+        self.parent
+            .send(&Message::Ended { connection }, &[])
+            .await
+            .ok();
+    }
+
+    /// True while the user has not too many sessions.
+    fn count(&self, user: &str) -> bool {
+        let mut sessions = self.sessions.borrow_mut();
+        let count = sessions.entry(user.to_owned()).or_default();
+        *count += 1;
+        *count <= self.setup.limits.max_connections_per_user
+    }
+
+    fn uncount(&self, user: &str) {
+        let mut sessions = self.sessions.borrow_mut();
+        if let Some(count) = sessions.get_mut(user) {
+            *count -= 1;
+            if *count == 0 {
+                sessions.remove(user);
+            }
+        }
+    }
+
+    async fn serve(
+        self: &Rc<Self>,
+        user: &str,
+        root: PathBuf,
+        handover: Handover,
+        socket: Socket,
+        counted: bool,
+    ) -> io::Result<()> {
+        let mut transport = Transport::Plain(socket);
+        let refused = |why: &str| {
+            let tag = String::from_utf8_lossy(&handover.tag).into_owned();
+            format!("{tag} NO {why}\r\n* BYE {why}\r\n")
+        };
+        if !counted {
+            log::warn!("{user} has too many connections");
+            let text = refused("[LIMIT] Too many connections of this user.");
+            write(&mut transport, text.as_bytes()).await?;
+            return Ok(());
+        }
+        let (host, name) = (self.host.clone(), user.to_owned());
+        let opened = smol::unblock(move || Engine::account(&host, &name, &root)).await;
+        let account = match opened {
+            Ok(account) => account,
+            Err(error) => {
+                log::error!("the mail of {user} cannot be opened: {error:?}");
+                let text = refused("[UNAVAILABLE] The mailbox cannot be opened now.");
+                write(&mut transport, text.as_bytes()).await?;
+                return Ok(());
+            }
+        };
+        let limits = &self.setup.limits;
+        let settings = SessionSettings {
+            line_octets: limits.command_line_octets,
+            literal_octets: limits.literal_octets,
+            message_octets: limits.message_octets,
+            bad_commands: limits.bad_commands,
+            patience: limits.imap_idle_timeout,
+        };
+        let session = Box::new(Session::new(account, handover, settings));
+        self.drive(session, &mut transport).await?;
+        transport.close().await;
+        Ok(())
+    }
+
+    /// As `drive::drive`, for a machine that blocks on the disk and waits for its mailbox.
+    async fn drive(
+        self: &Rc<Self>,
+        mut session: Box<Session>,
+        transport: &mut Transport,
+    ) -> io::Result<()> {
+        let mut out = Output::new();
+        let mut left: Vec<u8> = Vec::new();
+        let mut told_of_stop = false;
+        loop {
+            let mut progress = session.advance(Turn::Quick, &mut out);
+            while matches!(progress, Progress::Disk) {
+                (session, out, progress) = smol::unblock(move || {
+                    let progress = session.advance(Turn::Disk, &mut out);
+                    (session, out, progress)
+                })
+                .await;
+                self.soiled();
+            }
+            write(transport, out.bytes()).await?;
+            out.clear();
+            let waits = match progress {
+                Progress::Done => return Ok(()),
+                Progress::NeedInput => false,
+                Progress::Wait => true,
+                _ => continue,
+            };
+            if !left.is_empty() {
+                let taken = session.input(&left);
+                left.drain(..taken);
+                if taken > 0 {
+                    continue;
+                }
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            out.free();
+            match self
+                .wait(&mut session, transport, &mut left, waits, told_of_stop)
+                .await?
+            {
+                None => return Ok(()),
+                Some(event) => {
+                    told_of_stop |= event == Some(Event::Stopping);
+                    if let Some(event) = event {
+                        session.event(event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the client or an event; `None` when the client is gone.
+    async fn wait(
+        &self,
+        session: &mut Session,
+        transport: &mut Transport,
+        left: &mut Vec<u8>,
+        waits: bool,
+        told_of_stop: bool,
+    ) -> io::Result<Option<Option<Event>>> {
+        let listener = if waits { session.listener() } else { None };
+        if waits && session.is_stale() {
+            return Ok(Some(Some(Event::Woken)));
+        }
+        let patience = session.patience();
+        let read = async {
+            let read = transport.read(|bytes| {
+                let taken = session.input(bytes);
+                left.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+            });
+            Ok((read.await? > 0).then_some(None))
+        };
+        let other = async {
+            let woken = async {
+                match listener {
+                    Some(listener) => listener.await,
+                    None => std::future::pending().await,
+                }
+                Event::Woken
+            };
+            let stopping = async {
+                match told_of_stop {
+                    true => std::future::pending().await,
+                    false => self.stop.wait().await,
+                }
+                Event::Stopping
+            };
+            let timer = async {
+                Timer::after(patience).await;
+                Event::TimedOut
+            };
+            Ok(Some(Some(or(woken, or(stopping, timer)).await)))
+        };
+        or(read, other).await
+    }
+}

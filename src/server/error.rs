@@ -1,0 +1,65 @@
+//! Why a server cannot start or go on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Each says what to do about it, or on which file it was.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// A file or directory.
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+    /// An address that cannot be listened on.
+    Listen {
+        address: String,
+        error: io::Error,
+    },
+    Tls(String),
+    /// A call to the kernel.
+    System {
+        doing: &'static str,
+        error: io::Error,
+    },
+    /// Another server runs over this data directory.
+    Running(PathBuf),
+}
+
+impl Error {
+    pub(super) fn file(doing: &'static str, path: &Path, error: io::Error) -> Error {
+        Error::File {
+            doing,
+            path: path.to_owned(),
+            error,
+        }
+    }
+
+    pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> Error {
+        move |error| Error::System { doing, error }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::File { doing, path, error } => write!(f, "{doing} {}: {error}", path.display()),
+            Error::Listen { address, error } => {
+                write!(f, "cannot listen on {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str("; is another server running there?"),
+                    io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need root"),
+                    _ => Ok(()),
+                }
+            }
+            Error::Tls(why) => f.write_str(why),
+            Error::System { doing, error } => write!(f, "{doing}: {error}"),
+            Error::Running(path) => write!(
+                f,
+                "another server runs over {}; stop it or choose another --data",
+                path.display()
+            ),
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! The role that faces the network: TLS, everything before login, LMTP. It has no files and names no user.
+
+use super::channel::Channel;
+use super::control::{Message, Served, Setup};
+use super::drive::{Driven, drive, write};
+use super::permit::{Permit, Permits, Refused};
+use super::proxy;
+use super::relay::relay;
+use super::stop::Stop;
+use super::transport::{Socket, Transport, socket};
+use crate::auth::{Credentials, Verdict};
+use crate::protocol::imap::{Login, LoginSettings};
+use crate::protocol::{Event, Machine};
+use crate::sys::message;
+use futures_rustls::TlsAcceptor;
+use rustix::net::{RecvFlags, SocketFlags, accept_with};
+use smol::channel::Sender;
+use smol::future::or;
+use smol::{Async, LocalExecutor, Timer};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// What a connection waits for from another role.
+pub(super) enum Reply {
+    Verdict(Verdict),
+    Lookup(u8),
+    Groups(Vec<Vec<u32>>, Vec<OwnedFd>),
+}
+
+/// What all tasks of this process share.
+pub(super) struct Front {
+    pub(super) setup: Setup,
+    pub(super) parent: Channel,
+    auth: RefCell<Option<Rc<Channel>>>,
+    tls: RefCell<Option<TlsAcceptor>>,
+    pub(super) stop: Stop,
+    next: Cell<u64>,
+    waiting: RefCell<HashMap<u64, Sender<Reply>>>,
+    permits: Rc<Permits>,
+    /// Places of connections that are in an engine now.
+    handed_over: RefCell<HashMap<u64, Permit>>,
+    open: Cell<u32>,
+}
+
+/// How long another role may take to answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a handshake may take.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long goodbyes may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Runs until told to stop. `more`: the channel to `auth`, then the listeners in the order of the setup.
+pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::Result<()> {
+    if more.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let auth = Channel::new(more.remove(0))?;
+    let front = Rc::new(Front {
+        permits: Permits::new(&setup.limits),
+        parent: Channel::new(parent)?,
+        auth: RefCell::default(),
+        tls: RefCell::default(),
+        stop: Stop::default(),
+        next: Cell::new(u64::from(setup.generation) << 40),
+        waiting: RefCell::default(),
+        handed_over: RefCell::default(),
+        open: Cell::new(0),
+        setup,
+    });
+    let executor = Rc::new(LocalExecutor::new());
+    front.set_auth(auth, &executor);
+    for (listener, served) in more.into_iter().zip(front.setup.listeners.clone()) {
+        let listener = Async::new(listener)?;
+        executor
+            .spawn(accept(front.clone(), executor.clone(), listener, served))
+            .detach();
+    }
+    smol::block_on(executor.run(async {
+        front.listen_to_parent(&executor).await;
+        front.stop.ring();
+        let gone = async {
+            while front.open.get() > 0 {
+                Timer::after(Duration::from_millis(10)).await;
+            }
+        };
+        or(gone, async {
+            Timer::after(STOP_PATIENCE).await;
+        })
+        .await;
+    }));
+    Ok(())
+}
+
+impl Front {
+    fn set_auth(self: &Rc<Self>, channel: Channel, executor: &Rc<LocalExecutor<'static>>) {
+        let channel = Rc::new(channel);
+        *self.auth.borrow_mut() = Some(channel.clone());
+        executor
+            .spawn(self.clone().listen_to_auth(channel))
+            .detach();
+    }
+
+    async fn listen_to_parent(self: &Rc<Self>, executor: &Rc<LocalExecutor<'static>>) {
+        while let Ok(Some((message, mut descriptors))) = self.parent.receive().await {
+            match message {
+                Message::Certificates(all) => match super::tls::acceptor(&all) {
+                    Ok(acceptor) => *self.tls.borrow_mut() = Some(acceptor),
+                    Err(why) => log::error!("the certificates stay as they were: {why}"),
+                },
+                Message::NewPeer => {
+                    if let Some(Ok(channel)) = descriptors.pop().map(Channel::new) {
+                        self.set_auth(channel, executor);
+                    }
+                }
+                Message::Groups { connection, groups } => {
+                    self.reply(connection, Reply::Groups(groups, descriptors));
+                }
+                Message::Released { connection } => {
+                    self.handed_over.borrow_mut().remove(&connection);
+                }
+                Message::Stop => return,
+                _ => log::error!("the parent sent what it should not"),
+            }
+        }
+    }
+
+    async fn listen_to_auth(self: Rc<Self>, channel: Rc<Channel>) {
+        while let Ok(Some((message, _))) = channel.receive().await {
+            match message {
+                Message::Verdict {
+                    connection,
+                    verdict,
+                } => self.reply(
+                    connection,
+                    Reply::Verdict(match verdict {
+                        0 => Verdict::Accepted,
+                        1 => Verdict::Rejected,
+                        _ => Verdict::Unavailable,
+                    }),
+                ),
+                Message::Lookup {
+                    connection, lookup, ..
+                } => self.reply(connection, Reply::Lookup(lookup)),
+                _ => log::error!("auth sent what it should not"),
+            }
+        }
+        // Whoever waits for it will not hear of it any more.
+        self.waiting.borrow_mut().clear();
+    }
+
+    fn reply(&self, connection: u64, reply: Reply) {
+        if let Some(waiting) = self.waiting.borrow_mut().remove(&connection) {
+            waiting.try_send(reply).ok();
+        }
+    }
+
+    /// Asks another role; `None` if it does not answer.
+    pub(super) async fn ask(
+        &self,
+        connection: u64,
+        question: &Message,
+        of_auth: bool,
+    ) -> Option<Reply> {
+        let (sender, receiver) = smol::channel::bounded(1);
+        self.waiting.borrow_mut().insert(connection, sender);
+        let auth = self.auth.borrow().clone();
+        let sent = match (of_auth, auth) {
+            (true, Some(auth)) => auth.send(question, &[]).await,
+            (true, None) => return None,
+            (false, _) => self.parent.send(question, &[]).await,
+        };
+        if let Err(error) = sent {
+            log::error!("another role cannot be asked: {error}");
+            self.waiting.borrow_mut().remove(&connection);
+            return None;
+        }
+        let reply = or(async { receiver.recv().await.ok() }, async {
+            Timer::after(ANSWER_PATIENCE).await;
+            None
+        });
+        let reply = reply.await;
+        self.waiting.borrow_mut().remove(&connection);
+        reply
+    }
+
+    async fn verify(&self, connection: u64, address: IpAddr, claim: Credentials) -> Verdict {
+        let question = Message::Verify {
+            connection,
+            address,
+            authzid: claim.authzid,
+            authcid: claim.authcid,
+            password: claim.password.bytes().to_vec(),
+        };
+        match self.ask(connection, &question, true).await {
+            Some(Reply::Verdict(verdict)) => verdict,
+            _ => Verdict::Unavailable,
+        }
+    }
+}
+
+/// A connection as it was accepted.
+pub(super) struct Accepted {
+    pub(super) number: u64,
+    /// Where it comes from; the loopback address for a unix socket.
+    pub(super) address: IpAddr,
+    pub(super) local: bool,
+    pub(super) permit: Permit,
+}
+
+/// Takes connections of one listener.
+async fn accept(
+    front: Rc<Front>,
+    executor: Rc<LocalExecutor<'static>>,
+    listener: Async<OwnedFd>,
+    served: Served,
+) {
+    loop {
+        let next = or(async { Some(listener.readable().await) }, async {
+            front.stop.wait().await;
+            None
+        });
+        if next.await.is_none() {
+            return;
+        }
+        match accept_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Ok(descriptor) => {
+                let front = front.clone();
+                executor.spawn(serve(front, descriptor, served)).detach();
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::CONNABORTED) => {}
+            Err(error) => {
+                // No descriptors or no memory: others have to end first.
+                log::error!("a connection cannot be accepted: {error}");
+                Timer::after(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn peer(descriptor: &OwnedFd, served: Served) -> IpAddr {
+    let address = rustix::net::getpeername(descriptor).ok().flatten();
+    let address = address.and_then(|a| SocketAddr::try_from(a).ok());
+    match address {
+        Some(address) if !served.unix => address.ip().to_canonical(),
+        _ => Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
+async fn serve(front: Rc<Front>, descriptor: OwnedFd, served: Served) {
+    front.open.set(front.open.get() + 1);
+    if !served.unix {
+        rustix::net::sockopt::set_tcp_nodelay(&descriptor, true).ok();
+        rustix::net::sockopt::set_socket_keepalive(&descriptor, true).ok();
+    }
+    let address = peer(&descriptor, served);
+    if let Ok(socket) = socket(descriptor) {
+        // Boxed, so that what waits for long is not as large as what is busy for a moment.
+        Box::pin(greet(front.clone(), socket, served, address)).await;
+    }
+    front.open.set(front.open.get().saturating_sub(1));
+}
+
+async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: IpAddr) {
+    let mut local = address.is_loopback();
+    if served.proxy_protocol {
+        if !front.setup.limits.trusts(address) {
+            log::warn!("{address} is no trusted network: its PROXY header is not taken");
+            return;
+        }
+        match proxied(&socket).await {
+            Ok(Some(client)) => {
+                address = client.to_canonical();
+                local = false;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                log::warn!("{address} sends no PROXY header: {error}");
+                return;
+            }
+        }
+    }
+    let number = front.next.get();
+    front.next.set(number + 1);
+    let counted = (!address.is_loopback()).then_some(address);
+    let permit = match front.permits.take(counted) {
+        Ok(permit) => permit,
+        Err(refused) => return refuse(socket, served, address, refused).await,
+    };
+    let accepted = Accepted {
+        number,
+        address,
+        local,
+        permit,
+    };
+    let result = if served.lmtp {
+        super::lmtp::serve(&front, socket, served, &accepted).await
+    } else {
+        imap(&front, socket, served, accepted).await
+    };
+    if let Err(error) = result {
+        log::debug!("connection from {address}: {error}");
+    }
+}
+
+/// Says why not, where it can be said without TLS.
+async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refused) {
+    let (why, code) = match refused {
+        Refused::TooMany => ("Too many connections.", "421 4.3.2"),
+        Refused::TooManyFromAddress => ("Too many connections from your address.", "421 4.7.0"),
+    };
+    log::warn!("connection from {address} refused: {why}");
+    let mut transport = Transport::Plain(socket);
+    if served.tls != 2 {
+        let text = if served.lmtp {
+            format!("{code} {why}\r\n")
+        } else {
+            format!("* BYE [LIMIT] {why}\r\n")
+        };
+        write(&mut transport, text.as_bytes()).await.ok();
+    }
+    transport.close().await;
+}
+
+/// Reads the header of a proxy, not one byte more.
+async fn proxied(socket: &Socket) -> io::Result<Option<IpAddr>> {
+    let read = async {
+        let mut bytes = [0u8; proxy::MAX_OCTETS];
+        loop {
+            socket.readable().await?;
+            let (count, _) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK)?;
+            match proxy::header(bytes.get(..count).unwrap_or_default()) {
+                proxy::Header::Client(client, octets) => {
+                    let header = bytes.get_mut(..octets).unwrap_or_default();
+                    rustix::net::recv(socket, header, RecvFlags::empty())?;
+                    return Ok(client);
+                }
+                proxy::Header::Incomplete if count > 0 => {
+                    // What is there already would count as readable again and again.
+                    Timer::after(Duration::from_millis(20)).await;
+                }
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    };
+    or(read, async {
+        Timer::after(Duration::from_secs(5)).await;
+        Err(io::ErrorKind::TimedOut.into())
+    })
+    .await
+}
+
+impl Front {
+    /// TLS on this connection from now on.
+    pub(super) async fn secure(&self, socket: Socket) -> io::Result<Transport> {
+        let acceptor = self.tls.borrow().clone();
+        let acceptor = acceptor.ok_or(io::ErrorKind::Unsupported)?;
+        let handshake = or(acceptor.accept(socket), async {
+            Timer::after(HANDSHAKE_PATIENCE).await;
+            Err(io::ErrorKind::TimedOut.into())
+        });
+        Ok(Transport::Tls(Box::new(handshake.await?)))
+    }
+}
+
+async fn imap(
+    front: &Rc<Front>,
+    socket: Socket,
+    served: Served,
+    mut accepted: Accepted,
+) -> io::Result<()> {
+    let limits = &front.setup.limits;
+    let mut login = Box::new(Login::new(LoginSettings {
+        secured: served.tls == 2,
+        plaintext: accepted.local,
+        starttls: served.tls == 1,
+        line_octets: limits.login_line_octets,
+        literal_octets: limits.login_literal_octets,
+        bad_commands: limits.login_bad_commands,
+        patience: limits.login_timeout,
+    }));
+    let mut transport = match served.tls {
+        2 => Box::pin(front.secure(socket)).await?,
+        _ => Transport::Plain(socket),
+    };
+    let deadline = Instant::now() + limits.login_timeout;
+    let (number, address) = (accepted.number, accepted.address);
+    loop {
+        let ask = async |credentials| front.verify(number, address, credentials).await;
+        let driven = drive(
+            &mut *login,
+            &mut transport,
+            Some(deadline),
+            &front.stop,
+            ask,
+        );
+        match Box::pin(driven).await? {
+            Driven::StartTls => {
+                let Transport::Plain(socket) = transport else {
+                    return Ok(());
+                };
+                transport = Box::pin(front.secure(socket)).await?;
+                login.event(Event::Secured);
+            }
+            Driven::Done => break,
+            Driven::Gone => return Ok(()),
+        }
+    }
+    let Some(handover) = login.into_handover() else {
+        transport.close().await;
+        return Ok(());
+    };
+    accepted.permit.logged_in();
+    let message = Message::Handover {
+        connection: number,
+        bytes: handover.encode(),
+    };
+    match transport {
+        Transport::Plain(socket) => {
+            let held = &front.handed_over;
+            held.borrow_mut().insert(number, accepted.permit);
+            front.parent.send(&message, &[socket.as_fd()]).await
+        }
+        Transport::Tls(stream) => {
+            let (near, far) = message::stream()?;
+            front.parent.send(&message, &[far.as_fd()]).await?;
+            drop((far, message));
+            let near = super::transport::socket(near)?;
+            Box::pin(relay(stream, near)).await;
+            drop(accepted.permit);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What lies below the data directory, and who owns it.
+
+use super::error::Error;
+use crate::config::{Address, Config, Isolation};
+use crate::sys::accounts::{Identity, named};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+/// Whom the roles become. `None`: nobody else, as the parent is not root.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Identities {
+    pub(super) front: Option<Identity>,
+    pub(super) auth: Option<Identity>,
+    pub(super) engine: Option<Identity>,
+}
+
+/// Numbers for accounts that this machine does not have: far from those that systems give out.
+const RESERVED: [u32; 3] = [61_143, 61_144, 61_145];
+
+impl Identities {
+    /// Looks the configured accounts up; only root can become others.
+    pub(super) fn find(config: &Config) -> Identities {
+        if !Identity::own().is_root() {
+            return Identities::default();
+        }
+        let process = &config.process;
+        let find = |name: &str, reserved: u32| {
+            let found = named(name).filter(|identity| !identity.is_root());
+            if found.is_none() {
+                log::info!(
+                    "this machine has no account {name}: uid and gid {reserved} stand for it"
+                );
+            }
+            found.or(Some(Identity {
+                uid: reserved,
+                gid: reserved,
+            }))
+        };
+        Identities {
+            engine: find(&process.user, RESERVED[0]),
+            front: find(&process.network_user, RESERVED[1]),
+            auth: find(&process.auth_user, RESERVED[2]),
+        }
+    }
+}
+
+/// Makes a directory and what is missing above it; a new one gets the owner and mode.
+pub(super) fn directory(path: &Path, mode: u32, owner: Option<Identity>) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let made = (|| {
+        if let Some(parent) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(parent)?;
+        }
+        match DirBuilder::new().mode(mode).create(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        // The mode whatever the umask is.
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        match owner {
+            Some(owner) => chown(path, Some(owner.uid), Some(owner.gid)),
+            None => Ok(()),
+        }
+    })();
+    made.map_err(|error| Error::file("making", path, error))
+}
+
+/// Makes what every server needs below its data directory.
+pub(super) fn prepare(config: &Config, identities: &Identities) -> Result<(), Error> {
+    let data = &config.data_dir;
+    directory(data, 0o755, None)?;
+    directory(&data.join("tls"), 0o700, None)?;
+    directory(&data.join("run"), 0o755, None)?;
+    directory(&data.join("run/empty"), 0o555, None)?;
+    let shared = config.isolation == Isolation::Shared;
+    let owner = identities.engine.filter(|_| shared);
+    let mode = if shared { 0o700 } else { 0o711 };
+    directory(&data.join("index"), mode, owner)?;
+    if config.storage.path.is_none() {
+        directory(&data.join("mail"), mode, owner)?;
+    }
+    Ok(())
+}
+
+/// Writes a file that only its owner may read.
+pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    })();
+    written.map_err(|error| Error::file("writing", path, error))
+}
+
+/// Keeps a second server from this data directory for as long as it is held.
+pub(super) fn lock(config: &Config) -> Result<File, Error> {
+    let path = config.data_dir.join("run/lock");
+    let open = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = open.map_err(|error| Error::file("opening", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Running(config.data_dir.clone())),
+        Err(fs::TryLockError::Error(error)) => Err(Error::file("locking", &path, error)),
+    }
+}
+
+/// Binds an address. A unix socket that nobody serves any more is replaced.
+pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
+    match address {
+        Address::Tcp(address) => TcpListener::bind(address)
+            .map(OwnedFd::from)
+            .map_err(|error| Error::Listen {
+                address: address.to_string(),
+                error,
+            }),
+        Address::Unix(path) => unix(path, 0o666),
+    }
+}
+
+/// A unix socket with this mode.
+pub(super) fn unix(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
+    let bound = (|| {
+        if std::os::unix::net::UnixStream::connect(path).is_err() {
+            fs::remove_file(path).ok();
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        Ok(OwnedFd::from(listener))
+    })();
+    bound.map_err(|error| Error::Listen {
+        address: format!("unix:{}", path.display()),
+        error,
+    })
+}

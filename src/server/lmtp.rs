@@ -1,0 +1,212 @@
+//! LMTP in `front`: messages go to the engines of their recipients as they come.
+
+use super::control::{Message, Served};
+use super::drive::{Driven, WRITE_PATIENCE, drive};
+use super::front::{Accepted, Front, Reply};
+use super::transport::{Socket, Transport, socket};
+use crate::deliver::{Envelope, Outcome};
+use crate::protocol::lmtp::{Answer, Lookup, Question, Session, Settings};
+use smol::Timer;
+use smol::future::or;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Length of a frame that says: this was all, file it.
+pub(super) const COMMIT: u32 = u32::MAX;
+
+/// How long an engine may take to file a message.
+const FILE_PATIENCE: Duration = Duration::from_secs(300);
+
+/// A message on its way to some engines.
+#[derive(Default)]
+struct Running {
+    next_ticket: u32,
+    tickets: Vec<u32>,
+    engines: Vec<Engine>,
+}
+
+/// One engine: its stream until it fails, and for whom it answers.
+struct Engine {
+    stream: Option<Socket>,
+    tickets: Vec<u32>,
+}
+
+impl Engine {
+    /// Writes; an engine that is stuck or gone is left out, the others go on.
+    async fn write(&mut self, bytes: &[u8]) {
+        let Some(stream) = self.stream.as_mut() else {
+            return;
+        };
+        let written = or(stream.write_all(bytes), async {
+            Timer::after(WRITE_PATIENCE).await;
+            Err(io::ErrorKind::TimedOut.into())
+        });
+        if let Err(error) = written.await {
+            log::error!("an engine does not take a message: {error}");
+            self.stream = None;
+        }
+    }
+
+    async fn outcomes(&mut self) -> Vec<Outcome> {
+        let mut bytes = vec![Outcome::Unavailable.byte(); self.tickets.len()];
+        if let Some(stream) = self.stream.as_mut() {
+            let read = or(stream.read_exact(&mut bytes), async {
+                Timer::after(FILE_PATIENCE).await;
+                Err(io::ErrorKind::TimedOut.into())
+            });
+            if let Err(error) = read.await {
+                log::error!("an engine does not answer for a message: {error}");
+                return vec![Outcome::Unavailable; self.tickets.len()];
+            }
+        }
+        bytes.into_iter().map(Outcome::from_byte).collect()
+    }
+}
+
+/// A piece with its length in front.
+fn frame(piece: &[u8], out: &mut Vec<u8>) {
+    if !piece.is_empty() {
+        out.extend_from_slice(&u32::try_from(piece.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(piece);
+    }
+}
+
+/// One LMTP connection.
+pub(super) async fn serve(
+    front: &Rc<Front>,
+    client: Socket,
+    served: Served,
+    accepted: &Accepted,
+) -> io::Result<()> {
+    let limits = &front.setup.limits;
+    let mut session = Box::new(Session::new(Settings {
+        hostname: front.setup.hostname.clone(),
+        line_octets: limits.login_line_octets,
+        message_octets: limits.message_octets,
+        recipients: limits.max_recipients,
+        transactions: limits.max_transactions,
+        bad_commands: limits.login_bad_commands,
+        patience: limits.lmtp_idle_timeout,
+    }));
+    let mut transport = match served.tls {
+        2 => Box::pin(front.secure(client)).await?,
+        _ => Transport::Plain(client),
+    };
+    let running = RefCell::new(Running::default());
+    let ask = async |question| answer(front, accepted, &running, question).await;
+    let driven = Box::pin(drive(&mut *session, &mut transport, None, &front.stop, ask)).await?;
+    if driven == Driven::Done {
+        transport.close().await;
+    }
+    Ok(())
+}
+
+// One task owns the connection, so nobody else borrows while it waits.
+#[allow(clippy::await_holding_refcell_ref)]
+async fn answer(
+    front: &Front,
+    accepted: &Accepted,
+    running: &RefCell<Running>,
+    question: Question,
+) -> Answer {
+    let mut running = running.borrow_mut();
+    match question {
+        Question::Recipient(address) => {
+            running.next_ticket += 1;
+            let ticket = running.next_ticket;
+            let message = Message::Recipient {
+                connection: accepted.number,
+                ticket,
+                address,
+            };
+            Answer::Recipient(match front.ask(accepted.number, &message, true).await {
+                Some(Reply::Lookup(0)) => Lookup::Known(ticket),
+                Some(Reply::Lookup(1)) => Lookup::Unknown,
+                _ => Lookup::Unavailable,
+            })
+        }
+        Question::Begin {
+            reverse_path,
+            client,
+            tickets,
+        } => {
+            let envelope = Envelope {
+                reverse_path,
+                client,
+                address: format!("[{}]", accepted.address).into_bytes(),
+            };
+            Answer::Begun(
+                running
+                    .begin(front, accepted.number, tickets, &envelope)
+                    .await,
+            )
+        }
+        Question::Body(piece) => {
+            let mut bytes = Vec::new();
+            frame(&piece, &mut bytes);
+            for engine in &mut running.engines {
+                engine.write(&bytes).await;
+            }
+            Answer::Begun(running.engines.iter().any(|engine| engine.stream.is_some()))
+        }
+        Question::End(piece) => Answer::Outcomes(running.end(&piece).await),
+        Question::Abandon => {
+            running.engines.clear();
+            Answer::Begun(true)
+        }
+    }
+}
+
+impl Running {
+    async fn begin(
+        &mut self,
+        front: &Front,
+        connection: u64,
+        tickets: Vec<u32>,
+        envelope: &Envelope,
+    ) -> bool {
+        self.engines.clear();
+        let message = Message::Transaction {
+            connection,
+            tickets: tickets.clone(),
+        };
+        let Some(Reply::Groups(groups, streams)) = front.ask(connection, &message, false).await
+        else {
+            return false;
+        };
+        self.tickets = tickets;
+        let mut first = Vec::new();
+        frame(&envelope.encode(), &mut first);
+        for (tickets, stream) in groups.into_iter().zip(streams) {
+            let mut engine = Engine {
+                stream: socket(stream).ok(),
+                tickets,
+            };
+            engine.write(&first).await;
+            self.engines.push(engine);
+        }
+        !self.engines.is_empty()
+    }
+
+    /// Every engine files its copies at the same time; then each answers.
+    async fn end(&mut self, piece: &[u8]) -> Vec<Outcome> {
+        let mut bytes = Vec::new();
+        frame(piece, &mut bytes);
+        bytes.extend_from_slice(&COMMIT.to_le_bytes());
+        for engine in &mut self.engines {
+            engine.write(&bytes).await;
+        }
+        let mut all = Vec::new();
+        for engine in &mut self.engines {
+            let outcomes = engine.outcomes().await;
+            all.extend(engine.tickets.iter().copied().zip(outcomes));
+        }
+        self.engines.clear();
+        let of = |ticket: &u32| all.iter().find(|(own, _)| own == ticket);
+        let outcome = |ticket| of(ticket).map_or(Outcome::Unavailable, |(_, outcome)| *outcome);
+        self.tickets.iter().map(outcome).collect()
+    }
+}

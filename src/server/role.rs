@@ -1,0 +1,97 @@
+//! The beginning of every role: its setup, then giving up what it does not need.
+
+use super::control::{Message, Setup};
+use crate::sys::landlock::Landlock;
+use crate::sys::seccomp::Filter;
+use crate::sys::{confine, landlock, limits, message, seccomp, signals, spawn};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+/// If this process was started as a role: runs it and returns its exit code.
+pub(crate) fn role_main() -> Option<ExitCode> {
+    let argument = std::env::args_os().nth(1)?;
+    let role = argument.to_str()?.strip_prefix(spawn::ROLE)?;
+    Some(match begin(role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            log::error!("{role} ends: {why}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn begin(role: &str) -> Result<(), String> {
+    signals::release();
+    signals::leave_to_parent();
+    limits::no_core_dumps();
+    let channel = spawn::inherited();
+    let received = message::receive(&channel).map_err(|e| format!("no setup came: {e}"))?;
+    let (bytes, descriptors) =
+        received.ok_or("this is not for people: it is started by `dovelet serve`")?;
+    let Some(Message::Setup(setup)) = Message::decode(&bytes) else {
+        return Err("the setup is broken".to_owned());
+    };
+    start_log(setup.log_level);
+    limits::open_files(u64::from(setup.limits.max_connections) * 2 + 200);
+    confine_to(role, &setup)?;
+    run(role, *setup, channel, descriptors)
+}
+
+fn run(role: &str, setup: Setup, channel: OwnedFd, more: Vec<OwnedFd>) -> Result<(), String> {
+    match role {
+        "front" => super::front::run(setup, channel, more).map_err(|e| e.to_string()),
+        "auth" => super::auth::run(setup, channel, more).map_err(|e| e.to_string()),
+        "engine" => super::engine::run(setup, channel),
+        _ => Err("there is no such role".to_owned()),
+    }
+}
+
+/// Every role logs to standard error; levels by number as the setup has them.
+pub(super) fn start_log(level: u8) {
+    let level = match level {
+        0 => log::LevelFilter::Off,
+        1 => log::LevelFilter::Error,
+        2 => log::LevelFilter::Warn,
+        3 => log::LevelFilter::Info,
+        4 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    };
+    simple_logger::SimpleLogger::new()
+        .with_level(level)
+        .with_module_level("polling", log::LevelFilter::Off)
+        .with_module_level("async_io", log::LevelFilter::Off)
+        .init()
+        .ok();
+}
+
+fn confine_to(role: &str, setup: &Setup) -> Result<(), String> {
+    let why = |doing: &'static str| move |error: std::io::Error| format!("{doing}: {error}");
+    let files = role == "engine";
+    if files {
+        // Only the setup of a shared engine knows what all its users have in common.
+        log::debug!("the engine may touch {:?}", setup.trees);
+    }
+    if let Some(identity) = setup.identity {
+        confine::become_identity(identity, setup.jail.as_deref())
+            .map_err(why("becoming another user"))?;
+    }
+    confine::no_new_rights().map_err(why("giving up new rights"))?;
+    match landlock::restrict(&setup.trees) {
+        Ok(Landlock::Active(version)) => log::debug!("{role}: Landlock version {version}"),
+        Ok(Landlock::Absent) => {
+            log::debug!("{role}: this kernel has no Landlock");
+        }
+        Err(error) => return Err(why("restricting file access")(error)),
+    }
+    let filter = if files {
+        Filter::Engine
+    } else {
+        Filter::NoFiles
+    };
+    match seccomp::restrict(filter) {
+        Ok(true) => {}
+        Ok(false) => log::debug!("{role}: this kernel has no seccomp filters"),
+        Err(error) => return Err(why("filtering system calls")(error)),
+    }
+    Ok(())
+}

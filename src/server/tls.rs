@@ -1,0 +1,74 @@
+//! TLS: which certificate for which name, and how little of it stays in memory.
+
+use super::control::Certificate;
+use futures_rustls::TlsAcceptor;
+use futures_rustls::rustls::crypto::{CryptoProvider, ring};
+use futures_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use futures_rustls::rustls::sign::CertifiedKey;
+use futures_rustls::rustls::{ServerConfig, version};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::sync::Arc;
+
+/// Certificates by server name (RFC 6066 section 3).
+#[derive(Debug)]
+struct Certificates {
+    named: Vec<(String, Arc<CertifiedKey>)>,
+    default: Option<Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|wanted| {
+            let found = self
+                .named
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, key)| key.clone())
+        });
+        named.or_else(|| self.default.clone())
+    }
+}
+
+fn certified(one: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&one.chain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("the certificate is no PEM: {error}"))?;
+    if chain.is_empty() {
+        return Err("there is no certificate in the file".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(&one.key)
+        .map_err(|error| format!("the key is no PEM: {error}"))?;
+    CertifiedKey::from_der(chain, key, provider)
+        .map_err(|error| format!("certificate and key do not work: {error}"))
+}
+
+/// What handshakes need. Errors say which certificate is wrong and how.
+pub(super) fn acceptor(certificates: &[Certificate]) -> Result<TlsAcceptor, String> {
+    let provider = ring::default_provider();
+    let mut all = Certificates {
+        named: Vec::new(),
+        default: None,
+    };
+    for one in certificates {
+        let key = certified(one, &provider).map_err(|why| match one.name.as_str() {
+            "" => format!("[tls]: {why}"),
+            name => format!("[tls] {name}: {why}"),
+        })?;
+        if one.name.is_empty() {
+            all.default = Some(Arc::new(key));
+        } else {
+            all.named.push((one.name.clone(), Arc::new(key)));
+        }
+    }
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(all));
+    // Clients resume with what they keep themselves.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
+    config.send_tls13_tickets = 1;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
