@@ -1,0 +1,31 @@
+//! What the tests of the whole server share: a server of its own for each test, small blocking
+//! clients, and a way to run other programs.
+//!
+//! Every wait is bounded, every process ends with the test that started it.
+#![allow(dead_code, unused_imports)] // no test uses all of it
+
+mod imap;
+mod lmtp;
+mod processes;
+mod program;
+mod random;
+mod server;
+
+pub(crate) use imap::{Answer, Imap, Message};
+pub(crate) use lmtp::{Lmtp, Stream};
+pub(crate) use processes::{Process, of_group};
+pub(crate) use program::{Finished, Guard, can, is_root, python, run, skip, wait_until};
+pub(crate) use random::Random;
+pub(crate) use server::{Server, free_port};
+
+/// The password of every user of a test server.
+pub(crate) const PASSWORD: &str = "secret";
+
+/// A small message with that Message-ID, lines ended by CRLF.
+pub(crate) fn message(id: &str, subject: &str, body: &str) -> String {
+    format!(
+        "From: Sender <sender@example.net>\r\nTo: Ann <ann@example.org>\r\n\
+         Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{id}>\r\n\
+         Subject: {subject}\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n{body}\r\n"
+    )
+}
