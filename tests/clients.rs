@@ -82,8 +82,14 @@ fn curl_reads_and_appends() {
         assert!(curl.ok("", &[]).contains("INBOX"));
         let got = curl.ok("INBOX;UID=1", &[]);
         assert!(got.ends_with(&first), "{got}");
-        assert!(got.starts_with("Return-Path: <sender@example.net>\r\n"), "{got}");
-        assert_eq!(curl.ok("INBOX;UID=1;SECTION=TEXT", &[]), "Hello from LMTP.\r\n");
+        assert!(
+            got.starts_with("Return-Path: <sender@example.net>\r\n"),
+            "{got}"
+        );
+        assert_eq!(
+            curl.ok("INBOX;UID=1;SECTION=TEXT", &[]),
+            "Hello from LMTP.\r\n"
+        );
         let found = curl.ok("INBOX?SUBJECT%20%22first%20of%22", &[]);
         assert_eq!(found.trim_end(), "* SEARCH 1");
         let id = format!("curl-{number}@test");
@@ -96,10 +102,18 @@ fn curl_reads_and_appends() {
     let curl = Curl::plain(&server);
     let stored = curl.ok("Sent", &["--request", "STORE 2 +FLAGS (\\Deleted)"]);
     assert!(stored.contains("\\Deleted"), "{stored}");
-    assert_eq!(curl.ok("Sent", &["--request", "EXPUNGE"]).trim_end(), "* 2 EXPUNGE");
+    assert_eq!(
+        curl.ok("Sent", &["--request", "EXPUNGE"]).trim_end(),
+        "* 2 EXPUNGE"
+    );
     let mut imap = server.imap("ann");
     imap.ok("SELECT Sent");
-    let ids: Vec<String> = imap.list("1:*").unwrap().into_iter().map(|m| m.id).collect();
+    let ids: Vec<String> = imap
+        .list("1:*")
+        .unwrap()
+        .into_iter()
+        .map(|m| m.id)
+        .collect();
     assert_eq!(ids, ["curl-0@test", "curl-2@test"]);
     let wrong = curl.run("", &["--user", "ann:wrong"]);
     assert_eq!(wrong.status.code(), Some(67), "{wrong:?}");
@@ -109,7 +123,11 @@ fn curl_reads_and_appends() {
 fn script(server: &Server, python: &Path, name: &str) {
     let mut command = Command::new(python);
     command
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name))
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/clients")
+                .join(name),
+        )
         .args([server.imap, server.imaps].map(|port| port.to_string()))
         .arg(server.certificate())
         .args(["ann", PASSWORD]);
@@ -145,7 +163,12 @@ fn swaks_delivers_to_the_unix_socket() {
             .args(["--protocol", "LMTP", "--socket"])
             .arg(server.socket())
             .args(["--from", "sender@example.net", "--to", to])
-            .args(["--header", "Subject: by swaks", "--body", "A line.\\n.\\nAnother."]);
+            .args([
+                "--header",
+                "Subject: by swaks",
+                "--body",
+                "A line.\\n.\\nAnother.",
+            ]);
         run(&mut command)
     };
     swaks("ann,bob@example.org").ok();
@@ -218,20 +241,30 @@ impl<'a> Near<'a> {
         let file = self.file(mailbox, id);
         let name = file.file_name().unwrap().to_str().unwrap();
         let base = name.split(':').next().unwrap();
-        let marked = self.root.join(mailbox).join("cur").join(format!("{base}:2,{letters}"));
+        let marked = self
+            .root
+            .join(mailbox)
+            .join("cur")
+            .join(format!("{base}:2,{letters}"));
         fs::rename(&file, marked).unwrap();
     }
 
     fn add(&self, mailbox: &str, id: &str) {
         let text = message(id, "from the near side", "Near.").replace("\r\n", "\n");
-        let file = self.root.join(mailbox).join("new").join(format!("1.{id}.near"));
+        let file = self
+            .root
+            .join(mailbox)
+            .join("new")
+            .join(format!("1.{id}.near"));
         fs::write(file, text).unwrap();
     }
 
     /// Message-IDs with flag letters.
     fn mailbox(&self, mailbox: &str) -> Mailbox {
         let files = self.files(mailbox).into_iter();
-        files.map(|file| (message_id(&file), letters(&file))).collect()
+        files
+            .map(|file| (message_id(&file), letters(&file)))
+            .collect()
     }
 }
 
@@ -243,7 +276,9 @@ fn message_id(file: &Path) -> String {
 
 fn letters(file: &Path) -> String {
     let name = file.file_name().unwrap().to_str().unwrap();
-    name.split_once(":2,").map_or("", |(_, letters)| letters).to_owned()
+    name.split_once(":2,")
+        .map_or("", |(_, letters)| letters)
+        .to_owned()
 }
 
 /// The same of the server.
@@ -345,7 +380,10 @@ impl Mutt {
         let command = format!("mutt -n -F {}", server.path("muttrc").display());
         let home = format!("HOME={}", server.path("").display());
         let words = ["new-session", "-d", "-x", "100", "-y", "30", "-e", &home];
-        let words = words.iter().copied().chain(["-e", "LANG=C.UTF-8", &command]);
+        let words = words
+            .iter()
+            .copied()
+            .chain(["-e", "LANG=C.UTF-8", &command]);
         mutt.tmux(&words.collect::<Vec<_>>()).ok();
         mutt
     }
@@ -408,7 +446,9 @@ fn mutt_opens_reads_and_deletes() {
     mutt.keys("Enter");
     mutt.keys("d");
     mutt.keys("$");
-    wait_until("Bananas to be gone", || (!mutt.screen().contains("Bananas")).then_some(()));
+    wait_until("Bananas to be gone", || {
+        (!mutt.screen().contains("Bananas")).then_some(())
+    });
     mutt.shows(&["Apples", "Cherries"]);
     // Mail that comes in while mutt looks.
     server.deliver("ann", &message("d@test", "Dates", "About Dates."));
@@ -417,7 +457,9 @@ fn mutt_opens_reads_and_deletes() {
         mutt.screen().contains("Dates").then_some(())
     });
     mutt.keys("q");
-    wait_until("mutt's end", || (!mutt.tmux(&["has-session"]).status.success()).then_some(()));
+    wait_until("mutt's end", || {
+        (!mutt.tmux(&["has-session"]).status.success()).then_some(())
+    });
     let mut imap = server.imap("ann");
     imap.ok("SELECT INBOX");
     let messages = imap.list("1:*").unwrap();
@@ -425,5 +467,8 @@ fn mutt_opens_reads_and_deletes() {
         .iter()
         .map(|m| (m.id.as_str(), m.flags.contains(&"\\Seen".to_owned())))
         .collect();
-    assert_eq!(seen, [("a@test", true), ("c@test", false), ("d@test", false)]);
+    assert_eq!(
+        seen,
+        [("a@test", true), ("c@test", false), ("d@test", false)]
+    );
 }

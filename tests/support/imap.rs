@@ -132,7 +132,9 @@ impl Imap {
     /// Appends a message by a literal that does not wait.
     pub(crate) fn append(&mut self, mailbox: &str, flags: &str, text: &str) -> io::Result<Answer> {
         let octets = text.len();
-        self.command(&format!("APPEND {mailbox} ({flags}) {{{octets}+}}\r\n{text}"))
+        self.command(&format!(
+            "APPEND {mailbox} ({flags}) {{{octets}+}}\r\n{text}"
+        ))
     }
 
     /// Every message with a UID in `set` of the selected mailbox.
@@ -156,13 +158,18 @@ fn literal(line: &[u8]) -> Option<usize> {
 fn message(response: &str) -> Message {
     let after = |before: &str| response.split_once(before).map_or("", |(_, rest)| rest);
     let until = |text: &str, end: char| text.split(end).next().unwrap_or_default().to_owned();
-    let uid: String = after("UID ").chars().take_while(char::is_ascii_digit).collect();
+    let uid: String = after("UID ")
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     let flags = until(after("FLAGS ("), ')');
     let mut flags: Vec<String> = flags.split_whitespace().map(str::to_owned).collect();
     flags.retain(|flag| flag != "\\Recent");
     flags.sort();
     Message {
-        uid: uid.parse().unwrap_or_else(|_| panic!("no UID in {response:?}")),
+        uid: uid
+            .parse()
+            .unwrap_or_else(|_| panic!("no UID in {response:?}")),
         id: until(after("<"), '>'),
         flags,
     }

@@ -35,7 +35,10 @@ impl Server {
 
     pub(crate) fn with_users(settings: &str, users: &[&str]) -> Server {
         let mut server = Server {
-            directory: tempfile::Builder::new().prefix("dovelet-").tempdir().unwrap(),
+            directory: tempfile::Builder::new()
+                .prefix("dovelet-")
+                .tempdir()
+                .unwrap(),
             child: None,
             imap: free_port(),
             imaps: free_port(),
@@ -68,7 +71,10 @@ impl Server {
             listener("imap", local(self.imaps), "implicit"),
             listener("lmtp", local(self.lmtp), "none"),
             listener("lmtp", format!("unix:{}", self.socket().display()), "none"),
-            format!("[[users]]\nsource = \"file\"\npath = {:?}\n", self.path("users")),
+            format!(
+                "[[users]]\nsource = \"file\"\npath = {:?}\n",
+                self.path("users")
+            ),
         ]
         .concat()
     }
@@ -164,7 +170,11 @@ impl Server {
     pub(crate) fn imap(&self, user: &str) -> Imap {
         let mut client = Imap::connect(self.imap).unwrap();
         let answer = client.login(user, PASSWORD).unwrap();
-        assert!(answer.status.starts_with("OK"), "{answer:?}\n{}", self.log());
+        assert!(
+            answer.status.starts_with("OK"),
+            "{answer:?}\n{}",
+            self.log()
+        );
         client
     }
 

@@ -1,0 +1,241 @@
+//! Dovecot and this server on the same Maildir, one after the other.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use support::{
+    Guard, Imap, Message, PASSWORD, Server, can, free_port, is_root, message, skip, wait_until,
+};
+
+/// Dovecot with settings of its own over the Maildirs of a server that is not running.
+struct Dovecot {
+    port: u16,
+    _process: Guard,
+}
+
+impl Dovecot {
+    fn start(server: &Server) -> Dovecot {
+        let port = free_port();
+        let directory = server.path("dovecot");
+        fs::create_dir_all(&directory).unwrap();
+        let owner = fs::metadata(server.maildir("ann")).unwrap();
+        let settings = format!(
+            "base_dir = {d}/run\nstate_dir = {d}/state\nlog_path = {d}/log\n\
+             protocols = imap\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
+             first_valid_uid = 1\nfirst_valid_gid = 1\ndefault_vsz_limit = 0\n\
+             mail_location = maildir:{mail}/%u\n\
+             passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
+             userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
+             namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n\
+             service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  \
+             inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
+            d = directory.display(),
+            mail = server.data().join("mail").display(),
+            uid = owner.uid(),
+            gid = owner.gid(),
+        );
+        let file = directory.join("dovecot.conf");
+        fs::write(&file, settings).unwrap();
+        let output = File::create(directory.join("output")).unwrap();
+        let child = Command::new("dovecot")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .arg("-F")
+            .arg("-c")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let process = Guard(child);
+        wait_until("Dovecot's greeting", || Imap::connect(port).ok());
+        Dovecot {
+            port,
+            _process: process,
+        }
+    }
+
+    fn imap(&self, user: &str) -> Imap {
+        let mut client = Imap::connect(self.port).unwrap();
+        let answer = client.login(user, PASSWORD).unwrap();
+        assert!(answer.status.starts_with("OK"), "{answer:?}");
+        client
+    }
+}
+
+/// What has to be the same whoever serves it.
+#[derive(Debug, PartialEq, Eq)]
+struct Account {
+    mailboxes: BTreeMap<String, Mailbox>,
+    subscriptions: BTreeSet<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Mailbox {
+    uid_validity: String,
+    uid_next: String,
+    messages: Vec<Message>,
+    /// What `BODY[]` of each says.
+    bodies: Vec<String>,
+}
+
+/// The last word of each LIST or LSUB response.
+fn names(imap: &mut Imap, command: &str) -> BTreeSet<String> {
+    let answer = imap.ok(&format!("{command} \"\" *"));
+    let lines = answer
+        .untagged
+        .iter()
+        .filter(|line| !line.contains("\\Noselect"));
+    lines
+        .map(|line| {
+            line.rsplit(' ')
+                .next()
+                .unwrap()
+                .trim_matches('"')
+                .to_owned()
+        })
+        .collect()
+}
+
+fn mailbox(imap: &mut Imap, name: &str) -> Mailbox {
+    let answer = imap.ok(&format!("EXAMINE {name}"));
+    let number = |head: &str| {
+        let line = answer
+            .find(head)
+            .unwrap_or_else(|| panic!("{head} {answer:?}"));
+        line.split(']').next().unwrap().to_owned()
+    };
+    let (uid_validity, uid_next) = (number("OK [UIDVALIDITY "), number("OK [UIDNEXT "));
+    let messages = imap.list("1:*").unwrap();
+    let bodies = messages.iter().map(|m| {
+        let answer = imap.ok(&format!("UID FETCH {} (BODY.PEEK[])", m.uid));
+        answer.untagged[0].split_once("\r\n").unwrap().1.to_owned()
+    });
+    Mailbox {
+        bodies: bodies.collect(),
+        uid_validity,
+        uid_next,
+        messages,
+    }
+}
+
+/// Mailboxes without messages are left out: not everybody makes the same ones at login.
+fn account(imap: &mut Imap) -> Account {
+    let mailboxes = names(imap, "LIST").into_iter();
+    let all = mailboxes.map(|name| {
+        let content = mailbox(imap, &name);
+        (name, content)
+    });
+    let mailboxes = all.filter(|(_, m)| !m.messages.is_empty()).collect();
+    let subscriptions = names(imap, "LSUB");
+    Account {
+        mailboxes,
+        subscriptions,
+    }
+}
+
+/// Gives each client something of all that a Maildir keeps.
+fn change(imap: &mut Imap, name: &str, word: &str) {
+    imap.ok(&format!("CREATE {name}"));
+    imap.ok(&format!("SUBSCRIBE {name}"));
+    imap.ok("SELECT INBOX");
+    for (number, flags) in [
+        "\\Seen \\Flagged",
+        "$Label1 custom",
+        "",
+        "\\Draft $Forwarded \\Answered",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let text = message(
+            &format!("{word}-{number}@test"),
+            word,
+            "Appended.\r\n\r\n.\r\nEnd.",
+        );
+        imap.append("INBOX", flags, &text).unwrap();
+        imap.append(name, flags, &text).unwrap();
+    }
+    imap.ok("NOOP");
+    let answer = imap.ok("UID SEARCH ALL");
+    let uids = answer.find("SEARCH").unwrap().to_owned();
+    let last: Vec<&str> = uids.split_whitespace().rev().take(4).collect();
+    // A gap, a taken flag, a new keyword, a copy.
+    imap.ok(&format!("UID STORE {} +FLAGS (\\Deleted)", last[1]));
+    imap.ok("EXPUNGE");
+    imap.ok(&format!("UID STORE {} -FLAGS (\\Flagged)", last[3]));
+    imap.ok(&format!("UID STORE {} +FLAGS (by-{word})", last[0]));
+    imap.ok(&format!("UID COPY {} {name}", last[2]));
+    // A mailbox whose last message is gone keeps its UIDNEXT.
+    imap.ok(&format!("SELECT {name}"));
+    imap.ok("STORE * +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    imap.ok("UNSELECT");
+}
+
+fn possible() -> bool {
+    can(&["dovecot"]) && (is_root() || skip("not root, Dovecot needs its own users"))
+}
+
+#[test]
+fn dovecot_opens_what_this_server_wrote() {
+    if !possible() {
+        return;
+    }
+    let mut server = Server::start("");
+    for number in 0..3 {
+        let id = format!("lmtp-{number}@test");
+        server.deliver("ann", &message(&id, "delivered", "By LMTP."));
+    }
+    let mut imap = server.imap("ann");
+    change(&mut imap, "work/&ANw-bung", "ours");
+    // Delivered while nobody looks, at the end.
+    server.deliver("ann", &message("late@test", "delivered", "By LMTP."));
+    let ours = account(&mut imap);
+    drop(imap);
+    assert_eq!(ours.mailboxes["INBOX"].messages.len(), 7, "{ours:#?}");
+    assert!(server.stop().success());
+    let dovecot = Dovecot::start(&server);
+    let theirs = account(&mut dovecot.imap("ann"));
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn what_dovecot_wrote_is_opened() {
+    if !possible() {
+        return;
+    }
+    let mut server = Server::start("");
+    // Makes the directories and their owners.
+    server.deliver("ann", &message("first@test", "delivered", "By LMTP."));
+    assert!(server.stop().success());
+    let dovecot = Dovecot::start(&server);
+    change(&mut dovecot.imap("ann"), "work/&ANw-bung", "theirs");
+    let theirs = account(&mut dovecot.imap("ann"));
+    drop(dovecot);
+    assert_eq!(theirs.mailboxes["INBOX"].messages.len(), 4, "{theirs:#?}");
+
+    // With an index that knows less than the files, and with none at all.
+    for without_index in [false, true] {
+        if without_index {
+            fs::remove_dir_all(server.data().join("index")).unwrap();
+        }
+        server.again();
+        let ours = account(&mut server.imap("ann"));
+        assert_eq!(theirs, ours, "without index: {without_index}");
+        assert!(server.stop().success());
+    }
+
+    // And on it goes here, and back there.
+    server.again();
+    change(&mut server.imap("ann"), "again", "ours");
+    let ours = account(&mut server.imap("ann"));
+    assert!(server.stop().success());
+    let dovecot = Dovecot::start(&server);
+    assert_eq!(ours, account(&mut dovecot.imap("ann")));
+}

@@ -1,0 +1,188 @@
+//! A real Postfix, with its own settings and queue on loopback, that delivers to the unix socket.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::{Finished, Lmtp, Server, can, free_port, is_root, message, run, skip, wait_until};
+
+/// The services that a delivery needs: Debian's `master.cf` without chroot and without the rest.
+const SERVICES: &str = "\
+pickup    unix  n - n 60   1 pickup
+cleanup   unix  n - n -    0 cleanup
+qmgr      unix  n - n 300  1 qmgr
+rewrite   unix  - - n -    - trivial-rewrite
+bounce    unix  - - n -    0 bounce
+defer     unix  - - n -    0 bounce
+trace     unix  - - n -    0 bounce
+verify    unix  - - n -    1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n -    - proxymap
+error     unix  - - n -    - error
+retry     unix  - - n -    - error
+discard   unix  - - n -    - discard
+local     unix  - n n -    - local
+virtual   unix  - n n -    - virtual
+lmtp      unix  - - n -    - lmtp
+anvil     unix  - - n -    1 anvil
+scache    unix  - - n -    1 scache
+postlog   unix-dgram n - n - 1 postlogd
+";
+
+struct Postfix {
+    settings: PathBuf,
+    log: PathBuf,
+    port: u16,
+}
+
+impl Postfix {
+    fn start(directory: &Path, socket: &Path) -> Postfix {
+        let port = free_port();
+        let settings = directory.join("etc");
+        for name in ["etc", "queue", "state"] {
+            fs::create_dir_all(directory.join(name)).unwrap();
+        }
+        fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
+        let mut chown = Command::new("chown");
+        run(chown.arg("postfix").arg(directory.join("state"))).ok();
+        let postfix = Postfix {
+            log: directory.join("log"),
+            settings,
+            port,
+        };
+        let main = format!(
+            "compatibility_level = 3.6\nqueue_directory = {d}/queue\ndata_directory = {d}/state\n\
+             maillog_file = {log}\nmaillog_file_prefixes = {d}\n\
+             myhostname = mx.test\nmydestination =\nmynetworks = 127.0.0.0/8\n\
+             inet_interfaces = loopback-only\ninet_protocols = ipv4\n\
+             alias_maps =\nalias_database =\nlocal_recipient_maps =\nrecipient_delimiter = +\n\
+             virtual_mailbox_domains = example.org\nvirtual_mailbox_maps = static:anybody\n\
+             virtual_transport = lmtp:unix:{socket}\n\
+             lmtp_destination_recipient_limit = 50\nsmtpd_recipient_restrictions = permit_mynetworks, reject\n\
+             double_bounce_sender = nobody\nnotify_classes =\nbounce_queue_lifetime = 0\n",
+            d = directory.display(),
+            log = postfix.log.display(),
+            socket = socket.display(),
+        );
+        let services = format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}");
+        fs::write(postfix.settings.join("main.cf"), main).unwrap();
+        fs::write(postfix.settings.join("master.cf"), services).unwrap();
+        postfix.ask("start").ok();
+        wait_until("Postfix's greeting", || Lmtp::smtp(port).ok());
+        postfix
+    }
+
+    fn ask(&self, what: &str) -> Finished {
+        let mut command = Command::new("postfix");
+        command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .arg("-c")
+            .arg(&self.settings)
+            .arg(what);
+        run(&mut command)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn send(&self, recipients: &[&str], text: &str) {
+        let mut client = Lmtp::smtp(self.port).unwrap();
+        let replies = client.transaction(recipients, text, false).unwrap();
+        assert!(replies.iter().all(|r| r.starts_with("250")), "{replies:?}");
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        self.ask("stop");
+        if std::thread::panicking() {
+            eprintln!("Postfix's log:\n{}", self.log());
+        }
+    }
+}
+
+/// The user's message with that subject in that mailbox, once it is there.
+fn awaited(server: &Server, user: &str, mailbox: &str, subject: &str) -> String {
+    let mut imap = server.imap(user);
+    imap.ok(&format!("SELECT {mailbox}"));
+    wait_until(&format!("{subject} for {user}"), || {
+        let answer = imap.ok(&format!("SEARCH SUBJECT \"{subject}\""));
+        let found = answer.find("SEARCH ")?.to_owned();
+        let answer = imap.ok(&format!("FETCH {found} (BODY.PEEK[])"));
+        Some(answer.untagged.concat())
+    })
+}
+
+#[test]
+fn postfix_delivers_by_lmtp_to_the_unix_socket() {
+    if !can(&["postfix"]) || !(is_root() || skip("not root, which Postfix has to be")) {
+        return;
+    }
+    let server = Server::start("");
+    server.imap("ann").ok("CREATE lists");
+    let postfix = Postfix::start(&server.path("postfix"), &server.socket());
+
+    let text = message("p1@test", "one for ann", "A line.\r\n..\r\n.x\r\nThe end.");
+    postfix.send(&["ann@example.org"], &text);
+    let got = awaited(&server, "ann", "INBOX", "one for ann");
+    assert!(
+        got.contains("\r\n\r\nA line.\r\n..\r\n.x\r\nThe end.\r\n"),
+        "{got}"
+    );
+    let order = [
+        "Return-Path: <sender@example.net>",
+        "Delivered-To: ",
+        "Received: from mx.test",
+        "with LMTP",
+        "Received: from client.test",
+    ];
+    let places: Vec<_> = order.iter().map(|head| got.find(head)).collect();
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{places:?} {got}"
+    );
+
+    // Several recipients in one transaction, one of them with a mailbox in the address, one unknown.
+    let everybody = [
+        "ann+lists@example.org",
+        "bob@example.org",
+        "nobody@example.org",
+    ];
+    postfix.send(&everybody, &message("p2@test", "one for all", "Hello."));
+    awaited(&server, "ann", "lists", "one for all");
+    awaited(&server, "bob", "INBOX", "one for all");
+    wait_until("the refusal of nobody", || {
+        let log = postfix.log();
+        let refused = |l: &&str| l.contains("to=<nobody@example.org>") && l.contains("550 5.1.1");
+        log.lines()
+            .find(refused)
+            .map(|line| assert!(line.contains("status=bounced"), "{line}"))
+    });
+
+    // Many at once, all of them arrive.
+    for number in 0..30 {
+        let id = format!("many-{number}@test");
+        postfix.send(&["bob@example.org"], &message(&id, "many", "Hello."));
+    }
+    let mut imap = server.imap("bob");
+    wait_until("thirty messages", || {
+        imap.ok("SELECT INBOX");
+        let mut ids: Vec<String> = imap
+            .list("1:*")
+            .unwrap()
+            .into_iter()
+            .map(|m| m.id)
+            .collect();
+        ids.retain(|id| id.starts_with("many-"));
+        ids.sort();
+        let before = ids.len();
+        ids.dedup();
+        assert_eq!(before, ids.len(), "something came twice");
+        (before == 30).then_some(())
+    });
+}
