@@ -20,8 +20,10 @@ pub(crate) const MAX_ADDRESSES: usize = 10_000;
 /// What Dovecot gives for parts that are not there, so that clients see what they know.
 const MISSING_MAILBOX: &[u8] = b"MISSING_MAILBOX";
 const MISSING_DOMAIN: &[u8] = b"MISSING_DOMAIN";
+/// The domain, likewise, of what stands between angle brackets and is no address.
+const SYNTAX_ERROR: &[u8] = b"SYNTAX_ERROR";
 
-/// Parses an address list; broken entries are kept as far as they can be understood.
+/// Parses an address list; what is broken in an entry does not reach beyond its comma.
 pub(crate) fn addresses(value: &[u8]) -> Vec<Address> {
     let mut cursor = Cursor::new(value);
     let mut list = Vec::new();
@@ -30,6 +32,7 @@ pub(crate) fn addresses(value: &[u8]) -> Vec<Address> {
         cursor.skip();
         match cursor.peek() {
             None => break,
+            // RFC 5322 section 4.4: a list may have null members.
             Some(b',') => {
                 cursor.bump();
             }
@@ -50,106 +53,110 @@ pub(crate) fn addresses(value: &[u8]) -> Vec<Address> {
 
 /// One mailbox or the start of a group.
 fn one(cursor: &mut Cursor<'_>, list: &mut Vec<Address>, in_group: &mut bool) {
-    let mut comment = None;
-    let phrase = phrase(cursor, &mut comment);
-    match cursor.peek() {
+    let mut ahead = cursor.clone();
+    let name = phrase(&mut ahead);
+    let address = match ahead.peek() {
         Some(b'<') => {
-            let mut address = angle(cursor);
-            cursor.skip_cfws(&mut comment);
-            address.name = if phrase.is_empty() {
-                comment
-            } else {
-                Some(phrase)
-            };
-            list.push(address);
-            cursor.until(b",;");
+            *cursor = ahead;
+            name_addr(cursor, name)
         }
-        Some(b':') if !phrase.is_empty() && !*in_group => {
+        Some(b':') if !name.is_empty() && !*in_group => {
+            *cursor = ahead;
             cursor.bump();
             *in_group = true;
-            list.push(Address {
-                mailbox: Some(phrase),
+            return list.push(Address {
+                mailbox: Some(name),
                 ..Address::default()
             });
         }
-        Some(b'@') => {
-            cursor.bump();
-            let domain = domain(cursor, &mut comment);
-            let mailbox = if phrase.is_empty() {
-                MISSING_MAILBOX.to_vec()
-            } else {
-                phrase
-            };
-            cursor.skip_cfws(&mut comment);
-            list.push(Address {
-                name: comment,
-                route: None,
-                mailbox: Some(mailbox),
-                domain: or_missing(domain),
-            });
-            if !matches!(cursor.peek(), None | Some(b',' | b';')) {
-                cursor.until(b",;");
-            }
-        }
-        _ => {
-            if !phrase.is_empty() {
-                list.push(Address {
-                    name: comment,
-                    route: None,
-                    mailbox: Some(phrase),
-                    domain: Some(MISSING_DOMAIN.to_vec()),
-                });
-            }
-            if !matches!(cursor.peek(), None | Some(b',' | b';')) {
-                cursor.bump();
-            }
+        _ => addr_spec(cursor),
+    };
+    list.push(address);
+    next_member(cursor);
+}
+
+/// Goes on to the end of this member of the list.
+fn next_member(cursor: &mut Cursor<'_>) {
+    loop {
+        cursor.skip();
+        cursor.until(b",;\"(");
+        if cursor.peek() != Some(b'(') && cursor.quoted().is_none() {
+            return;
         }
     }
 }
 
-fn or_missing(domain: Vec<u8>) -> Option<Vec<u8>> {
-    Some(if domain.is_empty() {
-        MISSING_DOMAIN.to_vec()
+fn or_missing(text: Vec<u8>, missing: &[u8]) -> Option<Vec<u8>> {
+    Some(if text.is_empty() {
+        missing.to_vec()
     } else {
-        domain
+        text
     })
 }
 
-/// Words and dots up to a special character, joined by single blanks where blanks stood.
-fn phrase(cursor: &mut Cursor<'_>, comment: &mut Option<Vec<u8>>) -> Vec<u8> {
+fn unless_empty(text: Vec<u8>) -> Option<Vec<u8>> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Words with one blank between them, up to what can be in none.
+fn phrase(cursor: &mut Cursor<'_>) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::new();
-    let mut blank = false;
     loop {
-        let word = match cursor.peek() {
-            Some(b'"') => cursor.quoted().unwrap_or_default(),
-            Some(b'.') => {
-                cursor.bump();
-                b".".to_vec()
-            }
-            Some(b'[' | b']' | b'\\') => vec![cursor.bump().unwrap_or_default()],
-            _ => cursor.atom().to_vec(),
+        cursor.skip();
+        let word = match cursor.quoted() {
+            Some(quoted) => quoted,
+            None => match cursor.word() {
+                [] => return out,
+                word => word.to_vec(),
+            },
         };
-        if word.is_empty() && !matches!(cursor.peek(), Some(b' ' | b'\t' | b'\r' | b'\n' | b'(')) {
-            let special = matches!(
-                cursor.peek(),
-                None | Some(b'<' | b'>' | b'@' | b',' | b';' | b':' | b')')
-            );
-            if special || cursor.bump().is_none() {
-                return out;
-            }
-            continue;
-        }
-        if blank && !out.is_empty() && !word.is_empty() {
+        if !out.is_empty() && !word.is_empty() {
             out.push(b' ');
         }
         out.extend_from_slice(&word);
-        let before = cursor.peek();
-        cursor.skip_cfws(comment);
-        blank = matches!(before, Some(b' ' | b'\t' | b'\r' | b'\n' | b'('));
     }
 }
 
-/// `<route:mailbox@domain>`.
+/// `<route:mailbox@domain>` after a display name, or with a comment instead of one.
+fn name_addr(cursor: &mut Cursor<'_>, name: Vec<u8>) -> Address {
+    let mut comment = None;
+    let mut address = angle(cursor);
+    cursor.skip_cfws(&mut comment);
+    address.name = unless_empty(name).or(comment).filter(|c| !c.is_empty());
+    address
+}
+
+/// `mailbox@domain`, or what stands in its place: a name without an address, a local user.
+fn addr_spec(cursor: &mut Cursor<'_>) -> Address {
+    let start = cursor.clone();
+    let mut comment = None;
+    let quoted = cursor.peek() == Some(b'"');
+    let mailbox = local_part(cursor, &mut comment);
+    let nameless = mailbox.is_empty() || cursor.peek() == Some(b'@');
+    let domain = if cursor.eat(b'@') {
+        domain(cursor, &mut comment)
+    } else {
+        Vec::new()
+    };
+    cursor.skip_cfws(&mut comment);
+    let comment = comment.filter(|c| !c.is_empty());
+    let mut address = Address {
+        name: comment,
+        route: None,
+        mailbox: or_missing(mailbox, MISSING_MAILBOX),
+        domain: or_missing(domain, MISSING_DOMAIN),
+    };
+    // One word alone is a local user, more of them or a quoted one is somebody's name.
+    let alone = matches!(cursor.peek(), None | Some(b',' | b';' | b':' | b'\\'));
+    if !nameless && address.name.is_none() && (quoted || !alone) {
+        *cursor = start;
+        address.name = unless_empty(phrase(cursor));
+        address.mailbox = or_missing(Vec::new(), MISSING_MAILBOX);
+    }
+    address
+}
+
+/// What stands between angle brackets.
 fn angle(cursor: &mut Cursor<'_>) -> Address {
     cursor.bump();
     cursor.skip();
@@ -164,34 +171,52 @@ fn angle(cursor: &mut Cursor<'_>) -> Address {
         route
     });
     let mut comment = None;
-    let mailbox = phrase(cursor, &mut comment);
-    let domain = if cursor.eat(b'@') {
+    let mailbox = local_part(cursor, &mut comment);
+    let mut domain = if cursor.eat(b'@') {
         domain(cursor, &mut comment)
     } else {
         Vec::new()
     };
-    if !cursor.eat(b'>') {
+    cursor.skip();
+    if !cursor.eat(b'>') && !cursor.at_end() {
+        domain = SYNTAX_ERROR.to_vec();
         cursor.until(b">,");
         cursor.eat(b'>');
     }
-    let empty = mailbox.is_empty() && domain.is_empty();
     Address {
         name: None,
         route,
-        mailbox: Some(if mailbox.is_empty() {
-            MISSING_MAILBOX.to_vec()
-        } else {
-            mailbox
-        }),
-        domain: if empty {
-            Some(MISSING_DOMAIN.to_vec())
-        } else {
-            or_missing(domain)
-        },
+        mailbox: or_missing(mailbox, MISSING_MAILBOX),
+        domain: or_missing(domain, MISSING_DOMAIN),
     }
 }
 
-/// A dot-atom with blanks and comments taken out, or a domain literal.
+/// Words with dots between them (RFC 5322 section 3.4.1, local-part), dots alone too; empty if none.
+fn local_part(cursor: &mut Cursor<'_>, comment: &mut Option<Vec<u8>>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut after_word = false;
+    loop {
+        cursor.skip_cfws(comment);
+        if cursor.eat(b'.') {
+            out.push(b'.');
+            after_word = false;
+            continue;
+        }
+        if after_word {
+            return out;
+        }
+        match cursor.quoted() {
+            Some(quoted) => out.extend_from_slice(&quoted),
+            None => match cursor.atom() {
+                [] => return out,
+                atom => out.extend_from_slice(atom),
+            },
+        }
+        after_word = true;
+    }
+}
+
+/// A dot-atom with blanks and comments taken out, or a domain literal; empty if there is no whole one.
 fn domain(cursor: &mut Cursor<'_>, comment: &mut Option<Vec<u8>>) -> Vec<u8> {
     let mut out = Vec::new();
     cursor.skip_cfws(comment);
@@ -199,19 +224,17 @@ fn domain(cursor: &mut Cursor<'_>, comment: &mut Option<Vec<u8>>) -> Vec<u8> {
         return literal;
     }
     loop {
-        out.extend_from_slice(cursor.atom());
-        let mut dots = false;
-        loop {
-            cursor.skip_cfws(comment);
-            if !cursor.eat(b'.') {
-                break;
-            }
-            dots = true;
-            out.push(b'.');
+        let atom = cursor.atom();
+        if atom.is_empty() {
+            return Vec::new();
         }
-        if !dots {
+        out.extend_from_slice(atom);
+        cursor.skip_cfws(comment);
+        if !cursor.eat(b'.') {
             return out;
         }
+        out.push(b'.');
+        cursor.skip_cfws(comment);
     }
 }
 
@@ -273,6 +296,20 @@ mod tests {
             ("a@[127.0.0.1], b@c", &["-|-|a|[127.0.0.1]", "-|-|b|c"]),
             (", ,", &[]),
             ("\"quo\\\"ted\"@d", &["-|-|quo\"ted|d"]),
+            (
+                "Big Bug bb@x",
+                &["Big Bug bb|-|MISSING_MAILBOX|MISSING_DOMAIN"],
+            ),
+            ("\"Mary\"", &["Mary|-|MISSING_MAILBOX|MISSING_DOMAIN"]),
+            ("<a b@c>, d@e", &["-|-|a|SYNTAX_ERROR", "-|-|d|e"]),
+            ("a@b.\"c, d\", e@f", &["-|-|a|MISSING_DOMAIN", "-|-|e|f"]),
+            (
+                "a@b (), [c]@d",
+                &["-|-|a|b", "-|-|MISSING_MAILBOX|MISSING_DOMAIN"],
+            ),
+            ("\"a@b, c@d", &["-|-|MISSING_MAILBOX|MISSING_DOMAIN"]),
+            ("[List] J. R. Doe <a@b>", &["[List] J. R. Doe|-|a|b"]),
+            ("a.@b, .c.@d", &["-|-|a.|b", "-|-|.c.|d"]),
         ] {
             assert_eq!(shown(value), expected, "{value}");
         }

@@ -17,49 +17,42 @@ const NAMES: [&str; 10] = [
     "In-Reply-To",
     "Message-ID",
 ];
+const SUBJECT: usize = 1;
 const FROM: usize = 2;
+const REPLY_TO: usize = 4;
 const BCC: usize = 7;
 
-/// ENVELOPE of a raw header block as IMAP text with its parentheses. Of a field that stands
-/// there twice the first counts for text, all for address lists.
+/// ENVELOPE of a raw header block as IMAP text with its parentheses. Of a field that stands there
+/// twice the last counts for text, all for address lists (RFC 5322 section 4.5.3).
 pub(crate) fn envelope(header: &[u8]) -> Vec<u8> {
-    let mut first: [Option<Field<'_>>; 10] = [None; 10];
+    let mut texts: [Option<Field<'_>>; 10] = [None; 10];
     let mut lists: [Vec<Address>; 10] = Default::default();
     for field in fields(header) {
         let Some(at) = NAMES.iter().position(|n| field.is(n)) else {
             continue;
         };
-        if (FROM..=BCC).contains(&at) {
-            if let Some(list) = lists.get_mut(at) {
-                list.extend(addresses(field.value));
-            }
-        } else if let Some(slot) = first.get_mut(at).filter(|slot| slot.is_none()) {
-            *slot = Some(field);
+        if (FROM..=BCC).contains(&at)
+            && let Some(list) = lists.get_mut(at)
+        {
+            list.extend(addresses(field.value));
+        } else if let Some(text) = texts.get_mut(at) {
+            *text = Some(field);
         }
     }
     let mut out = Vec::with_capacity(512);
     out.push(b'(');
-    for at in 0..NAMES.len() {
+    for (at, (text, list)) in texts.iter().zip(&lists).enumerate() {
         if at > 0 {
             out.push(b' ');
         }
-        match lists.get(at) {
+        match at {
+            SUBJECT => nstring(text.map(|f| one_line(f.value)).as_deref(), &mut out),
             // RFC 3501 section 7.4.2: empty Sender and Reply-To are told as From.
-            Some(list) if (FROM..=BCC).contains(&at) => {
-                let list = if list.is_empty() && at <= FROM + 2 {
-                    lists.get(FROM).unwrap_or(list)
-                } else {
-                    list
-                };
-                address_list(list, &mut out);
+            FROM..=REPLY_TO if list.is_empty() => {
+                address_list(lists.get(FROM).unwrap_or(list), &mut out);
             }
-            _ => {
-                let value = first
-                    .get(at)
-                    .and_then(|f| f.as_ref())
-                    .map(|f| unfold(f.value));
-                nstring(value.as_deref(), &mut out);
-            }
+            FROM..=BCC => address_list(list, &mut out),
+            _ => nstring(text.map(|f| unfold(f.value)).as_deref(), &mut out),
         }
     }
     out.push(b')');
@@ -73,24 +66,29 @@ fn address_list(list: &[Address], out: &mut Vec<u8>) {
     out.push(b'(');
     for address in list {
         out.push(b'(');
-        let parts = [
-            &address.name,
-            &address.route,
-            &address.mailbox,
-            &address.domain,
-        ];
-        for (i, part) in parts.iter().enumerate() {
-            if i > 0 {
-                out.push(b' ');
-            }
-            match part {
-                Some(text) => string(text, out),
-                None => out.extend_from_slice(b"NIL"),
-            }
+        nstring(address.name.as_deref().map(one_line).as_deref(), out);
+        for part in [&address.route, &address.mailbox, &address.domain] {
+            out.push(b' ');
+            nstring(part.as_deref(), out);
         }
         out.push(b')');
     }
     out.push(b')');
+}
+
+/// Text that people read: runs of blanks and line ends, which folding leaves behind, as one blank.
+fn one_line(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for word in text
+        .split(u8::is_ascii_whitespace)
+        .filter(|w| !w.is_empty())
+    {
+        if !out.is_empty() {
+            out.push(b' ');
+        }
+        out.extend_from_slice(word);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::part::Content;
 use super::token::Cursor;
 
 /// Most parameters taken from one field; the rest is left out.
-pub(crate) const MAX_PARAMETERS: usize = 1000;
+pub(crate) const MAX_PARAMETERS: usize = 128;
 
 type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -56,11 +56,13 @@ fn add(content: &mut Content, field: &Field<'_>) {
     }
 }
 
+/// The one token of a field; `None` if something else stands there, except after a `;`.
 fn word(value: &[u8]) -> Option<Vec<u8>> {
     let mut cursor = Cursor::new(value);
     cursor.skip();
     let word = cursor.token().to_vec();
-    (!word.is_empty()).then_some(word)
+    cursor.skip();
+    (!word.is_empty() && matches!(cursor.peek(), None | Some(b';'))).then_some(word)
 }
 
 /// `type/subtype` and parameters; `None` if there is no type.
@@ -77,36 +79,97 @@ fn media(value: &[u8]) -> Option<((Vec<u8>, Vec<u8>), Parameters)> {
     (!subtype.is_empty()).then(|| ((kind, subtype), parameters(&mut cursor)))
 }
 
-/// `*(";" name "=" value)`, skipping what is broken. RFC 2231 forms stay as they stand.
+/// `*(";" name "=" value)`, skipping what is broken; the first `;` may be missing.
 fn parameters(cursor: &mut Cursor<'_>) -> Parameters {
     let mut list = Parameters::new();
+    let mut first = true;
     loop {
         cursor.skip();
-        match cursor.peek() {
-            None => return list,
-            Some(b';') => {
-                cursor.bump();
-            }
-            Some(_) => {
-                cursor.until(b";");
-                continue;
-            }
+        if cursor.at_end() {
+            return joined(list);
+        }
+        if !std::mem::take(&mut first) && !cursor.eat(b';') {
+            cursor.until(b";");
+            continue;
         }
         cursor.skip();
+        while cursor.eat(b';') {
+            cursor.skip();
+        }
         let name = cursor.token().to_vec();
         cursor.skip();
         if name.is_empty() || !cursor.eat(b'=') {
             continue;
         }
         cursor.skip();
-        let value = match cursor.quoted() {
+        let value = match cursor.quoted_to_end() {
             Some(value) => value,
             None => unquoted(cursor),
         };
         if list.len() < MAX_PARAMETERS {
-            list.push((name, value));
+            list.push((name, without_nul(value)));
         }
     }
+}
+
+/// NUL as U+FFFD: IMAP has no way to tell it.
+fn without_nul(value: Vec<u8>) -> Vec<u8> {
+    if !value.contains(&0) {
+        return value;
+    }
+    let pieces: Vec<&[u8]> = value.split(|&b| b == 0).collect();
+    pieces.join("\u{fffd}".as_bytes())
+}
+
+/// RFC 2231 section 6: continuations `name*0`, `name*1` are told as one `name`, or as `name*` if
+/// a piece is encoded. They stay encoded.
+fn joined(list: Parameters) -> Parameters {
+    let mut out = Parameters::new();
+    // Name and piece that would continue the last parameter of `out`.
+    let mut expected: Option<(Vec<u8>, u32)> = None;
+    for (name, value) in list {
+        let Some((base, number, encoded)) = continuation(&name) else {
+            expected = None;
+            out.push((name, value));
+            continue;
+        };
+        let continues = expected
+            .as_ref()
+            .is_some_and(|(b, n)| b.eq_ignore_ascii_case(base) && *n == number);
+        match out.last_mut().filter(|_| continues) {
+            Some(last) => {
+                if encoded && last.0.last() != Some(&b'*') {
+                    last.0.push(b'*');
+                }
+                last.1.extend_from_slice(&value);
+                expected = Some((base.to_vec(), number + 1));
+            }
+            None if number == 0 => {
+                expected = Some((base.to_vec(), 1));
+                let mark: &[u8] = if encoded { b"*" } else { b"" };
+                out.push(([base, mark].concat(), value));
+            }
+            None => {
+                expected = None;
+                out.push((name, value));
+            }
+        }
+    }
+    out
+}
+
+/// `name*1` or `name*1*` as name, number and whether it is encoded.
+fn continuation(name: &[u8]) -> Option<(&[u8], u32, bool)> {
+    let (text, encoded) = match name.strip_suffix(b"*") {
+        Some(text) => (text, true),
+        None => (name, false),
+    };
+    let star = text.iter().rposition(|&b| b == b'*')?;
+    let digits = text.get(star + 1..).filter(|d| d.len() <= 3)?;
+    // RFC 2231 section 3: no leading zeroes, no signs.
+    let plain = digits == b"0" || matches!(digits.first(), Some(b'1'..=b'9'));
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    plain.then_some((text.get(..star)?, number, encoded))
 }
 
 /// A value without quotes: everything up to a blank or `;`, as many programs write it.
@@ -151,5 +214,48 @@ mod tests {
         assert_eq!(content.language, [text("de"), text("en-US")]);
         assert_eq!(content.encoding, Some(text("Quoted-Printable")));
         assert_eq!(content.id, Some(text("<1@x>")));
+    }
+
+    #[test]
+    fn continuations_are_joined() {
+        for (value, expected) in [
+            ("a*0=b; a*1=c; d=e", "a=bc d=e"),
+            ("a*0*=b''c; A*1=d; a*2*=%20", "a*=b''cd%20"),
+            ("a*0=b; a*1*=%20", "a*=b%20"),
+            ("a*1=b; a*0=c", "a*1=b a=c"),
+            ("a*0=b; a*2=c; c*=d", "a=b a*2=c c*=d"),
+            ("a*0=b; x=y; a*1=c", "a=b x=y a*1=c"),
+            ("a*0=b; a*01=c", "a=b a*01=c"),
+            ("a*x=b; *0=c; a*99999999999=d", "a*x=b =c a*99999999999=d"),
+            ("a=\"b\0c\"", "a=b\u{fffd}c"),
+            ("a=\"b; c", "a=b; c"),
+            (";; a=b c=d;;e=f;=g;(x) h=i", "a=b e=f h=i"),
+        ] {
+            let found = parameters(&mut Cursor::new(value.as_bytes()));
+            let shown = |(n, v): &(Vec<u8>, Vec<u8>)| {
+                format!(
+                    "{}={}",
+                    String::from_utf8_lossy(n),
+                    String::from_utf8_lossy(v)
+                )
+            };
+            let found: Vec<String> = found.iter().map(shown).collect();
+            assert_eq!(found.join(" "), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_is_one_token() {
+        for (value, expected) in [
+            ("base64 (x)", Some("base64")),
+            ("quoted-printable;", Some("quoted-printable")),
+            ("8 bit", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                word(value.as_bytes()),
+                expected.map(|e| e.as_bytes().to_vec())
+            );
+        }
     }
 }

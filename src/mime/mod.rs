@@ -2,6 +2,8 @@
 
 mod address;
 mod bodystructure;
+#[cfg(test)]
+mod corpus_tests;
 mod date;
 mod encoded;
 mod envelope;

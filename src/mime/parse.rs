@@ -139,7 +139,7 @@ impl Parser {
     /// A line, or a piece of one that is too long for the buffer.
     fn line(&mut self, line: &[u8]) {
         let first = self.line_start;
-        if first && line.starts_with(b"--") && self.boundary(line) {
+        if first && line.starts_with(b"--") && !self.full() && self.boundary(line) {
             self.pass(line);
             self.after_boundary();
             return;
@@ -214,8 +214,7 @@ impl Parser {
 
     /// The header of the innermost part ended at `end`.
     fn begin_body(&mut self, header: &[u8], end: Mark) {
-        let deep =
-            self.open.len() >= self.limits.depth || self.message.parts.len() >= self.limits.parts;
+        let deep = self.open.len() >= self.limits.depth || self.full();
         let Some(open) = self.open.last_mut() else {
             return;
         };
@@ -239,11 +238,13 @@ impl Parser {
                 part.content = too_deep(std::mem::take(&mut part.content));
             }
         } else if part.content.is("multipart", None) {
-            if let Some(boundary) = part.content.parameter("boundary") {
-                open.boundary = Some(boundary.trim_ascii_end().to_vec());
-                part.kind = Kind::Multipart;
-            }
-        } else if part.content.is("message", Some("rfc822")) && plain_encoding(part) {
+            // RFC 2046 section 5.1.1: blanks at the end of a boundary were added on the way.
+            let boundary = part.content.parameter("boundary");
+            open.boundary = boundary.map(|b| b.trim_ascii_end().to_vec());
+            part.kind = Kind::Multipart;
+        } else if part.content.is("message", Some("rfc822")) {
+            // Even if it is encoded, which RFC 2046 section 5.2.1 forbids: then it has no fields,
+            // but BODYSTRUCTURE has no other way to tell a message/rfc822.
             part.kind = Kind::Message;
         }
         let inside_message = parent
@@ -277,7 +278,8 @@ impl Parser {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let mut best: Option<(usize, usize)> = None;
         for (at, open) in self.open.iter().enumerate().rev() {
-            if let Some(boundary) = open.boundary.as_ref().filter(|b| text.starts_with(b))
+            if !open.closed
+                && let Some(boundary) = open.boundary.as_ref().filter(|b| text.starts_with(b))
                 && best.is_none_or(|(_, length)| boundary.len() > length)
             {
                 best = Some((at, boundary.len()));
@@ -307,11 +309,14 @@ impl Parser {
         }
     }
 
+    /// The last part that may be takes in all that follows.
+    fn full(&self) -> bool {
+        self.message.parts.len() >= self.limits.parts
+    }
+
     fn after_boundary(&mut self) {
-        let full = self.message.parts.len() >= self.limits.parts;
         if let Some(open) = self.open.last()
             && !open.closed
-            && !full
         {
             let parent = open.part;
             self.begin(Some(parent));
@@ -358,24 +363,10 @@ fn is_digest(message: &Message, part: u32) -> bool {
         .is_some_and(|p| p.content.is("multipart", Some("digest")))
 }
 
-/// RFC 2046 section 5.2.1: an encoded message/rfc822 cannot be looked into.
-fn plain_encoding(part: &Part) -> bool {
-    let plain = |e: &Vec<u8>| {
-        ["7bit", "8bit", "binary"]
-            .iter()
-            .any(|p| e.eq_ignore_ascii_case(p.as_bytes()))
-            || !["base64", "quoted-printable"]
-                .iter()
-                .any(|p| e.eq_ignore_ascii_case(p.as_bytes()))
-    };
-    part.content.encoding.as_ref().is_none_or(plain)
-}
-
 /// What stands beyond the depth limit is told as opaque bytes.
 fn too_deep(content: super::part::Content) -> super::part::Content {
     super::part::Content {
         media: Some((b"application".to_vec(), b"octet-stream".to_vec())),
-        parameters: Vec::new(),
         ..content
     }
 }

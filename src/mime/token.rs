@@ -100,26 +100,45 @@ impl<'a> Cursor<'a> {
         text.trim_ascii().to_vec()
     }
 
-    /// Takes a quoted string if one is next; returns its text without the quoting.
+    /// Takes a quoted string if one is next; returns its text without the quoting. One without an
+    /// end takes all the rest and gives nothing.
     pub(crate) fn quoted(&mut self) -> Option<Vec<u8>> {
-        if !self.eat(b'"') {
-            return None;
-        }
         let mut text = Vec::new();
+        self.quoted_into(&mut text).then_some(text)
+    }
+
+    /// As `quoted`, but the end of the text ends a quoted string too.
+    pub(crate) fn quoted_to_end(&mut self) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        let next = self.peek() == Some(b'"');
+        self.quoted_into(&mut text);
+        next.then_some(text)
+    }
+
+    /// False if there is no quoted string that ends.
+    fn quoted_into(&mut self, text: &mut Vec<u8>) -> bool {
+        if !self.eat(b'"') {
+            return false;
+        }
         while let Some(byte) = self.bump() {
             match byte {
-                b'"' => break,
+                b'"' => return true,
                 b'\\' => text.extend(self.bump()),
                 b'\r' | b'\n' => {}
                 _ => text.push(byte),
             }
         }
-        Some(text)
+        false
     }
 
     /// Takes an atom; empty if none is next.
     pub(crate) fn atom(&mut self) -> &'a [u8] {
         self.take_while(is_atext)
+    }
+
+    /// Takes a word of a display name, with everything that can be nothing else; empty if none is next.
+    pub(crate) fn word(&mut self) -> &'a [u8] {
+        self.take_while(|b| !is_blank(b) && !b"()<>@,;:\"".contains(&b))
     }
 
     /// Takes a MIME token; empty if none is next.
