@@ -1,17 +1,42 @@
 //! Settings: text to values, every fault with its place.
 //!
 //! One TOML file, and every setting has a default; a board profile supplies the limits. Reading
-//! files is not done here: `parse` takes text.
+//! files is not done here: [`parse`] takes text. The way of a text: `builder` makes a `document`
+//! of it, whose values know their place; `parse` and its neighbours take settings out with their
+//! `reader`; `manual` and `limits` are the tables that say which settings there are.
 
+mod amount;
+mod bounds;
+mod builder;
+mod certificates;
+mod document;
+mod fault;
 mod limits;
+mod listener;
+mod manual;
 mod model;
 mod network;
+mod parse;
+mod profile;
+mod reader;
+mod show;
 mod storage;
+mod suggest;
+mod tables;
+mod template;
+#[cfg(test)]
+mod tests;
 
-pub(crate) use limits::Limits;
+pub(crate) use fault::Fault;
+pub(crate) use limits::{Kind, LIMITS, Limit, Limits};
+pub(crate) use manual::reference;
 pub(crate) use model::{
     Address, Config, Isolation, Listener, ListenerTls, Log, Process, Protocol, ServerName, Tls,
     UserSource,
 };
 pub(crate) use network::Network;
-pub(crate) use storage::{Format, Storage, Template, TemplateFault};
+pub(crate) use parse::{ParseSettings, parse};
+pub(crate) use profile::BOARDS;
+pub(crate) use show::show;
+pub(crate) use storage::{Format, Storage};
+pub(crate) use template::{Template, TemplateFault};

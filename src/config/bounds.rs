@@ -1,0 +1,150 @@
+//! The table `[limits]`: its reader and its part of the manual.
+
+use super::amount::{AmountFault, duration_text, parse_duration, parse_size, size_text};
+use super::document::{Node, Value, quoted};
+use super::limits::{Kind, LIMITS, Limit, Limits};
+use super::manual::prose;
+use super::network::{Network, NetworkFault};
+use super::reader::{Part, Reader};
+
+/// Sets in `limits` what `part` names.
+pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, limits: &mut Limits) {
+    for limit in LIMITS {
+        if let Some(node) = part.table.node(limit.name) {
+            set(reader, limit, node, limits);
+        }
+    }
+    if let Some(networks) = networks(reader, part) {
+        limits.trusted_networks = networks;
+    }
+    if limits.login_failure_delay > limits.login_failure_delay_max {
+        // Where the file says so; a profile is consistent.
+        let names = ["login_failure_delay", "login_failure_delay_max"];
+        if let Some(node) = names.iter().find_map(|name| part.table.node(name)) {
+            let message = "`login_failure_delay` must not be longer than `login_failure_delay_max`";
+            reader.faults.add(node.at, message);
+        }
+    }
+}
+
+fn set(reader: &mut Reader<'_>, limit: &Limit, node: &Node, limits: &mut Limits) {
+    let Some(amount) = amount(reader, limit, node) else {
+        return;
+    };
+    let name = limit.name;
+    if amount < limit.least {
+        let least = text(limit.kind, limit.least);
+        reader
+            .faults
+            .add(node.at, format!("`{name}` must be at least {least}"));
+    } else if !(limit.set)(limits, amount) {
+        reader
+            .faults
+            .add(node.at, format!("`{name}` is too large for this machine"));
+    }
+}
+
+/// The amount in `node`, in the unit of the limit's kind.
+fn amount(reader: &mut Reader<'_>, limit: &Limit, node: &Node) -> Option<u64> {
+    let read = match (&node.value, limit.kind) {
+        (Value::Invalid, _) => return None,
+        (Value::Integer(number), Kind::Count | Kind::Size) => {
+            return Some(u64::try_from(*number).unwrap_or(0));
+        }
+        (Value::Text(text) | Value::Bare(text), Kind::Size) => parse_size(text),
+        (Value::Text(text) | Value::Bare(text), Kind::Duration) => parse_duration(text),
+        _ => Err(AmountFault::Syntax),
+    };
+    let name = limit.name;
+    match (read, &node.value) {
+        (Ok(amount), Value::Bare(text)) => {
+            let quoted = quoted(text);
+            reader
+                .faults
+                .add(node.at, format!("write `{name}` with quotes: {quoted}"));
+            return Some(amount);
+        }
+        (Ok(amount), _) => return Some(amount),
+        (Err(AmountFault::Syntax), value) => {
+            let wanted = wanted(limit);
+            let message = format!("`{name}` must be {wanted}, not {}", described(value));
+            reader.faults.add(node.at, message);
+        }
+        (Err(AmountFault::Overflow), _) => {
+            reader
+                .faults
+                .add(node.at, format!("`{name}` is too large for any machine"));
+        }
+    }
+    None
+}
+
+fn described(value: &Value) -> String {
+    match value {
+        Value::Text(text) => quoted(text),
+        Value::Bare(text) if text.is_empty() => "nothing".to_owned(),
+        Value::Bare(text) => format!("`{text}`"),
+        Value::Integer(number) => number.to_string(),
+        other => other.kind().to_owned(),
+    }
+}
+
+fn wanted(limit: &Limit) -> &'static str {
+    match limit.kind {
+        Kind::Count => "a whole number without quotes",
+        Kind::Size => "octets or a size such as \"64KiB\" or \"25MB\"",
+        Kind::Duration => "a span of time such as \"30s\", \"5m\" or \"1h\"",
+    }
+}
+
+fn networks(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Vec<Network>> {
+    let texts = reader.texts(part, "trusted_networks")?;
+    let mut networks = Vec::new();
+    for (at, text) in texts {
+        let message = match text.parse() {
+            Ok(network) => {
+                networks.push(network);
+                continue;
+            }
+            Err(NetworkFault::Syntax) => format!(
+                "{} is no network: write \"192.0.2.0/24\", \"2001:db8::/32\" or one address",
+                quoted(text)
+            ),
+            Err(NetworkFault::Prefix) => format!(
+                "{} has a prefix longer than its address: at most /32, or /128 for IPv6",
+                quoted(text)
+            ),
+        };
+        reader.faults.add(at, message);
+    }
+    Some(networks)
+}
+
+/// `amount` as it is written for a limit of that kind, without quotes.
+fn text(kind: Kind, amount: u64) -> String {
+    match kind {
+        Kind::Count => amount.to_string(),
+        Kind::Size => size_text(amount),
+        Kind::Duration => duration_text(amount),
+    }
+}
+
+/// The value of `limit` as TOML.
+pub(super) fn toml(limit: &Limit, limits: &Limits) -> String {
+    let text = text(limit.kind, (limit.value)(limits));
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text
+    } else {
+        quoted(&text)
+    }
+}
+
+/// Adds the limits to the manual.
+pub(super) fn reference(manual: &mut String) {
+    let defaults = Limits::default();
+    for limit in LIMITS {
+        manual.push('\n');
+        prose(limit.doc, manual);
+        manual.push_str(&format!("{} = {}\n", limit.name, toml(limit, &defaults)));
+    }
+}

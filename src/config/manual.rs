@@ -1,0 +1,295 @@
+//! The manual of all settings. The same table says which names the parser knows.
+
+use super::bounds;
+use super::limits::LIMITS;
+
+/// A table of the settings file.
+pub(super) struct Section {
+    /// As in its header; empty for what stands before any header.
+    pub(super) name: &'static str,
+    /// `[[NAME]]`, any number of times.
+    pub(super) list: bool,
+    doc: &'static str,
+    keys: &'static [Key],
+}
+
+struct Key {
+    name: &'static str,
+    /// A TOML value.
+    value: &'static str,
+    /// Whether `value` holds without this setting; if not, it is an example.
+    default: bool,
+    doc: &'static str,
+}
+
+const fn default(name: &'static str, value: &'static str, doc: &'static str) -> Key {
+    Key {
+        name,
+        value,
+        default: true,
+        doc,
+    }
+}
+
+const fn example(name: &'static str, value: &'static str, doc: &'static str) -> Key {
+    Key {
+        name,
+        value,
+        default: false,
+        doc,
+    }
+}
+
+pub(super) const TOP: &Section = &Section {
+    name: "",
+    list: false,
+    doc: "",
+    keys: &[
+        example(
+            "data_dir",
+            "\"/var/lib/dovelet\"",
+            "Where mail, index and users are kept. Without it: /var/lib/dovelet as root, else ./dovelet-data.",
+        ),
+        example(
+            "hostname",
+            "\"mail.example.org\"",
+            "The name of this server in greetings and Received fields. Without it: the name of the machine.",
+        ),
+        default(
+            "board",
+            "\"generic\"",
+            "The profile that supplies isolation and limits: generic, nas, raspberrypi, openwrt-128, openwrt-64.",
+        ),
+        default(
+            "isolation",
+            "\"user\"",
+            "\"user\": a process for each active user. \"shared\": one process for all, for small machines.",
+        ),
+    ],
+};
+
+pub(super) const LISTENER: &Section = &Section {
+    name: "listener",
+    list: true,
+    doc: "Where clients connect. Without any listener: IMAP on 127.0.0.1:1143 (starttls) and \
+          127.0.0.1:1993 (implicit), LMTP on 127.0.0.1:1024.",
+    keys: &[
+        example("protocol", "\"imap\"", "\"imap\" or \"lmtp\"."),
+        example(
+            "address",
+            "\"[::]:143\"",
+            "An IP address with a port, or \"unix:PATH\".",
+        ),
+        example(
+            "tls",
+            "\"starttls\"",
+            "\"none\", \"starttls\" or \"implicit\". Without it: \"starttls\" for IMAP over TCP, else \"none\".",
+        ),
+        default(
+            "proxy_protocol",
+            "false",
+            "Whether every connection begins with a PROXY protocol header.",
+        ),
+    ],
+};
+
+pub(super) const TLS: &Section = &Section {
+    name: "tls",
+    list: false,
+    doc: "Without a certificate one is made at the first start.",
+    keys: &[
+        example(
+            "certificate",
+            "\"/etc/ssl/mail.pem\"",
+            "PEM file with the certificate and its chain.",
+        ),
+        example(
+            "key",
+            "\"/etc/ssl/mail.key\"",
+            "PEM file with the private key.",
+        ),
+    ],
+};
+
+pub(super) const TLS_NAME: &Section = &Section {
+    name: "tls.name",
+    list: true,
+    doc: "A further certificate, for clients that ask for this server name.",
+    keys: &[
+        example(
+            "name",
+            "\"imap.example.org\"",
+            "The server name; \"*.example.org\" stands for all names one level below.",
+        ),
+        example("certificate", "\"/etc/ssl/imap.pem\"", "As in [tls]."),
+        example("key", "\"/etc/ssl/imap.key\"", "As in [tls]."),
+    ],
+};
+
+pub(super) const STORAGE: &Section = &Section {
+    name: "storage",
+    list: false,
+    doc: "How and where mail is kept.",
+    keys: &[
+        default("format", "\"maildir\"", "Maildir++ directories."),
+        default(
+            "path",
+            "\"{data_dir}/mail/{user}\"",
+            "The directory of a user's mail. {user} is the login name, {local_part} and {domain} what stands \
+             before and behind its last @, {home} the home directory in the user source.",
+        ),
+    ],
+};
+
+pub(super) const USERS: &Section = &Section {
+    name: "users",
+    list: true,
+    doc: "Where users are looked up, in this order.",
+    keys: &[
+        default(
+            "source",
+            "\"file\"",
+            "A file of lines user:{SCHEME}hash:uid:gid:gecos:home:shell:extra.",
+        ),
+        example(
+            "path",
+            "\"/etc/dovelet/users\"",
+            "The file. Without it: users in data_dir.",
+        ),
+    ],
+};
+
+pub(super) const LIMIT: &Section = &Section {
+    name: "limits",
+    list: false,
+    doc: "What is not set here comes from the board; these are the values of the board generic.",
+    keys: &[default(
+        "trusted_networks",
+        "[]",
+        "Networks exempt from limits per address and penalties, such as [\"192.168.0.0/16\"]; loopback always is.",
+    )],
+};
+
+pub(super) const LOG: &Section = &Section {
+    name: "log",
+    list: false,
+    doc: "",
+    keys: &[default(
+        "level",
+        "\"info\"",
+        "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\".",
+    )],
+};
+
+pub(super) const PROCESS: &Section = &Section {
+    name: "process",
+    list: false,
+    doc: "The accounts that processes run as when started by root; three different ones.",
+    keys: &[
+        default(
+            "user",
+            "\"dovelet\"",
+            "Owns the mail of users without an account of their own.",
+        ),
+        default(
+            "network_user",
+            "\"dovelet-net\"",
+            "Holds connections until login, and TLS.",
+        ),
+        default("auth_user", "\"dovelet-auth\"", "Reads the user sources."),
+    ],
+};
+
+/// In the order of the manual.
+const SECTIONS: [&Section; 9] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, LIMIT, LOG, PROCESS,
+];
+
+impl Section {
+    /// Every name that may stand in this table.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let limits = if self.name == LIMIT.name { LIMITS } else { &[] };
+        let inner = SECTIONS.into_iter().filter_map(|section| {
+            let above = section.name.rsplit_once('.');
+            let (above, name) = above.unwrap_or(("", section.name));
+            (above == self.name && !name.is_empty()).then_some(name)
+        });
+        let keys = self.keys.iter().map(|key| key.name);
+        keys.chain(limits.iter().map(|limit| limit.name))
+            .chain(inner)
+    }
+
+    pub(super) fn header(&self) -> String {
+        if self.list {
+            format!("[[{}]]", self.name)
+        } else {
+            format!("[{}]", self.name)
+        }
+    }
+
+    /// Where it is, for messages.
+    pub(super) fn place(&self) -> String {
+        if self.name.is_empty() {
+            "at the top of the file".to_owned()
+        } else {
+            format!("in {}", self.header())
+        }
+    }
+}
+
+/// The table, other than `besides`, in which `name` may stand, if there is just one.
+pub(super) fn home_of(name: &str, besides: &Section) -> Option<&'static Section> {
+    let mut homes = SECTIONS
+        .into_iter()
+        .filter(|section| section.name != besides.name && section.names().any(|n| n == name));
+    let home = homes.next()?;
+    homes.next().is_none().then_some(home)
+}
+
+/// Returns the manual: every setting with its meaning. It is itself a settings file, in which
+/// everything has its default; what is an example stands behind `#` without a space.
+pub(crate) fn reference() -> String {
+    let mut text = String::from(
+        "# All settings of dovelet. Sizes are octets or text such as \"64KiB\" and \"25MB\", spans of time are\n\
+         # text such as \"30s\", \"5m\" and \"1h\". Relative paths start at the directory of the settings file.\n",
+    );
+    for section in SECTIONS {
+        if !section.name.is_empty() {
+            let mark = if section.list { "#" } else { "" };
+            text.push_str(&format!("\n{mark}{}\n", section.header()));
+        }
+        prose(section.doc, &mut text);
+        for key in section.keys {
+            text.push('\n');
+            prose(key.doc, &mut text);
+            let mark = if section.list || !key.default {
+                "#"
+            } else {
+                ""
+            };
+            text.push_str(&format!("{mark}{} = {}\n", key.name, key.value));
+        }
+        if section.name == LIMIT.name {
+            bounds::reference(&mut text);
+        }
+    }
+    text
+}
+
+/// `doc` as comment lines of at most 100 characters.
+pub(super) fn prose(doc: &str, text: &mut String) {
+    let mut line = String::from("#");
+    for word in doc.split_whitespace() {
+        if line.len() + 1 + word.len() > 100 {
+            text.push_str(&line);
+            text.push('\n');
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    if line.len() > 1 {
+        text.push_str(&line);
+        text.push('\n');
+    }
+}

@@ -1,0 +1,237 @@
+//! The text of a settings file as a configuration.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::bounds;
+use super::builder;
+use super::certificates::{self, is_host_name};
+use super::fault::{Fault, Faults};
+use super::listener;
+use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
+use super::model::{Config, Isolation, Log, Process, UserSource};
+use super::profile::{BOARDS, Profile, profile};
+use super::reader::{Part, Reader, no_choice};
+use super::storage::{Format, Storage};
+use super::template::{Template, TemplateFault, VARIABLES};
+
+/// More is not read.
+const MAX_OCTETS: usize = 1 << 20;
+
+pub(super) const ISOLATIONS: [(&str, Isolation); 2] =
+    [("user", Isolation::User), ("shared", Isolation::Shared)];
+
+const FORMATS: [(&str, Format); 1] = [("maildir", Format::Maildir)];
+
+const SOURCES: [(&str, ()); 1] = [("file", ())];
+
+const LEVELS: [(&str, log::LevelFilter); 6] = [
+    ("off", log::LevelFilter::Off),
+    ("error", log::LevelFilter::Error),
+    ("warn", log::LevelFilter::Warn),
+    ("info", log::LevelFilter::Info),
+    ("debug", log::LevelFilter::Debug),
+    ("trace", log::LevelFilter::Trace),
+];
+
+/// What a settings file does not say itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ParseSettings {
+    /// Where relative paths in the file start: the directory of the file.
+    pub(crate) directory: PathBuf,
+    /// For a file without `data_dir`.
+    pub(crate) data_dir: PathBuf,
+    /// For a file without `hostname`.
+    pub(crate) hostname: String,
+    /// Holds whatever the file says: `--data`.
+    pub(crate) data_dir_override: Option<PathBuf>,
+    /// Holds whatever the file says: `--board`.
+    pub(crate) board_override: Option<String>,
+}
+
+/// Returns what `text` says, with defaults for the rest, or everything that is wrong with it in
+/// the order of the text. Reads no files: whether paths exist is not looked at.
+pub(crate) fn parse(text: &str, settings: ParseSettings) -> Result<Config, Vec<Fault>> {
+    let mut faults = Faults::new(text);
+    if text.len() > MAX_OCTETS {
+        faults.add(0, "a settings file has at most 1 MiB");
+        return Err(faults.located(text));
+    }
+    let root = builder::read(text, &mut faults);
+    let mut reader = Reader {
+        faults: &mut faults,
+        directory: &settings.directory,
+    };
+    let top = reader.part(TOP, &root, 0);
+    let config = config(&mut reader, &top, &settings);
+    if faults.is_empty() {
+        Ok(config)
+    } else {
+        Err(faults.located(text))
+    }
+}
+
+fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> Config {
+    let named = reader.path(top, "data_dir");
+    let data_dir = settings.data_dir_override.clone().or(named);
+    let data_dir = data_dir.unwrap_or_else(|| settings.data_dir.clone());
+    let hostname = hostname(reader, top).unwrap_or_else(|| settings.hostname.clone());
+    let mut config = Config::with_defaults(data_dir, hostname);
+    if let Some((name, profile)) = board(reader, top, settings) {
+        config.board = name;
+        config.isolation = profile.isolation;
+        config.limits = profile.limits;
+    }
+    if let Some(isolation) = reader.word(top, "isolation", &ISOLATIONS) {
+        config.isolation = isolation;
+    }
+    if let Some(listeners) = listener::read(reader, top) {
+        config.listeners = listeners;
+    }
+    if let Some(part) = reader.table(top, TLS) {
+        config.tls = certificates::read(reader, &part);
+    }
+    if let Some(part) = reader.table(top, STORAGE) {
+        config.storage = storage(reader, &part);
+    }
+    if let Some(users) = users(reader, top, &config) {
+        config.users = users;
+    }
+    if let Some(part) = reader.table(top, LIMIT) {
+        bounds::read(reader, &part, &mut config.limits);
+    }
+    if let Some(part) = reader.table(top, LOG) {
+        config.log = level(reader, &part);
+    }
+    if let Some(part) = reader.table(top, PROCESS) {
+        config.process = process(reader, &part);
+    }
+    config
+}
+
+/// The name goes into greetings and header fields, so it must not end a line or a word there.
+fn hostname(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<String> {
+    let (at, name) = reader.text(top, "hostname")?;
+    if is_host_name(name) {
+        return Some(name.to_owned());
+    }
+    reader.faults.add(
+        at,
+        "`hostname` must be a name of letters, digits, `-` and `.`, such as \"mail.example.org\"",
+    );
+    None
+}
+
+fn board(
+    reader: &mut Reader<'_>,
+    top: &Part<'_>,
+    settings: &ParseSettings,
+) -> Option<(String, Profile)> {
+    let named = reader.text(top, "board");
+    let known = named.and_then(|(at, name)| {
+        let found = profile(name).map(|profile| (name.to_owned(), profile));
+        if found.is_none() {
+            reader.faults.add(at, no_choice("board", name, BOARDS));
+        }
+        found
+    });
+    let Some(name) = &settings.board_override else {
+        return known;
+    };
+    let found = profile(name).map(|profile| (name.clone(), profile));
+    if found.is_none() {
+        reader.faults.add(0, no_choice("--board", name, BOARDS));
+    }
+    found
+}
+
+fn storage(reader: &mut Reader<'_>, part: &Part<'_>) -> Storage {
+    let format = reader.word(part, "format", &FORMATS).unwrap_or_default();
+    let path = reader
+        .text(part, "path")
+        .and_then(|(at, text)| template(reader, at, text));
+    Storage { format, path }
+}
+
+fn template(reader: &mut Reader<'_>, at: usize, text: &str) -> Option<Template> {
+    reader.checked_path(at, "path", text)?;
+    let message = match Template::parse(text) {
+        Ok(template) if template.tells_users_apart() => {
+            return Some(template.below(reader.directory));
+        }
+        Ok(_) => "`path` is the same for every user; write {user}, {local_part} or {home} in it"
+            .to_owned(),
+        Err(TemplateFault::Brace) => {
+            "`path` has a brace without its pair; write {{ or }} for the brace itself".to_owned()
+        }
+        Err(TemplateFault::Unknown(name)) => {
+            format!("{{{name}}} is not known in `path`; known are {VARIABLES}")
+        }
+    };
+    reader.faults.add(at, message);
+    None
+}
+
+fn users(reader: &mut Reader<'_>, top: &Part<'_>, config: &Config) -> Option<Vec<UserSource>> {
+    let parts = reader.tables(top, USERS)?;
+    let mut sources = Vec::new();
+    for part in parts {
+        reader.word(&part, "source", &SOURCES);
+        let source = match reader.path(&part, "path") {
+            Some(path) => UserSource::File(path),
+            None => UserSource::default_in(&config.data_dir),
+        };
+        if sources.contains(&source) {
+            let at = part.table.node("path").map_or(part.at, |node| node.at);
+            reader
+                .faults
+                .add(at, "this file is a source already; take one of the two out");
+        }
+        sources.push(source);
+    }
+    Some(sources)
+}
+
+fn level(reader: &mut Reader<'_>, part: &Part<'_>) -> Log {
+    match reader.word(part, "level", &LEVELS) {
+        Some(level) => Log { level },
+        None => Log::default(),
+    }
+}
+
+fn process(reader: &mut Reader<'_>, part: &Part<'_>) -> Process {
+    let mut process = Process::default();
+    account(reader, part, "user", &mut process.user);
+    account(reader, part, "network_user", &mut process.network_user);
+    account(reader, part, "auth_user", &mut process.auth_user);
+    let mut first = BTreeMap::new();
+    for (key, name) in [
+        ("user", &process.user),
+        ("network_user", &process.network_user),
+        ("auth_user", &process.auth_user),
+    ] {
+        if let Some(other) = first.insert(name, key) {
+            let node = part.table.node(key).or_else(|| part.table.node(other));
+            let message = format!(
+                "`{key}` and `{other}` must be different accounts, so that one cannot reach what the other holds"
+            );
+            reader
+                .faults
+                .add(node.map_or(part.at, |node| node.at), message);
+        }
+    }
+    process
+}
+
+fn account(reader: &mut Reader<'_>, part: &Part<'_>, key: &str, account: &mut String) {
+    let Some((at, name)) = reader.text(part, key) else {
+        return;
+    };
+    let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 32 || name.starts_with('-') || !name.chars().all(letters) {
+        let message = format!("`{key}` must be the name of an account, such as \"dovelet\"");
+        reader.faults.add(at, message);
+    } else {
+        *account = name.to_owned();
+    }
+}
