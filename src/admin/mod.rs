@@ -1,6 +1,30 @@
-//! The command line.
+//! The command line: `dovelet help` describes it.
+
+mod arguments;
+mod console;
+mod demo;
+mod doctor;
+mod help;
+mod listing;
+mod options;
+mod prompt;
+mod run;
+mod sample;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod user;
+mod users_file;
+
+use run::run;
 
 /// Runs the command that the process was called with.
 pub(crate) fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    // One of the server's processes?
+    if let Some(code) = crate::server::role_main() {
+        return code;
+    }
+    let (mut input, mut out, mut err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let console = console::Console::new(&mut input, &mut out, &mut err);
+    run(std::env::args_os().skip(1), console).into()
 }

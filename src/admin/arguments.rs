@@ -1,0 +1,495 @@
+//! From the words of a command line to a command.
+
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::help;
+use super::options::Options;
+use super::suggest::hint;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Serve { demo: bool },
+    User(User),
+    Config(Settings),
+    Doctor { user: Option<String>, rebuild: bool },
+    Help(&'static help::Topic),
+    Version,
+}
+
+/// What to do with users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    Add { name: String, stdin: bool },
+    Passwd { name: String, stdin: bool },
+    List { name: Option<String>, json: bool },
+    Delete { name: String },
+}
+
+/// What to do with settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settings {
+    Check,
+    Show { json: bool },
+    Reference,
+}
+
+/// What is wrong with a command line, and which topic of the help tells more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Misuse {
+    pub(crate) what: String,
+    pub(crate) topic: Option<&'static str>,
+}
+
+impl Misuse {
+    fn new(what: impl Into<String>, topic: Option<&'static str>) -> Misuse {
+        Misuse {
+            what: what.into(),
+            topic,
+        }
+    }
+}
+
+/// Every command; the first word of a command line is one of them.
+pub(crate) const COMMANDS: [&str; 5] = ["serve", "user", "config", "doctor", "help"];
+/// How commands are written, as the help shows them.
+#[cfg(test)]
+pub(crate) const FORMS: [&str; 9] = [
+    "serve [--demo]",
+    "user add NAME [--password-stdin]",
+    "user passwd NAME [--password-stdin]",
+    "user list [NAME] [--json]",
+    "user delete NAME",
+    "config check",
+    "config show [--json]",
+    "config reference",
+    "doctor [--user NAME] [--rebuild]",
+];
+const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
+const CONFIG: [&str; 3] = ["check", "show", "reference"];
+
+/// An option, and the commands that take it.
+struct Opt {
+    name: &'static str,
+    /// What its value is, if it has one.
+    value: bool,
+    /// First words, or first and second words, of commands; empty for all.
+    of: &'static [&'static str],
+}
+
+const OPTIONS: [Opt; 10] = [
+    opt("config", true, &[]),
+    opt("data", true, &[]),
+    opt("board", true, &[]),
+    opt("help", false, &[]),
+    opt("version", false, &[]),
+    opt("demo", false, &["serve"]),
+    opt("password-stdin", false, &["user add", "user passwd"]),
+    opt("json", false, &["user list", "config show"]),
+    opt("user", true, &["doctor"]),
+    opt("rebuild", false, &["doctor"]),
+];
+
+const fn opt(name: &'static str, value: bool, of: &'static [&'static str]) -> Opt {
+    Opt { name, value, of }
+}
+
+impl Opt {
+    fn belongs_to(&self, words: &[String]) -> bool {
+        let belongs = |of: &&str| of.split(' ').eq(words.iter().take(of.split(' ').count()));
+        self.of.is_empty() || self.of.iter().any(belongs)
+    }
+}
+
+/// What was on the command line, in no order.
+#[derive(Default)]
+struct Given {
+    words: Vec<String>,
+    options: Options,
+    user: Option<String>,
+    seen: Vec<&'static str>,
+}
+
+/// Reads the words behind the name of the program.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(Command, Options), Misuse> {
+    let mut given = Given::default();
+    let mut parser = Parser::from_args(arguments);
+    let read = given.read(&mut parser);
+    let topic = given.topic();
+    read.map_err(|error| Misuse::new(error.to_string(), topic))?;
+    if given.has("help") {
+        let topic = topic.and_then(help::topic).unwrap_or(&help::TOP);
+        return Ok((Command::Help(topic), given.options));
+    }
+    if given.has("version") {
+        return Ok((Command::Version, given.options));
+    }
+    let command = given.command()?;
+    given.check_options()?;
+    Ok((command, given.options))
+}
+
+impl Given {
+    fn has(&self, option: &str) -> bool {
+        self.seen.contains(&option)
+    }
+
+    /// The page about what was asked for, as far as it is known.
+    fn topic(&self) -> Option<&'static str> {
+        let first = self.words.first()?;
+        COMMANDS.into_iter().find(|command| command == first)
+    }
+
+    fn read(&mut self, parser: &mut Parser) -> Result<(), lexopt::Error> {
+        while let Some(argument) = parser.next()? {
+            let option = match argument {
+                Arg::Value(word) => {
+                    self.words.push(word.string()?);
+                    continue;
+                }
+                Arg::Short('h') => find("help")?,
+                Arg::Short('V') => find("version")?,
+                Arg::Short(letter) => return Err(format!("unknown option -{letter}").into()),
+                Arg::Long(name) => find(name)?,
+            };
+            self.seen.push(option.name);
+            if option.value {
+                self.take(option.name, parser.value()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, option: &str, value: OsString) -> Result<(), lexopt::Error> {
+        if value.is_empty() {
+            return Err(format!("--{option} needs a value that is not empty").into());
+        }
+        match option {
+            "config" => self.options.config = Some(PathBuf::from(value)),
+            "data" => self.options.data = Some(PathBuf::from(value)),
+            "board" => self.options.board = Some(value.string()?),
+            _ => self.user = Some(value.string()?),
+        }
+        Ok(())
+    }
+
+    fn command(&self) -> Result<Command, Misuse> {
+        let (first, rest) = match self.words.split_first() {
+            Some((first, rest)) => (first.as_str(), rest),
+            None => return Err(Misuse::new("which command?", None)),
+        };
+        match first {
+            "serve" => nothing_in(rest, "serve").map(|()| Command::Serve {
+                demo: self.has("demo"),
+            }),
+            "user" => self.user_command(rest).map(Command::User),
+            "config" => self.config_command(rest).map(Command::Config),
+            "doctor" => nothing_in(rest, "doctor").map(|()| Command::Doctor {
+                user: self.user.clone(),
+                rebuild: self.has("rebuild"),
+            }),
+            "help" => help_command(rest).map(Command::Help),
+            other => Err(unknown("command", other, &COMMANDS, None)),
+        }
+    }
+
+    fn user_command(&self, words: &[String]) -> Result<User, Misuse> {
+        let Some((second, rest)) = words.split_first() else {
+            let what = "user needs add, passwd, list or delete behind it";
+            return Err(Misuse::new(what, Some("user")));
+        };
+        let name = || match rest {
+            [name] => Ok(name.clone()),
+            [] => Err(Misuse::new(
+                format!("user {second} needs the name of a user"),
+                Some("user"),
+            )),
+            [_, more, ..] => Err(excess(more, "user")),
+        };
+        let stdin = self.has("password-stdin");
+        match second.as_str() {
+            "add" => name().map(|name| User::Add { name, stdin }),
+            "passwd" => name().map(|name| User::Passwd { name, stdin }),
+            "list" => Ok(User::List {
+                name: (!rest.is_empty()).then(name).transpose()?,
+                json: self.has("json"),
+            }),
+            "delete" => name().map(|name| User::Delete { name }),
+            other => Err(unknown("command user", other, &USER, Some("user"))),
+        }
+    }
+
+    fn config_command(&self, words: &[String]) -> Result<Settings, Misuse> {
+        let Some((second, rest)) = words.split_first() else {
+            let what = "config needs check, show or reference behind it";
+            return Err(Misuse::new(what, Some("config")));
+        };
+        let settings = match second.as_str() {
+            "check" => Settings::Check,
+            "show" => Settings::Show {
+                json: self.has("json"),
+            },
+            "reference" => Settings::Reference,
+            other => return Err(unknown("command config", other, &CONFIG, Some("config"))),
+        };
+        nothing_in(rest, "config").map(|()| settings)
+    }
+
+    /// An option of another command is a mistake, not noise.
+    fn check_options(&self) -> Result<(), Misuse> {
+        let foreign = |o: &&Opt| self.has(o.name) && !o.belongs_to(&self.words);
+        let Some(option) = OPTIONS.iter().find(foreign) else {
+            return Ok(());
+        };
+        let what = format!("--{} belongs to {}", option.name, option.of.join(" and "));
+        Err(Misuse::new(what, self.topic()))
+    }
+}
+
+fn find(name: &str) -> Result<&'static Opt, lexopt::Error> {
+    let known = OPTIONS.iter().find(|option| option.name == name);
+    known.ok_or_else(|| {
+        // Both sides with dashes, so that what is suggested can be typed.
+        let known: Vec<String> = OPTIONS.iter().map(|o| format!("--{}", o.name)).collect();
+        let wrong = format!("--{name}");
+        let hint = hint(&wrong, known.iter().map(String::as_str));
+        format!("unknown option {wrong:?}{hint}").into()
+    })
+}
+
+fn unknown(what: &str, word: &str, known: &[&'static str], topic: Option<&'static str>) -> Misuse {
+    let hint = hint(word, known.iter().copied());
+    Misuse::new(format!("unknown {what} {word:?}{hint}"), topic)
+}
+
+fn excess(word: &str, topic: &'static str) -> Misuse {
+    Misuse::new(format!("{word:?} is one word too many"), Some(topic))
+}
+
+fn nothing_in(words: &[String], topic: &'static str) -> Result<(), Misuse> {
+    words
+        .first()
+        .map_or(Ok(()), |word| Err(excess(word, topic)))
+}
+
+fn help_command(words: &[String]) -> Result<&'static help::Topic, Misuse> {
+    let Some((name, rest)) = words.split_first() else {
+        return Ok(&help::TOP);
+    };
+    // `help user add` is as good as `help user`.
+    if let Some(more) = rest.get(1) {
+        return Err(excess(more, "help"));
+    }
+    help::topic(name).ok_or_else(|| {
+        let hint = hint(name, help::TOPICS.iter().map(|topic| topic.name));
+        Misuse::new(format!("no help on {name:?}{hint}"), None)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<(Command, Options), Misuse> {
+        parse(line.split_ascii_whitespace().map(OsString::from))
+    }
+
+    fn list(name: Option<&str>, json: bool) -> Command {
+        let name = name.map(str::to_owned);
+        Command::User(User::List { name, json })
+    }
+
+    #[test]
+    fn commands() {
+        let ann = || "ann".to_owned();
+        let help = |name| Command::Help(help::topic(name).unwrap());
+        for (line, expected) in [
+            ("serve", Command::Serve { demo: false }),
+            ("serve --demo", Command::Serve { demo: true }),
+            ("--demo serve", Command::Serve { demo: true }),
+            (
+                "user add ann",
+                Command::User(User::Add {
+                    name: ann(),
+                    stdin: false,
+                }),
+            ),
+            (
+                "user --password-stdin passwd ann",
+                Command::User(User::Passwd {
+                    name: ann(),
+                    stdin: true,
+                }),
+            ),
+            ("user list", list(None, false)),
+            ("user list ann --json", list(Some("ann"), true)),
+            (
+                "user delete ann",
+                Command::User(User::Delete { name: ann() }),
+            ),
+            (
+                "user delete -- --ann",
+                Command::User(User::Delete {
+                    name: "--ann".to_owned(),
+                }),
+            ),
+            ("config check", Command::Config(Settings::Check)),
+            (
+                "config show --json",
+                Command::Config(Settings::Show { json: true }),
+            ),
+            ("config reference", Command::Config(Settings::Reference)),
+            (
+                "doctor --user ann --rebuild",
+                Command::Doctor {
+                    user: Some(ann()),
+                    rebuild: true,
+                },
+            ),
+            (
+                "doctor --user=ann",
+                Command::Doctor {
+                    user: Some(ann()),
+                    rebuild: false,
+                },
+            ),
+            ("help", Command::Help(&help::TOP)),
+            ("--help", Command::Help(&help::TOP)),
+            ("-h", Command::Help(&help::TOP)),
+            ("nonsense --help", Command::Help(&help::TOP)),
+            ("help postfix", help("postfix")),
+            ("help user add", help("user")),
+            ("user add --help", help("user")),
+            ("user -h", help("user")),
+            ("config check --help", help("config")),
+            ("help --help", help("help")),
+            ("--version", Command::Version),
+            ("-V", Command::Version),
+        ] {
+            assert_eq!(read(line).map(|(c, _)| c), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_takes_the_common_options() {
+        let expected = Options {
+            config: Some("f.toml".into()),
+            data: Some("d".into()),
+            board: Some("nas".to_owned()),
+        };
+        for line in [
+            "serve",
+            "user list",
+            "config check",
+            "config reference",
+            "doctor",
+            "help",
+            "--version",
+        ] {
+            let line = format!("{line} --config f.toml --data d --board=nas");
+            assert_eq!(
+                read(&line).map(|(_, o)| o).as_ref(),
+                Ok(&expected),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn misuses() {
+        for (line, expected, topic) in [
+            ("", "which command?", None),
+            (
+                "serv",
+                "unknown command \"serv\"; did you mean \"serve\"?",
+                None,
+            ),
+            ("start", "unknown command \"start\"", None),
+            ("serve now", "\"now\" is one word too many", Some("serve")),
+            (
+                "serve --dmeo",
+                "unknown option \"--dmeo\"; did you mean \"--demo\"?",
+                Some("serve"),
+            ),
+            ("serve -x", "unknown option -x", Some("serve")),
+            (
+                "serve --json",
+                "--json belongs to user list and config show",
+                Some("serve"),
+            ),
+            (
+                "config check --json",
+                "--json belongs to user list and config show",
+                Some("config"),
+            ),
+            (
+                "user delete ann --password-stdin",
+                "--password-stdin belongs to user add and user passwd",
+                Some("user"),
+            ),
+            (
+                "user",
+                "user needs add, passwd, list or delete behind it",
+                Some("user"),
+            ),
+            (
+                "user ad ann",
+                "unknown command user \"ad\"; did you mean \"add\"?",
+                Some("user"),
+            ),
+            (
+                "user add",
+                "user add needs the name of a user",
+                Some("user"),
+            ),
+            (
+                "user add ann bob",
+                "\"bob\" is one word too many",
+                Some("user"),
+            ),
+            (
+                "config",
+                "config needs check, show or reference behind it",
+                Some("config"),
+            ),
+            (
+                "config chekc",
+                "unknown command config \"chekc\"; did you mean \"check\"?",
+                Some("config"),
+            ),
+            (
+                "help postfixx",
+                "no help on \"postfixx\"; did you mean \"postfix\"?",
+                None,
+            ),
+            (
+                "help user add ann",
+                "\"ann\" is one word too many",
+                Some("help"),
+            ),
+            (
+                "serve --data",
+                "missing argument for option '--data'",
+                Some("serve"),
+            ),
+            (
+                "serve --data=",
+                "--data needs a value that is not empty",
+                Some("serve"),
+            ),
+            (
+                "serve --demo=x",
+                "unexpected argument for option '--demo': \"x\"",
+                Some("serve"),
+            ),
+            ("a\u{1b}[1m", "unknown command \"a\\u{1b}[1m\"", None),
+        ] {
+            let what = expected.to_owned();
+            assert_eq!(read(line), Err(Misuse { what, topic }), "{line}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a command reads and writes, and what became of it.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::process::ExitCode;
+
+/// How a command ended; see `dovelet help exit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failure,
+    /// The command line was not understood.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 2,
+        })
+    }
+}
+
+/// Why a command could not do what it was told: one line for its user.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub(crate) String);
+
+impl Failure {
+    /// `what: error`.
+    pub(crate) fn because(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure(format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Results go to `out`, everything else to `err`. A reader that went away is no error: what it
+/// does not want to read is not written.
+pub(crate) struct Console<'a> {
+    pub(crate) input: &'a mut dyn Read,
+    out: &'a mut (dyn Write + Send),
+    err: &'a mut (dyn Write + Send),
+    /// Why results could not be written.
+    lost: Option<io::Error>,
+}
+
+impl<'a> Console<'a> {
+    pub(crate) fn new(
+        input: &'a mut dyn Read,
+        out: &'a mut (dyn Write + Send),
+        err: &'a mut (dyn Write + Send),
+    ) -> Console<'a> {
+        Console {
+            input,
+            out,
+            err,
+            lost: None,
+        }
+    }
+
+    /// A line of results.
+    pub(crate) fn say(&mut self, line: impl fmt::Display) {
+        self.print(&format!("{line}\n"));
+    }
+
+    /// Results as they are.
+    pub(crate) fn print(&mut self, text: &str) {
+        if self.lost.is_none() {
+            self.lost = self.out.write_all(text.as_bytes()).err();
+        }
+    }
+
+    /// A line for whoever typed the command. There is nobody to tell if it is lost.
+    pub(crate) fn complain(&mut self, line: impl fmt::Display) {
+        let _ = self.err.write_all(format!("dovelet: {line}\n").as_bytes());
+    }
+
+    /// As [`Console::complain`], without the name of the program in front.
+    pub(crate) fn locate(&mut self, line: impl fmt::Display) {
+        let _ = self.err.write_all(format!("{line}\n").as_bytes());
+    }
+
+    /// Both outputs, to be written from another thread.
+    pub(crate) fn outputs(&mut self) -> Outputs<'_> {
+        Outputs {
+            out: self.out,
+            err: self.err,
+            lost: &mut self.lost,
+        }
+    }
+
+    /// Tells what was not written. Errors make a success a failure, but for a closed pipe.
+    pub(crate) fn finish(mut self, exit: Exit) -> Exit {
+        let lost = self.lost.take().or_else(|| self.out.flush().err());
+        match lost {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+                self.complain(format_args!("standard output: {error}"));
+                match exit {
+                    Exit::Success => Exit::Failure,
+                    other => other,
+                }
+            }
+            _ => exit,
+        }
+    }
+}
+
+/// A console without its input; see [`Console::outputs`].
+pub(crate) struct Outputs<'a> {
+    out: &'a mut (dyn Write + Send),
+    err: &'a mut (dyn Write + Send),
+    lost: &'a mut Option<io::Error>,
+}
+
+impl Outputs<'_> {
+    /// A line of results.
+    pub(crate) fn say(&mut self, line: impl fmt::Display) {
+        if self.lost.is_none() {
+            *self.lost = self.out.write_all(format!("{line}\n").as_bytes()).err();
+        }
+    }
+
+    /// A line for whoever typed the command.
+    pub(crate) fn complain(&mut self, line: impl fmt::Display) {
+        let _ = self.err.write_all(format!("dovelet: {line}\n").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken(ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_and_a_full_disk_is() {
+        for (kind, exit, expected, told) in [
+            (ErrorKind::BrokenPipe, Exit::Success, Exit::Success, false),
+            (ErrorKind::BrokenPipe, Exit::Failure, Exit::Failure, false),
+            (ErrorKind::StorageFull, Exit::Success, Exit::Failure, true),
+            (ErrorKind::StorageFull, Exit::Usage, Exit::Usage, true),
+        ] {
+            let (mut out, mut err) = (Broken(kind), Vec::new());
+            let mut input = io::empty();
+            let mut console = Console::new(&mut input, &mut out, &mut err);
+            console.say("one");
+            console.outputs().say("two");
+            assert_eq!(console.finish(exit), expected, "{kind}");
+            let err = String::from_utf8(err).unwrap();
+            assert_eq!(err.starts_with("dovelet: standard output: "), told, "{err}");
+        }
+    }
+
+    #[test]
+    fn results_and_complaints_are_kept_apart() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut input = io::empty();
+        let mut console = Console::new(&mut input, &mut out, &mut err);
+        console.say("a result");
+        console.complain("a complaint");
+        console.locate("file:1:2: a fault");
+        console.finish(Exit::Success);
+        assert_eq!(out, b"a result\n");
+        assert_eq!(err, b"dovelet: a complaint\nfile:1:2: a fault\n");
+    }
+}

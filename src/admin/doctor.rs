@@ -1,0 +1,371 @@
+//! `dovelet doctor`: the index compared with the mail, mended or made anew.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::console::{Console, Exit, Failure, Outputs};
+use super::user;
+use crate::config::Config;
+use crate::mailbox::{Error, Host, Limits};
+use crate::sys::accounts::Identity;
+
+/// A user whose mail is looked at.
+#[derive(Clone, Debug)]
+struct Patient {
+    name: String,
+    root: PathBuf,
+    index: PathBuf,
+}
+
+/// Looks at the mail of `user`, or of all users.
+pub(crate) fn run(
+    user: Option<&str>,
+    rebuild: bool,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let mut patients = patients(config)?;
+    if let Some(name) = user {
+        patients.retain(|patient| patient.name.eq_ignore_ascii_case(name));
+        if patients.is_empty() {
+            return Err(Failure(format!("user {name:?}: no such user")));
+        }
+    }
+    if patients.is_empty() {
+        console.complain("there are no users");
+    }
+    offline(&patients, rebuild, config, console)
+}
+
+fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
+    let mut found: Vec<Patient> = Vec::new();
+    for (_, users) in user::all(config)? {
+        for user in users.iter() {
+            // The first file that has a user counts.
+            if found.iter().any(|known| known.name == user.name) {
+                continue;
+            }
+            let storage = &config.storage;
+            found.push(Patient {
+                name: user.name.clone(),
+                root: storage.root(&config.data_dir, &user.name, user.home.as_deref()),
+                index: config.index_file(&user.name),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Opens index files itself, which is possible as long as no server has them.
+fn offline(
+    patients: &[Patient],
+    rebuild: bool,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    log_faults(config);
+    let _lock = keep_server_away(config)?;
+    let (present, absent): (Vec<&Patient>, Vec<&Patient>) =
+        patients.iter().partition(|patient| patient.root.is_dir());
+    for patient in absent {
+        let root = patient.root.display();
+        console.say(format_args!("{}: no mail yet in {root}", patient.name));
+    }
+    let mut healthy = true;
+    // Without isolation all have one index file, with it each has its own.
+    for group in present.chunk_by(|a, b| a.index == b.index) {
+        let mut outputs = console.outputs();
+        let examined = with_rights_of_owner(group, || {
+            examine(group, rebuild, limits(config), &mut outputs)
+        });
+        match examined {
+            Ok(well) => healthy &= well,
+            Err(failure) => {
+                console.complain(failure);
+                healthy = false;
+            }
+        }
+    }
+    Ok(if healthy {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}
+
+/// Holds the lock of the server, so that none runs until it is dropped. `None` where no server
+/// has ever run.
+fn keep_server_away(config: &Config) -> Result<Option<File>, Failure> {
+    let path = config.data_dir.join("run/lock");
+    let file = match OpenOptions::new().write(true).open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Failure::because(path.display()))?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Failure(format!(
+            "a server runs over {}: stop it first, then run the doctor again",
+            config.data_dir.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Failure::because(path.display())(error)),
+    }
+}
+
+/// What rooms below find worth telling goes to the standard error.
+fn log_faults(config: &Config) {
+    let level = config.log.level.min(log::LevelFilter::Warn);
+    // Fails where a logger is set already, and that one is as good.
+    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        message_octets: limits.message_octets,
+        mailboxes: limits.max_mailboxes,
+        keywords: limits.max_keywords,
+        index_cache_octets: limits.index_cache_octets,
+        mime: crate::mime::Limits {
+            header_octets: limits.header_octets,
+            parts: limits.mime_parts,
+            depth: limits.mime_depth,
+        },
+    }
+}
+
+/// Runs `work` as whoever owns the mail of these users, so that it can do no more than that
+/// account may, and leaves nothing behind that the account cannot read.
+fn with_rights_of_owner<T: Send>(
+    group: &[&Patient],
+    work: impl FnOnce() -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
+    let Some(first) = group.first() else {
+        return work();
+    };
+    let owner = owner(&first.index).or_else(|error| {
+        log::debug!("{}: {error}", first.index.display());
+        owner(&first.root)
+    });
+    let owner = owner.map_err(Failure::because(first.root.display()))?;
+    make_directory(&first.index, owner).map_err(Failure::because(first.index.display()))?;
+    if !Identity::own().is_root() || owner.is_root() {
+        return work();
+    }
+    let examined = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            give_up_rights(owner).map_err(Failure::because("giving up rights"))?;
+            work()
+        });
+        worker.join()
+    });
+    examined.unwrap_or_else(|_| Err(Failure("the examination broke off".to_owned())))
+}
+
+fn owner(path: &Path) -> std::io::Result<Identity> {
+    let metadata = path.symlink_metadata()?;
+    Ok(Identity {
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+    })
+}
+
+/// The directory of an index file, if it does not exist.
+fn make_directory(index: &Path, owner: Identity) -> std::io::Result<()> {
+    let Some(directory) = index.parent().filter(|directory| !directory.exists()) else {
+        return Ok(());
+    };
+    if let Some(above) = directory.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o711).create(above)?;
+    }
+    DirBuilder::new().mode(0o700).create(directory)?;
+    if Identity::own().is_root() {
+        std::os::unix::fs::lchown(directory, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(())
+}
+
+/// Makes this thread, and no other, one of the owner's, for good.
+fn give_up_rights(owner: Identity) -> std::io::Result<()> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let gid = rustix::process::Gid::from_raw(owner.gid);
+    let uid = rustix::process::Uid::from_raw(owner.uid);
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// Whether the mail of all these users, who share an index file, could be looked at.
+fn examine(
+    group: &[&Patient],
+    rebuild: bool,
+    limits: Limits,
+    outputs: &mut Outputs<'_>,
+) -> Result<bool, Failure> {
+    let Some(index) = group.first().map(|patient| patient.index.as_path()) else {
+        return Ok(true);
+    };
+    let told = |error| {
+        Failure(match error {
+            Error::Busy => format!(
+                "{} is in use: stop the server first, then run the doctor again",
+                index.display()
+            ),
+            other => format!("{}: {}", index.display(), reason(other)),
+        })
+    };
+    let host = Host::open(index, limits).map_err(told)?;
+    let mut healthy = true;
+    for Patient { name, root, .. } in group {
+        let checked = host.account(name, root).and_then(|account| {
+            account.check(rebuild, &mut |line| {
+                outputs.say(format_args!("{name}: {line}"));
+            })
+        });
+        if let Err(error) = checked {
+            outputs.complain(format_args!("{name}: {}", reason(error)));
+            healthy = false;
+        }
+    }
+    host.close().map_err(told)?;
+    Ok(healthy)
+}
+
+fn reason(error: Error) -> &'static str {
+    match error {
+        Error::Full => "the disk is full",
+        Error::Busy => "another program holds a lock of the mail; try again",
+        Error::NoSuchMailbox => "a mailbox vanished meanwhile; try again",
+        Error::Limit(limit) => limit,
+        Error::Cannot(what) => what,
+        _ => "damage, or trouble with the disk; see the lines above",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::tests::{Machine, Told};
+    use std::fs;
+
+    /// Users ann and bob; ann has a message.
+    fn machine() -> Machine {
+        let machine = Machine::new();
+        fs::write(machine.data().join("users"), "ann:!\nbob:!\n").unwrap();
+        let root = machine.data().join("mail/ann");
+        for directory in ["cur", "new", "tmp"] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+        }
+        let message = "Subject: one\r\n\r\ntext\r\n";
+        fs::write(root.join("new/1700000000.M1P1.host"), message).unwrap();
+        machine
+    }
+
+    #[test]
+    fn mail_is_found_and_then_known() {
+        let machine = machine();
+        let bob = machine.data().join("mail/bob");
+        let told = machine.run("doctor", "");
+        let expected = format!("bob: no mail yet in {}\nann: INBOX: ", bob.display());
+        let line = told.out.strip_prefix(&expected).unwrap_or_default();
+        assert!(line.contains(", 1 messages, UIDVALIDITY "), "{told:?}");
+        assert!(line.ends_with(", UIDNEXT 2\n"), "{told:?}");
+        assert_eq!((told.exit, told.err.as_str()), (Exit::Success, ""));
+
+        let numbers = line.split_once(", ").unwrap().1;
+        for (command, word) in [
+            ("doctor --user ANN", "ok"),
+            ("doctor --user ann --rebuild", "rebuilt"),
+            ("doctor --user ann", "ok"),
+        ] {
+            let expected = format!("ann: INBOX: {word}, {numbers}");
+            assert_eq!(machine.run(command, ""), Told::success(&expected));
+        }
+    }
+
+    #[test]
+    fn an_unknown_user() {
+        let expected = Told::failure("dovelet: user \"eve\": no such user\n");
+        assert_eq!(machine().run("doctor --user eve", ""), expected);
+        let nobody = Machine::new().run("doctor", "");
+        assert_eq!(nobody.err, "dovelet: there are no users\n");
+        assert_eq!(nobody.exit, Exit::Success);
+    }
+
+    #[test]
+    fn an_index_in_use_is_left_alone() {
+        let machine = machine();
+        let config = Config::with_defaults(machine.data(), "localhost".to_owned());
+        let index = config.index_file("ann");
+        fs::create_dir_all(index.parent().unwrap()).unwrap();
+        let host = Host::open(&index, Limits::default()).unwrap();
+        let told = machine.run("doctor --user ann --rebuild", "");
+        let expected = format!(
+            "dovelet: {} is in use: stop the server first, then run the doctor again\n",
+            index.display()
+        );
+        assert_eq!(told, Told::failure(&expected));
+        host.close().unwrap();
+        drop(host);
+        assert_eq!(machine.run("doctor --user ann", "").exit, Exit::Success);
+    }
+
+    #[test]
+    fn a_running_server_is_noticed_and_none_starts_meanwhile() {
+        let machine = machine();
+        let run = machine.data().join("run");
+        fs::create_dir(&run).unwrap();
+        let held = File::create(run.join("lock")).unwrap();
+        held.lock().unwrap();
+        let expected = format!(
+            "dovelet: a server runs over {}: stop it first, then run the doctor again\n",
+            machine.data().display()
+        );
+        let told = machine.run("doctor", "");
+        assert_eq!(told, Told::failure(&expected));
+        held.unlock().unwrap();
+        let config = Config::with_defaults(machine.data(), "localhost".to_owned());
+        let lock = keep_server_away(&config).unwrap();
+        assert!(lock.is_some() && held.try_lock().is_err());
+        drop(lock);
+        assert!(held.try_lock().is_ok());
+    }
+
+    #[test]
+    fn root_works_as_the_owner_of_the_mail() {
+        use std::os::unix::fs::{PermissionsExt, lchown};
+        if !Identity::own().is_root() {
+            return;
+        }
+        let machine = machine();
+        for path in [
+            machine.path(),
+            &machine.data(),
+            &machine.data().join("mail"),
+        ] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+        }
+        let root = machine.data().join("mail/ann");
+        let owned = Identity {
+            uid: 4711,
+            gid: 4712,
+        };
+        for path in ["", "cur", "new", "tmp", "new/1700000000.M1P1.host"] {
+            lchown(root.join(path), Some(owned.uid), Some(owned.gid)).unwrap();
+        }
+        assert_eq!(machine.run("doctor --user ann", "").exit, Exit::Success);
+        let config = Config::with_defaults(machine.data(), "localhost".to_owned());
+        let index = config.index_file("ann");
+        for path in [
+            index.as_path(),
+            &config.index_directory("ann"),
+            &root.join("dovecot-uidlist"),
+        ] {
+            assert_eq!(owner(path).unwrap(), owned, "{}", path.display());
+        }
+        assert!(Identity::own().is_root());
+    }
+}

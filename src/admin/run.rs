@@ -1,0 +1,51 @@
+//! From a command line to an exit code.
+
+use std::ffi::OsString;
+
+use super::arguments::{self, Command, Misuse};
+use super::console::{Console, Exit, Failure};
+use super::options::{Options, load};
+use super::{doctor, user};
+
+/// Runs the command of these words, which follow the name of the program.
+pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
+    let exit = match arguments::parse(words) {
+        Ok((command, options)) => obey(command, &options, &mut console),
+        Err(misuse) => refuse(&misuse, &mut console),
+    };
+    console.finish(exit)
+}
+
+fn refuse(misuse: &Misuse, console: &mut Console<'_>) -> Exit {
+    console.complain(&misuse.what);
+    let topic = misuse.topic.map(|topic| format!(" {topic}"));
+    let topic = topic.unwrap_or_default();
+    console.locate(format_args!("Try \"dovelet help{topic}\"."));
+    Exit::Usage
+}
+
+fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit {
+    let done = match command {
+        Command::Help(topic) => {
+            console.print(topic.text);
+            Ok(Exit::Success)
+        }
+        Command::Version => {
+            console.say(concat!("dovelet ", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Success)
+        }
+        Command::User(command) => {
+            load(options).and_then(|config| user::run(command, &config, console))
+        }
+        Command::Doctor { user, rebuild } => {
+            load(options).and_then(|config| doctor::run(user.as_deref(), rebuild, &config, console))
+        }
+        Command::Config(_) | Command::Serve { .. } => {
+            Err(Failure("this version cannot do that".to_owned()))
+        }
+    };
+    done.unwrap_or_else(|failure| {
+        console.complain(failure);
+        Exit::Failure
+    })
+}
