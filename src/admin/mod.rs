@@ -10,6 +10,7 @@ mod options;
 mod prompt;
 mod run;
 mod sample;
+mod serve;
 mod suggest;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::arguments::{self, Command, Misuse};
 use super::console::{Console, Exit, Failure};
 use super::options::{Options, load};
-use super::{doctor, user};
+use super::{doctor, serve, user};
 
 /// Runs the command of these words, which follow the name of the program.
 pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
@@ -40,9 +40,8 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
         Command::Doctor { user, rebuild } => {
             load(options).and_then(|config| doctor::run(user.as_deref(), rebuild, &config, console))
         }
-        Command::Config(_) | Command::Serve { .. } => {
-            Err(Failure("this version cannot do that".to_owned()))
-        }
+        Command::Serve { demo } => serve::serve(demo, options, console),
+        Command::Config(_) => Err(Failure("this version cannot do that".to_owned())),
     };
     done.unwrap_or_else(|failure| {
         console.complain(failure);
