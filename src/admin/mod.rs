@@ -11,6 +11,7 @@ mod prompt;
 mod run;
 mod sample;
 mod serve;
+mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,14 @@
 //! The options all commands take, and the settings they lead to.
 
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::console::Failure;
-use crate::config::Config;
+use crate::config::{Config, Fault, ParseSettings, parse};
 use crate::sys::accounts::Identity;
+
+/// More of a settings file is not read; parsing refuses less than that.
+const MAX_OCTETS: u64 = 2 << 20;
 
 /// Where settings and everything else are, as far as the command line says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,11 +45,51 @@ fn hostname() -> String {
     name
 }
 
-/// The settings that hold.
+/// The settings that hold: of the file of `--config`, else of `dovelet.toml` in the data directory
+/// if there is one, and the rest by default. Errors: the file cannot be read or has faults; the
+/// first line of the failure says so, every further one is a fault with its place.
 pub(crate) fn load(options: &Options) -> Result<Config, Failure> {
-    let mut config = Config::with_defaults(options.data_dir()?, hostname());
-    if let Some(board) = &options.board {
-        config.board.clone_from(board);
+    let data_dir = options.data_dir()?;
+    let (path, text) = text(options, &data_dir)?;
+    let settings = ParseSettings {
+        directory: path.parent().unwrap_or(Path::new("/")).to_owned(),
+        data_dir_override: options.data.is_some().then(|| data_dir.clone()),
+        data_dir,
+        hostname: hostname(),
+        board_override: options.board.clone(),
+    };
+    parse(&text, settings).map_err(|faults| faulty(&path, &faults))
+}
+
+/// The file and what is in it; nothing where there need not be one.
+fn text(options: &Options, data_dir: &Path) -> Result<(PathBuf, String), Failure> {
+    let path = match &options.config {
+        Some(path) => absolute(path)?,
+        None => data_dir.join("dovelet.toml"),
+    };
+    let read = std::fs::File::open(&path).and_then(|file| {
+        let mut octets = Vec::new();
+        file.take(MAX_OCTETS).read_to_end(&mut octets)?;
+        String::from_utf8(octets).map_err(|_| io::Error::other("not UTF-8, so no settings"))
+    });
+    match read {
+        Ok(text) => Ok((path, text)),
+        Err(error) if error.kind() == ErrorKind::NotFound && options.config.is_none() => {
+            Ok((path, String::new()))
+        }
+        Err(error) => Err(Failure::because(path.display())(error)),
     }
-    Ok(config)
+}
+
+fn faulty(path: &Path, faults: &[Fault]) -> Failure {
+    let path = path.display();
+    let count = match faults.len() {
+        1 => "a fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    let mut text = format!("{count} in the settings");
+    for fault in faults {
+        text.push_str(&format!("\n{path}:{fault}"));
+    }
+    Failure(text)
 }

@@ -28,7 +28,10 @@ pub(super) fn serve(
         // Beside the server, which takes part in every delivery.
         std::thread::spawn(move || match deliver(&told) {
             Ok(()) => drop(write!(std::io::stdout(), "{invitation}")),
-            Err(why) => drop(writeln!(std::io::stderr(), "dovelet: no sample messages: {why}")),
+            Err(why) => drop(writeln!(
+                std::io::stderr(),
+                "dovelet: no sample messages: {why}"
+            )),
         });
     });
     drop(demo);

@@ -37,6 +37,6 @@ pub(crate) use model::{
 pub(crate) use network::Network;
 pub(crate) use parse::{ParseSettings, parse};
 pub(crate) use profile::BOARDS;
-pub(crate) use show::show;
+pub(crate) use show::{show, show_json};
 pub(crate) use storage::{Format, Storage};
 pub(crate) use template::{Template, TemplateFault};

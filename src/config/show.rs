@@ -1,9 +1,12 @@
 //! A configuration as the text of a settings file.
 
+use miniserde::json;
 use std::path::Path;
 
 use super::bounds;
-use super::document::quoted;
+use super::builder;
+use super::document::{Node, Table, Value, quoted};
+use super::fault::Faults;
 use super::limits::LIMITS;
 use super::model::{Config, UserSource};
 
@@ -35,6 +38,33 @@ pub(crate) fn show(config: &Config) -> String {
     text.string("network_user", &config.process.network_user);
     text.string("auth_user", &config.process.auth_user);
     text.0
+}
+
+/// Returns the settings of [`show`] as one JSON object with the same names and values.
+pub(crate) fn show_json(config: &Config) -> String {
+    let text = show(config);
+    let root = builder::read(&text, &mut Faults::new(&text));
+    json::to_string(&object(&root))
+}
+
+/// Its depth is that of what [`show`] writes.
+fn object(table: &Table) -> json::Value {
+    let entries = table.entries.iter();
+    let entries = entries.map(|(name, entry)| (name.clone(), value(&entry.node)));
+    json::Value::Object(entries.collect())
+}
+
+fn value(node: &Node) -> json::Value {
+    match &node.value {
+        Value::Text(text) => json::Value::String(text.clone()),
+        Value::Integer(number) => json::Value::Number(json::Number::I64(*number)),
+        Value::Boolean(on) => json::Value::Bool(*on),
+        Value::Array(nodes) | Value::Tables(nodes) => {
+            json::Value::Array(nodes.iter().map(value).collect())
+        }
+        Value::Table(table) => object(table),
+        Value::Bare(_) | Value::Float | Value::Date | Value::Invalid => json::Value::Null,
+    }
 }
 
 fn listeners(config: &Config, text: &mut Toml) {
@@ -89,5 +119,34 @@ impl Toml {
 
     fn path(&mut self, key: &str, path: &Path) {
         self.string(key, &path.to_string_lossy());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_names_of_the_file() {
+        let config = Config::with_defaults("/data".into(), "mail.example.org".to_owned());
+        let shown = json::from_str(&show_json(&config));
+        let Ok(json::Value::Object(shown)) = shown else {
+            panic!("{shown:?}");
+        };
+        let text = |value: &json::Value| match value {
+            json::Value::String(text) => text.clone(),
+            other => json::to_string(other),
+        };
+        assert_eq!(text(&shown["data_dir"]), "/data");
+        let json::Value::Array(listeners) = &shown["listener"] else {
+            panic!("{shown:?}");
+        };
+        assert_eq!(listeners.len(), 3);
+        let json::Value::Object(limits) = &shown["limits"] else {
+            panic!("{shown:?}");
+        };
+        assert_eq!(text(&limits["bad_commands"]), "20");
+        assert_eq!(text(&limits["login_timeout"]), "1m");
+        assert_eq!(limits.len(), LIMITS.len() + 1);
     }
 }
