@@ -72,7 +72,6 @@
 //!
 //! No plugin interface, no feature flags, no second configuration language, no cache beside the
 //! index, no lock in a session, no `async` below `server`, no dependency under the GPL.
-#![allow(dead_code)]
 
 pub(crate) mod codec;
 pub(crate) mod sys;

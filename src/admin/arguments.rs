@@ -15,6 +15,7 @@ pub(crate) enum Command {
     User(User),
     Config(Settings),
     Doctor { user: Option<String>, rebuild: bool },
+    Capabilities { json: bool },
     Help(&'static help::Topic),
     Version,
 }
@@ -53,10 +54,11 @@ impl Misuse {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 5] = ["serve", "user", "config", "doctor", "help"];
+pub(crate) const COMMANDS: [&str; 6] =
+    ["serve", "user", "config", "doctor", "capabilities", "help"];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 9] = [
+pub(crate) const FORMS: [&str; 10] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -66,6 +68,7 @@ pub(crate) const FORMS: [&str; 9] = [
     "config show [--json]",
     "config reference",
     "doctor [--user NAME] [--rebuild]",
+    "capabilities [--json]",
 ];
 const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
 const CONFIG: [&str; 3] = ["check", "show", "reference"];
@@ -87,7 +90,7 @@ const OPTIONS: [Opt; 10] = [
     opt("version", false, &[]),
     opt("demo", false, &["serve"]),
     opt("password-stdin", false, &["user add", "user passwd"]),
-    opt("json", false, &["user list", "config show"]),
+    opt("json", false, &["user list", "config show", "capabilities"]),
     opt("user", true, &["doctor"]),
     opt("rebuild", false, &["doctor"]),
 ];
@@ -191,6 +194,9 @@ impl Given {
             "doctor" => nothing_in(rest, "doctor").map(|()| Command::Doctor {
                 user: self.user.clone(),
                 rebuild: self.has("rebuild"),
+            }),
+            "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
+                json: self.has("json"),
             }),
             "help" => help_command(rest).map(Command::Help),
             other => Err(unknown("command", other, &COMMANDS, None)),
@@ -418,12 +424,12 @@ mod tests {
             ("serve -x", "unknown option -x", Some("serve")),
             (
                 "serve --json",
-                "--json belongs to user list and config show",
+                "--json belongs to user list and config show and capabilities",
                 Some("serve"),
             ),
             (
                 "config check --json",
-                "--json belongs to user list and config show",
+                "--json belongs to user list and config show and capabilities",
                 Some("config"),
             ),
             (

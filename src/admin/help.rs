@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 11] = [
+pub(crate) const TOPICS: [Topic; 12] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -30,6 +30,10 @@ pub(crate) const TOPICS: [Topic; 11] = [
     Topic {
         name: "doctor",
         text: include_str!("help/doctor.txt"),
+    },
+    Topic {
+        name: "capabilities",
+        text: include_str!("help/capabilities.txt"),
     },
     Topic {
         name: "help",

@@ -1,6 +1,7 @@
 //! The command line: `dovelet help` describes it.
 
 mod arguments;
+mod capabilities;
 mod console;
 mod demo;
 mod doctor;

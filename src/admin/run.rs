@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::arguments::{self, Command, Misuse};
 use super::console::{Console, Exit};
 use super::options::{Options, load};
-use super::{doctor, serve, settings, user};
+use super::{capabilities, doctor, serve, settings, user};
 
 /// Runs the command of these words, which follow the name of the program.
 pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
@@ -41,6 +41,10 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
             load(options).and_then(|config| doctor::run(user.as_deref(), rebuild, &config, console))
         }
         Command::Serve { demo } => serve::serve(demo, options, console),
+        Command::Capabilities { json } => {
+            capabilities::run(json, console);
+            Ok(Exit::Success)
+        }
         Command::Config(command) => settings::run(command, options, console),
     };
     done.unwrap_or_else(|failure| {

@@ -14,14 +14,13 @@ mod throttle;
 mod user;
 mod users;
 
-pub(crate) use address::{Candidate, candidates};
-pub(crate) use complaint::{Complaint, Fault};
 pub(crate) use credentials::{Credentials, MAX_PASSWORD, Verdict};
-pub(crate) use exchange::{Exchange, MECHANISMS, Step};
+pub(crate) use exchange::{Exchange, Step};
 pub(crate) use passwd_file::{EditFault, add, change, remove};
-pub(crate) use password::{Password, Unusable};
+#[cfg(test)]
+pub(crate) use password::Password;
 pub(crate) use scheme::hash;
 pub(crate) use secret::Secret;
 pub(crate) use throttle::Throttle;
-pub(crate) use user::{NameFault, User, check_name};
+pub(crate) use user::{User, check_name};
 pub(crate) use users::Users;

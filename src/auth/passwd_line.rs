@@ -109,7 +109,7 @@ fn restricted(name: &str, extra: &str, complain: &mut dyn FnMut(Fault)) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::NameFault;
+    use crate::auth::user::NameFault;
 
     fn read(line: &[u8]) -> (Result<Option<Entry>, Fault>, Vec<Fault>) {
         let mut faults = Vec::new();

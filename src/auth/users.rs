@@ -78,6 +78,7 @@ impl Users {
     }
 
     /// The user of true credentials; `None` where [`Users::check`] does not accept.
+    #[cfg(test)]
     pub(crate) fn verify(&self, credentials: &Credentials) -> Option<User> {
         self.check(credentials).1.cloned()
     }
@@ -170,7 +171,8 @@ impl Complaints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Secret, Unusable};
+    use crate::auth::Secret;
+    use crate::auth::password::Unusable;
 
     const FILE: &[u8] = b"# users\n\nann:{PLAIN}tiger:1000:1000::/home/ann\nBob@Example.ORG:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nlocked:!\nann:{PLAIN}lion\nbad name:x\nodd:{ROT13}x::::::a=1\neve:{PLAIN}x::::::a=1 b=2";
 
@@ -188,7 +190,7 @@ mod tests {
             told,
             [
                 (6, Fault::Duplicate("ann".to_owned())),
-                (7, Fault::Name(crate::auth::NameFault::Character(' '))),
+                (7, Fault::Name(crate::auth::user::NameFault::Character(' '))),
                 (8, Fault::Password("odd".to_owned(), Unusable::Scheme)),
                 (8, Fault::Unused("odd".to_owned(), "a".to_owned())),
                 (9, Fault::Unused("eve".to_owned(), "b".to_owned())),

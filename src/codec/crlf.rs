@@ -77,11 +77,6 @@ pub(crate) struct ToCrlf {
 }
 
 impl ToCrlf {
-    /// Starts in the middle of a text, after a byte that was (or was not) CR.
-    pub(crate) fn after(cr: bool) -> ToCrlf {
-        ToCrlf { after_cr: cr }
-    }
-
     /// Appends the piece to `out`.
     pub(crate) fn decode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         out.reserve(piece.len() + piece.len() / 16);

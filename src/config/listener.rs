@@ -66,10 +66,10 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
     let proxy_protocol = reader.flag(part, "proxy_protocol").unwrap_or(false);
     let protocol = reader.required(part, "protocol", protocol);
     let address = reader.required(part, "address", address);
-    if let (Some(tls), Some(node)) = (tls, part.table.node("tls")) {
-        if let Some(message) = refusal(protocol, address.as_ref(), tls) {
-            reader.faults.add(node.at, message);
-        }
+    if let (Some(tls), Some(node)) = (tls, part.table.node("tls"))
+        && let Some(message) = refusal(protocol, address.as_ref(), tls)
+    {
+        reader.faults.add(node.at, message);
     }
     let (protocol, address) = (protocol?, address?);
     let tls = tls.unwrap_or(match (protocol, &address) {

@@ -28,15 +28,9 @@ mod template;
 mod tests;
 
 pub(crate) use fault::Fault;
-pub(crate) use limits::{Kind, LIMITS, Limit, Limits};
+pub(crate) use limits::Limits;
 pub(crate) use manual::reference;
-pub(crate) use model::{
-    Address, Config, Isolation, Listener, ListenerTls, Log, Process, Protocol, ServerName, Tls,
-    UserSource,
-};
+pub(crate) use model::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
 pub(crate) use network::Network;
 pub(crate) use parse::{ParseSettings, parse};
-pub(crate) use profile::BOARDS;
 pub(crate) use show::{show, show_json};
-pub(crate) use storage::{Format, Storage};
-pub(crate) use template::{Template, TemplateFault};

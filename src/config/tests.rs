@@ -1,5 +1,8 @@
 //! Whole settings files.
 
+use super::limits::LIMITS;
+use super::model::Listener;
+use super::profile::BOARDS;
 use super::*;
 
 const GOOD: &str = r#"# A settings file that says everything once.

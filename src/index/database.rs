@@ -56,11 +56,13 @@ impl Index {
     }
 
     /// In memory, for tests.
+    #[cfg(test)]
     pub(crate) fn memory() -> Result<Index, Error> {
         Index::with_backend(redb::backends::InMemoryBackend::new())
     }
 
     /// Over any backend, for tests that make it lie.
+    #[cfg(test)]
     pub(crate) fn with_backend(backend: impl redb::StorageBackend) -> Result<Index, Error> {
         Index::start(
             Builder::new()
@@ -349,22 +351,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Forgets every mailbox of an account.
-    pub(crate) fn forget_account(&mut self, account: AccountId) -> Result<(), Error> {
-        let mut names = Vec::new();
-        for row in self.mailboxes.range((account.0, "")..(account.0 + 1, ""))? {
-            names.push(row?.0.value().1.to_owned());
-        }
-        for name in names {
-            let id = self
-                .mailboxes
-                .remove((account.0, name.as_str()))?
-                .map(|row| MailboxId(row.value()));
-            id.map_or(Ok(()), |id| self.clear(id))?;
-        }
-        Ok(())
-    }
-
     pub(crate) fn set_summary(
         &mut self,
         mailbox: MailboxId,
@@ -436,13 +422,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    pub(crate) fn cached(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Cached>, Error> {
-        Ok(self
-            .cache
-            .get(key(mailbox, uid.number()))?
-            .and_then(|row| Cached::decode(row.value())))
-    }
-
     /// Forgets cached fields of the messages from `first` to `last`.
     pub(crate) fn uncache(
         &mut self,
@@ -471,7 +450,7 @@ mod tests {
     fn mailboxes_are_found_renamed_and_forgotten() {
         let index = Index::memory().unwrap();
         let name = |n: &str| MailboxName::new(n).unwrap();
-        let summary = Summary::new(UidValidity::MIN, Uid::MIN, Guid([1; 16]));
+        let summary = Summary::new(UidValidity::new(1).unwrap(), Uid::MIN, Guid([1; 16]));
         let (account, id) = index
             .write(Durable::Later, |w| {
                 let account = w.account("u")?;

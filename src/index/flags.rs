@@ -36,14 +36,6 @@ impl FlagChunk {
             .unwrap_or_default()
     }
 
-    pub(crate) fn with_keyword(&self, keyword: u16) -> Bits {
-        self.keywords
-            .iter()
-            .find(|(k, _)| *k == keyword)
-            .map(|(_, bits)| *bits)
-            .unwrap_or_default()
-    }
-
     /// Numbers of the keywords of that message, ascending, appended to `out`.
     pub(crate) fn keywords(&self, slot: u8, out: &mut Vec<u16>) {
         out.extend(

@@ -47,10 +47,6 @@ impl NameChunk {
         }
     }
 
-    pub(crate) fn remove(&mut self, slot: u8) {
-        self.names.retain(|n| n.slot != slot);
-    }
-
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.names.len() + 1);
         out.push(VERSION);
@@ -115,8 +111,7 @@ mod tests {
         chunk.put(name(9, "c", 0));
         assert_eq!(NameChunk::decode(&chunk.encode()), Some(chunk.clone()));
         assert_eq!(chunk.find(9).map(|n| &*n.base), Some("c"));
-        chunk.remove(9);
-        assert_eq!(chunk.find(9), None);
+        assert_eq!(chunk.find(4), None);
         assert_eq!(NameChunk::decode(b"\x02"), None);
         assert_eq!(NameChunk::decode(b"\x01\x05\x00\x09ab"), None);
     }

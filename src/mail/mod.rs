@@ -12,6 +12,6 @@ pub(crate) use criteria::{Criteria, DateField, HeaderField};
 pub(crate) use date::{Date, DateTime};
 pub(crate) use flag::{Flags, Keyword, SystemFlags};
 pub(crate) use guid::Guid;
-pub(crate) use name::{DELIMITER, InvalidName, MailboxName, Pattern, SpecialUse};
+pub(crate) use name::{InvalidName, MailboxName, Pattern, SpecialUse};
 pub(crate) use number::{MailboxId, ModSeq, SeqNum, Uid, UidValidity};
-pub(crate) use set::{Bound, Number, SeqSet, SequenceSet, Set, UidSet};
+pub(crate) use set::{Bound, SeqSet, SequenceSet, UidSet};

@@ -9,9 +9,6 @@ macro_rules! number {
         pub(crate) struct $name(NonZeroU32);
 
         impl $name {
-            pub(crate) const MIN: $name = $name(NonZeroU32::MIN);
-            pub(crate) const MAX: $name = $name(NonZeroU32::MAX);
-
             /// `None` for 0, which no such number is.
             pub(crate) fn new(number: u32) -> Option<$name> {
                 NonZeroU32::new(number).map($name)
@@ -19,11 +16,6 @@ macro_rules! number {
 
             pub(crate) fn number(self) -> u32 {
                 self.0.get()
-            }
-
-            /// The next higher one; `None` past 2^32-1.
-            pub(crate) fn next(self) -> Option<$name> {
-                self.0.checked_add(1).map($name)
             }
         }
 
@@ -39,10 +31,24 @@ number!(
     /// Unique identifier of a message in its mailbox (RFC 3501 section 2.3.1.1).
     Uid
 );
+impl Uid {
+    pub(crate) const MIN: Uid = Uid(NonZeroU32::MIN);
+    pub(crate) const MAX: Uid = Uid(NonZeroU32::MAX);
+
+    /// The next higher one; `None` past 2^32-1.
+    pub(crate) fn next(self) -> Option<Uid> {
+        self.0.checked_add(1).map(Uid)
+    }
+}
+
 number!(
     /// Message sequence number: the position in one session's view (RFC 3501 section 2.3.1.2).
     SeqNum
 );
+impl SeqNum {
+    pub(crate) const MIN: SeqNum = SeqNum(NonZeroU32::MIN);
+}
+
 number!(
     /// Unique identifier validity value of a mailbox (RFC 3501 section 2.3.1.1).
     UidValidity

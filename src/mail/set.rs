@@ -131,20 +131,6 @@ impl<N: Number> Set<N> {
         self.runs.splice(from..to, [(a, b)]);
     }
 
-    pub(crate) fn remove(&mut self, number: N) {
-        let n = number.to_number();
-        let at = self.runs.partition_point(|&(_, b)| b < n);
-        let Some(&(a, b)) = self.runs.get(at) else {
-            return;
-        };
-        if a > n {
-            return;
-        }
-        let left = (a < n).then(|| (a, n - 1));
-        let right = (n < b).then(|| (n + 1, b));
-        self.runs.splice(at..=at, left.into_iter().chain(right));
-    }
-
     /// The numbers of both sets.
     pub(crate) fn union(&self, other: &Set<N>) -> Set<N> {
         let mut all: Vec<(u32, u32)> = self.runs.iter().chain(&other.runs).copied().collect();
@@ -280,19 +266,6 @@ impl SequenceSet {
         }
         set
     }
-
-    /// The largest number written, without `*`.
-    pub(crate) fn largest_written(&self) -> u32 {
-        let number = |bound: Bound| match bound {
-            Bound::Number(n) => n,
-            Bound::Star => 0,
-        };
-        self.0
-            .iter()
-            .map(|&(a, b)| number(a).max(number(b)))
-            .max()
-            .unwrap_or(0)
-    }
 }
 
 #[cfg(test)]
@@ -319,13 +292,8 @@ mod tests {
                 for _ in 0..random(&mut state) % 12 {
                     let a = random(&mut state) % 30 + 1;
                     let b = a + random(&mut state) % 5;
-                    if random(&mut state) % 4 == 0 {
-                        set.remove(Uid::new(a).unwrap());
-                        plain.remove(&a);
-                    } else {
-                        set.insert_range(Uid::new(a).unwrap(), Uid::new(b).unwrap());
-                        plain.extend(a..=b);
-                    }
+                    set.insert_range(Uid::new(a).unwrap(), Uid::new(b).unwrap());
+                    plain.extend(a..=b);
                 }
             }
             let [(x, px), (y, py)] = sets;

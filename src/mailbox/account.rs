@@ -2,11 +2,11 @@
 
 use super::host::{HostInner, lock};
 use super::shared::Shared;
-use super::{Access, Error, Host, View, fault, store_fault};
+use super::{Access, Error, View, fault, store_fault};
 use crate::index::AccountId;
-use crate::mail::{MailboxName, ModSeq, SpecialUse, Uid, UidSet, UidValidity};
+use crate::mail::{MailboxName, SpecialUse, Uid, UidSet, UidValidity};
 use crate::store::{Maildir, Store};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -102,7 +102,6 @@ pub(crate) struct Listed {
     /// False for a name that only has mailboxes below it.
     pub(crate) selectable: bool,
     pub(crate) children: bool,
-    pub(crate) subscribed: bool,
     pub(crate) special_use: Option<SpecialUse>,
 }
 
@@ -114,7 +113,6 @@ pub(crate) struct Status {
     pub(crate) unseen: u32,
     pub(crate) uid_next: Uid,
     pub(crate) uid_validity: UidValidity,
-    pub(crate) highest_mod_seq: ModSeq,
 }
 
 /// What COPYUID tells (RFC 4315 section 3): the n-th UID of `from` became the n-th of `to`.
@@ -130,7 +128,7 @@ impl Account {
     #[cfg(test)]
     pub(crate) fn temporary() -> (Account, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
-        let host = Host::with(
+        let host = super::Host::with(
             crate::index::Index::memory().unwrap(),
             super::Limits::default(),
         );
@@ -167,17 +165,11 @@ impl Account {
         let names = store
             .mailboxes()
             .map_err(store_fault("listing mailboxes"))?;
-        let subscribed: HashSet<MailboxName> = store
-            .subscriptions()
-            .map_err(store_fault("reading subscriptions"))?
-            .into_iter()
-            .collect();
         let mut all: BTreeMap<MailboxName, Listed> = BTreeMap::new();
         let listed = |name: &MailboxName| Listed {
             name: name.clone(),
             selectable: false,
             children: false,
-            subscribed: subscribed.contains(name),
             special_use: special_use(name),
         };
         for name in names {
@@ -340,7 +332,6 @@ impl Account {
             unseen: summary.messages.saturating_sub(summary.seen),
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
-            highest_mod_seq: summary.highest_mod_seq,
         });
         if !watched {
             state.uids = None;

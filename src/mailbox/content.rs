@@ -60,11 +60,6 @@ impl Content {
         })
     }
 
-    /// Octets in all.
-    pub(crate) fn octets(&self) -> u64 {
-        self.octets
-    }
-
     /// Leaves out the first `start` octets and all after `count` more.
     pub(crate) fn partial(&mut self, start: u64, count: u64) {
         self.skip = start.min(self.octets);
@@ -189,7 +184,7 @@ mod tests {
             file.write_all(raw.as_bytes()).unwrap();
             let from_file = Content::file(file, 0, raw.len() as u64).unwrap();
             for mut content in [from_file, Content::memory(wire.as_bytes().to_vec())] {
-                assert_eq!(content.octets(), wire.len() as u64);
+                assert_eq!(content.remaining(), wire.len() as u64);
                 content.partial(start, count);
                 let mut out = Vec::new();
                 while content.read(&mut out, 1000).unwrap() > 0 {}

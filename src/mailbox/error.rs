@@ -45,7 +45,6 @@ pub(super) fn store_fault(doing: &'static str) -> impl Fn(crate::store::Error) -
         Store::NoSuchMessage => Error::Expunged,
         Store::NoSuchMailbox => Error::NoSuchMailbox,
         Store::MailboxExists => Error::MailboxExists,
-        Store::TooLarge => Error::TooLarge,
         Store::Full => {
             log::error!("{doing}: {error}");
             Error::Full

@@ -35,8 +35,8 @@ mod tests;
 mod view;
 mod watch;
 
-pub(crate) use account::{Account, Copied, Listed, Status};
-pub(crate) use append::{Appended, Draft};
+pub(crate) use account::{Account, Copied, Listed};
+pub(crate) use append::Draft;
 pub(crate) use content::Content;
 pub(crate) use error::Error;
 use error::{fault, store_fault};

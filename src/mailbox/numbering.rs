@@ -51,16 +51,6 @@ impl Numbering {
         SeqNum::new(self.before.get(at)? + (uid.number() - first) + 1)
     }
 
-    pub(super) fn uid(&self, seq: SeqNum) -> Option<Uid> {
-        let at = self
-            .before
-            .partition_point(|&before| before < seq.number())
-            .checked_sub(1)?;
-        let (first, last) = self.uids.runs().get(at)?;
-        let uid = first + (seq.number() - self.before.get(at)? - 1);
-        Uid::new(uid).filter(|_| uid <= *last)
-    }
-
     /// UIDs of these sequence numbers; numbers beyond the last one are left out.
     pub(super) fn uids_of(&self, seqs: &SeqSet) -> UidSet {
         let mut out = UidSet::new();
@@ -127,12 +117,10 @@ mod tests {
             let numbering = Numbering::new(plain.iter().filter_map(|&u| Uid::new(u)).collect());
             for (at, &uid) in plain.iter().enumerate() {
                 let (seq, uid) = (SeqNum::new(at as u32 + 1).unwrap(), Uid::new(uid).unwrap());
-                assert_eq!(
-                    (numbering.seq(uid), numbering.uid(seq)),
-                    (Some(seq), Some(uid))
-                );
+                assert_eq!(numbering.seq(uid), Some(seq));
+                let one = numbering.uids_of(&SeqSet::from_iter([seq]));
+                assert_eq!(one.iter().collect::<Vec<_>>(), [uid]);
             }
-            assert_eq!(numbering.uid(SeqNum::new(41).unwrap()), None);
             let seqs =
                 SeqSet::from_iter([3, 4, 5, 20, 39, 40, 41].map(|n| SeqNum::new(n).unwrap()));
             let uids = numbering.uids_of(&seqs);

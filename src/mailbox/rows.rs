@@ -7,7 +7,7 @@ use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, fault, learn, store_fault};
 use crate::index::{Cached, FlagChunk, NameChunk};
-use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
+use crate::mail::{DateTime, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::Blob;
 use std::collections::VecDeque;
@@ -230,10 +230,6 @@ impl Rows {
 
     pub(crate) fn recent(&self) -> bool {
         self.recent.contains(self.uid)
-    }
-
-    pub(crate) fn mod_seq(&self) -> ModSeq {
-        self.flags.mod_seq(self.slot())
     }
 
     fn open(&mut self) -> Result<Blob, Error> {

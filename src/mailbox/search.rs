@@ -1,7 +1,7 @@
 //! SEARCH in bounded steps.
 
 use super::{Error, Rows, View, Want};
-use crate::mail::{Criteria, Date, DateField, HeaderField, Keyword, SeqSet, UidSet};
+use crate::mail::{Criteria, Date, DateField, HeaderField, SeqSet, UidSet};
 use crate::mime::{self, Section, SectionText};
 use memchr::memmem;
 
@@ -16,7 +16,6 @@ const PIECE: u64 = 32 * 1024;
 pub(crate) struct Search {
     rows: Rows,
     test: Test,
-    keywords: Vec<Option<Keyword>>,
     found: UidSet,
 }
 
@@ -58,7 +57,6 @@ impl Search {
         Search {
             rows: view.fetch(uids, want),
             test,
-            keywords: view.keywords().to_vec(),
             found: UidSet::new(),
         }
     }
@@ -70,7 +68,7 @@ impl Search {
             if !self.rows.advance()? {
                 return Ok(Some(std::mem::take(&mut self.found)));
             }
-            match self.test.holds(&mut self.rows, &self.keywords, &mut opened) {
+            match self.test.holds(&mut self.rows, &mut opened) {
                 Ok(true) => self.found.insert(self.rows.uid()),
                 Ok(false) => {}
                 // Expunged while we looked.
@@ -143,24 +141,19 @@ impl Test {
         }
     }
 
-    fn holds(
-        &self,
-        row: &mut Rows,
-        keywords: &[Option<Keyword>],
-        opened: &mut u32,
-    ) -> Result<bool, Error> {
+    fn holds(&self, row: &mut Rows, opened: &mut u32) -> Result<bool, Error> {
         Ok(match self {
             Test::All => true,
             Test::And(all) => {
                 for test in all {
-                    if !test.holds(row, keywords, opened)? {
+                    if !test.holds(row, opened)? {
                         return Ok(false);
                     }
                 }
                 true
             }
-            Test::Or(a, b) => a.holds(row, keywords, opened)? || b.holds(row, keywords, opened)?,
-            Test::Not(test) => !test.holds(row, keywords, opened)?,
+            Test::Or(a, b) => a.holds(row, opened)? || b.holds(row, opened)?,
+            Test::Not(test) => !test.holds(row, opened)?,
             Test::Seq(set) => set.contains(row.seq()),
             Test::Uid(set) => set.contains(row.uid()),
             Test::Flag(flag) => row.flags().contains(*flag),

@@ -5,8 +5,7 @@ use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, Search, Want, fault};
 use crate::mail::{
-    Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, SystemFlags, Uid, UidSet,
-    UidValidity,
+    Criteria, Keyword, ModSeq, SeqNum, SeqSet, SequenceSet, SystemFlags, Uid, UidSet, UidValidity,
 };
 use event_listener::EventListener;
 use std::sync::Arc;
@@ -54,7 +53,6 @@ pub(crate) struct View {
     pub(super) shared: Arc<Shared>,
     /// Names this view among those of the process.
     pub(super) id: u32,
-    name: MailboxName,
     access: Access,
     pub(super) numbers: Arc<Numbering>,
     recent: Arc<UidSet>,
@@ -110,12 +108,10 @@ impl View {
             own.first_recent = own.uid_next;
             shared.host.settle_later(&shared);
         }
-        let name = state.name.clone();
         drop(state);
         Ok(View {
             account,
             id: next_id(),
-            name,
             access,
             numbers: Arc::new(Numbering::new(uids)),
             recent: Arc::new(recent),
@@ -126,10 +122,6 @@ impl View {
             generation,
             shared,
         })
-    }
-
-    pub(crate) fn name(&self) -> &MailboxName {
-        &self.name
     }
 
     pub(crate) fn access(&self) -> Access {
@@ -193,10 +185,6 @@ impl View {
         self.uid_validity
     }
 
-    pub(crate) fn highest_mod_seq(&self) -> ModSeq {
-        self.mod_seq
-    }
-
     /// The keywords this session was told of; positions are the numbers of [`Rows::keywords`], some unused.
     pub(crate) fn keywords(&self) -> &[Option<Keyword>] {
         &self.keywords
@@ -216,10 +204,6 @@ impl View {
     /// False when no further keyword can be made (PERMANENTFLAGS without `\*`).
     pub(crate) fn more_keywords(&self) -> bool {
         self.keywords.iter().flatten().count() < self.shared.host.limits.keywords
-    }
-
-    pub(crate) fn uid(&self, seq: SeqNum) -> Option<Uid> {
-        self.numbers.uid(seq)
     }
 
     pub(crate) fn seq(&self, uid: Uid) -> Option<SeqNum> {

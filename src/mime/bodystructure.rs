@@ -198,7 +198,7 @@ fn space(open: &[List], out: &mut Vec<u8>) {
     // Bodies of a multipart follow each other without a space; one before the subtype.
     if let Some(list) = open.last()
         && list.told > 0
-        && !(list.shape == Shape::Multipart && !list.subtype)
+        && (list.shape != Shape::Multipart || list.subtype)
     {
         out.push(b' ');
     }

@@ -2,7 +2,7 @@
 
 use super::address::{Address, addresses};
 use super::header::{Field, fields, unfold};
-use super::imap_text::{nstring, string};
+use super::imap_text::nstring;
 
 /// The fields that ENVELOPE tells, in its order.
 const NAMES: [&str; 10] = [

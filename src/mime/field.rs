@@ -1,13 +1,11 @@
 //! The Content- fields of a part (RFC 2045, 2183, 3066, 2557).
 
 use super::header::{Field, fields, unfold};
-use super::part::Content;
+use super::part::{Content, MediaType, Parameters};
 use super::token::Cursor;
 
 /// Most parameters taken from one field; the rest is left out.
 pub(crate) const MAX_PARAMETERS: usize = 128;
-
-type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Reads the Content- fields of a header block; the last of several counts for none, the first does.
 pub(crate) fn content(header: &[u8]) -> Content {
@@ -66,7 +64,7 @@ fn word(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `type/subtype` and parameters; `None` if there is no type.
-fn media(value: &[u8]) -> Option<((Vec<u8>, Vec<u8>), Parameters)> {
+fn media(value: &[u8]) -> Option<(MediaType, Parameters)> {
     let mut cursor = Cursor::new(value);
     cursor.skip();
     let kind = cursor.token().to_vec();

@@ -60,17 +60,22 @@ pub(crate) struct Part {
     pub(crate) envelope: Vec<u8>,
 }
 
+/// A type and its subtype.
+pub(crate) type MediaType = (Vec<u8>, Vec<u8>);
+/// Attributes and values, in their order.
+pub(crate) type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What the Content- fields of a part say. Names and types as they stand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     /// Type and subtype; `None`: no usable Content-Type.
-    pub(crate) media: Option<(Vec<u8>, Vec<u8>)>,
-    pub(crate) parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) media: Option<MediaType>,
+    pub(crate) parameters: Parameters,
     pub(crate) id: Option<Vec<u8>>,
     pub(crate) description: Option<Vec<u8>>,
     pub(crate) encoding: Option<Vec<u8>>,
     pub(crate) md5: Option<Vec<u8>>,
-    pub(crate) disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub(crate) disposition: Option<(Vec<u8>, Parameters)>,
     pub(crate) language: Vec<Vec<u8>>,
     pub(crate) location: Option<Vec<u8>>,
 }

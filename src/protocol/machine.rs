@@ -84,10 +84,6 @@ impl Output {
         Output::default()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// True once it is time to say `Flush`.
     pub(crate) fn full(&self) -> bool {
         self.bytes.len() >= Self::MARK

@@ -320,13 +320,15 @@ impl Message {
                 connection,
                 tickets,
             } => {
-                p.u8(7)
-                    .u64(*connection)
-                    .list(tickets, |p, t| drop(p.u32(*t)));
+                p.u8(7).u64(*connection).list(tickets, |p, t| {
+                    p.u32(*t);
+                });
             }
             Message::Groups { connection, groups } => {
                 p.u8(8).u64(*connection).list(groups, |p, group| {
-                    p.list(group, |p, ticket| drop(p.u32(*ticket)));
+                    p.list(group, |p, ticket| {
+                        p.u32(*ticket);
+                    });
                 });
             }
             Message::Verify {
@@ -363,7 +365,9 @@ impl Message {
             } => {
                 owner.pack(p.u8(14).u64(*connection).u32(*ticket));
                 p.bytes(address);
-                p.option(detail.as_ref(), |p, detail| drop(p.text(detail)));
+                p.option(detail.as_ref(), |p, detail| {
+                    p.text(detail);
+                });
             }
             Message::Session {
                 connection,

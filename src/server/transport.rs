@@ -2,7 +2,7 @@
 
 use futures_rustls::server::TlsStream;
 use smol::Async;
-use smol::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncWriteExt};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;

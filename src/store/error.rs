@@ -11,8 +11,6 @@ pub(crate) enum Error {
     MailboxExists,
     /// The file system is full or a quota of it is reached; nothing was kept.
     Full,
-    /// The message is larger than the store takes.
-    TooLarge,
     /// A side file cannot be read as what it should be.
     Corrupt {
         what: &'static str,
@@ -38,7 +36,6 @@ impl std::fmt::Display for Error {
             Error::NoSuchMailbox => f.write_str("no such mailbox"),
             Error::MailboxExists => f.write_str("the mailbox exists"),
             Error::Full => f.write_str("the disk is full"),
-            Error::TooLarge => f.write_str("the message is too large"),
             Error::Corrupt { what } => write!(f, "{what} is damaged"),
             Error::Locked => f.write_str("a lock is held by another program"),
             Error::Io(error) => error.fmt(f),

@@ -39,8 +39,6 @@ pub(crate) trait Store: Send {
     ) -> Result<BlobId, Error>;
     /// Makes every change of names in this mailbox so far durable.
     fn sync(&mut self, name: &MailboxName) -> Result<(), Error>;
-    /// RFC822.SIZE if the name of the message tells (`W=`).
-    fn octets(&self, blob: &BlobId) -> Option<u64>;
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
     /// Puts flags into the name. Durable after [`Store::sync`].

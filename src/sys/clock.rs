@@ -1,6 +1,6 @@
 //! What time it is.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Time since 1970-01-01 00:00 UTC; zero where the clock is set before that.
 pub(crate) fn now() -> Duration {
@@ -12,9 +12,4 @@ pub(crate) fn now() -> Duration {
 /// Seconds since 1970-01-01 00:00 UTC.
 pub(crate) fn now_seconds() -> i64 {
     i64::try_from(now().as_secs()).unwrap_or(i64::MAX)
-}
-
-/// A clock that never jumps; only differences mean something.
-pub(crate) fn monotonic() -> Instant {
-    Instant::now()
 }

@@ -125,7 +125,7 @@ pub(crate) fn hash(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Password;
+    use crate::auth::password::Password;
 
     #[test]
     fn new_passwords_verify() {

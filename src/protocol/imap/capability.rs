@@ -69,6 +69,17 @@ pub(super) struct Situation {
 }
 
 impl Capability {
+    /// When it is listed, for people.
+    pub(crate) fn offered(&self) -> &'static str {
+        match self.when {
+            When::Always => "always",
+            When::Session => "after login",
+            When::StartTls => "before login, until TLS",
+            When::Password => "before login, with TLS or from loopback",
+            When::NoPassword => "before login, without TLS",
+        }
+    }
+
     fn listed(&self, now: Situation) -> bool {
         let served = |name: &str| RULES.iter().any(|rule: &Rule| rule.name == name);
         let right = match self.when {

@@ -122,7 +122,7 @@ fn search(
         tag: tag.clone(),
         uid,
         expunges: rule.expunges,
-        stage: Stage::Looking(selected.view.search(criteria)),
+        stage: Stage::Looking(Box::new(selected.view.search(criteria))),
     }));
     Ran::GoesOn
 }

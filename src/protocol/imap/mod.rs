@@ -17,7 +17,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use capability::{CAPABILITIES, Capability};
+pub(crate) use capability::CAPABILITIES;
 pub(crate) use handover::Handover;
 pub(crate) use login::{Login, LoginSettings};
 pub(crate) use session::{Session, SessionSettings};

@@ -17,7 +17,7 @@ pub(super) struct Searching {
 }
 
 pub(super) enum Stage {
-    Looking(Search),
+    Looking(Box<Search>),
     /// Found, still to be told.
     Found(UidSet),
 }

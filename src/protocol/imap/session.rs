@@ -7,7 +7,7 @@ use super::handover::Handover;
 use super::refusal::refusal;
 use super::search::Searching;
 use super::selected::Selected;
-use super::table::{Rule, State, named, rule_of};
+use super::table::{Rule, State, rule_of};
 use super::tag::{Tag, tag};
 use super::{list, mailboxes, messages};
 use crate::mailbox::{Account, Error, Expunges};
@@ -442,6 +442,5 @@ mod tests {
     #[test]
     fn a_session_is_small() {
         assert!(size_of::<Session>() <= 512, "{}", size_of::<Session>());
-        assert_eq!(named("UID FETCH").name, "UID FETCH");
     }
 }

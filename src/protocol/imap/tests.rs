@@ -335,7 +335,7 @@ fn every_rule_is_named_once_and_used() {
 #[test]
 fn every_capability_has_a_transcript() {
     let all: Vec<String> = transcripts().into_iter().map(|(name, _)| name).collect();
-    for capability in super::CAPABILITIES {
+    for capability in super::capability::CAPABILITIES {
         let file = format!(
             "{}.imap",
             capability

@@ -40,7 +40,6 @@ pub(crate) struct Maildir {
 /// The open directories of one mailbox.
 struct Directory {
     name: MailboxName,
-    path: PathBuf,
     new: Arc<OwnedFd>,
     cur: Arc<OwnedFd>,
     /// Changed since the last sync.
@@ -147,7 +146,6 @@ impl Maildir {
                 name: name.clone(),
                 new: part("new")?,
                 cur: part("cur")?,
-                path,
                 changed_new: false,
                 changed_cur: false,
             };
@@ -449,10 +447,6 @@ impl Store for Maildir {
             directory.changed_cur = false;
         }
         Ok(())
-    }
-
-    fn octets(&self, blob: &BlobId) -> Option<u64> {
-        name::wire_octets(blob.name.as_bytes())
     }
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {

@@ -8,9 +8,8 @@ mod response;
 mod search;
 mod token;
 
-pub(crate) use append::{AppendHead, append_head};
-pub(crate) use command::{Command, ParsedCommand, StatusItem, parse};
+pub(crate) use append::append_head;
+pub(crate) use command::{Command, StatusItem, parse};
 pub(crate) use fetch::{FetchItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
 pub(crate) use response::{date_time, flag_list, mailbox, number, string};
-pub(crate) use token::Syntax;
