@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 
-/// Certificates by server name (RFC 6066 section 3).
+/// Certificates by server name (the SNI extension of RFC 6066).
 #[derive(Debug)]
 struct Certificates {
     named: Vec<(String, Arc<CertifiedKey>)>,
