@@ -364,9 +364,10 @@ struct Mutt {
 }
 
 impl Mutt {
-    fn start(server: &Server) -> Mutt {
+    /// With `check`, the lines that say how it learns of new mail.
+    fn start(server: &Server, check: &str) -> Mutt {
         let settings = format!(
-            "set folder=\"imaps://ann@localhost:{}/\"\nset spoolfile=\"+INBOX\"\n\
+            "{check}\nset folder=\"imaps://ann@localhost:{}/\"\nset spoolfile=\"+INBOX\"\n\
              set imap_pass=\"{PASSWORD}\"\nset certificate_file=\"{}\"\n\
              set delete=yes\nset quit=yes\nset sort=date\nset move=no\nset mark_old=no\n\
              set header_cache=\"\"\nset message_cachedir=\"\"\nset wait_key=no\n\
@@ -426,6 +427,16 @@ impl Drop for Mutt {
 
 #[test]
 fn mutt_opens_reads_and_deletes() {
+    mutt_reads("set imap_idle=yes");
+}
+
+/// Left alone, mutt asks only after ten minutes of silence.
+#[test]
+fn mutt_without_idle_asks_for_new_messages() {
+    mutt_reads("set imap_idle=no\nset timeout=1\nset mail_check=1");
+}
+
+fn mutt_reads(check: &str) {
     if !can(&["mutt", "tmux"]) {
         return;
     }
@@ -434,7 +445,7 @@ fn mutt_opens_reads_and_deletes() {
         let text = message(&format!("{id}@test"), subject, &format!("About {subject}."));
         server.deliver("ann", &text);
     }
-    let mutt = Mutt::start(&server);
+    let mutt = Mutt::start(&server, check);
     mutt.shows(&["Apples", "Bananas", "Cherries"]);
     mutt.keys("1");
     mutt.keys("Enter");
@@ -453,7 +464,8 @@ fn mutt_opens_reads_and_deletes() {
     // Mail that comes in while mutt looks.
     server.deliver("ann", &message("d@test", "Dates", "About Dates."));
     wait_until("Dates to be seen", || {
-        mutt.keys("G");
+        // mutt looks for mail after a key; this one moves nothing.
+        mutt.keys("=");
         mutt.screen().contains("Dates").then_some(())
     });
     mutt.keys("q");
