@@ -3,6 +3,7 @@
 
 use super::*;
 
+#[allow(dead_code)] // no test uses all of it
 #[path = "../../tests/support/corpus.rs"]
 mod corpus;
 
