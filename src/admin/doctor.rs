@@ -9,6 +9,7 @@ use super::console::{Console, Exit, Failure, Outputs};
 use super::user;
 use crate::config::Config;
 use crate::mailbox::{Error, Host, Limits};
+use crate::server::{Checked, check};
 use crate::sys::accounts::Identity;
 
 /// A user whose mail is looked at.
@@ -17,6 +18,9 @@ struct Patient {
     name: String,
     root: PathBuf,
     index: PathBuf,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    home: Option<PathBuf>,
 }
 
 /// Looks at the mail of `user`, or of all users.
@@ -36,7 +40,59 @@ pub(crate) fn run(
     if patients.is_empty() {
         console.complain("there are no users");
     }
-    offline(&patients, rebuild, config, console)
+    let (present, absent): (Vec<&Patient>, Vec<&Patient>) =
+        patients.iter().partition(|patient| patient.root.is_dir());
+    for patient in absent {
+        let root = patient.root.display();
+        console.say(format_args!("{}: no mail yet in {root}", patient.name));
+    }
+    log_faults(config);
+    let healthy = match keep_server_away(config)? {
+        Lock::Running => online(&present, rebuild, config, console)?,
+        Lock::Ours(_lock) => offline(&present, rebuild, config, console),
+    };
+    Ok(if healthy {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}
+
+/// Has the running server do it, which has the index files open. Returns whether all went well.
+/// Errors: the server does not answer at all.
+fn online(
+    patients: &[&Patient],
+    rebuild: bool,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<bool, Failure> {
+    let mut healthy = true;
+    for patient in patients {
+        let name = &patient.name;
+        let user = Checked {
+            name,
+            uid: patient.uid,
+            gid: patient.gid,
+            home: patient.home.as_deref(),
+        };
+        let checked = check(&config.data_dir, user, rebuild, &mut |line| {
+            console.say(format_args!("{name}: {line}"));
+        });
+        match checked {
+            Ok(true) => {}
+            Ok(false) => {
+                let data = config.data_dir.display();
+                return Err(Failure(format!(
+                    "a server runs over {data} and cannot be asked: stop it first, then run the doctor again"
+                )));
+            }
+            Err(error) => {
+                console.complain(format_args!("{name}: {error}"));
+                healthy = false;
+            }
+        }
+    }
+    Ok(healthy)
 }
 
 fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
@@ -52,27 +108,22 @@ fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
                 name: user.name.clone(),
                 root: storage.root(&config.data_dir, &user.name, user.home.as_deref()),
                 index: config.index_file(&user.name),
+                uid: user.uid,
+                gid: user.gid,
+                home: user.home.clone(),
             });
         }
     }
     Ok(found)
 }
 
-/// Opens index files itself, which is possible as long as no server has them.
+/// Opens the index files itself. Returns whether all went well.
 fn offline(
-    patients: &[Patient],
+    present: &[&Patient],
     rebuild: bool,
     config: &Config,
     console: &mut Console<'_>,
-) -> Result<Exit, Failure> {
-    log_faults(config);
-    let _lock = keep_server_away(config)?;
-    let (present, absent): (Vec<&Patient>, Vec<&Patient>) =
-        patients.iter().partition(|patient| patient.root.is_dir());
-    for patient in absent {
-        let root = patient.root.display();
-        console.say(format_args!("{}: no mail yet in {root}", patient.name));
-    }
+) -> bool {
     let mut healthy = true;
     // Without isolation all have one index file, with it each has its own.
     for group in present.chunk_by(|a, b| a.index == b.index) {
@@ -88,27 +139,27 @@ fn offline(
             }
         }
     }
-    Ok(if healthy {
-        Exit::Success
-    } else {
-        Exit::Failure
-    })
+    healthy
 }
 
-/// Holds the lock of the server, so that none runs until it is dropped. `None` where no server
-/// has ever run.
-fn keep_server_away(config: &Config) -> Result<Option<File>, Failure> {
+/// Who may open the index files now.
+enum Lock {
+    /// A server that runs.
+    Running,
+    /// This process: no server runs until the lock is dropped. `None` where none has ever run.
+    Ours(Option<File>),
+}
+
+/// Takes the lock of the server.
+fn keep_server_away(config: &Config) -> Result<Lock, Failure> {
     let path = config.data_dir.join("run/lock");
     let file = match OpenOptions::new().write(true).open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Ours(None)),
         other => other.map_err(Failure::because(path.display()))?,
     };
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Failure(format!(
-            "a server runs over {}: stop it first, then run the doctor again",
-            config.data_dir.display()
-        ))),
+        Ok(()) => Ok(Lock::Ours(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(Lock::Running),
         Err(TryLockError::Error(error)) => Err(Failure::because(path.display())(error)),
     }
 }
@@ -214,7 +265,7 @@ fn examine(
                 "{} is in use: stop the server first, then run the doctor again",
                 index.display()
             ),
-            other => format!("{}: {}", index.display(), reason(other)),
+            other => format!("{}: {}", index.display(), other.reason()),
         })
     };
     let host = Host::open(index, limits).map_err(told)?;
@@ -226,23 +277,12 @@ fn examine(
             })
         });
         if let Err(error) = checked {
-            outputs.complain(format_args!("{name}: {}", reason(error)));
+            outputs.complain(format_args!("{name}: {}", error.reason()));
             healthy = false;
         }
     }
     host.close().map_err(told)?;
     Ok(healthy)
-}
-
-fn reason(error: Error) -> &'static str {
-    match error {
-        Error::Full => "the disk is full",
-        Error::Busy => "another program holds a lock of the mail; try again",
-        Error::NoSuchMailbox => "a mailbox vanished meanwhile; try again",
-        Error::Limit(limit) => limit,
-        Error::Cannot(what) => what,
-        _ => "damage, or trouble with the disk; see the lines above",
-    }
 }
 
 #[cfg(test)]
@@ -321,15 +361,15 @@ mod tests {
         let held = File::create(run.join("lock")).unwrap();
         held.lock().unwrap();
         let expected = format!(
-            "dovelet: a server runs over {}: stop it first, then run the doctor again\n",
+            "dovelet: a server runs over {} and cannot be asked: stop it first, then run the doctor again\n",
             machine.data().display()
         );
-        let told = machine.run("doctor", "");
+        let told = machine.run("doctor --user ann", "");
         assert_eq!(told, Told::failure(&expected));
         held.unlock().unwrap();
         let config = Config::with_defaults(machine.data(), "localhost".to_owned());
         let lock = keep_server_away(&config).unwrap();
-        assert!(lock.is_some() && held.try_lock().is_err());
+        assert!(matches!(lock, Lock::Ours(Some(_))) && held.try_lock().is_err());
         drop(lock);
         assert!(held.try_lock().is_ok());
     }

@@ -9,6 +9,7 @@ use super::prompt;
 use super::users_file;
 use crate::auth::{self, EditFault, Secret, Users};
 use crate::config::{Config, UserSource};
+use crate::server::reload;
 
 /// Does what the command says.
 pub(crate) fn run(
@@ -22,8 +23,18 @@ pub(crate) fn run(
         User::Passwd { name, stdin } => passwd(&name, stdin, config, console),
         User::List { name, json } => return listing::show(name.as_deref(), json, config, console),
         User::Delete { name } => delete(&name, config, console),
+    }?;
+    tell_server(config, console);
+    Ok(Exit::Success)
+}
+
+/// A running server knows the change from now on.
+fn tell_server(config: &Config, console: &mut Console<'_>) {
+    if let Err(error) = reload(&config.data_dir) {
+        console.complain(format_args!(
+            "the running server was not told ({error}): send it SIGHUP"
+        ));
     }
-    .map(|()| Exit::Success)
 }
 
 /// The files of users, in the order in which they are asked.

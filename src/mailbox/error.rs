@@ -26,6 +26,20 @@ pub(crate) enum Error {
     Fault,
 }
 
+impl Error {
+    /// For whoever runs the server; the detail of a fault is in the log.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Error::Full => "the disk is full",
+            Error::Busy => "another program holds a lock of the mail; try again",
+            Error::NoSuchMailbox => "a mailbox vanished meanwhile; try again",
+            Error::Limit(limit) => limit,
+            Error::Cannot(what) => what,
+            _ => "damage, or trouble with the disk; see the log",
+        }
+    }
+}
+
 /// Logs a fault of the index and tells what a client may know of it.
 pub(super) fn fault(doing: &'static str) -> impl Fn(crate::index::Error) -> Error {
     move |error| {

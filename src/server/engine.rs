@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// How long after a change the index is made durable.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// How long whoever asked for a check may take none of what is told.
+const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long goodbyes may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -223,17 +225,19 @@ impl Engine {
             use std::io::Write;
             let mut stream = std::os::unix::net::UnixStream::from(stream);
             stream.set_nonblocking(false).ok();
+            // Whoever asked may not hold a thread up.
+            stream.set_write_timeout(Some(CHECK_PATIENCE)).ok();
             let mut told = stream.try_clone().ok();
             let checked = Engine::account(&host, &user, &root).and_then(|account| {
                 account.check(rebuild, &mut |line| {
                     if let Some(told) = told.as_mut() {
-                        writeln!(told, "{line}").ok();
+                        writeln!(told, "- {line}").ok();
                     }
                 })
             });
             match checked {
-                Ok(different) => writeln!(stream, "ok {different}").ok(),
-                Err(error) => writeln!(stream, "failed {error:?}").ok(),
+                Ok(_) => writeln!(stream, "ok").ok(),
+                Err(error) => writeln!(stream, "failed {}", error.reason()).ok(),
             }
         })
         .await;

@@ -17,6 +17,7 @@ mod parent;
 mod permit;
 mod proxy;
 mod relay;
+mod request;
 mod role;
 mod stop;
 mod tls;
@@ -24,4 +25,5 @@ mod transport;
 
 pub(crate) use error::Error;
 pub(crate) use parent::{Started, run};
+pub(crate) use request::{Checked, check, reload};
 pub(crate) use role::role_main;

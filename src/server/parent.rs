@@ -5,6 +5,7 @@ use super::children::{BackOff, Role};
 use super::control::{Addressee, Message, Owner, Served, Setup};
 use super::error::Error;
 use super::layout::{self, Identities};
+use super::request::{self, Asked};
 use super::{certificate, role};
 use crate::config::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
 use crate::sys::accounts::Identity;
@@ -13,7 +14,7 @@ use crate::sys::signals::{Signal, Signals};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -107,7 +108,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         };
         listeners.push((socket, served));
     }
-    let control = layout::unix(&config.data_dir.join("run/control"), 0o600)?;
+    let control = layout::unix(&config.data_dir.join(request::SOCKET), 0o600)?;
     let mut parent = Parent {
         control: UnixListener::from(control),
         identities,
@@ -602,31 +603,19 @@ impl Parent {
         }
     }
 
-    /// Requests of the command line, by the owner of the data directory only.
+    /// What the command line asks.
     fn hear_control(&mut self) {
         while let Ok((mut stream, _)) = self.control.accept() {
-            stream.set_read_timeout(Some(Duration::from_secs(1))).ok();
-            stream.set_write_timeout(Some(Duration::from_secs(1))).ok();
-            let mut line = [0u8; 512];
-            let count = stream.read(&mut line).unwrap_or(0);
-            let text = String::from_utf8_lossy(line.get(..count).unwrap_or_default()).into_owned();
-            let words: Vec<&str> = text.trim_end_matches('\n').split('\t').collect();
-            match words.as_slice() {
-                ["reload"] => {
+            match request::receive(&mut stream) {
+                Some(Asked::Reload) => {
                     self.reload();
                     stream.write_all(b"ok\n").ok();
                 }
-                ["check" | "rebuild", name, home] => {
-                    let owner = Owner {
-                        name: (*name).to_owned(),
-                        uid: None,
-                        gid: None,
-                        home: Some(PathBuf::from(home)).filter(|home| !home.as_os_str().is_empty()),
-                    };
+                Some(Asked::Check { owner, rebuild }) => {
                     let message = Message::Check {
                         user: owner.name.clone(),
                         root: self.root(&owner),
-                        rebuild: words.first() == Some(&"rebuild"),
+                        rebuild,
                     };
                     let request = Request {
                         message,
@@ -635,7 +624,7 @@ impl Parent {
                     };
                     self.request(&owner, request);
                 }
-                _ => drop(stream.write_all(b"failed unknown request\n")),
+                None => drop(stream.write_all(b"failed what was asked is not understood\n")),
             }
         }
     }
@@ -665,7 +654,7 @@ impl Parent {
                 std::fs::remove_file(path).ok();
             }
         }
-        std::fs::remove_file(self.config.data_dir.join("run/control")).ok();
+        std::fs::remove_file(self.config.data_dir.join(request::SOCKET)).ok();
     }
 }
 

@@ -1,0 +1,206 @@
+//! What the command line asks of a running server, over `run/control` below its data directory.
+//!
+//! One line of words with tabs between them; the answer is lines that begin with `- ` and one last
+//! line, `ok` or `failed` with what more there is to say. Only the owner of the server can connect.
+
+use super::control::Owner;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The socket, below the data directory.
+pub(super) const SOCKET: &str = "run/control";
+/// Octets of the longest line asked with.
+pub(super) const MAX_OCTETS: usize = 8 * 1024;
+/// How long a server may be silent; a large mailbox takes its time.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Users and certificates are read anew.
+    Reload,
+    /// The index of this user is compared with the mail, or made anew from it.
+    Check { owner: Owner, rebuild: bool },
+}
+
+impl Asked {
+    /// The line, with its end.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Asked::Reload => b"reload\n".to_vec(),
+            Asked::Check { owner, rebuild } => {
+                let word = if *rebuild { "rebuild" } else { "check" };
+                let number = |id: Option<u32>| id.map_or(String::new(), |id| id.to_string());
+                let (uid, gid) = (number(owner.uid), number(owner.gid));
+                let home = owner.home.as_deref().unwrap_or(Path::new("")).display();
+                format!("{word}\t{}\t{uid}\t{gid}\t{home}\n", owner.name).into_bytes()
+            }
+        }
+    }
+
+    /// `None` for anything else.
+    pub(super) fn decode(line: &[u8]) -> Option<Asked> {
+        let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+        let words: Vec<&str> = text.split('\t').collect();
+        match words.as_slice() {
+            ["reload"] => Some(Asked::Reload),
+            [word @ ("check" | "rebuild"), name, uid, gid, home] => Some(Asked::Check {
+                owner: Owner {
+                    name: (*name).to_owned(),
+                    uid: id(uid)?,
+                    gid: id(gid)?,
+                    home: Some(PathBuf::from(home)).filter(|home| !home.as_os_str().is_empty()),
+                },
+                rebuild: *word == "rebuild",
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A number, or none; `None` for what is neither.
+fn id(word: &str) -> Option<Option<u32>> {
+    match word {
+        "" => Some(None),
+        number => number.parse().ok().map(Some),
+    }
+}
+
+/// Has the server that runs over this data directory read users and certificates anew. False if
+/// none runs there. Errors: it cannot be asked, or did not answer.
+pub(crate) fn reload(data_dir: &Path) -> io::Result<bool> {
+    match connect(data_dir)? {
+        Some(stream) => ask(stream, &Asked::Reload, &mut |_| ()).map(|_| true),
+        None => Ok(false),
+    }
+}
+
+/// A user whose mail a running server is to look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) home: Option<&'a Path>,
+}
+
+/// Has the server that runs over this data directory compare a user's index with the mail, or
+/// make it anew; a line to `each` for every mailbox. False if none runs there. Errors: it cannot be
+/// asked, or what it says went wrong.
+pub(crate) fn check(
+    data_dir: &Path,
+    user: Checked<'_>,
+    rebuild: bool,
+    each: &mut dyn FnMut(&str),
+) -> io::Result<bool> {
+    let Some(stream) = connect(data_dir)? else {
+        return Ok(false);
+    };
+    let owner = Owner {
+        name: user.name.to_owned(),
+        uid: user.uid,
+        gid: user.gid,
+        home: user.home.map(Path::to_owned),
+    };
+    let asked = Asked::Check { owner, rebuild };
+    if Asked::decode(&asked.encode()).as_ref() != Some(&asked) {
+        let what = "the home directory has characters that a running server cannot be told";
+        return Err(io::Error::new(ErrorKind::InvalidInput, what));
+    }
+    ask(stream, &asked, each).map(|()| true)
+}
+
+fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
+    match UnixStream::connect(data_dir.join(SOCKET)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+fn ask(mut stream: UnixStream, asked: &Asked, each: &mut dyn FnMut(&str)) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&asked.encode())?;
+    for line in BufReader::new(stream).lines() {
+        let line = line?;
+        if let Some(told) = line.strip_prefix("- ") {
+            each(told);
+        } else if line == "ok" {
+            return Ok(());
+        } else {
+            let why = line.strip_prefix("failed ").unwrap_or(&line);
+            return Err(io::Error::other(why.to_owned()));
+        }
+    }
+    Err(io::Error::new(
+        ErrorKind::UnexpectedEof,
+        "the server ended before it answered",
+    ))
+}
+
+/// The line that somebody who connected asks with; waits a moment for it. `None` if none came.
+pub(super) fn receive(stream: &mut UnixStream) -> Option<Asked> {
+    let patience = Some(Duration::from_secs(1));
+    stream.set_nonblocking(false).ok()?;
+    stream.set_read_timeout(patience).ok()?;
+    stream.set_write_timeout(patience).ok()?;
+    let mut line = Vec::new();
+    let limit = u64::try_from(MAX_OCTETS).unwrap_or(u64::MAX);
+    BufReader::new(stream.take(limit))
+        .read_until(b'\n', &mut line)
+        .ok()?;
+    Asked::decode(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_their_lines() {
+        let owner = Owner {
+            name: "ann@example.org".to_owned(),
+            uid: Some(1000),
+            gid: None,
+            home: Some(PathBuf::from("/home/ann b")),
+        };
+        let check = |rebuild| Asked::Check {
+            owner: owner.clone(),
+            rebuild,
+        };
+        for (asked, line) in [
+            (Asked::Reload, "reload\n"),
+            (
+                check(false),
+                "check\tann@example.org\t1000\t\t/home/ann b\n",
+            ),
+            (
+                check(true),
+                "rebuild\tann@example.org\t1000\t\t/home/ann b\n",
+            ),
+        ] {
+            assert_eq!(asked.encode(), line.as_bytes());
+            assert_eq!(Asked::decode(line.as_bytes()), Some(asked));
+        }
+        for line in [
+            "",
+            "reload",
+            "reload\tx\n",
+            "check\ta\tb\t\t\n",
+            "check\ta\n",
+            "\u{1}\n",
+        ] {
+            assert_eq!(Asked::decode(line.as_bytes()), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_answers_where_no_server_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!reload(directory.path()).unwrap());
+    }
+}

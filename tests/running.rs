@@ -1,0 +1,97 @@
+//! Commands beside a running server: it knows what they changed, and does what they ask.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+use support::{Imap, Server, message, wait_until};
+
+fn dovelet(server: &Server, words: &[&str], input: &str) -> Output {
+    let mut child = server
+        .command(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn login(server: &Server, user: &str, password: &str) -> bool {
+    let mut imap = Imap::connect(server.imap).unwrap();
+    imap.login(user, password).unwrap().status.starts_with("OK")
+}
+
+#[test]
+fn users_are_known_at_once() {
+    let server = Server::start("");
+    let change = |words: &[&str], input: &str| {
+        let output = dovelet(&server, words, input);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success() && told.is_empty(),
+            "{words:?}: {told}"
+        );
+    };
+    change(&["user", "add", "eve", "--password-stdin"], "first-word\n");
+    assert!(login(&server, "eve", "first-word"), "{}", server.log());
+    server.deliver("eve", &message("a@test", "Hello", "To a new user."));
+    change(&["user", "passwd", "eve", "--password-stdin"], "second\n");
+    assert!(!login(&server, "eve", "first-word"));
+    assert!(login(&server, "eve", "second"));
+    change(&["user", "delete", "eve"], "");
+    assert!(!login(&server, "eve", "second"));
+}
+
+/// The doctor's lines about a user, after success.
+fn examined(server: &Server, words: &[&str]) -> Vec<String> {
+    let output = dovelet(server, words, "");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{words:?}: {told}\n{}",
+        server.log()
+    );
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(str::to_owned).collect()
+}
+
+fn the_doctor_asks_the_server(isolation: &str) {
+    let server = Server::start(&format!("isolation = \"{isolation}\""));
+    server.deliver("ann", &message("a@test", "Apples", "One."));
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 1 +FLAGS (\\Flagged red)");
+    let found = |words: &[&str], word: &str| {
+        let lines = examined(&server, words);
+        let start = format!("ann: INBOX: {word}, 1 messages, ");
+        assert!(lines.iter().any(|l| l.starts_with(&start)), "{lines:?}");
+    };
+    found(&["doctor", "--user", "ann"], "ok");
+    found(&["doctor", "--rebuild"], "rebuilt");
+    // The session goes on, and so do flags and UIDs.
+    let messages = imap.list("1:*").unwrap();
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].uid, 1);
+    assert_eq!(messages[0].flags, ["\\Flagged", "red"]);
+    server.deliver("ann", &message("b@test", "Pears", "Two."));
+    wait_until("the second message", || {
+        imap.ok("NOOP");
+        (imap.list("1:*").unwrap().len() == 2).then_some(())
+    });
+}
+
+#[test]
+fn the_doctor_asks_the_engine_of_all() {
+    the_doctor_asks_the_server("shared");
+}
+
+#[test]
+fn the_doctor_asks_the_engine_of_the_user() {
+    the_doctor_asks_the_server("user");
+}
