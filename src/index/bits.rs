@@ -46,7 +46,11 @@ impl Bits {
 
     /// Slots whose bit is set, ascending.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u8> + '_ {
-        (0..=255).filter(|&slot| self.has(slot))
+        self.0.iter().zip(0u8..).flat_map(|(&word, at)| {
+            let next = |rest: &u32| Some(rest & rest.wrapping_sub(1)).filter(|&rest| rest != 0);
+            let words = std::iter::successors(Some(word).filter(|&word| word != 0), next);
+            words.map(move |rest| at << 5 | rest.trailing_zeros() as u8)
+        })
     }
 
     /// Runs of set bits as (first, last), ascending.
@@ -67,7 +71,12 @@ impl Bits {
     /// Every slot from `first` to `last`.
     pub(crate) fn range(first: u8, last: u8) -> Bits {
         let mut bits = Bits::default();
-        (first..=last).for_each(|slot| bits.set(slot, true));
+        for (word, base) in bits.0.iter_mut().zip((0u32..).step_by(32)) {
+            let (low, high) = (u32::from(first).max(base), u32::from(last).min(base + 31));
+            if low <= high {
+                *word = u32::MAX >> (31 - (high - low)) << (low - base);
+            }
+        }
         bits
     }
 
@@ -142,5 +151,12 @@ mod tests {
             assert_eq!(take_varint(&mut &out[..out.len() - 1]), None);
         }
         assert_eq!(Bits::range(0, 255).runs(), [(0, 255)]);
+        for (first, last) in [(0, 0), (31, 32), (32, 63), (5, 5), (255, 255), (1, 254)] {
+            let range = Bits::range(first, last);
+            assert_eq!(range.runs(), [(first, last)]);
+            let slots: Vec<u8> = (first..=last).collect();
+            assert_eq!(range.slots().collect::<Vec<_>>(), slots);
+        }
+        assert!(Bits::range(9, 8).is_empty());
     }
 }

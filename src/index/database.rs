@@ -1,7 +1,7 @@
 //! The redb file: tables, transactions, and what happens when it is damaged.
 
-use super::{Cached, Error, FlagChunk, NameChunk, Summary};
-use crate::mail::{MailboxId, MailboxName, Uid};
+use super::{Cached, Error, FlagChunk, Glance, NameChunk, Overview, Summary};
+use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{
     Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table,
     TableDefinition,
@@ -19,11 +19,14 @@ const SUMMARIES: TableDefinition<u32, &[u8]> = TableDefinition::new("summaries")
 /// Key: mailbox in the high half, UID divided by 256 in the low one.
 const FLAGS: TableDefinition<u64, &[u8]> = TableDefinition::new("flags");
 const NAMES: TableDefinition<u64, &[u8]> = TableDefinition::new("names");
+/// Key: mailbox in the high half, UID divided by 4096 in the low one.
+const OVERVIEWS: TableDefinition<u64, &[u8]> = TableDefinition::new("overviews");
 /// Key: mailbox in the high half, UID in the low one.
 const CACHE: TableDefinition<u64, &[u8]> = TableDefinition::new("cache");
 
 /// Raised whenever the tables change so that an older program cannot read them.
-const SCHEMA_VERSION: u64 = 1;
+/// 1: the first; 2: overviews.
+const SCHEMA_VERSION: u64 = 2;
 
 /// What is known about messages of one or many accounts.
 pub(crate) struct Index {
@@ -79,7 +82,10 @@ impl Index {
         let (version, clean) = index.write(Durable::Yes, |w| {
             let version = w.meta("version")?.unwrap_or(SCHEMA_VERSION);
             let clean = w.meta("clean")?.unwrap_or(1) == 1;
-            if version == SCHEMA_VERSION {
+            if version <= SCHEMA_VERSION {
+                if version < 2 {
+                    w.make_overviews()?;
+                }
                 w.set_meta("version", SCHEMA_VERSION)?;
                 w.set_meta("clean", 0)?;
             }
@@ -127,6 +133,7 @@ impl Index {
                 summaries: transaction.open_table(SUMMARIES)?,
                 flags: transaction.open_table(FLAGS)?,
                 names: transaction.open_table(NAMES)?,
+                overviews: transaction.open_table(OVERVIEWS)?,
                 cache: transaction.open_table(CACHE)?,
             };
             work(&mut writer)?
@@ -205,6 +212,63 @@ impl Reader {
         Ok(())
     }
 
+    /// Calls `each` with the number of every chunk that is not empty and what there is in it,
+    /// ascending, until it says `false`.
+    fn each_glance(
+        &self,
+        mailbox: MailboxId,
+        each: &mut dyn FnMut(u32, &Glance) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let table = self.transaction.open_table(OVERVIEWS)?;
+        for row in table.range(key(mailbox, 0)..=key(mailbox, u32::MAX))? {
+            let (at, value) = row?;
+            let first = (at.value() as u32).saturating_mul(Overview::CHUNKS as u32);
+            let overview = overview_of(Some(value.value()))?;
+            for (number, glance) in (first..).zip(&overview.chunks) {
+                if !glance.present.is_empty() && !each(number, glance)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every UID of the mailbox; reads a small row for each 4,096.
+    pub(crate) fn uids(&self, mailbox: MailboxId) -> Result<UidSet, Error> {
+        let mut uids = UidSet::new();
+        self.each_glance(mailbox, &mut |number, glance| {
+            for (first, last) in glance.present.runs() {
+                let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+                if let (Some(first), Some(last)) = (uid(first), uid(last)) {
+                    uids.insert_range(first, last);
+                }
+            }
+            Ok(true)
+        })?;
+        Ok(uids)
+    }
+
+    /// The first message without `\Seen` among those for which `counts` is true.
+    pub(crate) fn first_unseen(
+        &self,
+        mailbox: MailboxId,
+        counts: &dyn Fn(Uid) -> bool,
+    ) -> Result<Option<Uid>, Error> {
+        let mut found = None;
+        self.each_glance(mailbox, &mut |number, glance| {
+            if glance.unseen > 0 {
+                let flags = self.flags(mailbox, number)?;
+                let unseen = flags.present.without(&flags.with_flag(SystemFlags::SEEN));
+                found = unseen
+                    .slots()
+                    .filter_map(|slot| Uid::new(number << 8 | u32::from(slot)))
+                    .find(|uid| counts(*uid));
+            }
+            Ok(found.is_none())
+        })?;
+        Ok(found)
+    }
+
     /// Cached fields of the messages from `first` to `last` that have some, ascending, at most `count`.
     pub(crate) fn cached(
         &self,
@@ -257,6 +321,13 @@ fn flags_of(row: Option<&[u8]>) -> Result<FlagChunk, Error> {
         })
 }
 
+fn overview_of(row: Option<&[u8]>) -> Result<Overview, Error> {
+    row.map_or(Some(Overview::default()), Overview::decode)
+        .ok_or(Error::Corrupt {
+            what: "an overview",
+        })
+}
+
 fn names_of(row: Option<&[u8]>) -> Result<NameChunk, Error> {
     row.map_or(Some(NameChunk::default()), NameChunk::decode)
         .ok_or(Error::Corrupt {
@@ -272,6 +343,7 @@ pub(crate) struct Writer<'t> {
     summaries: Table<'t, u32, &'static [u8]>,
     flags: Table<'t, u64, &'static [u8]>,
     names: Table<'t, u64, &'static [u8]>,
+    overviews: Table<'t, u64, &'static [u8]>,
     cache: Table<'t, u64, &'static [u8]>,
 }
 
@@ -347,6 +419,7 @@ impl Writer<'_> {
         self.summaries.remove(mailbox.0)?;
         self.flags.retain_in(all.clone(), |_, _| false)?;
         self.names.retain_in(all.clone(), |_, _| false)?;
+        self.overviews.retain_in(all.clone(), |_, _| false)?;
         self.cache.retain_in(all, |_, _| false)?;
         Ok(())
     }
@@ -382,6 +455,36 @@ impl Writer<'_> {
             self.flags.remove(at)?;
         } else {
             self.flags.insert(at, chunk.encode().as_slice())?;
+        }
+        self.set_glance(mailbox, number, &chunk.into())
+    }
+
+    /// For an index of schema version 1.
+    fn make_overviews(&mut self) -> Result<(), Error> {
+        let mut all: Vec<(u64, Glance)> = Vec::new();
+        for row in self.flags.iter()? {
+            let (at, value) = row?;
+            all.push((at.value(), (&flags_of(Some(value.value()))?).into()));
+        }
+        all.into_iter().try_for_each(|(at, glance)| {
+            let mailbox = MailboxId((at >> 32) as u32);
+            self.set_glance(mailbox, at as u32, &glance)
+        })
+    }
+
+    /// Keeps the overview in line with a chunk of flags.
+    fn set_glance(&mut self, mailbox: MailboxId, number: u32, new: &Glance) -> Result<(), Error> {
+        let at = key(mailbox, number / Overview::CHUNKS as u32);
+        let mut overview = overview_of(self.overviews.get(at)?.as_ref().map(|row| row.value()))?;
+        let slot = (number % Overview::CHUNKS as u32) as usize;
+        match overview.chunks.get_mut(slot) {
+            Some(old) if old != new => *old = *new,
+            _ => return Ok(()),
+        }
+        if overview.is_empty() {
+            self.overviews.remove(at)?;
+        } else {
+            self.overviews.insert(at, overview.encode().as_slice())?;
         }
         Ok(())
     }
@@ -488,6 +591,78 @@ mod tests {
             .write(Durable::Later, |w| w.mailbox(account, &name("b")))
             .unwrap();
         assert_ne!(new, id, "a mailbox number must not be used again");
+    }
+
+    /// A chunk with these UIDs (low octets), the first `seen` of them seen.
+    fn chunk(slots: &[u8], seen: usize) -> FlagChunk {
+        let mut chunk = FlagChunk::default();
+        slots.iter().for_each(|&slot| chunk.present.set(slot, true));
+        let seen = slots.iter().take(seen);
+        seen.for_each(|&slot| chunk.set_system(slot, SystemFlags::SEEN));
+        chunk
+    }
+
+    fn overview_shown(index: &Index, mailbox: MailboxId) -> (String, Option<u32>) {
+        let reader = index.read().unwrap();
+        let unseen = reader.first_unseen(mailbox, &|_| true).unwrap();
+        let uids = reader.uids(mailbox).unwrap();
+        (uids.to_string(), unseen.map(Uid::number))
+    }
+
+    #[test]
+    fn overviews_follow_the_flags() {
+        let index = Index::memory().unwrap();
+        let (one, other) = (MailboxId(1), MailboxId(2));
+        let set = |mailbox, number, chunk: &FlagChunk| {
+            let written = index.write(Durable::Later, |w| w.set_flags(mailbox, number, chunk));
+            written.unwrap();
+        };
+        set(one, 0, &chunk(&[1, 2, 3], 3));
+        set(one, 1, &chunk(&[0, 1], 2));
+        set(one, 40, &chunk(&[7], 0));
+        set(other, 0, &chunk(&[9], 0));
+        let last = 40 * 256 + 7;
+        assert_eq!(
+            overview_shown(&index, one),
+            (format!("1:3,256:257,{last}"), Some(last))
+        );
+        set(one, 1, &chunk(&[0, 1, 5], 2));
+        assert_eq!(overview_shown(&index, one).1, Some(261));
+        set(one, 40, &FlagChunk::default());
+        assert_eq!(overview_shown(&index, one).0, "1:3,256:257,261");
+        index.write(Durable::Later, |w| w.clear(one)).unwrap();
+        assert_eq!(overview_shown(&index, one), (String::new(), None));
+        assert_eq!(overview_shown(&index, other), ("9".into(), Some(9)));
+    }
+
+    #[test]
+    fn an_index_without_overviews_gets_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.redb");
+        let index = Index::open(&path, 1 << 20).unwrap();
+        let chunks = [
+            (MailboxId(1), 3, chunk(&[1, 200], 1)),
+            (MailboxId(7), 90, chunk(&[0], 1)),
+        ];
+        let old = index.write(Durable::Yes, |w| {
+            for (mailbox, number, chunk) in &chunks {
+                w.set_flags(*mailbox, *number, chunk)?;
+            }
+            w.overviews.retain(|_, _| false)?;
+            w.set_meta("version", 1)
+        });
+        old.unwrap();
+        drop(index);
+        for _ in 0..2 {
+            let index = Index::open(&path, 1 << 20).unwrap();
+            assert_eq!(
+                overview_shown(&index, MailboxId(1)),
+                ("769,968".into(), Some(968))
+            );
+            assert_eq!(overview_shown(&index, MailboxId(7)).0, "23040");
+            let version = index.write(Durable::Later, |w| w.meta("version"));
+            assert_eq!(version.unwrap(), Some(SCHEMA_VERSION));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod database;
 mod error;
 mod flags;
 mod names;
+mod overview;
 mod summary;
 
 pub(crate) use bits::Bits;
@@ -18,4 +19,5 @@ pub(crate) use database::{AccountId, Durable, Index, Writer, set_aside};
 pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;
 pub(crate) use names::{Name, NameChunk};
+pub(crate) use overview::{Glance, Overview};
 pub(crate) use summary::Summary;

@@ -265,18 +265,8 @@ impl Shared {
     /// Reads the UIDs from the index.
     pub(super) fn load_uids(&self, state: &mut State) -> Result<(), Error> {
         if state.uids.is_none() {
-            let mut uids = UidSet::new();
             let reader = self.host.index.read().map_err(fault("reading the index"))?;
-            reader
-                .each_flags(self.id, &mut |number, chunk| {
-                    for (first, last) in chunk.present.runs() {
-                        let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
-                        if let (Some(first), Some(last)) = (uid(first), uid(last)) {
-                            uids.insert_range(first, last);
-                        }
-                    }
-                })
-                .map_err(fault("reading the index"))?;
+            let uids = reader.uids(self.id).map_err(fault("reading the index"))?;
             state.uids = Some(uids);
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, Search, Want, fault};
 use crate::mail::{
-    Criteria, Keyword, ModSeq, SeqNum, SeqSet, SequenceSet, SystemFlags, Uid, UidSet, UidValidity,
+    Criteria, Keyword, ModSeq, SeqNum, SeqSet, SequenceSet, Uid, UidSet, UidValidity,
 };
 use event_listener::EventListener;
 use std::sync::Arc;
@@ -154,27 +154,10 @@ impl View {
             .index
             .read()
             .map_err(fault("reading the index"))?;
-        let mut chunk = None;
-        for &(first, last) in self.uids().runs() {
-            for number in first >> 8..=last >> 8 {
-                if chunk == Some(number) {
-                    continue;
-                }
-                chunk = Some(number);
-                let flags = reader
-                    .flags(self.shared.id, number)
-                    .map_err(fault("reading the index"))?;
-                let unseen = flags.present.without(&flags.with_flag(SystemFlags::SEEN));
-                let mut seqs = unseen
-                    .slots()
-                    .filter_map(|slot| Uid::new(number << 8 | u32::from(slot)))
-                    .filter_map(|u| self.seq(u));
-                if let Some(seq) = seqs.next() {
-                    return Ok(Some(seq));
-                }
-            }
-        }
-        Ok(None)
+        let unseen = reader
+            .first_unseen(self.shared.id, &|uid| self.uids().contains(uid))
+            .map_err(fault("reading the index"))?;
+        Ok(unseen.and_then(|uid| self.seq(uid)))
     }
 
     pub(crate) fn uid_next(&self) -> Uid {
