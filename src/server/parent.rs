@@ -87,6 +87,7 @@ struct Parent {
 pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), Error> {
     let signals = Signals::take().map_err(Error::system("taking signals"))?;
     role::start_log(config.log.level as usize as u8);
+    role::log_missing();
     let identities = Identities::find(&config);
     layout::prepare(&config, &identities)?;
     let _lock = layout::lock(&config)?;

@@ -1,7 +1,6 @@
 //! The beginning of every role: its setup, then giving up what it does not need.
 
 use super::control::{Message, Setup};
-use crate::sys::landlock::Landlock;
 use crate::sys::seccomp::Filter;
 use crate::sys::{confine, landlock, limits, message, seccomp, signals, spawn};
 use std::os::fd::OwnedFd;
@@ -64,6 +63,18 @@ pub(super) fn start_log(level: u8) {
         .ok();
 }
 
+/// Says what this kernel cannot do for the safety of the roles: once, when the server starts.
+pub(super) fn log_missing() {
+    if landlock::version() == 0 {
+        log::warn!(
+            "this kernel has no Landlock: roles are kept from files by their accounts alone"
+        );
+    }
+    if !seccomp::is_supported() {
+        log::warn!("this kernel has no seccomp filters: roles can make every system call");
+    }
+}
+
 fn confine_to(role: &str, setup: &Setup) -> Result<(), String> {
     let why = |doing: &'static str| move |error: std::io::Error| format!("{doing}: {error}");
     let files = role == "engine";
@@ -76,22 +87,13 @@ fn confine_to(role: &str, setup: &Setup) -> Result<(), String> {
             .map_err(why("becoming another user"))?;
     }
     confine::no_new_rights().map_err(why("giving up new rights"))?;
-    match landlock::restrict(&setup.trees) {
-        Ok(Landlock::Active(version)) => log::debug!("{role}: Landlock version {version}"),
-        Ok(Landlock::Absent) => {
-            log::debug!("{role}: this kernel has no Landlock");
-        }
-        Err(error) => return Err(why("restricting file access")(error)),
-    }
+    landlock::restrict(&setup.trees).map_err(why("restricting file access"))?;
     let filter = if files {
         Filter::Engine
     } else {
         Filter::NoFiles
     };
-    match seccomp::restrict(filter) {
-        Ok(true) => {}
-        Ok(false) => log::debug!("{role}: this kernel has no seccomp filters"),
-        Err(error) => return Err(why("filtering system calls")(error)),
-    }
+    // Where there are none the parent has said so.
+    seccomp::restrict(filter).map_err(why("filtering system calls"))?;
     Ok(())
 }

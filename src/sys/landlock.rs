@@ -24,25 +24,21 @@ struct PathBeneath {
     parent: i32,
 }
 
-/// How far the kernel can go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Landlock {
-    Absent,
-    /// Its version.
-    Active(u32),
-}
-
-/// Leaves this process only the trees in `allowed`, to read and write, and no new TCP
-/// connection where the kernel can forbid it. Needs `no_new_privs`. Errors: a tree cannot be opened.
-pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<Landlock> {
+/// The kernel's version of it; 0 where there is none.
+pub(crate) fn version() -> u32 {
     // SAFETY: asks for the version: no memory is passed.
     let version =
         unsafe { libc::syscall(CREATE_RULESET, std::ptr::null::<Ruleset>(), 0usize, VERSION) };
-    let Ok(version) = u32::try_from(version) else {
-        return Ok(Landlock::Absent);
-    };
+    u32::try_from(version).unwrap_or(0)
+}
+
+/// Leaves this process only the trees in `allowed`, to read and write, and no new TCP
+/// connection where the kernel can forbid it; nothing happens where the kernel has no Landlock.
+/// Needs `no_new_privs`. Errors: a tree cannot be opened.
+pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<()> {
+    let version = version();
     let access = match version {
-        0 => return Ok(Landlock::Absent),
+        0 => return Ok(()),
         1 => (1u64 << 13) - 1,
         2 => (1 << 14) - 1,
         3 | 4 => (1 << 15) - 1,
@@ -70,7 +66,7 @@ pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<Landlock> {
     // SAFETY: numbers only.
     let done = unsafe { libc::syscall(RESTRICT_SELF, rules.as_raw_fd(), 0 as libc::c_uint) };
     if done == 0 {
-        Ok(Landlock::Active(version))
+        Ok(())
     } else {
         Err(io::Error::last_os_error())
     }

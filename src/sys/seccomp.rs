@@ -1,13 +1,17 @@
-//! seccomp(2): system calls that no role needs answer EPERM, whatever happens to the process.
+//! seccomp(2): which system calls a role can make, whatever happens to the process.
+//!
+//! On 32-bit x86 all socket calls are one, `socketcall`, and cannot be told apart.
 
 use std::io;
 
-/// Sets of calls that a role can do without.
+/// What a role may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filter {
-    /// No new connections, no programs, no tracing, no kernel administration.
+    /// Everything but what is dangerous: no new connections, no programs, no tracing, no kernel
+    /// administration. The calls of the file system are too many to name for every kernel and libc.
     Engine,
-    /// As `Engine`, and no files either.
+    /// Nothing but what it takes to serve descriptors that are there: no files either. The rest does
+    /// not exist (ENOSYS), so that a libc falls back to what it did before such a call was.
     NoFiles,
 }
 
@@ -69,32 +73,115 @@ const IO_URING: libc::c_long = 4425;
 #[cfg(target_arch = "mips64")]
 const IO_URING: libc::c_long = 5425;
 
-/// Calls that reach into the file system.
-const FILES: &[libc::c_long] = &[
-    libc::SYS_openat,
-    libc::SYS_unlinkat,
-    libc::SYS_linkat,
-    libc::SYS_symlinkat,
-    libc::SYS_mkdirat,
-    libc::SYS_mknodat,
-    libc::SYS_fchmodat,
-    libc::SYS_fchownat,
-    libc::SYS_truncate,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_open,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_creat,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_unlink,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_rename,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_mkdir,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_link,
-    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
-    libc::SYS_symlink,
+/// Calls on descriptors, memory, threads and time; those that are made most come first.
+const HARMLESS: &[libc::c_long] = &[
+    libc::SYS_futex,
+    libc::SYS_recvfrom,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_sendto,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_timerfd_settime,
+    libc::SYS_ioctl,
+    libc::SYS_fcntl,
+    libc::SYS_getrandom,
+    libc::SYS_accept4,
+    libc::SYS_getpeername,
+    libc::SYS_getsockname,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_socketpair,
+    libc::SYS_shutdown,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_lseek,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_ppoll,
+    libc::SYS_epoll_create1,
+    libc::SYS_eventfd2,
+    libc::SYS_timerfd_create,
+    libc::SYS_mprotect,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_membarrier,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getrlimit,
+    libc::SYS_prlimit64,
+    libc::SYS_prctl,
+    libc::SYS_uname,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_restart_syscall,
+    libc::SYS_tgkill,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
 ];
+
+/// More of them, which only older architectures have.
+#[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
+const OLDER: &[libc::c_long] = &[
+    libc::SYS_accept,
+    libc::SYS_epoll_create,
+    libc::SYS_epoll_wait,
+    libc::SYS_eventfd,
+    libc::SYS_poll,
+    libc::SYS_dup2,
+];
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+const OLDER: &[libc::c_long] = &[libc::SYS_accept];
+
+/// More of them, which go by the width of a word.
+#[cfg(target_pointer_width = "64")]
+const WORD: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_newfstatat];
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+const WORD: &[libc::c_long] = &[
+    libc::SYS_mmap2,
+    libc::SYS_fstat64,
+    libc::SYS_fcntl64,
+    libc::SYS__llseek,
+    libc::SYS_sigreturn,
+    libc::SYS_ugetrlimit,
+    // Calls with 64-bit times: the same numbers on all of these.
+    403, // clock_gettime64
+    406, // clock_getres_time64
+    407, // clock_nanosleep_time64
+    411, // timerfd_settime64
+    414, // ppoll_time64
+    422, // futex_time64
+    #[cfg(target_arch = "x86")]
+    libc::SYS_socketcall,
+    #[cfg(target_arch = "x86")]
+    libc::SYS_set_thread_area,
+];
+#[cfg(not(any(target_pointer_width = "64", target_arch = "x86", target_arch = "arm")))]
+const WORD: &[libc::c_long] = &[];
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -121,6 +208,7 @@ const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+const ABSENT: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
 fn step(code: u16, k: u32, yes: u8, no: u8) -> libc::sock_filter {
     libc::sock_filter {
@@ -131,12 +219,8 @@ fn step(code: u16, k: u32, yes: u8, no: u8) -> libc::sock_filter {
     }
 }
 
-/// The program of a filter: refuses foreign architectures and the calls named.
+/// The program of a filter: refuses foreign architectures, and what the filter does.
 fn program(filter: Filter) -> Vec<libc::sock_filter> {
-    let files: &[libc::c_long] = match filter {
-        Filter::Engine => &[],
-        Filter::NoFiles => FILES,
-    };
     let mut program = vec![
         step(LOAD, 4, 0, 0),
         step(EQUAL, ARCHITECTURE, 1, 0),
@@ -148,20 +232,44 @@ fn program(filter: Filter) -> Vec<libc::sock_filter> {
         program.push(step(AT_LEAST, 0x4000_0000, 0, 1));
         program.push(step(RETURN, REFUSE, 0, 0));
     }
-    for call in DANGEROUS.iter().chain(files) {
-        let number = u32::try_from(*call).unwrap_or(u32::MAX);
+    let (named, to_named, to_rest): (Vec<libc::c_long>, u32, u32) = match filter {
+        Filter::Engine => (DANGEROUS.to_vec(), REFUSE, libc::SECCOMP_RET_ALLOW),
+        Filter::NoFiles => (
+            [HARMLESS, OLDER, WORD].concat(),
+            libc::SECCOMP_RET_ALLOW,
+            ABSENT,
+        ),
+    };
+    for call in named {
+        let number = u32::try_from(call).unwrap_or(u32::MAX);
         program.push(step(EQUAL, number, 0, 1));
-        program.push(step(RETURN, REFUSE, 0, 0));
+        program.push(step(RETURN, to_named, 0, 0));
     }
-    program.push(step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));
+    program.push(step(RETURN, to_rest, 0, 0));
     program
 }
 
-/// Puts the filter on this process and its future threads; `false` where the kernel or the
-/// architecture has none. Needs `no_new_privs`.
-pub(crate) fn restrict(filter: Filter) -> io::Result<bool> {
+/// Whether this kernel and architecture have filters.
+pub(crate) fn is_supported() -> bool {
+    // SAFETY: asks for a filter that is nowhere, which a kernel with filters finds a bad address.
+    let done = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            std::ptr::null::<libc::sock_fprog>(),
+            0,
+            0,
+        )
+    };
+    let fault = io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT);
+    ARCHITECTURE != 0 && done != 0 && fault
+}
+
+/// Puts the filter on this process and its future threads; nothing happens where the kernel or
+/// the architecture has none. Needs `no_new_privs`.
+pub(crate) fn restrict(filter: Filter) -> io::Result<()> {
     if ARCHITECTURE == 0 {
-        return Ok(false);
+        return Ok(());
     }
     let mut steps = program(filter);
     let program = libc::sock_fprog {
@@ -179,8 +287,8 @@ pub(crate) fn restrict(filter: Filter) -> io::Result<bool> {
         )
     };
     match done {
-        0 => Ok(true),
-        _ if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        0 => Ok(()),
+        _ if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -194,6 +302,13 @@ mod tests {
         for filter in [Filter::Engine, Filter::NoFiles] {
             let length = program(filter).len();
             assert!(length > 50 && length < 4096, "{length}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_both_harmless_and_dangerous() {
+        for call in [HARMLESS, OLDER, WORD].concat() {
+            assert!(!DANGEROUS.contains(&call), "{call}");
         }
     }
 }
