@@ -4,6 +4,8 @@ mod auth;
 mod certificate;
 mod channel;
 mod children;
+#[cfg(debug_assertions)]
+mod compromised;
 mod control;
 mod delivery;
 mod drive;

@@ -9,8 +9,8 @@ use super::request::{self, Asked};
 use super::{certificate, role};
 use crate::config::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
 use crate::sys::accounts::Identity;
-use crate::sys::message;
 use crate::sys::signals::{Signal, Signals};
+use crate::sys::{confine, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
 use std::fs::File;
@@ -86,6 +86,8 @@ struct Parent {
 /// Runs a server until it is told to stop. `started` is called once it accepts connections.
 pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), Error> {
     let signals = Signals::take().map_err(Error::system("taking signals"))?;
+    spawn::keep_descriptors();
+    confine::keep_few_rights().map_err(Error::system("giving up rights"))?;
     role::start_log(config.log.level as usize as u8);
     role::log_missing();
     let identities = Identities::find(&config);

@@ -33,6 +33,8 @@ fn begin(role: &str) -> Result<(), String> {
     start_log(setup.log_level);
     limits::open_files(u64::from(setup.limits.max_connections) * 2 + 200);
     confine_to(role, &setup)?;
+    #[cfg(debug_assertions)]
+    super::compromised::play(role, &channel);
     run(role, *setup, channel, descriptors)
 }
 

@@ -20,14 +20,24 @@ struct Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let named = hello.server_name().and_then(|wanted| {
-            let found = self
-                .named
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            let same = |(name, _): &&(String, _)| name.eq_ignore_ascii_case(wanted);
+            let covering = |(name, _): &&(String, _)| covers(name, wanted);
+            let found = self.named.iter().find(same);
+            let found = found.or_else(|| self.named.iter().find(covering));
             found.map(|(_, key)| key.clone())
         });
         named.or_else(|| self.default.clone())
     }
+}
+
+/// Whether a name such as `*.example.org` stands for `wanted`: one label in place of the star
+/// (RFC 6125 section 6.4.3).
+fn covers(name: &str, wanted: &str) -> bool {
+    let (Some(above), Some((label, rest))) = (name.strip_prefix("*."), wanted.split_once('.'))
+    else {
+        return false;
+    };
+    !label.is_empty() && rest.eq_ignore_ascii_case(above)
 }
 
 fn certified(one: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
@@ -71,4 +81,23 @@ pub(super) fn acceptor(certificates: &[Certificate]) -> Result<TlsAcceptor, Stri
     config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
     config.send_tls13_tickets = 1;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_star_is_one_label() {
+        for (name, wanted, expected) in [
+            ("*.example.org", "imap.example.org", true),
+            ("*.example.org", "IMAP.Example.ORG", true),
+            ("*.example.org", "a.b.example.org", false),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", ".example.org", false),
+            ("imap.example.org", "imap.example.org", false),
+        ] {
+            assert_eq!(covers(name, wanted), expected, "{wanted}");
+        }
+    }
 }

@@ -45,3 +45,71 @@ pub(crate) fn no_new_rights() -> io::Result<()> {
         check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))
     }
 }
+
+/// What the process that starts the others needs of root's rights: to give files to their owners and to
+/// read what is only for them, to end and to become others, to lock them up, to bind low ports.
+const KEPT: [u32; 8] = [
+    0,  // CAP_CHOWN
+    1,  // CAP_DAC_OVERRIDE
+    3,  // CAP_FOWNER
+    5,  // CAP_KILL
+    6,  // CAP_SETGID
+    7,  // CAP_SETUID
+    10, // CAP_NET_BIND_SERVICE
+    18, // CAP_SYS_CHROOT
+];
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Capabilities {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// As root: keeps only the capabilities (capabilities(7)) that starting roles takes; without effect for
+/// others. For this process and all it starts, for good.
+pub(crate) fn keep_few_rights() -> io::Result<()> {
+    if rustix::process::geteuid().as_raw() != 0 {
+        return Ok(());
+    }
+    // SAFETY: prctl with numbers only; the structures live through the calls and are as large as
+    // version 3 of the interface has them.
+    unsafe {
+        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        // Of what is exec'd by root too, until the kernel knows no more.
+        for capability in (0..64u32).filter(|c| !KEPT.contains(c)) {
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
+        }
+        let header = CapabilityHeader {
+            version: 0x2008_0522,
+            pid: 0,
+        };
+        let mut current = [Capabilities {
+            effective: 0,
+            permitted: 0,
+            inheritable: 0,
+        }; 2];
+        let done = libc::syscall(libc::SYS_capget, &raw const header, current.as_mut_ptr());
+        check(libc::c_int::try_from(done).unwrap_or(-1))?;
+        let kept = KEPT
+            .iter()
+            .fold(0, |mask, capability| mask | 1 << capability);
+        let mask = [kept, 0];
+        for (one, mask) in current.iter_mut().zip(mask) {
+            one.permitted &= mask;
+            one.effective = one.permitted;
+            one.inheritable = 0;
+        }
+        let done = libc::syscall(libc::SYS_capset, &raw const header, current.as_ptr());
+        check(libc::c_int::try_from(done).unwrap_or(-1))
+    }
+}

@@ -16,6 +16,7 @@ const RULE_PATH_BENEATH: libc::c_int = 1;
 struct Ruleset {
     handled_access_fs: u64,
     handled_access_net: u64,
+    scoped: u64,
 }
 
 #[repr(C, packed)]
@@ -33,7 +34,7 @@ pub(crate) fn version() -> u32 {
 }
 
 /// Leaves this process only the trees in `allowed`, to read and write, and no new TCP
-/// connection where the kernel can forbid it; nothing happens where the kernel has no Landlock.
+/// connection and no signal to others where the kernel can forbid them; nothing happens where the kernel has no Landlock.
 /// Needs `no_new_privs`. Errors: a tree cannot be opened.
 pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<()> {
     let version = version();
@@ -47,8 +48,14 @@ pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<()> {
     let ruleset = Ruleset {
         handled_access_fs: access,
         handled_access_net: if version >= 4 { 3 } else { 0 },
+        // Abstract unix sockets and signals.
+        scoped: if version >= 6 { 3 } else { 0 },
     };
-    let size = if version >= 4 { 16usize } else { 8 };
+    let size = match version {
+        0..4 => 8usize,
+        4..6 => 16,
+        _ => 24,
+    };
     // SAFETY: the structure lives through the call and is as large as said.
     let made =
         unsafe { libc::syscall(CREATE_RULESET, &raw const ruleset, size, 0 as libc::c_uint) };

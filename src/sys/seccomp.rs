@@ -59,19 +59,36 @@ const DANGEROUS: &[libc::c_long] = &[
     libc::SYS_settimeofday,
     libc::SYS_acct,
     libc::SYS_personality,
-    // io_uring_setup, io_uring_enter, io_uring_register: the same numbers everywhere but on MIPS,
-    // where the offset of the ABI is added.
-    IO_URING,
-    IO_URING + 1,
-    IO_URING + 2,
+    // Signals to others; `tgkill` is what `abort` needs.
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    // pidfd_send_signal, pidfd_open, pidfd_getfd.
+    NEWER + 424,
+    NEWER + 434,
+    NEWER + 438,
+    // open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr: other ways to mount.
+    NEWER + 428,
+    NEWER + 429,
+    NEWER + 430,
+    NEWER + 431,
+    NEWER + 432,
+    NEWER + 433,
+    NEWER + 442,
+    // io_uring_setup, io_uring_enter, io_uring_register.
+    NEWER + 425,
+    NEWER + 426,
+    NEWER + 427,
 ];
 
+/// Calls from 424 on have the same numbers everywhere but on MIPS, where the offset of the ABI is added.
 #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-const IO_URING: libc::c_long = 425;
+const NEWER: libc::c_long = 0;
 #[cfg(target_arch = "mips")]
-const IO_URING: libc::c_long = 4425;
+const NEWER: libc::c_long = 4000;
 #[cfg(target_arch = "mips64")]
-const IO_URING: libc::c_long = 5425;
+const NEWER: libc::c_long = 5000;
 
 /// Calls on descriptors, memory, threads and time; those that are made most come first.
 const HARMLESS: &[libc::c_long] = &[

@@ -11,15 +11,41 @@ pub(crate) const ROLE: &str = "--role=";
 /// Starts `role`; returns the child and our end of its channel. `threads`: how many may block at once.
 pub(crate) fn spawn(role: &str, threads: u32, stack: usize) -> io::Result<(Child, OwnedFd)> {
     let (near, far) = message::channel()?;
-    let child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg(format!("{ROLE}{role}"))
         .env_clear()
         .env("BLOCKING_MAX_THREADS", threads.max(1).to_string())
         .env("RUST_MIN_STACK", stack.to_string())
         .stdin(Stdio::from(far))
-        .stdout(Stdio::null())
-        .spawn()?;
-    Ok((child, near))
+        .stdout(Stdio::null());
+    #[cfg(debug_assertions)]
+    command.envs(compromised());
+    Ok((command.spawn()?, near))
+}
+
+/// In builds for debugging: names a file of what a role shall try that was taken over, for tests.
+/// In the environment of a role: what is in the file.
+#[cfg(debug_assertions)]
+pub(crate) const COMPROMISED: &str = "DOVELET_COMPROMISED";
+
+#[cfg(debug_assertions)]
+fn compromised() -> Option<(&'static str, String)> {
+    let script = std::fs::read_to_string(std::env::var_os(COMPROMISED)?);
+    Some((COMPROMISED, script.ok()?))
+}
+
+/// Descriptors that this process was started with, beside the standard ones, are for no role: whoever
+/// started it left them open by mistake. Call before any thread is made.
+pub(crate) fn keep_descriptors() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2) {
+        // SAFETY: sets a flag of a descriptor; one that is closed meanwhile gives an error.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }
 
 /// In a role: the channel to whoever started it. Only once.

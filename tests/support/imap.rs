@@ -1,5 +1,6 @@
 //! A blocking IMAP client. Every response it reads is also parsed by `imap-codec`.
 
+use super::Stream;
 use imap_codec::decode::Decoder;
 use imap_codec::{GreetingCodec, ResponseCodec};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const UNKNOWN: [&str; 2] = ["* ID ", "* NAMESPACE "];
 
 pub(crate) struct Imap {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     tag: u32,
 }
 
@@ -52,9 +53,23 @@ pub(crate) struct Message {
 impl Imap {
     /// Connects without TLS and reads the greeting.
     pub(crate) fn connect(port: u16) -> io::Result<Imap> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
+        Imap::over(Box::new(tcp(port)?))
+    }
+
+    /// As `connect`, to a listener for proxies: in the name of a client with that address.
+    pub(crate) fn from(address: &str, port: u16) -> io::Result<Imap> {
+        let mut stream = tcp(port)?;
+        let kind = if address.contains(':') {
+            "TCP6"
+        } else {
+            "TCP4"
+        };
+        stream.write_all(format!("PROXY {kind} {address} {address} 1 2\r\n").as_bytes())?;
+        Imap::over(Box::new(stream))
+    }
+
+    /// Reads the greeting of a connection that is there.
+    pub(crate) fn over(stream: Box<dyn Stream>) -> io::Result<Imap> {
         let stream = BufReader::new(stream);
         let mut client = Imap { stream, tag: 0 };
         let greeting = client.line()?;
@@ -148,6 +163,14 @@ impl Imap {
         let responses = answer.untagged.iter().filter(with_header);
         Ok(responses.map(|r| message(r)).collect())
     }
+}
+
+/// A connection that waits for bounded time.
+pub(super) fn tcp(port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn literal(line: &[u8]) -> Option<usize> {

@@ -10,13 +10,15 @@ mod processes;
 mod program;
 mod random;
 mod server;
+mod tls;
 
 pub(crate) use imap::{Answer, Imap, Message};
 pub(crate) use lmtp::{Lmtp, Stream};
 pub(crate) use processes::{Process, of_group};
 pub(crate) use program::{Finished, Guard, can, is_root, python, run, skip, wait_until};
 pub(crate) use random::Random;
-pub(crate) use server::{Server, free_port};
+pub(crate) use server::{Server, Start, free_port, line};
+pub(crate) use tls::{Tls, fingerprint, implicit, secure};
 
 /// The password of every user of a test server.
 pub(crate) const PASSWORD: &str = "secret";

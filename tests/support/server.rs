@@ -4,7 +4,7 @@ use super::{Imap, Lmtp, PASSWORD, Process, of_group, wait_until};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,10 +15,27 @@ use tempfile::TempDir;
 /// How long the server may take to greet or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a server is started with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Start<'a> {
+    /// Lines of TOML, first those that stand in no table.
+    pub(crate) settings: &'a str,
+    /// Lines of the users file.
+    pub(crate) users: String,
+    /// Files of the test's directory that exist before: name and text.
+    pub(crate) files: Vec<(&'a str, String)>,
+    /// Environment: names, and names of files of the test's directory.
+    pub(crate) variables: Vec<(&'a str, &'a str)>,
+    /// Whom the server runs as, if the test is root.
+    pub(crate) uid: Option<u32>,
+}
+
 /// A server that ends with the value.
 pub(crate) struct Server {
     directory: TempDir,
     child: Option<Child>,
+    variables: Vec<(String, PathBuf)>,
+    uid: Option<u32>,
     /// IMAP with STARTTLS.
     pub(crate) imap: u16,
     /// IMAP over TLS.
@@ -34,24 +51,47 @@ impl Server {
     }
 
     pub(crate) fn with_users(settings: &str, users: &[&str]) -> Server {
+        Server::with(Start {
+            settings,
+            users: users.iter().map(|user| line(user, None)).collect(),
+            ..Start::default()
+        })
+    }
+
+    /// As `start`, with all that can be chosen.
+    pub(crate) fn with(start: Start<'_>) -> Server {
         let mut server = Server {
             directory: tempfile::Builder::new()
                 .prefix("dovelet-")
                 .tempdir()
                 .unwrap(),
             child: None,
+            variables: Vec::new(),
+            uid: start.uid,
             imap: free_port(),
             imaps: free_port(),
             lmtp: free_port(),
         };
         // As root the roles run under other uids, which have to get in.
         fs::set_permissions(server.path(""), Permissions::from_mode(0o755)).unwrap();
-        let users: String = users
+        server.variables = start
+            .variables
             .iter()
-            .map(|user| format!("{user}:{{PLAIN}}{PASSWORD}::::::\n"))
+            .map(|(name, file)| ((*name).to_owned(), server.path(file)))
             .collect();
-        fs::write(server.path("users"), users).unwrap();
-        fs::write(server.config(), server.settings(settings)).unwrap();
+        for (name, text) in &start.files {
+            fs::write(server.path(name), text).unwrap();
+        }
+        fs::write(server.path("users"), &start.users).unwrap();
+        let settings = start
+            .settings
+            .replace("{directory}", &server.path("").display().to_string());
+        fs::write(server.config(), server.settings(&settings)).unwrap();
+        if let Some(uid) = start.uid {
+            for name in ["", "users", "dovelet.toml"] {
+                chown(server.path(name), Some(uid), Some(uid)).unwrap();
+            }
+        }
         server.spawn();
         server
     }
@@ -85,8 +125,12 @@ impl Server {
             .create(true)
             .open(self.path("log"))
             .unwrap();
-        let child = self
-            .command(&["serve"])
+        let mut command = self.command(&["serve"]);
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        let child = command
+            .envs(self.variables.iter().map(|(name, path)| (name, path)))
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -145,6 +189,18 @@ impl Server {
     /// What the server printed and logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Sends a signal to the first process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until the log has that text `count` times.
+    pub(crate) fn wait_for_log(&self, text: &str, count: usize) {
+        wait_until(&format!("{text:?} in the log"), || {
+            (self.log().matches(text).count() >= count).then_some(())
+        });
     }
 
     fn group(&self) -> i32 {
@@ -238,6 +294,12 @@ impl Drop for Server {
             child.wait().ok();
         }
     }
+}
+
+/// A line of the users file, with the password of all tests.
+pub(crate) fn line(user: &str, uid: Option<u32>) -> String {
+    let uid = uid.map(|uid| uid.to_string()).unwrap_or_default();
+    format!("{user}:{{PLAIN}}{PASSWORD}:{uid}:{uid}::::\n")
 }
 
 /// A port of loopback that nobody listens on, outside the range that the kernel gives to clients, so

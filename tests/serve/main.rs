@@ -1,0 +1,11 @@
+//! The whole server as the machine sees it: its processes and what they may, signals, TLS, logins,
+//! limits, the command line.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compromised;
+mod roles;
+mod survival;
