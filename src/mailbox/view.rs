@@ -330,8 +330,11 @@ impl View {
         Ok(changed)
     }
 
-    /// True if `sync` would find nothing; touches no file. For NOOP on the quick turn.
+    /// True if `sync` would find nothing; reads no file but what inotify has to tell. For NOOP on the
+    /// quick turn.
     pub(crate) fn is_current(&self) -> bool {
+        // What somebody put there before the client asked is told when it asks.
+        self.shared.drain();
         self.generation == self.shared.generation() && self.shared.looks_clean()
     }
 

@@ -16,6 +16,9 @@ use std::sync::{Arc, Mutex, Weak};
 pub(super) struct Watch {
     fd: OwnedFd,
     boxes: Mutex<HashMap<i32, Weak<Shared>>>,
+    /// Held while events are taken and counted: whoever comes meanwhile waits until the counts
+    /// are right, and so sees whatever happened before.
+    draining: Mutex<()>,
 }
 
 const BUFFER_OCTETS: usize = 16 * 1024;
@@ -26,6 +29,7 @@ impl Watch {
         Ok(Watch {
             fd,
             boxes: Mutex::default(),
+            draining: Mutex::default(),
         })
     }
 
@@ -69,6 +73,7 @@ impl Watch {
 
     /// Takes all events that wait and gives them to their mailboxes.
     pub(super) fn drain(&self) {
+        let _draining = lock(&self.draining);
         let mut buffer = [MaybeUninit::uninit(); BUFFER_OCTETS];
         let mut counts: Vec<(i32, i64)> = Vec::new();
         let mut overflow = false;

@@ -132,6 +132,36 @@ impl Imap {
         }
     }
 
+    /// Sends a command and counts the octets of its untagged responses, whatever is in them.
+    pub(crate) fn count(&mut self, command: &str) -> io::Result<(u64, String)> {
+        self.tag += 1;
+        let tag = format!("t{} ", self.tag);
+        self.send(format!("{tag}{command}\r\n").as_bytes())?;
+        let mut octets = 0;
+        loop {
+            let mut line = Vec::new();
+            self.stream.read_until(b'\n', &mut line)?;
+            if line.is_empty() {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "in a response",
+                ));
+            }
+            if let Some(status) = line.strip_prefix(tag.as_bytes()) {
+                return Ok((
+                    octets,
+                    String::from_utf8_lossy(status).trim_end().to_owned(),
+                ));
+            }
+            let literal = literal(&line)
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0);
+            let stream: &mut dyn Read = &mut self.stream;
+            io::copy(&mut stream.take(literal), &mut io::sink())?;
+            octets += u64::try_from(line.len()).unwrap_or(0) + literal;
+        }
+    }
+
     /// As `command`, which must succeed.
     pub(crate) fn ok(&mut self, command: &str) -> Answer {
         let answer = self.command(command);
