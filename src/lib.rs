@@ -73,6 +73,10 @@
 //! No plugin interface, no feature flags, no second configuration language, no cache beside the
 //! index, no lock in a session, no `async` below `server`, no dependency under the GPL.
 
+#[cfg(test)]
+#[path = "../tests/support/corpus.rs"]
+mod corpus;
+
 pub(crate) mod codec;
 pub(crate) mod sys;
 

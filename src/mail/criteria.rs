@@ -26,9 +26,11 @@ pub(crate) enum Criteria {
     Larger(u64),
     Smaller(u64),
     Header(HeaderField, String),
+    /// Addresses of a header field as ENVELOPE has them.
+    Address(HeaderField, String),
     /// Any part of the body, decoded.
     Body(String),
-    /// Header or body.
+    /// Any header, those of parts and of messages inside included, or the body.
     Text(String),
 }
 

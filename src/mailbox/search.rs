@@ -1,5 +1,6 @@
 //! SEARCH in bounded steps.
 
+use super::rows::Raw;
 use super::{Error, Rows, View, Want};
 use crate::mail::{Criteria, Date, DateField, HeaderField, SeqSet, UidSet};
 use crate::mime::{self, Section, SectionText};
@@ -33,10 +34,14 @@ enum Test {
     Date(DateField, Order, Date),
     Larger(u64),
     Smaller(u64),
-    Header(String, String),
-    Body(String),
-    Text(String),
+    Header(String, Needle),
+    Address(String, Needle),
+    Body(Needle),
+    Text(Needle),
 }
+
+/// What is looked for in texts, prepared by i;unicode-casemap (RFC 5255 section 4).
+struct Needle(memmem::Finder<'static>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -107,9 +112,10 @@ impl Test {
             Criteria::Since(field, date) => Test::Date(field, Order::Since, date),
             Criteria::Larger(octets) => Test::Larger(octets),
             Criteria::Smaller(octets) => Test::Smaller(octets),
-            Criteria::Header(HeaderField(name), text) => Test::Header(name, mime::fold(&text)),
-            Criteria::Body(text) => Test::Body(mime::fold(&text)),
-            Criteria::Text(text) => Test::Text(mime::fold(&text)),
+            Criteria::Header(HeaderField(name), text) => Test::Header(name, Needle::new(&text)),
+            Criteria::Address(HeaderField(name), text) => Test::Address(name, Needle::new(&text)),
+            Criteria::Body(text) => Test::Body(Needle::new(&text)),
+            Criteria::Text(text) => Test::Text(Needle::new(&text)),
         }
     }
 
@@ -134,7 +140,9 @@ impl Test {
             }
             Test::Not(t) => t.want(want),
             Test::Date(DateField::Internal, ..) => want.internal_date = true,
-            Test::Date(DateField::Sent, ..) | Test::Header(..) => want.header_fields = true,
+            Test::Date(DateField::Sent, ..) | Test::Header(..) | Test::Address(..) => {
+                want.header_fields = true
+            }
             Test::Larger(_) | Test::Smaller(_) => want.octets = true,
             Test::Body(_) | Test::Text(_) => want.body = true,
             _ => {}
@@ -179,15 +187,21 @@ impl Test {
                 // An empty string asks whether the field is there (RFC 3501 section 6.4.4).
                 values
                     .iter()
-                    .any(|value| text.is_empty() || contains(&mime::decode_header(value), text))
+                    .any(|value| text.is_empty() || text.is_in(&mime::decode_header(value)))
+            }
+            Test::Address(name, text) => {
+                let values = header_values(row, name, opened)?;
+                values
+                    .iter()
+                    .any(|value| text.is_empty() || text.is_in(&mime::address_text(value)))
             }
             Test::Body(text) => {
                 *opened += 1;
-                body_contains(row, text)?
+                body_contains(row, text, Headers::No)?
             }
             Test::Text(text) => {
                 *opened += 1;
-                header_contains(row, text)? || body_contains(row, text)?
+                header_contains(row, text)? || body_contains(row, text, Headers::Too)?
             }
         })
     }
@@ -203,8 +217,22 @@ impl Order {
     }
 }
 
-fn contains(text: &str, folded: &str) -> bool {
-    memmem::find(mime::fold(text).as_bytes(), folded.as_bytes()).is_some()
+impl Needle {
+    fn new(text: &str) -> Needle {
+        let mut prepared = Vec::new();
+        mime::casemap(text, &mut prepared);
+        Needle(memmem::Finder::new(&prepared).into_owned())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.needle().is_empty()
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        let mut prepared = Vec::new();
+        mime::casemap(text, &mut prepared);
+        self.0.find(&prepared).is_some()
+    }
 }
 
 /// Raw values of every field of that name.
@@ -218,7 +246,7 @@ fn header_values(row: &mut Rows, name: &str, opened: &mut u32) -> Result<Vec<Vec
         .collect())
 }
 
-fn header_contains(row: &mut Rows, text: &str) -> Result<bool, Error> {
+fn header_contains(row: &mut Rows, text: &Needle) -> Result<bool, Error> {
     let section = Section {
         part: Vec::new(),
         text: SectionText::Header,
@@ -228,54 +256,60 @@ fn header_contains(row: &mut Rows, text: &str) -> Result<bool, Error> {
     };
     let mut header = Vec::new();
     while content.read(&mut header, usize::MAX)? > 0 {}
-    Ok(mime::fields(&header).any(|field| {
-        let line = format!(
-            "{}: {}",
-            String::from_utf8_lossy(field.name),
-            mime::decode_header(field.value)
-        );
-        contains(&line, text)
-    }))
+    Ok(fields_contain(&header, text))
+}
+
+/// Lines that are no field are text, too.
+fn fields_contain(header: &[u8], text: &Needle) -> bool {
+    mime::header_lines(header).any(|line| text.is_in(&mime::decode_header(line)))
+}
+
+/// Whether headers inside the body count (RFC 9051 section 6.4.4: for TEXT, not for BODY).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Headers {
+    Too,
+    No,
 }
 
 /// Looks through every text part, decoded, in constant memory.
-fn body_contains(row: &mut Rows, text: &str) -> Result<bool, Error> {
+fn body_contains(row: &mut Rows, text: &Needle, headers: Headers) -> Result<bool, Error> {
     let (structure, mut raw) = row.raw()?;
-    for part in structure
-        .parts
-        .iter()
-        .filter(|part| part.kind == mime::Kind::Leaf)
-    {
-        let Some(mut decoder) = mime::Text::new(&part.content) else {
-            continue;
-        };
-        let mut tail = String::new();
-        let mut at = part.body.start;
-        loop {
-            let to = part.body.end.min(at + PIECE);
-            let piece = raw.read(at, to)?;
-            at = to;
-            let last = at >= part.body.end || piece.is_empty();
-            let mut decoded = std::mem::take(&mut tail);
-            decoder.decode(piece, last, &mut decoded);
-            if contains(&decoded, text) {
+    for (at, part) in structure.parts.iter().enumerate() {
+        if at > 0 && headers == Headers::Too {
+            let header = raw.read(part.header.start, part.header.end)?;
+            if fields_contain(header, text) {
                 return Ok(true);
             }
-            if last {
-                break;
-            }
-            tail = overlap(&decoded, text.len());
+        }
+        if part.kind == mime::Kind::Leaf && part_contains(part, &mut raw, text)? {
+            return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The end of a piece that could be the start of a match.
-fn overlap(text: &str, length: usize) -> String {
-    // Folding can change lengths; twice the length is enough for every script.
-    let from = text.len().saturating_sub(length * 2 + 8);
-    let from = (from..=text.len())
-        .find(|&at| text.is_char_boundary(at))
-        .unwrap_or(text.len());
-    text.get(from..).unwrap_or_default().to_owned()
+fn part_contains(part: &mime::Part, raw: &mut Raw, text: &Needle) -> Result<bool, Error> {
+    let Some(mut decoder) = mime::Text::new(&part.content) else {
+        return Ok(false);
+    };
+    let mut at = part.body.start;
+    let (mut decoded, mut prepared) = (String::new(), Vec::new());
+    loop {
+        let to = part.body.end.min(at + PIECE);
+        let piece = raw.read(at, to)?;
+        at = to;
+        let last = at >= part.body.end || piece.is_empty();
+        decoded.clear();
+        decoder.decode(piece, last, &mut decoded);
+        mime::casemap(&decoded, &mut prepared);
+        if text.0.find(&prepared).is_some() {
+            return Ok(true);
+        }
+        if last {
+            return Ok(false);
+        }
+        // The end of a piece can be the start of a match.
+        let kept = text.0.needle().len().saturating_sub(1);
+        prepared.drain(..prepared.len().saturating_sub(kept));
+    }
 }

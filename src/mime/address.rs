@@ -1,5 +1,6 @@
 //! Address lists (RFC 5322 section 3.4) as ENVELOPE wants them.
 
+use super::encoded::decode_header;
 use super::token::Cursor;
 
 /// One entry of an address list.
@@ -49,6 +50,39 @@ pub(crate) fn addresses(value: &[u8]) -> Vec<Address> {
         list.push(Address::default());
     }
     list
+}
+
+/// The addresses of a field as ENVELOPE has them, as text for people: names decoded, comments
+/// that are no name left out.
+pub(crate) fn address_text(value: &[u8]) -> String {
+    let mut out = String::new();
+    for address in addresses(value) {
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        address.show(&mut out);
+    }
+    out
+}
+
+impl Address {
+    fn show(&self, out: &mut String) {
+        let part = |text: &Option<Vec<u8>>| decode_header(text.as_deref().unwrap_or_default());
+        let Some(domain) = &self.domain else {
+            // The name of a group, or its end.
+            return out.push_str(&part(&self.mailbox));
+        };
+        let domain = decode_header(domain);
+        match &self.name {
+            Some(name) => {
+                out.push_str(&decode_header(name));
+                out.push_str(" <");
+                out.push_str(&part(&self.route));
+                out.push_str(&format!("{}@{domain}>", part(&self.mailbox)));
+            }
+            None => out.push_str(&format!("{}@{domain}", part(&self.mailbox))),
+        }
+    }
 }
 
 /// One mailbox or the start of a group.
@@ -312,6 +346,17 @@ mod tests {
             ("a.@b, .c.@d", &["-|-|a.|b", "-|-|.c.|d"]),
         ] {
             assert_eq!(shown(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn lists_as_people_read_them() {
+        for (value, expected) in [
+            ("=?utf-8?q?J=C3=B6rg?= (x) <j@x>", "J\u{f6}rg <j@x>"),
+            ("a@b (Name), <c@d>", "Name <a@b>, c@d"),
+            ("G: e@f;", "G, e@f, "),
+        ] {
+            assert_eq!(address_text(value.as_bytes()), expected);
         }
     }
 

@@ -3,11 +3,7 @@
 
 use super::*;
 
-#[allow(dead_code)] // no test uses all of it
-#[path = "../../tests/support/corpus.rs"]
-mod corpus;
-
-use corpus::{Corpus, Differences, assert_justified};
+use crate::corpus::{Corpus, Differences, assert_justified};
 
 /// A token of an answer, in the form in which equal means the same to a client.
 #[derive(Clone, PartialEq, Eq)]

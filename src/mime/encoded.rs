@@ -1,4 +1,4 @@
-//! Encoded words (RFC 2047) and comparing text without regard to case.
+//! Encoded words (RFC 2047).
 
 use super::header::unfold;
 use crate::codec::{base64, quoted};
@@ -103,17 +103,6 @@ pub(crate) fn to_utf8(charset: &[u8], bytes: &[u8]) -> String {
             out
         }
     }
-}
-
-/// Text in the form in which SEARCH compares: every letter in lower case.
-pub(crate) fn fold(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    text.chars()
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .collect()
 }
 
 #[cfg(test)]

@@ -24,6 +24,15 @@ pub(crate) fn fields(header: &[u8]) -> Fields<'_> {
     Fields { rest: header }
 }
 
+/// The lines of `header` with their continuation lines, fields or not, line ends included.
+pub(crate) fn header_lines(mut header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (line, rest) = header.split_at(field_length(header));
+        header = rest;
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 impl Field<'_> {
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
@@ -127,6 +136,8 @@ mod tests {
             .collect();
         let expected = [("From", "a"), ("Subject", "folded\tvalue"), ("X", "")];
         assert_eq!(found, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        assert!(header_lines(header).any(|line| line == b"no field\n"));
+        assert_eq!(header_lines(header).collect::<Vec<_>>().concat(), header);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod address;
 mod bodystructure;
+mod casemap;
 #[cfg(test)]
 mod corpus_tests;
 mod date;
@@ -17,12 +18,14 @@ mod section;
 mod text;
 mod token;
 
+pub(crate) use address::address_text;
 pub(crate) use bodystructure::{body, bodystructure};
+pub(crate) use casemap::casemap;
 pub(crate) use date::sent_date;
-pub(crate) use encoded::{decode_header, fold};
+pub(crate) use encoded::decode_header;
 pub(crate) use envelope::envelope;
-pub(crate) use header::{fields, header_fields};
+pub(crate) use header::{fields, header_fields, header_lines};
 pub(crate) use parse::{Limits, parse, parse_bytes};
-pub(crate) use part::{Kind, Message};
+pub(crate) use part::{Kind, Message, Part};
 pub(crate) use section::{Section, SectionText};
 pub(crate) use text::{Text, from_charset};

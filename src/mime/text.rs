@@ -27,7 +27,7 @@ impl Text {
         // Undeclared 8-bit text is UTF-8 more often than anything else.
         let encoding = named.unwrap_or(UTF_8);
         Some(Text {
-            transfer: Transfer::new(content.encoding.as_deref().unwrap_or(b"7bit")),
+            transfer: Transfer::new(content.encoding.as_deref().unwrap_or(b"7bit"))?,
             charset: encoding.new_decoder_without_bom_handling(),
             decoded: Vec::new(),
         })
@@ -64,13 +64,16 @@ impl Text {
 }
 
 impl Transfer {
-    fn new(name: &[u8]) -> Transfer {
-        if name.eq_ignore_ascii_case(b"base64") {
-            Transfer::Base64(base64::Decoder::default())
-        } else if name.eq_ignore_ascii_case(b"quoted-printable") {
-            Transfer::Quoted(quoted::Decoder::default())
+    /// `None`: what is encoded in an unknown way is no text, whatever its type (RFC 2045 section 6.4).
+    fn new(name: &[u8]) -> Option<Transfer> {
+        let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
+        if is("base64") {
+            Some(Transfer::Base64(base64::Decoder::default()))
+        } else if is("quoted-printable") {
+            Some(Transfer::Quoted(quoted::Decoder::default()))
         } else {
-            Transfer::Identity
+            let identity = is("7bit") || is("8bit") || is("binary");
+            identity.then_some(Transfer::Identity)
         }
     }
 }
@@ -116,8 +119,13 @@ mod tests {
                 assert_eq!(out.trim_end(), expected);
             }
         }
-        let structure = parse_bytes(b"Content-Type: image/png\n\nx", &Limits::default());
-        assert!(Text::new(&structure.root().unwrap().content).is_none());
+        for other in [
+            "Content-Type: image/png",
+            "Content-Transfer-Encoding: 8bits",
+        ] {
+            let structure = parse_bytes(format!("{other}\n\nx").as_bytes(), &Limits::default());
+            assert!(Text::new(&structure.root().unwrap().content).is_none());
+        }
     }
 
     #[test]

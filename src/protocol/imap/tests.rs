@@ -5,6 +5,8 @@
 //! server sends, with `<>` for anything. `machine: login` at the top is for connections before login,
 //! where the user is `ann` with the password `secret`.
 
+mod recorded;
+
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Credentials, Verdict};
 use crate::mailbox::Account;

@@ -80,6 +80,13 @@ impl Keys<'_> {
         ))
     }
 
+    fn address(&mut self, r: &mut Reader<'_>, name: &str) -> Parsed<Criteria> {
+        Ok(Criteria::Address(
+            HeaderField(name.to_owned()),
+            self.text(r)?,
+        ))
+    }
+
     fn key(&mut self, r: &mut Reader<'_>, depth: usize) -> Parsed<Criteria> {
         self.count += 1;
         if depth > MAX_DEPTH || self.count > MAX_KEYS {
@@ -133,11 +140,11 @@ impl Keys<'_> {
             "SENTSINCE" => return dated(r, Criteria::Since, DateField::Sent),
             "LARGER" => Criteria::Larger(number(r)?),
             "SMALLER" => Criteria::Smaller(number(r)?),
-            "BCC" => self.header(r, "Bcc")?,
-            "CC" => self.header(r, "Cc")?,
-            "FROM" => self.header(r, "From")?,
+            "BCC" => self.address(r, "Bcc")?,
+            "CC" => self.address(r, "Cc")?,
+            "FROM" => self.address(r, "From")?,
             "SUBJECT" => self.header(r, "Subject")?,
-            "TO" => self.header(r, "To")?,
+            "TO" => self.address(r, "To")?,
             "HEADER" => {
                 space(r)?;
                 let name = String::from_utf8(astring(r)?)
@@ -191,7 +198,7 @@ mod tests {
                 "1:* UNSEEN",
                 "And([Seq(SequenceSet([(Number(1), Star)])), Not(Flag(SystemFlags(8)))])",
             ),
-            ("(FROM x)", "Header(HeaderField(\"From\"), \"x\")"),
+            ("(FROM x)", "Address(HeaderField(\"From\"), \"x\")"),
             (
                 "NOT ON 1-Feb-1994",
                 "Not(On(Internal, Date { year: 1994, month: 2, day: 1 }))",
