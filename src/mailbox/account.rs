@@ -9,6 +9,7 @@ use crate::store::{Maildir, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Mailboxes kept in memory though nobody has them open.
@@ -25,13 +26,24 @@ pub(super) struct Inner {
     id: AccountId,
     root: PathBuf,
     boxes: Mutex<HashMap<MailboxName, Arc<Shared>>>,
-    handles: Mutex<Vec<Box<dyn Store>>>,
+    handles: Mutex<Handles>,
+    /// What others left behind was looked for since the process began.
+    swept: AtomicBool,
+}
+
+/// Store handles that nobody uses.
+#[derive(Default)]
+struct Handles {
+    kept: Vec<Box<dyn Store>>,
+    /// Changes when a name stands for another mailbox: older handles may still have that open.
+    names: u32,
 }
 
 /// A store handle, given back when dropped.
 pub(super) struct Handle<'a> {
     inner: &'a Inner,
     store: Option<Box<dyn Store>>,
+    names: u32,
 }
 
 impl Deref for Handle<'_> {
@@ -56,8 +68,8 @@ impl DerefMut for Handle<'_> {
 impl Drop for Handle<'_> {
     fn drop(&mut self) {
         let mut handles = lock(&self.inner.handles);
-        if handles.len() < MAX_HANDLES {
-            handles.extend(self.store.take());
+        if handles.kept.len() < MAX_HANDLES && handles.names == self.names {
+            handles.kept.extend(self.store.take());
         }
     }
 }
@@ -79,11 +91,15 @@ impl Inner {
             root: root.to_owned(),
             boxes: Mutex::default(),
             handles: Mutex::default(),
+            swept: AtomicBool::new(false),
         })
     }
 
     pub(super) fn store(&self) -> Result<Handle<'_>, Error> {
-        let kept = lock(&self.handles).pop();
+        let (kept, names) = {
+            let mut handles = lock(&self.handles);
+            (handles.kept.pop(), handles.names)
+        };
         let store = match kept {
             Some(store) => store,
             None => Box::new(Maildir::open(&self.root).map_err(store_fault("opening a Maildir"))?),
@@ -91,7 +107,15 @@ impl Inner {
         Ok(Handle {
             inner: self,
             store: Some(store),
+            names,
         })
+    }
+
+    /// A name was given to another mailbox, or is free.
+    fn rename_handles(&self) {
+        let mut handles = lock(&self.handles);
+        handles.kept.clear();
+        handles.names = handles.names.wrapping_add(1);
     }
 }
 
@@ -136,9 +160,14 @@ impl Account {
         (account, directory)
     }
 
-    /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet. Call at login.
+    /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet, and sweeps what
+    /// a crash left. Call at login.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
         let mut store = self.0.store()?;
+        if !self.0.swept.swap(true, Ordering::AcqRel) {
+            let swept = store.sweep(&MailboxName::inbox());
+            swept.map_err(store_fault("sweeping"))?;
+        }
         let names = store
             .mailboxes()
             .map_err(store_fault("listing mailboxes"))?;
@@ -154,9 +183,7 @@ impl Account {
                 .subscribe(&name, true)
                 .map_err(store_fault("subscribing"))?;
         }
-        store
-            .sweep(&MailboxName::inbox())
-            .map_err(store_fault("sweeping"))
+        Ok(())
     }
 
     /// Every mailbox and every name above one, sorted.
@@ -241,9 +268,9 @@ impl Account {
         let open = lock(&self.0.boxes).remove(name);
         let mut store = self.0.store()?;
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
-        store
-            .delete(name)
-            .map_err(store_fault("deleting a mailbox"))?;
+        let deleted = store.delete(name);
+        self.0.rename_handles();
+        deleted.map_err(store_fault("deleting a mailbox"))?;
         self.0.host.write(|w| w.forget(self.0.id, name))?;
         if let (Some(state), Some(shared)) = (state.as_mut(), open.as_ref()) {
             state.deleted = true;
@@ -298,10 +325,9 @@ impl Account {
         let mut boxes = lock(&self.0.boxes);
         let open = boxes.remove(from);
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
-        self.0
-            .store()?
-            .rename(from, to)
-            .map_err(store_fault("renaming a mailbox"))?;
+        let renamed = self.0.store()?.rename(from, to);
+        self.0.rename_handles();
+        renamed.map_err(store_fault("renaming a mailbox"))?;
         self.0.host.write(|w| w.rename(self.0.id, from, to))?;
         if let Some(state) = state.as_mut() {
             state.name = to.clone();
@@ -423,7 +449,7 @@ impl Account {
                 .as_ref()
                 .map(|s| (s.messages, s.seen, s.highest_mod_seq));
             if rebuild {
-                shared.list(&mut state, &mut *store, true).ok();
+                shared.list(&mut state, &mut *store).ok();
                 self.0.host.write(|w| w.clear(shared.id))?;
                 state.summary = None;
                 state.caught_up = true;

@@ -1,5 +1,6 @@
 //! Filing new messages.
 
+use super::arrive::{Arrived, Flight};
 use super::host::lock;
 use super::shared::Shared;
 use super::{Account, Error, learn, store_fault};
@@ -35,13 +36,6 @@ pub(crate) struct Appended {
     pub(crate) uid: Uid,
 }
 
-/// Flags of a message to be filed, as the mailbox counts them.
-struct Numbered {
-    filing: Filing,
-    keywords: Vec<u16>,
-    uid_validity: UidValidity,
-}
-
 impl Account {
     /// A place to write a new message.
     pub(crate) fn draft(&self) -> Result<Draft, Error> {
@@ -67,37 +61,44 @@ impl Account {
     ) -> Result<Appended, Error> {
         let shared = self.shared(name)?;
         let mut store = self.0.store()?;
-        let numbered = shared.number(&mut *store, flags, date)?;
+        if let Some(date) = date {
+            let dated = draft.draft.date(date.seconds);
+            dated.map_err(store_fault("filing a message"))?;
+        }
         // The slow part, outside the mailbox's lock: deliveries sync side by side.
-        shared.begin();
-        let committed = (|| {
-            draft.draft.sync()?;
-            let blob = store.commit(&mut *draft.draft, name, &numbered.filing)?;
-            store.sync(name)?;
-            Ok(blob)
-        })();
-        shared.end(i64::from(committed.is_ok()));
-        let blob = committed.map_err(store_fault("filing a message"))?;
+        let synced = draft.draft.sync();
+        synced.map_err(store_fault("filing a message"))?;
         let cached = draft.draft.reader().ok().and_then(|mut file| {
             let date = date.map_or_else(crate::sys::clock::now_seconds, |d| d.seconds);
             learn::from_file(&mut file, date, &self.0.host.limits.mime)
         });
-        shared.take_in(&numbered, &blob, cached.as_ref())?;
+        let (flight, uid_validity, mut arrived) = shared.file(&mut *store, draft, flags)?;
+        arrived.cached = cached;
+        let arrived = [arrived];
+        if let Err(error) = store.sync() {
+            shared.abandon(&mut *store, &arrived);
+            return Err(store_fault("filing a message")(error));
+        }
+        if let Err(error) = shared.publish(&flight, &arrived) {
+            shared.abandon(&mut *store, &arrived);
+            return Err(error);
+        }
+        let [Arrived { filing, .. }] = arrived;
         Ok(Appended {
-            uid_validity: numbered.uid_validity,
-            uid: numbered.filing.uid,
+            uid_validity,
+            uid: filing.uid,
         })
     }
 }
 
 impl Shared {
-    /// Gives the next UID and turns flag names into numbers.
-    fn number(
+    /// Gives the message the next UID and a name.
+    fn file(
         self: &Arc<Self>,
         store: &mut dyn store::Store,
+        draft: &mut Draft,
         flags: &Flags,
-        date: Option<DateTime>,
-    ) -> Result<Numbered, Error> {
+    ) -> Result<(Flight, UidValidity, Arrived), Error> {
         let mut state = lock(&self.state);
         self.prepare_to_add(&mut state, store)?;
         let mut keywords = Vec::new();
@@ -106,70 +107,28 @@ impl Shared {
         }
         keywords.sort_unstable();
         keywords.dedup();
-        let summary = state.summary.as_mut().ok_or(Error::Fault)?;
-        let uid = summary.uid_next;
-        summary.uid_next = uid
+        let uid = state.next_uid()?;
+        let next = uid
             .next()
             .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
+        let validity = state.summary.as_ref().map(|s| s.uid_validity);
         let filing = Filing {
             uid,
             flags: flags.system,
             letters: letters(&keywords),
-            internal_date: date.map(|d| d.seconds),
         };
-        Ok(Numbered {
+        self.begin();
+        let committed = store.commit(&mut *draft.draft, &state.name, &filing);
+        self.end(i64::from(committed.is_ok()));
+        let blob = committed.map_err(store_fault("filing a message"))?;
+        let flight = self.take_off(&mut state, uid, next);
+        let arrived = Arrived {
             filing,
             keywords,
-            uid_validity: summary.uid_validity,
-        })
-    }
-
-    /// Puts a message that is filed into the index and tells everybody.
-    fn take_in(
-        self: &Arc<Self>,
-        new: &Numbered,
-        blob: &BlobId,
-        cached: Option<&crate::index::Cached>,
-    ) -> Result<(), Error> {
-        let uid = new.filing.uid;
-        let (number, slot) = (uid.number() >> 8, (uid.number() & 255) as u8);
-        let mut state = lock(&self.state);
-        let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-        summary.highest_mod_seq = summary.highest_mod_seq.next();
-        self.host.write(|w| {
-            let mut flags = w.flags(self.id, number)?;
-            let mut names = w.names(self.id, number)?;
-            if !flags.present.has(slot) {
-                summary.messages += 1;
-                summary.seen +=
-                    u32::from(new.filing.flags.contains(crate::mail::SystemFlags::SEEN));
-            }
-            flags.present.set(slot, true);
-            flags.set_system(slot, new.filing.flags);
-            new.keywords
-                .iter()
-                .for_each(|keyword| flags.set_keyword(slot, *keyword, true));
-            flags.set_mod_seq(
-                &crate::index::Bits::range(slot, slot),
-                summary.highest_mod_seq,
-            );
-            names.put(name(slot, blob));
-            w.set_flags(self.id, number, &flags)?;
-            w.set_names(self.id, number, &names)?;
-            if let Some(cached) = cached {
-                w.set_cached(self.id, uid, cached)?;
-            }
-            w.set_summary(self.id, &summary)
-        })?;
-        state.summary = Some(summary);
-        if let Some(uids) = state.uids.as_mut() {
-            uids.insert(uid);
-        }
-        state.unlisted.push((uid, blob.name.clone()));
-        drop(state);
-        self.host.settle_later(self);
-        self.raise();
-        Ok(())
+            blob,
+            cached: None,
+        };
+        Ok((flight, validity.ok_or(Error::Fault)?, arrived))
     }
 }
 

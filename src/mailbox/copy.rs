@@ -1,14 +1,15 @@
 //! COPY and MOVE.
 
 use super::account::Copied;
-use super::append::{blob, letters, name};
+use super::append::{blob, letters};
+use super::arrive::{Arrived, Flight};
 use super::host::lock;
-use super::mark::{chunks, uids_of};
-use super::shared::Shared;
+use super::mark::chunks;
+use super::shared::{Shared, State};
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::{Bits, Cached, Name};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
-use crate::store::{BlobId, Filing, Store};
+use crate::store::{Filing, Store};
 use std::sync::Arc;
 
 /// Messages taken at a time, so that memory is bounded.
@@ -23,12 +24,21 @@ struct Item {
     cached: Option<Cached>,
 }
 
-/// A message that arrived.
-struct Arrived {
-    filing: Filing,
-    keywords: Vec<u16>,
-    blob: BlobId,
-    cached: Option<Cached>,
+/// How far a batch came.
+#[derive(Default)]
+struct Carried {
+    flight: Option<Flight>,
+    /// UIDs in the source, in the order of `arrived`.
+    from: Vec<Uid>,
+    arrived: Vec<Arrived>,
+    failure: Option<Error>,
+}
+
+/// Where messages come from.
+struct Source<'a> {
+    shared: &'a Shared,
+    name: MailboxName,
+    keywords: Vec<Option<Keyword>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,73 +119,33 @@ impl View {
         way: Way,
         copied: &mut Copied,
     ) -> Result<(), Error> {
-        let (source_name, named) = {
+        let source = {
             let state = lock(&self.shared.state);
-            (
-                state.name.clone(),
-                state
-                    .summary
-                    .as_ref()
-                    .map(|s| s.keywords.clone())
-                    .unwrap_or_default(),
-            )
+            let keywords = state.summary.as_ref().map(|s| s.keywords.clone());
+            Source {
+                shared: &self.shared,
+                name: state.name.clone(),
+                keywords: keywords.unwrap_or_default(),
+            }
         };
         let items = self.shared.items(&batch)?;
-        let (first, numbers) = target.reserve(store, items.len(), &named, &items)?;
-        let target_name = lock(&target.state).name.clone();
-        let mut arrived: Vec<Arrived> = Vec::with_capacity(items.len());
-        let mut gone = UidSet::new();
-        let (mut next, mut failure) = (first, None);
-        self.shared.begin();
-        target.begin();
-        for item in items {
-            let keywords: Vec<u16> = item
-                .keywords
-                .iter()
-                .filter_map(|k| numbers.get(usize::from(*k)).copied().flatten())
-                .collect();
-            let filing = Filing {
-                uid: next,
-                flags: item.flags,
-                letters: letters(&keywords),
-                internal_date: None,
-            };
-            let carried = match way {
-                Way::Copy => store.copy(&source_name, &blob(&item.name), &target_name, &filing),
-                Way::Move => store.transfer(&source_name, &blob(&item.name), &target_name, &filing),
-            };
-            match carried {
-                Ok(blob) => {
-                    copied.from.insert(item.uid);
-                    copied.to.insert(next);
-                    gone.insert(item.uid);
-                    arrived.push(Arrived {
-                        filing,
-                        keywords,
-                        blob,
-                        cached: item.cached,
-                    });
-                    next = next
-                        .next()
-                        .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
-                }
-                // Expunged by another program meanwhile.
-                Err(crate::store::Error::NoSuchMessage) if way == Way::Move => {}
-                Err(error) => {
-                    failure = Some(store_fault("copying a message")(error));
-                    break;
-                }
-            }
+        let mut carried = target.name_all(store, &source, items, way)?;
+        let synced = store.sync().map_err(store_fault("syncing a mailbox"));
+        let mut result = carried.failure.map_or(synced, Err);
+        if let Some(flight) = &carried.flight
+            && (result.is_ok() || way == Way::Move)
+        {
+            result = target.publish(flight, &carried.arrived).and(result);
         }
-        let synced = store
-            .sync(&target_name)
-            .and_then(|()| store.sync(&source_name))
-            .map_err(store_fault("syncing a mailbox"));
-        let count = i64::try_from(arrived.len()).unwrap_or(0);
-        target.end(count);
-        self.shared.end(if way == Way::Move { count } else { 0 });
-        target.drain();
-        target.take_in_all(&arrived)?;
+        if result.is_err() && way == Way::Copy {
+            target.abandon(store, &carried.arrived);
+            return result;
+        }
+        carried.flight = None;
+        let gone: UidSet = carried.from.iter().copied().collect();
+        copied.from = copied.from.union(&gone);
+        let arrived = carried.arrived.iter();
+        copied.to = copied.to.union(&arrived.map(|a| a.filing.uid).collect());
         if way == Way::Move {
             for (number, slots) in chunks(&gone) {
                 let mut state = lock(&self.shared.state);
@@ -183,7 +153,7 @@ impl View {
             }
             self.shared.raise();
         }
-        failure.map_or(synced, Err)
+        result
     }
 }
 
@@ -234,15 +204,63 @@ impl Shared {
         Ok(items)
     }
 
-    /// Gives `count` UIDs in a row, and the numbers that the source's keywords have here.
-    fn reserve(
+    /// Gives messages names here, with UIDs in a row.
+    fn name_all(
         self: &Arc<Self>,
         store: &mut dyn Store,
-        count: usize,
+        source: &Source<'_>,
+        items: Vec<Item>,
+        way: Way,
+    ) -> Result<Carried, Error> {
+        let mut state = lock(&self.state);
+        if state.deleted {
+            return Err(Error::NoSuchMailbox);
+        }
+        let numbers = self.numbers(&mut state, store, &source.keywords, &items);
+        let first = state.next_uid()?;
+        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        if first.number().checked_add(count).is_none() {
+            return Err(Error::Limit("no UIDs left in this mailbox"));
+        }
+        let mut carried = Carried::default();
+        let mut next = first;
+        self.begin();
+        source.shared.begin();
+        for item in items {
+            let from = item.uid;
+            match carry_one(store, source, item, &numbers, way, (&state.name, next)) {
+                Ok(arrived) => {
+                    next = next.next().unwrap_or(Uid::MAX);
+                    carried.from.push(from);
+                    carried.arrived.push(arrived);
+                }
+                // Expunged by another program meanwhile.
+                Err(crate::store::Error::NoSuchMessage) if way == Way::Move => {}
+                Err(error) => {
+                    carried.failure = Some(store_fault("copying a message")(error));
+                    break;
+                }
+            }
+        }
+        let count = i64::try_from(carried.arrived.len()).unwrap_or(0);
+        self.end(count);
+        source.shared.end(if way == Way::Move { count } else { 0 });
+        if count > 0 {
+            carried.flight = Some(self.take_off(&mut state, first, next));
+        }
+        drop(state);
+        self.drain();
+        Ok(carried)
+    }
+
+    /// The numbers that the source's keywords have here.
+    fn numbers(
+        &self,
+        state: &mut State,
+        store: &mut dyn Store,
         named: &[Option<Keyword>],
         items: &[Item],
-    ) -> Result<(Uid, Vec<Option<u16>>), Error> {
-        let mut state = lock(&self.state);
+    ) -> Vec<Option<u16>> {
         let mut numbers = vec![None; named.len()];
         for (at, number) in numbers.iter_mut().enumerate() {
             let used = items
@@ -250,92 +268,48 @@ impl Shared {
                 .any(|item| item.keywords.iter().any(|k| usize::from(*k) == at));
             if let Some(keyword) = named.get(at).and_then(Option::as_ref).filter(|_| used) {
                 // A keyword too many is left out rather than the message.
-                *number = self.keyword(&mut state, store, keyword).ok();
+                *number = self.keyword(state, store, keyword).ok();
             }
         }
-        let summary = state.summary.as_mut().ok_or(Error::Fault)?;
-        let first = summary.uid_next;
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        summary.uid_next = first
-            .number()
-            .checked_add(count)
-            .and_then(Uid::new)
-            .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
-        Ok((first, numbers))
+        numbers
     }
 
-    /// Puts messages that arrived into the index, chunk by chunk.
-    fn take_in_all(self: &Arc<Self>, arrived: &[Arrived]) -> Result<(), Error> {
-        let number = |a: &Arrived| a.filing.uid.number() >> 8;
-        let mut state = lock(&self.state);
-        let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-        summary.highest_mod_seq = summary.highest_mod_seq.next();
-        self.host.write(|w| {
-            for chunk in arrived.chunk_by(|a, b| number(a) == number(b)) {
-                let Some(number) = chunk.first().map(number) else {
-                    continue;
-                };
-                let (mut flags, mut names) = (w.flags(self.id, number)?, w.names(self.id, number)?);
-                let mut new = Bits::default();
-                for message in chunk {
-                    let slot = (message.filing.uid.number() & 255) as u8;
-                    if !flags.present.has(slot) {
-                        summary.messages += 1;
-                        summary.seen += u32::from(message.filing.flags.contains(SystemFlags::SEEN));
-                    }
-                    new.set(slot, true);
-                    flags.present.set(slot, true);
-                    flags.set_system(slot, message.filing.flags);
-                    message
-                        .keywords
-                        .iter()
-                        .for_each(|keyword| flags.set_keyword(slot, *keyword, true));
-                    names.put(name(slot, &message.blob));
-                    if let Some(cached) = &message.cached {
-                        w.set_cached(self.id, message.filing.uid, cached)?;
-                    }
-                }
-                flags.set_mod_seq(&new, summary.highest_mod_seq);
-                w.set_flags(self.id, number, &flags)?;
-                w.set_names(self.id, number, &names)?;
-            }
-            w.set_summary(self.id, &summary)
-        })?;
-        state.summary = Some(summary);
-        for message in arrived {
-            if let Some(uids) = state.uids.as_mut() {
-                uids.insert(message.filing.uid);
-            }
-            state
-                .unlisted
-                .push((message.filing.uid, message.blob.name.clone()));
-        }
-        drop(state);
-        self.host.settle_later(self);
-        self.raise();
-        Ok(())
-    }
-
-    /// Removes copies that were made before one failed.
+    /// Expunges copies that were made before one failed.
     fn take_back(self: &Arc<Self>, store: &mut dyn Store, uids: &UidSet) -> Result<(), Error> {
-        let name = lock(&self.state).name.clone();
+        self.secure_uids(store, uids.last())?;
         for (number, slots) in chunks(uids) {
-            let mut state = lock(&self.state);
-            let names = self.forget_chunk(&mut state, number, &slots)?;
-            self.begin();
-            let gone: Vec<&Name> = names.names.iter().filter(|n| slots.has(n.slot)).collect();
-            let removed = gone
-                .iter()
-                .filter(|n| store.remove(&name, &blob(n)).is_ok())
-                .count();
-            state
-                .unlisted
-                .retain(|(uid, _)| !uids_of(number, &slots).contains(*uid));
-            self.end(i64::try_from(removed).unwrap_or(0));
+            self.expunge_chunk(store, number, slots)?;
         }
-        self.raise();
-        store.sync(&name).map_err(store_fault("syncing a mailbox"))
+        store.sync().map_err(store_fault("syncing a mailbox"))
     }
+}
+
+fn carry_one(
+    store: &mut dyn Store,
+    source: &Source<'_>,
+    item: Item,
+    numbers: &[Option<u16>],
+    way: Way,
+    (to, uid): (&MailboxName, Uid),
+) -> Result<Arrived, crate::store::Error> {
+    let number = |keyword: &u16| numbers.get(usize::from(*keyword)).copied().flatten();
+    let keywords: Vec<u16> = item.keywords.iter().filter_map(number).collect();
+    let filing = Filing {
+        uid,
+        flags: item.flags,
+        letters: letters(&keywords),
+    };
+    let from = blob(&item.name);
+    let blob = match way {
+        Way::Copy => store.copy(&source.name, &from, to, &filing),
+        Way::Move => store.transfer(&source.name, &from, to, &filing),
+    }?;
+    Ok(Arrived {
+        filing,
+        keywords,
+        blob,
+        cached: item.cached,
+    })
 }
 
 /// Names for what COPYUID tells when nothing was copied.

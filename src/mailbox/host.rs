@@ -134,16 +134,20 @@ impl Host {
     /// Writes side files that lag behind and makes the index durable.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         self.0.dirty.store(false, Ordering::Release);
-        let pending = std::mem::take(&mut *lock(&self.0.pending));
-        for shared in pending {
-            shared.settle();
-        }
+        let mut pending = std::mem::take(&mut *lock(&self.0.pending));
+        // What fails is tried again with the next flush, which the next change brings.
+        pending.retain(|shared| !shared.settle());
+        lock(&self.0.pending).extend(pending);
         self.0.index.flush().map_err(fault("flushing the index"))
     }
 
     /// As `flush`, and notes that nothing is missing. The last call.
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.flush()?;
+        if !lock(&self.0.pending).is_empty() {
+            // The next process has to compare mailboxes with their directories.
+            return Ok(());
+        }
         self.0.index.close().map_err(fault("closing the index"))
     }
 }
@@ -169,9 +173,17 @@ impl HostInner {
         &self,
         work: impl FnOnce(&mut crate::index::Writer<'_>) -> Result<T, crate::index::Error>,
     ) -> Result<T, Error> {
+        self.write_with(Durable::Later, work)
+    }
+
+    pub(super) fn write_with<T>(
+        &self,
+        durable: Durable,
+        work: impl FnOnce(&mut crate::index::Writer<'_>) -> Result<T, crate::index::Error>,
+    ) -> Result<T, Error> {
         let result = self
             .index
-            .write(Durable::Later, work)
+            .write(durable, work)
             .map_err(fault("writing the index"));
         self.soil();
         result

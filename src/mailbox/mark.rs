@@ -98,10 +98,8 @@ impl View {
         for (number, slots) in chunks(&self.uids().intersection(uids)) {
             told = told.union(&shared.mark_chunk(&mut *store, number, slots, &edit, self.id)?);
         }
-        let name = lock(&shared.state).name.clone();
-        store
-            .sync(&name)
-            .map_err(store_fault("syncing a mailbox"))?;
+        store.sync().map_err(store_fault("syncing a mailbox"))?;
+        shared.keep_flags()?;
         Ok(told)
     }
 
@@ -136,16 +134,21 @@ impl View {
             }
         }
         drop(reader);
-        let Some((highest, slots)) = doomed.last() else {
+        let Some((number, slots)) = doomed.last_mut() else {
             return Ok(());
         };
-        let highest = uids_of(*highest, slots).last();
-        shared.secure_uids(&mut *store, highest)?;
+        let highest = uids_of(*number, slots).last();
+        let secured = shared.secure_uids(&mut *store, highest);
+        match (secured, highest) {
+            // Room is made by expunging: the last name stays as the trace of all UIDs.
+            (Err(Error::Full), Some(highest)) => slots.set((highest.number() & 255) as u8, false),
+            (secured, _) => secured?,
+        }
         for (number, slots) in doomed {
             shared.expunge_chunk(&mut *store, number, slots)?;
         }
-        let name = lock(&shared.state).name.clone();
-        store.sync(&name).map_err(store_fault("syncing a mailbox"))
+        store.sync().map_err(store_fault("syncing a mailbox"))?;
+        secured
     }
 }
 
@@ -230,15 +233,20 @@ impl Shared {
         highest: Option<Uid>,
     ) -> Result<(), Error> {
         let mut state = lock(&self.state);
-        if highest.is_some_and(|highest| highest >= state.listed) {
-            self.list(&mut state, store, true)
-        } else {
+        let secure = |state: &State| highest.is_none_or(|highest| highest < state.listed);
+        if secure(&state) {
+            return Ok(());
+        }
+        self.list(&mut state, store)?;
+        if secure(&state) {
             Ok(())
+        } else {
+            Err(Error::Busy)
         }
     }
 
     /// Takes messages out of the index, then out of the store.
-    fn expunge_chunk(
+    pub(super) fn expunge_chunk(
         self: &Arc<Self>,
         store: &mut dyn Store,
         number: u32,

@@ -12,13 +12,20 @@
 //! D6 -draft -blob -row   expunged; only now EXPUNGE is answered
 //! ```
 //!
-//! The order of an append: a UID; draft synced, renamed to a name that holds the UID, directory
-//! synced; index; wake. Index commits are not durable by themselves: names and the uidlist rebuild
-//! what a power cut takes. Before the last name that holds a UID goes, the uidlist says durably that
-//! the UID was given, so none is given twice.
+//! The order of an append: draft synced; under the mailbox's lock a UID and a name that holds it;
+//! directory synced; then, in the order of UIDs, index and wake. Index commits are not durable by
+//! themselves: names and the uidlist rebuild what a power cut takes. (Keywords beyond z, which no
+//! name can hold, are committed durably.)
+//!
+//! A UID that somebody was told of is never given again: a name or the uidlist holds it durably
+//! before it is told, and before the last such name goes (EXPUNGE, MOVE, RENAME of INBOX) the
+//! uidlist says durably that it was given; while it cannot be written, the name stays. Of
+//! what another program removes, the uidlist knows as soon as it lags behind no more, a second after
+//! the message came. UIDs of expunged messages do not come back with their files either.
 
 mod account;
 mod append;
+mod arrive;
 mod content;
 mod copy;
 mod error;

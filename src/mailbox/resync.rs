@@ -1,19 +1,17 @@
 //! Bringing the index in line with the store: the only bridge between the two.
 
+use super::arrive::LETTERS;
 use super::shared::{Shared, State, array, side_state};
 use super::{Error, fault, store_fault};
 use crate::index::{Bits, FlagChunk, Name, NameChunk, Summary};
 use crate::mail::{ModSeq, SystemFlags, Uid, UidSet};
-use crate::store::{Found, Place, Scanned, Store};
+use crate::store::{Filing, Found, Place, Scanned, Store};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// After an unclean end some mod-sequences may have been told that the index forgot; it makes fewer
 /// than this many changes between two flushes.
 const MOD_SEQ_LEAP: u64 = 1 << 20;
-
-/// Keywords with a letter in the file name.
-const LETTERS: u16 = 26;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
 /// missing ones are expunged, flags are as the names have them.
@@ -26,8 +24,14 @@ pub(super) fn resync(
     let mut scanned = store
         .scan(&state.name)
         .map_err(store_fault("scanning a mailbox"))?;
+    if !state.caught_up || !state.flights.is_empty() {
+        // Some of it may be in memory only, and nobody must be told of what a power cut can take.
+        store
+            .sync_mailbox(&state.name)
+            .map_err(store_fault("syncing a mailbox"))?;
+    }
     let mut start_anew = false;
-    let mut summary = match state.summary.take() {
+    let mut summary = match state.summary.clone() {
         Some(summary)
             if !scanned.header_known || summary.uid_validity == scanned.state.uid_validity =>
         {
@@ -42,7 +46,6 @@ pub(super) fn resync(
             )
         }
     };
-    state.summary = Some(summary.clone());
     if !state.caught_up {
         let leapt = summary
             .highest_mod_seq
@@ -50,13 +53,19 @@ pub(super) fn resync(
             .saturating_add(MOD_SEQ_LEAP);
         summary.highest_mod_seq = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
     }
+    let told = summary.uid_next;
     summary.uid_next = summary.uid_next.max(scanned.state.uid_next);
+    summary.uid_next = summary.uid_next.max(state.given.unwrap_or(Uid::MIN));
     take_keywords(&mut summary, &scanned);
     if !start_anew {
         known_names(shared, &mut scanned.found)?;
+        if state.caught_up && state.summary.is_some() {
+            name_anew(shared, state, store, told, &mut summary, &mut scanned.found)?;
+        }
     }
     let given = give_uids(&mut summary, &mut scanned.found)?;
-    list(state, store, &summary, &scanned, given)?;
+    let new_validity = state.summary.is_none() && !scanned.header_known;
+    list(state, store, &summary, &scanned, given || new_validity)?;
     let mut merge = Merge {
         summary,
         uids: UidSet::new(),
@@ -82,7 +91,6 @@ pub(super) fn resync(
     }
     summary.stamp_time = crate::sys::clock::now_seconds();
     shared.host.write(|w| w.set_summary(shared.id, &summary))?;
-    state.listed = summary.uid_next;
     state.summary = Some(summary);
     state.uids = Some(uids);
     state.caught_up = true;
@@ -138,6 +146,48 @@ fn known_names(shared: &Shared, found: &mut [Found]) -> Result<(), Error> {
     Ok(())
 }
 
+/// A message that was expunged stays so: a file that comes back under a UID that is gone, and that
+/// sessions were told is gone, gets a new one.
+fn name_anew(
+    shared: &Arc<Shared>,
+    state: &mut State,
+    store: &mut dyn Store,
+    told: Uid,
+    summary: &mut Summary,
+    found: &mut [Found],
+) -> Result<(), Error> {
+    shared.load_uids(state)?;
+    let known = state.uids.as_ref().ok_or(Error::Fault)?;
+    let is_back = |f: &&mut Found| f.uid.is_some_and(|uid| uid < told && !known.contains(uid));
+    let mut any = false;
+    for message in found.iter_mut().filter(is_back) {
+        let filing = Filing {
+            uid: summary.uid_next,
+            flags: message.blob.flags,
+            letters: message.blob.letters,
+        };
+        log::warn!(
+            "{}: {} is back, under a new UID",
+            state.name,
+            message.blob.name
+        );
+        message.blob = store
+            .transfer(&state.name, &message.blob, &state.name, &filing)
+            .map_err(store_fault("naming a message"))?;
+        message.uid = Some(filing.uid);
+        message.listed = false;
+        summary.uid_next = filing
+            .uid
+            .next()
+            .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
+        any = true;
+    }
+    if any {
+        store.sync().map_err(store_fault("syncing a mailbox"))?;
+    }
+    Ok(())
+}
+
 /// New messages get UIDs in the order in which they were found. Returns whether there were any.
 fn give_uids(summary: &mut Summary, found: &mut [Found]) -> Result<bool, Error> {
     let mut given = false;
@@ -159,51 +209,61 @@ fn list(
     store: &mut dyn Store,
     summary: &Summary,
     scanned: &Scanned,
-    given: bool,
+    must: bool,
 ) -> Result<(), Error> {
-    let line = |f: &'_ Found| f.uid.is_some() && (scanned.rewrite || !f.listed);
-    let lines: Vec<(Uid, &str)> = scanned
-        .found
-        .iter()
-        .filter(|f| line(f))
-        .filter_map(|f| f.uid.map(|uid| (uid, &*f.blob.name)))
-        .collect();
-    // Lines must ascend; where a new UID is not above all listed ones, the file is written anew.
-    let last_listed = scanned
-        .found
-        .iter()
-        .rev()
-        .find(|f| f.listed)
-        .and_then(|f| f.uid);
-    let ascends = lines
-        .first()
-        .is_none_or(|(first, _)| last_listed.is_none_or(|last| *first > last));
-    if lines.is_empty() && !scanned.rewrite {
-        state.unlisted.clear();
-        return Ok(());
-    }
-    let rewrite = scanned.rewrite || !ascends;
-    let all: Vec<(Uid, &str)> = if rewrite {
+    let all = || {
         scanned
             .found
             .iter()
-            .filter_map(|f| f.uid.map(|uid| (uid, &*f.blob.name)))
-            .collect()
-    } else {
-        lines
+            .filter_map(|f| f.uid.map(|uid| (uid, f)))
     };
-    match store.record(&state.name, &side_state(summary), &all, rewrite, true) {
+    let named = |(uid, f): (Uid, &'_ Found)| (uid, f.blob.name.clone());
+    let new: Vec<(Uid, Box<str>)> = all().filter(|(_, f)| !f.listed).map(named).collect();
+    // The file has to say so too of UIDs whose messages are gone, and durably, which nobody knows
+    // of what a process wrote that was killed.
+    let complete = scanned.state.uid_next >= summary.uid_next && state.caught_up;
+    if new.is_empty() && !scanned.rewrite && complete {
+        state.unlisted.clear();
+        return Ok(());
+    }
+    // Lines must ascend; where a new UID is not above all listed ones, the file is written anew.
+    let last_listed = all()
+        .filter(|(_, f)| f.listed)
+        .map(|(uid, _)| uid)
+        .next_back();
+    let lowest = new.first().map(|(uid, _)| *uid);
+    let ascends = lowest.is_none_or(|lowest| last_listed.is_none_or(|last| lowest > last));
+    let side_state = side_state(summary);
+    let appended = if scanned.rewrite || !ascends {
+        Err(crate::store::Error::Corrupt { what: "a uidlist" })
+    } else {
+        store.record(&state.name, &side_state, &lines(&new))
+    };
+    let recorded = appended.or_else(|error| match error {
+        crate::store::Error::Corrupt { .. } => {
+            let all: Vec<(Uid, Box<str>)> = all().map(named).collect();
+            store.record_all(&state.name, &side_state, &lines(&all))
+        }
+        error => Err(error),
+    });
+    match recorded {
         Ok(()) => {
             state.unlisted.clear();
+            state.listed = summary.uid_next;
             Ok(())
         }
-        Err(error) if given => Err(store_fault("writing a uidlist")(error)),
+        Err(error) if must => Err(store_fault("writing a uidlist")(error)),
         // The names hold the UIDs: a full disk must not keep anybody from reading.
         Err(error) => {
             log::warn!("{}: the uidlist could not be written: {error}", state.name);
+            state.unlisted = new;
             Ok(())
         }
     }
+}
+
+fn lines(messages: &[(Uid, Box<str>)]) -> Vec<(Uid, &str)> {
+    messages.iter().map(|(uid, base)| (*uid, &**base)).collect()
 }
 
 struct Merge {

@@ -7,9 +7,9 @@ use crate::index::Summary;
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet};
 use crate::store::{MailboxState, Stamp, Store};
 use event_listener::Event;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 
 /// Flag changes remembered for sessions that ask; older ones are found in the index.
 const MAX_CHANGES: usize = 64;
@@ -23,6 +23,8 @@ pub(super) struct Shared {
     /// Changes with every change; a view that knows the same number is current.
     generation: AtomicU32,
     pub(super) woken: Event,
+    /// A flight ended.
+    pub(super) landed: Condvar,
 }
 
 /// What is known of the mailbox; the index lags behind it only by what `pending` says.
@@ -39,8 +41,12 @@ pub(super) struct State {
     pub(super) views: u32,
     /// Messages the side file does not have yet.
     pub(super) unlisted: Vec<(Uid, Box<str>)>,
-    /// UIDs below are in the side file or were, durably.
+    /// The side file says durably that UIDs below were given, or nobody looked yet.
     pub(super) listed: Uid,
+    /// No UID from here on was given; `None`: see the summary.
+    pub(super) given: Option<Uid>,
+    /// The lowest UID of each batch that has names but is not published yet.
+    pub(super) flights: BTreeSet<Uid>,
     /// The store was scanned since the process began, or the last one ended well.
     pub(super) caught_up: bool,
     pub(super) deleted: bool,
@@ -73,7 +79,6 @@ impl Shared {
         name: &MailboxName,
         summary: Option<Summary>,
     ) -> Shared {
-        let listed = summary.as_ref().map_or(Uid::MIN, |s| s.uid_next);
         let changes_after = summary.as_ref().map_or(0, |s| s.highest_mod_seq.number());
         let caught_up = host.index.was_clean();
         Shared {
@@ -88,13 +93,16 @@ impl Shared {
                 changes_after,
                 views: 0,
                 unlisted: Vec::new(),
-                listed: if caught_up { listed } else { Uid::MIN },
+                listed: Uid::MIN,
+                given: None,
+                flights: BTreeSet::new(),
                 caught_up,
                 deleted: false,
             }),
             events: Mutex::default(),
             generation: AtomicU32::new(0),
             woken: Event::new(),
+            landed: Condvar::new(),
         }
     }
 
@@ -297,25 +305,26 @@ impl Shared {
         }
     }
 
-    /// Writes what waits: lines for the side file, the summary. Faults are logged; a scan mends them.
-    pub(super) fn settle(self: &Arc<Self>) {
+    /// Writes what waits: lines for the side file, the summary. False if that failed (logged).
+    pub(super) fn settle(self: &Arc<Self>) -> bool {
         let Some(account) = self.account.upgrade() else {
-            return;
+            return true;
         };
         let mut state = lock(&self.state);
         if state.deleted {
-            return;
+            return true;
         }
         let listed = account
             .store()
-            .and_then(|mut store| self.list(&mut state, &mut *store, false));
-        let written = self.write_summary(&state);
-        if let Err(error) = listed.and(written) {
+            .and_then(|mut store| self.list(&mut state, &mut *store));
+        let settled = listed.and(self.write_summary(&state));
+        if let Err(error) = settled {
             log::warn!(
                 "{}: what lags behind could not be written: {error:?}",
                 state.name
             );
         }
+        settled.is_ok()
     }
 
     fn write_summary(&self, state: &State) -> Result<(), Error> {
@@ -325,17 +334,17 @@ impl Shared {
         }
     }
 
-    /// Puts messages into the side file that it does not have yet.
+    /// Puts messages into the side file that it does not have yet, durably. If that file is not what
+    /// it was, the mailbox is scanned and the file written anew.
     pub(super) fn list(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         store: &mut dyn Store,
-        durable: bool,
     ) -> Result<(), Error> {
         let Some(summary) = state.summary.as_mut() else {
             return Ok(());
         };
-        if state.unlisted.is_empty() && !durable {
+        if state.unlisted.is_empty() && state.listed >= summary.uid_next {
             return Ok(());
         }
         state.unlisted.sort();
@@ -344,19 +353,19 @@ impl Shared {
             .iter()
             .map(|(uid, base)| (*uid, &**base))
             .collect();
-        let header = side_state(summary);
-        store
-            .record(&state.name, &header, &lines, false, durable)
-            .map_err(store_fault("writing a uidlist"))?;
+        match store.record(&state.name, &side_state(summary), &lines) {
+            Err(crate::store::Error::Corrupt { .. }) => {
+                return super::resync::resync(self, state, store);
+            }
+            other => other.map_err(store_fault("writing a uidlist"))?,
+        }
+        state.listed = summary.uid_next;
+        state.unlisted.clear();
         let stamp = store
             .stamp(&state.name)
             .map_err(store_fault("looking at a mailbox"))?;
         if let Some(list) = summary.stamp.get_mut(2) {
             *list = stamp.list;
-        }
-        state.unlisted.clear();
-        if durable {
-            state.listed = summary.uid_next;
         }
         Ok(())
     }
@@ -397,15 +406,16 @@ impl Shared {
                 if free >= limit {
                     return Err(Error::Limit("too many keywords in this mailbox"));
                 }
-                summary
-                    .keywords
-                    .resize(summary.keywords.len().max(free + 1), None);
-                if let Some(slot) = summary.keywords.get_mut(free) {
+                let mut keywords = summary.keywords.clone();
+                keywords.resize(keywords.len().max(free + 1), None);
+                if let Some(slot) = keywords.get_mut(free) {
                     *slot = Some(keyword.clone());
                 }
+                // A letter must not be in a file name before it has its meaning.
                 store
-                    .record_keywords(&state.name, &summary.keywords)
+                    .record_keywords(&state.name, &keywords)
                     .map_err(store_fault("writing keywords"))?;
+                summary.keywords = keywords;
                 free
             }
         };

@@ -345,3 +345,210 @@ fn a_lost_uidlist_is_mended_from_the_index() {
             .contains("4 :0.before")
     );
 }
+
+/// The uidlist's own word on the next UID, without that of any file name.
+fn listed_next(root: &Path) -> u32 {
+    let text = fs::read_to_string(root.join("dovecot-uidlist")).unwrap();
+    let mut lines = text.lines();
+    let header = lines.next().unwrap();
+    let next = header.split(' ').find_map(|w| w.strip_prefix('N')).unwrap();
+    let last = lines.last().and_then(|l| l.split(' ').next());
+    let above = last.map_or(0, |uid| uid.parse::<u32>().unwrap() + 1);
+    above.max(next.parse().unwrap())
+}
+
+/// A process that was killed: nothing of its index is left.
+fn killed(root: &Path) -> (Account, Host) {
+    everything(root)
+}
+
+#[test]
+fn a_uid_is_never_given_again_when_its_message_goes() {
+    type Way = fn(&Account, &mut View, &Path);
+    let expunge: Way = |_, view, _| {
+        view.mark(
+            &uids(&[2]),
+            FlagChange::Add,
+            &flags(SystemFlags::DELETED, &[]),
+        )
+        .unwrap();
+        view.expunge(None).unwrap();
+    };
+    let transfer: Way = |_, view, _| {
+        view.transfer(&uids(&[2]), &name("other")).unwrap();
+    };
+    let renumber: Way = |_, view, _| {
+        view.transfer(&uids(&[2]), &name("INBOX")).unwrap();
+    };
+    let rename: Way = |account, _, _| account.rename(&name("INBOX"), &name("new")).unwrap();
+    let foreign: Way = |account, view, root| {
+        let mut files = fs::read_dir(root.join("new")).unwrap().flatten();
+        let last = files.find(|f| f.path().to_string_lossy().ends_with(",U=2"));
+        fs::remove_file(last.unwrap().path()).unwrap();
+        // Noticed by a session, and by nobody but the process itself.
+        view.sync(Expunges::Tell).unwrap();
+        assert_eq!(account.status(&name("INBOX")).unwrap().messages, 1);
+    };
+    for (at, way) in [expunge, transfer, renumber, rename, foreign]
+        .iter()
+        .enumerate()
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let (account, host) = everything(root);
+        account.create(&name("other")).unwrap();
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        append(&account, "INBOX", "1", &Flags::default());
+        append(&account, "INBOX", "2", &Flags::default());
+        view.sync(Expunges::Tell).unwrap();
+        way(&account, &mut view, root);
+        let next = account.status(&name("INBOX")).unwrap().uid_next.number();
+        assert!(listed_next(root) > 2, "{at}");
+        drop((view, account, host));
+        let (account, _host) = killed(root);
+        let again = account.status(&name("INBOX")).unwrap().uid_next.number();
+        assert_eq!(again, next, "{at}");
+        assert_eq!(
+            append(&account, "INBOX", "3", &Flags::default()),
+            next,
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn nothing_goes_while_the_uidlist_is_locked() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let (account, _host) = everything(root);
+    account.create(&name("other")).unwrap();
+    append(&account, "INBOX", "1", &flags(SystemFlags::DELETED, &[]));
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    append(&account, "INBOX", "2", &flags(SystemFlags::DELETED, &[]));
+    view.sync(Expunges::Tell).unwrap();
+    // Another program's, which lives.
+    let lock = root.join("dovecot-uidlist.lock");
+    let host = rustix::system::uname()
+        .nodename()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    fs::write(&lock, format!("{}:{host}", std::process::id())).unwrap();
+    assert_eq!(view.expunge(None), Err(Error::Busy));
+    assert_eq!(shown(&view).len(), 2);
+    fs::remove_file(&lock).unwrap();
+    view.expunge(None).unwrap();
+    assert_eq!(
+        view.sync(Expunges::Tell).unwrap().expunged.to_string(),
+        "1:2"
+    );
+    assert_eq!(listed_next(root), 3);
+}
+
+#[test]
+fn deliveries_side_by_side_appear_in_the_order_of_their_uids() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let (account, _host) = everything(root);
+    let mut told: Vec<u32> = Vec::new();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let account = account.clone();
+                scope.spawn(move || {
+                    let subject = worker.to_string();
+                    let one = |_| append(&account, "INBOX", &subject, &Flags::default());
+                    (0..30).map(one).collect::<Vec<u32>>()
+                })
+            })
+            .collect();
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        let mut number = 0;
+        while !workers.iter().all(|w| w.is_finished()) {
+            number += 1;
+            if number % 5 == 0 {
+                // Has the directory scanned while messages are on their way.
+                fs::write(root.join(format!("tmp/{number}")), "x\n").unwrap();
+                let new = root.join(format!("new/{number}.foreign"));
+                fs::rename(root.join(format!("tmp/{number}")), new).unwrap();
+            }
+            view.sync(Expunges::Hold).unwrap();
+            let next = view.uid_next().number();
+            let all: Vec<u32> = view.uids().iter().map(Uid::number).collect();
+            assert!(all.starts_with(&told), "{all:?} after {told:?}");
+            assert!(all.last().is_none_or(|last| *last < next));
+            told = all;
+        }
+        for worker in workers {
+            let given = worker.join().unwrap();
+            assert!(given.is_sorted(), "{given:?}");
+        }
+    });
+    let view = account.select(&name("INBOX"), Access::ReadOnly).unwrap();
+    let foreign = fs::read_dir(root.join("new")).unwrap().flatten();
+    let foreign = foreign.filter(|f| f.path().extension().is_some_and(|e| e == "foreign"));
+    let foreign = u32::try_from(foreign.count()).unwrap();
+    assert!(foreign > 0);
+    assert_eq!(view.exists(), 120 + foreign);
+    assert_eq!(view.uid_next().number(), 121 + foreign);
+    let status = account.status(&name("INBOX")).unwrap();
+    assert_eq!(
+        (status.messages, status.unseen),
+        (120 + foreign, 120 + foreign)
+    );
+}
+
+#[test]
+fn what_comes_back_after_an_expunge_is_a_new_message() {
+    let (account, directory) = Account::temporary();
+    let root = directory.path();
+    append(&account, "INBOX", "1", &flags(SystemFlags::DELETED, &[]));
+    append(&account, "INBOX", "2", &Flags::default());
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    let file = fs::read_dir(root.join("cur"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    fs::copy(&file, root.join("tmp/copy")).unwrap();
+    view.expunge(None).unwrap();
+    view.sync(Expunges::Tell).unwrap();
+    fs::rename(root.join("tmp/copy"), &file).unwrap();
+    let changes = view.sync(Expunges::Tell).unwrap();
+    assert_eq!(changes.exists, Some(2));
+    assert_eq!(shown(&view), [(1, 2, 0), (2, 3, 4)]);
+    // Nor does a foreign name bring a UID back.
+    fs::write(root.join("new/9.foreign,U=1"), "x\n").unwrap();
+    view.sync(Expunges::Tell).unwrap();
+    assert_eq!(shown(&view), [(1, 2, 0), (2, 3, 4), (3, 4, 0)]);
+    let before = shown(&view);
+    drop((view, account));
+    let (account, _host) = killed(root);
+    let view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    assert_eq!(shown(&view), before);
+}
+
+#[test]
+fn a_lost_uidlist_does_not_stop_expunges() {
+    let (account, directory) = Account::temporary();
+    let root = directory.path();
+    append(&account, "INBOX", "1", &flags(SystemFlags::DELETED, &[]));
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    append(&account, "INBOX", "2", &Flags::default());
+    view.sync(Expunges::Tell).unwrap();
+    for text in [None, Some("garbage"), Some("3 V0 N1\n")] {
+        match text {
+            None => fs::remove_file(root.join("dovecot-uidlist")).unwrap(),
+            Some(text) => fs::write(root.join("dovecot-uidlist"), text).unwrap(),
+        }
+        let last = append(&account, "INBOX", "last", &flags(SystemFlags::DELETED, &[]));
+        view.sync(Expunges::Tell).unwrap();
+        view.expunge(None).unwrap();
+        assert_eq!(
+            view.sync(Expunges::Tell).unwrap().expunged.count(),
+            1 + u64::from(last == 3)
+        );
+        assert_eq!(listed_next(root), last + 1);
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) trait Store: Send {
         new: &Filing,
     ) -> Result<BlobId, Error>;
     /// Makes a second name of a message in another (or the same) mailbox: a link where the file
-    /// system has them, else a copy. Durable after [`Store::sync`] of `to`.
+    /// system has them, else a copy. Durable after [`Store::sync`].
     fn copy(
         &mut self,
         from: &MailboxName,
@@ -29,7 +29,7 @@ pub(crate) trait Store: Send {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error>;
-    /// Moves a message. Durable after [`Store::sync`] of both mailboxes.
+    /// Moves a message. Durable after [`Store::sync`].
     fn transfer(
         &mut self,
         from: &MailboxName,
@@ -37,8 +37,11 @@ pub(crate) trait Store: Send {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error>;
-    /// Makes every change of names in this mailbox so far durable.
-    fn sync(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Makes every change of names that was made through this handle durable, those by which something
+    /// came before those by which something only went.
+    fn sync(&mut self) -> Result<(), Error>;
+    /// As `sync`, and also what other handles changed in this mailbox.
+    fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error>;
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
     /// Puts flags into the name. Durable after [`Store::sync`].
@@ -54,17 +57,23 @@ pub(crate) trait Store: Send {
     /// Everything that is really there, in the order in which new messages get their UIDs
     /// (those with a UID first, ascending, then by file name). Reads the side files first.
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error>;
-    /// Puts UIDs into the side file: appended, or, with `rewrite`, as its whole content (`lines` are
-    /// then all messages there are). `durable` asks for fdatasync; names that hold their UID need none.
+    /// Puts lines, ascending, behind those that the side file has, which must be lower. Durable when
+    /// it returns; the file then says of every UID below `state.uid_next` that it was given.
+    /// Errors: `Corrupt` if the file is not there or not what it was; it then has to be written anew.
     fn record(
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
         lines: &[(Uid, &str)],
-        rewrite: bool,
-        durable: bool,
     ) -> Result<(), Error>;
-    /// Writes the keywords file; a keyword's letter never changes.
+    /// Writes the side file anew; `lines` are all messages there are. Durable.
+    fn record_all(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        lines: &[(Uid, &str)],
+    ) -> Result<(), Error>;
+    /// Writes the keywords file; a keyword's letter never changes. Durable.
     fn record_keywords(
         &mut self,
         name: &MailboxName,
@@ -97,8 +106,6 @@ pub(crate) struct Filing {
     pub(crate) flags: SystemFlags,
     /// Keyword letters, bit n for the n-th keyword of the mailbox.
     pub(crate) letters: u32,
-    /// INTERNALDATE in seconds since 1970; `None`: now (copies: as the original).
-    pub(crate) internal_date: Option<i64>,
 }
 
 /// A message while it is written: a file below `tmp/`, removed when dropped.
@@ -110,7 +117,9 @@ pub(crate) trait Draft: Send {
     fn octets(&self) -> u64;
     /// Writes what is buffered and opens what was written so far for reading, raw as stored.
     fn reader(&mut self) -> Result<File, Error>;
-    /// Makes the bytes durable (fsync); cheap the second time.
+    /// Sets INTERNALDATE, in seconds since 1970; before [`Draft::sync`]. All names of the draft share it.
+    fn date(&mut self, seconds: i64) -> Result<(), Error>;
+    /// Makes the bytes and the date durable (fsync); cheap the second time.
     fn sync(&mut self) -> Result<(), Error>;
     fn as_any(&mut self) -> &mut dyn Any;
 }
@@ -161,7 +170,8 @@ pub(crate) struct Scanned {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) blob: BlobId,
-    /// From the side file, else from the name (`,U=`); `None` for a message new to the store.
+    /// From the side file, else from the name (`,U=`); `None` for a message new to the store, which
+    /// is also one whose name claims a UID that the side file says was given to another.
     pub(crate) uid: Option<Uid>,
     /// The side file has it.
     pub(crate) listed: bool,

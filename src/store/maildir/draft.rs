@@ -1,13 +1,13 @@
 //! A message while it is written: a file below `tmp/`.
 
-use super::name;
+use super::{disk, name};
 use crate::codec::crlf::ToLf;
 use crate::store::{Draft, Error};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Timespec, Timestamps};
 use std::any::Any;
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Bytes are collected up to this many before they are written.
@@ -36,12 +36,9 @@ pub(super) enum Home {
 impl MaildirDraft {
     pub(super) fn create(tmp: &Arc<OwnedFd>, host: &str) -> Result<MaildirDraft, Error> {
         let unique = name::unique(host);
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&**tmp, unique.as_str(), flags, Mode::RUSR | Mode::WUSR)
-            .map_err(std::io::Error::from)?;
+        let file = disk::create_in(tmp, &unique).map_err(std::io::Error::from)?;
         Ok(MaildirDraft {
-            file: File::from(file),
+            file,
             encoder: ToLf::default(),
             buffer: Vec::new(),
             synced: false,
@@ -68,6 +65,19 @@ impl MaildirDraft {
     }
 }
 
+/// Sets INTERNALDATE; durable with the next sync of the file.
+pub(super) fn set_date(file: impl AsFd, seconds: i64) -> Result<(), Error> {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    Ok(rustix::fs::futimens(file, &times).map_err(std::io::Error::from)?)
+}
+
 impl Draft for MaildirDraft {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         for piece in bytes.chunks(BUFFER_OCTETS) {
@@ -92,10 +102,16 @@ impl Draft for MaildirDraft {
         Ok(file)
     }
 
+    fn date(&mut self, seconds: i64) -> Result<(), Error> {
+        self.flush()?;
+        self.synced = false;
+        set_date(&self.file, seconds)
+    }
+
     fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
         if !self.synced {
-            self.file.sync_all()?;
+            disk::sync(&self.file)?;
             self.synced = true;
         }
         Ok(())
@@ -109,7 +125,7 @@ impl Draft for MaildirDraft {
 impl Drop for MaildirDraft {
     fn drop(&mut self) {
         if let Home::Staged(tmp, name) = &self.home {
-            let _ = rustix::fs::unlinkat(&**tmp, name.as_str(), AtFlags::empty());
+            let _ = disk::unlink(tmp, name);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! name, the side file may lag behind for such messages; for files that others put there it is
 //! the only place of the UID.
 
+mod disk;
 mod draft;
 mod keywords;
 mod layout;

@@ -5,7 +5,6 @@ use super::uidlist::UidList;
 use crate::mail::Uid;
 use crate::store::{BlobId, Error, Found, Place};
 use rustix::fs::RawDir;
-use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
@@ -31,9 +30,14 @@ pub(super) fn entries(directory: BorrowedFd<'_>, each: &mut dyn FnMut(&[u8])) ->
 pub(super) fn collect(
     directory: BorrowedFd<'_>,
     place: Place,
-    listed: &HashMap<&[u8], &super::uidlist::Entry>,
+    list: &UidList,
     found: &mut Vec<Found>,
 ) -> Result<(), Error> {
+    let listed = list.by_base();
+    // Names of this server that the side file lacks are above all that it has: a lower UID in a name
+    // was given to something else, by this server or by the program that made the name.
+    let free = list.uid_next.filter(|_| !list.damaged);
+    let own = |uid: &Uid| free.is_none_or(|free| *uid >= free);
     entries(directory, &mut |file| {
         let (base, flags, letters) = name::split(file);
         // A name that is no text cannot have been given by a mail program.
@@ -48,7 +52,7 @@ pub(super) fn collect(
                 flags,
                 letters,
             },
-            uid: entry.map(|e| e.uid).or_else(|| name::uid(base)),
+            uid: entry.map(|e| e.uid).or_else(|| name::uid(base).filter(own)),
             listed: entry.is_some(),
         });
     })
@@ -56,8 +60,8 @@ pub(super) fn collect(
 
 /// Puts messages in order: those with a UID first, ascending, then the rest by name. A UID that
 /// two files claim stays with the one the side file names, else with the first name; a file seen
-/// twice (renamed while the directories were read) counts once.
-pub(super) fn order(mut found: Vec<Found>) -> Vec<Found> {
+/// twice (renamed while the directories were read) counts once. Returns the second sights too.
+pub(super) fn order(mut found: Vec<Found>) -> (Vec<Found>, Vec<BlobId>) {
     let rank = |f: &Found| {
         (
             f.uid.is_none(),
@@ -73,12 +77,13 @@ pub(super) fn order(mut found: Vec<Found>) -> Vec<Found> {
     });
     let mut ordered: Vec<Found> = Vec::with_capacity(found.len());
     let mut rest: Vec<Found> = Vec::new();
+    let mut twins: Vec<BlobId> = Vec::new();
     for mut message in found {
         let twin = ordered
             .last()
             .filter(|last| last.uid == message.uid && message.uid.is_some());
         match twin {
-            Some(last) if last.blob.name == message.blob.name => {}
+            Some(last) if last.blob.name == message.blob.name => twins.push(message.blob),
             Some(_) => {
                 message.uid = None;
                 rest.push(message);
@@ -90,9 +95,13 @@ pub(super) fn order(mut found: Vec<Found>) -> Vec<Found> {
     rest.sort_by(|a, b| {
         (&a.blob.name, a.blob.place == Place::New).cmp(&(&b.blob.name, b.blob.place == Place::New))
     });
-    rest.dedup_by(|b, a| a.blob.name == b.blob.name);
+    rest.dedup_by(|b, a| {
+        let twin = a.blob.name == b.blob.name;
+        twins.extend(twin.then(|| b.blob.clone()));
+        twin
+    });
     ordered.extend(rest);
-    ordered
+    (ordered, twins)
 }
 
 /// The lowest UID that neither the side file nor a name has given away.
@@ -132,7 +141,9 @@ mod tests {
             found("y", 0, false, Place::Cur),
             found("y", 0, false, Place::New),
         ];
-        let ordered = order(all);
+        let (ordered, twins) = order(all);
+        let names: Vec<&str> = twins.iter().map(|t| &*t.name).collect();
+        assert_eq!(names, ["c", "y"]);
         let shown: Vec<(u32, &str)> = ordered
             .iter()
             .map(|f| (f.uid.map_or(0, Uid::number), &*f.blob.name))

@@ -1,20 +1,20 @@
 //! The store over one Maildir++ root.
 
-use super::draft::{Home, MaildirDraft};
+use super::draft::{Home, MaildirDraft, set_date};
 use super::lock::{DotLock, replace};
 use super::subscriptions;
-use super::uidlist::{self, UidList, put_line};
-use super::{keywords, layout, name, scan};
+use super::uidlist::{self, UidList};
+use super::{disk, keywords, layout, name, scan};
 use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
 use crate::store::{
     Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
 };
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,9 +42,18 @@ struct Directory {
     name: MailboxName,
     new: Arc<OwnedFd>,
     cur: Arc<OwnedFd>,
-    /// Changed since the last sync.
-    changed_new: bool,
-    changed_cur: bool,
+    /// Of `new` and `cur`.
+    unsynced: [Unsynced; 2],
+}
+
+/// What happened in a directory since its last sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unsynced {
+    Nothing,
+    /// Names went.
+    Went,
+    /// Names came.
+    Came,
 }
 
 impl Directory {
@@ -55,11 +64,24 @@ impl Directory {
         }
     }
 
-    fn change(&mut self, place: Place) {
-        match place {
-            Place::New => self.changed_new = true,
-            Place::Cur => self.changed_cur = true,
+    fn change(&mut self, place: Place, what: Unsynced) {
+        let [new, cur] = &mut self.unsynced;
+        let unsynced = match place {
+            Place::New => new,
+            Place::Cur => cur,
+        };
+        *unsynced = what.max(*unsynced);
+    }
+
+    /// Syncs what is in this state.
+    fn sync(&mut self, what: Unsynced) -> Result<(), Error> {
+        for (fd, unsynced) in [&self.new, &self.cur].into_iter().zip(&mut self.unsynced) {
+            if *unsynced == what {
+                disk::sync_directory(fd).map_err(io::Error::from)?;
+                *unsynced = Unsynced::Nothing;
+            }
         }
+        Ok(())
     }
 }
 
@@ -83,15 +105,21 @@ fn open_directory(path: &Path) -> io::Result<Arc<OwnedFd>> {
     Ok(Arc::new(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-fn make_directory(path: &Path) -> io::Result<()> {
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
+/// Makes a directory whose name is durable when it returns.
+fn make_durable_directory(path: &Path) -> io::Result<()> {
+    disk::make_directory(path)?;
+    path.parent().map_or(Ok(()), disk::sync_directory_at)
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+/// Makes what is missing above a Maildir, and its root.
+fn make_root(root: &Path) -> io::Result<()> {
+    let missing = root.ancestors().take_while(|path| !path.exists());
+    for path in missing.collect::<Vec<_>>().into_iter().rev() {
+        disk::make_directory(path)?;
+        // A confined process may not open what is above its own mail; who made that syncs it.
+        let _ = path.parent().map(disk::sync_directory_at);
+    }
+    Ok(())
 }
 
 fn modified(path: &Path) -> i64 {
@@ -106,14 +134,11 @@ impl Maildir {
     /// Opens the Maildir at `root` and makes it if it is not there.
     pub(crate) fn open(root: &Path) -> Result<Maildir, Error> {
         if !root.join("cur").is_dir() {
-            fs::DirBuilder::new()
-                .mode(0o700)
-                .recursive(true)
-                .create(root)?;
+            make_root(root)?;
             for part in ["tmp", "new", "cur"] {
-                make_directory(&root.join(part))?;
+                disk::make_directory(&root.join(part))?;
             }
-            sync_directory(root)?;
+            disk::sync_directory_at(root)?;
         }
         Ok(Maildir {
             root: root.to_owned(),
@@ -140,27 +165,22 @@ impl Maildir {
             let part = |part: &str| {
                 let path = path.join(part);
                 open_directory(&path)
-                    .or_else(|_| make_directory(&path).and_then(|()| open_directory(&path)))
+                    .or_else(|_| make_durable_directory(&path).and_then(|()| open_directory(&path)))
             };
             let directory = Directory {
                 name: name.clone(),
                 new: part("new")?,
                 cur: part("cur")?,
-                changed_new: false,
-                changed_cur: false,
+                unsynced: [Unsynced::Nothing; 2],
             };
+            // The mailbox used longest ago is closed, but what it has to sync is synced first.
             if self.open.len() >= MAX_OPEN {
-                self.evict()?;
+                self.sync()?;
+                self.open.remove(0);
             }
             self.open.push(directory);
         }
         self.open.last_mut().ok_or(Error::NoSuchMailbox)
-    }
-
-    /// Closes the mailbox used longest ago; what it has to sync is synced first.
-    fn evict(&mut self) -> Result<(), Error> {
-        let oldest = self.open.remove(0);
-        sync_changed(&oldest)
     }
 
     /// Where the file of a message is now, if not under the name we know.
@@ -239,15 +259,12 @@ impl Maildir {
             .unwrap_or(0);
         let now = u32::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
         let next = last.saturating_add(1).max(now);
-        replace(&path, format!("{next:08x}").as_bytes(), true)?;
         let marker = |value: u32| self.root.join(format!("dovecot-uidvalidity.{value:08x}"));
-        let _ = fs::remove_file(marker(last));
-        fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(marker(next))?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        disk::create(&marker(next), &options)?;
+        replace(&path, format!("{next:08x}").as_bytes())?;
+        let _ = disk::remove(&marker(last));
         UidValidity::new(next).ok_or(Error::Corrupt {
             what: "dovecot-uidvalidity",
         })
@@ -259,43 +276,41 @@ impl Maildir {
         list: &UidList,
     ) -> Result<Vec<crate::store::Found>, Error> {
         let directory = self.directory(name)?;
-        let listed = list.by_base();
         let mut found = Vec::with_capacity(list.entries.len());
-        scan::collect(directory.new.as_fd(), Place::New, &listed, &mut found)?;
-        scan::collect(directory.cur.as_fd(), Place::Cur, &listed, &mut found)?;
-        Ok(scan::order(found))
+        scan::collect(directory.new.as_fd(), Place::New, list, &mut found)?;
+        scan::collect(directory.cur.as_fd(), Place::Cur, list, &mut found)?;
+        let (ordered, twins) = scan::order(found);
+        for twin in twins {
+            let file = ordered.iter().find(|f| f.blob.name == twin.name);
+            if let Some(file) = file {
+                self.remove_twin(name, &twin, &file.blob)?;
+            }
+        }
+        Ok(ordered)
     }
-}
 
-fn sync_changed(directory: &Directory) -> Result<(), Error> {
-    if directory.changed_new {
-        rustix::fs::fsync(&directory.new).map_err(io::Error::from)?;
+    /// A move from `new` to `cur` that a power cut left half done: the file has both names.
+    fn remove_twin(
+        &mut self,
+        name: &MailboxName,
+        twin: &BlobId,
+        kept: &BlobId,
+    ) -> Result<(), Error> {
+        let directory = self.directory(name)?;
+        let inode = |blob: &BlobId| {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::statat(directory.of(blob.place), file_name(blob), flags).map(|s| s.st_ino)
+        };
+        let (Ok(a), Ok(b)) = (inode(twin), inode(kept)) else {
+            // Seen twice because it was moved while the directories were read.
+            return Ok(());
+        };
+        if a == b && twin.place == Place::New && kept.place == Place::Cur {
+            disk::unlink(&directory.new, &twin.name).map_err(io::Error::from)?;
+            directory.change(Place::New, Unsynced::Went);
+        }
+        Ok(())
     }
-    if directory.changed_cur {
-        rustix::fs::fsync(&directory.cur).map_err(io::Error::from)?;
-    }
-    Ok(())
-}
-
-/// Renames without replacing anything; where the kernel or file system cannot, the names are
-/// unique anyway.
-fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
-    match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
-        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(from, old, to, new),
-        other => other,
-    }
-}
-
-fn set_date(file: impl AsFd, seconds: i64) -> Result<(), Error> {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
-    Ok(rustix::fs::futimens(file, &times).map_err(io::Error::from)?)
 }
 
 /// A durable copy for file systems without links.
@@ -303,16 +318,14 @@ fn copy_bytes(source: &mut File, to: &OwnedFd, name: &str) -> Result<(), Error> 
     use std::io::Seek;
     source.rewind()?;
     let modified = source.metadata()?.mtime();
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    let mut target = File::from(
-        rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?,
-    );
-    let copied = io::copy(source, &mut target).and_then(|_| target.sync_all());
-    if let Err(error) = copied {
-        let _ = rustix::fs::unlinkat(to, name, AtFlags::empty());
-        return Err(error.into());
+    let mut target = disk::create_in(to, name).map_err(io::Error::from)?;
+    let copied = io::copy(source, &mut target).map_err(Error::from);
+    let dated = copied.and_then(|_| set_date(&target, modified));
+    let synced = dated.and_then(|()| disk::sync(&target).map_err(Error::from));
+    if synced.is_err() {
+        let _ = disk::unlink(to, name);
     }
-    set_date(&target, modified)
+    synced
 }
 
 impl Store for Maildir {
@@ -321,8 +334,9 @@ impl Store for Maildir {
             Some(tmp) => tmp.clone(),
             None => {
                 let path = self.root.join("tmp");
-                let tmp = open_directory(&path)
-                    .or_else(|_| make_directory(&path).and_then(|()| open_directory(&path)))?;
+                let tmp = open_directory(&path).or_else(|_| {
+                    make_durable_directory(&path).and_then(|()| open_directory(&path))
+                })?;
                 self.tmp.insert(tmp).clone()
             }
         };
@@ -349,30 +363,19 @@ impl Store for Maildir {
             name::base(&unique, draft.stored_octets(), wire, new.uid),
             new,
         );
-        if let Some(date) = new.internal_date {
-            set_date(&draft.file, date)?;
-        }
         let directory = self.directory(to)?;
         let (target, file) = (directory.of(blob.place).clone(), file_name(&blob));
         match &draft.home {
             Home::Staged(tmp, staged) => {
-                rename(tmp, staged, &target, &file).map_err(io::Error::from)?
+                disk::rename(tmp, staged, &target, &file).map_err(io::Error::from)?
             }
             Home::Committed(from, first) => {
-                if rustix::fs::linkat(
-                    &**from,
-                    first.as_str(),
-                    &*target,
-                    file.as_str(),
-                    AtFlags::empty(),
-                )
-                .is_err()
-                {
+                if disk::link(from, first, &target, &file).is_err() {
                     copy_bytes(&mut draft.file, &target, &file)?;
                 }
             }
         }
-        directory.change(blob.place);
+        directory.change(blob.place, Unsynced::Came);
         if let Home::Staged(..) = draft.home {
             draft.home = Home::Committed(target, file);
         }
@@ -397,18 +400,12 @@ impl Store for Maildir {
         };
         let target_blob = self.filed(base, new);
         let directory = self.directory(to)?;
-        directory.change(target_blob.place);
+        directory.change(target_blob.place, Unsynced::Came);
         let (target, file) = (
             directory.of(target_blob.place).clone(),
             file_name(&target_blob),
         );
-        let link = |fd: &OwnedFd, name: &str| match rustix::fs::linkat(
-            fd,
-            name,
-            &*target,
-            file.as_str(),
-            AtFlags::empty(),
-        ) {
+        let link = |fd: &OwnedFd, name: &str| match disk::link(fd, name, &target, &file) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Err(Errno::NOENT),
             Err(_) => Ok(false),
@@ -430,23 +427,30 @@ impl Store for Maildir {
     ) -> Result<BlobId, Error> {
         let target_blob = self.filed(name::with_uid(&blob.name, new.uid), new);
         let directory = self.directory(to)?;
-        directory.change(target_blob.place);
+        directory.change(target_blob.place, Unsynced::Came);
         let (target, file) = (
             directory.of(target_blob.place).clone(),
             file_name(&target_blob),
         );
-        let (_, found) = self.with_file(from, blob, |fd, name| rename(fd, name, &target, &file))?;
-        self.directory(from)?.change(found.place);
+        let (_, found) = self.with_file(from, blob, |fd, name| {
+            disk::rename(fd, name, &target, &file)
+        })?;
+        self.directory(from)?.change(found.place, Unsynced::Went);
         Ok(target_blob)
     }
 
-    fn sync(&mut self, name: &MailboxName) -> Result<(), Error> {
-        if let Some(directory) = self.open.iter_mut().find(|d| d.name == *name) {
-            sync_changed(directory)?;
-            directory.changed_new = false;
-            directory.changed_cur = false;
+    fn sync(&mut self) -> Result<(), Error> {
+        for what in [Unsynced::Came, Unsynced::Went] {
+            self.open.iter_mut().try_for_each(|d| d.sync(what))?;
         }
         Ok(())
+    }
+
+    fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let directory = self.directory(name)?;
+        directory.change(Place::New, Unsynced::Came);
+        directory.change(Place::Cur, Unsynced::Came);
+        self.sync()
     }
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
@@ -489,21 +493,19 @@ impl Store for Maildir {
             if place == Place::Cur && old == file {
                 Ok(())
             } else {
-                rename(fd, old, &target, &file)
+                disk::rename(fd, old, &target, &file)
             }
         })?;
         let directory = self.directory(name)?;
-        directory.change(place);
-        directory.change(found.place);
+        directory.change(place, Unsynced::Came);
+        directory.change(found.place, Unsynced::Went);
         Ok(marked)
     }
 
     fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<(), Error> {
-        match self.with_file(name, blob, |fd, file| {
-            rustix::fs::unlinkat(fd, file, AtFlags::empty())
-        }) {
+        match self.with_file(name, blob, disk::unlink) {
             Ok((_, found)) => {
-                self.directory(name)?.change(found.place);
+                self.directory(name)?.change(found.place, Unsynced::Went);
                 Ok(())
             }
             Err(Error::NoSuchMessage) => Ok(()),
@@ -556,38 +558,31 @@ impl Store for Maildir {
         name: &MailboxName,
         state: &MailboxState,
         lines: &[(Uid, &str)],
-        rewrite: bool,
-        durable: bool,
     ) -> Result<(), Error> {
         let path = self.path(name)?;
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
-        let mut bytes = Vec::with_capacity(lines.len() * 60);
-        if !rewrite {
-            lines
-                .iter()
-                .for_each(|(uid, base)| put_line(*uid, "", base, &mut bytes));
-            let mut out = fs::OpenOptions::new().append(true).open(&file)?;
-            io::Write::write_all(&mut out, &bytes)?;
-            if durable {
-                out.sync_data()?;
-            }
+        if uidlist::append(&file, state, lines)? {
             return Ok(());
         }
+        // UIDs were given to what is gone already: only the header can say so.
+        let list = Self::read_uidlist(&path)?.unwrap_or_default();
+        let lines = list.entries.iter();
+        let lines: Vec<(Uid, &str)> = lines.map(|e| (e.uid, &*e.base)).collect();
+        replace(&file, &list.with(state, &lines))
+    }
+
+    fn record_all(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        lines: &[(Uid, &str)],
+    ) -> Result<(), Error> {
+        let path = self.path(name)?;
+        let file = path.join(uidlist::FILE);
+        let _lock = DotLock::take(&file)?;
         let old = Self::read_uidlist(&path)?.unwrap_or_default();
-        let known = old.by_base();
-        let header = UidList::header(
-            state.uid_validity,
-            state.uid_next,
-            state.guid,
-            &old.other_keys,
-        );
-        bytes.extend_from_slice(header.as_bytes());
-        for (uid, base) in lines {
-            let extensions = known.get(base.as_bytes()).map_or("", |e| &e.extensions);
-            put_line(*uid, extensions, base, &mut bytes);
-        }
-        replace(&file, &bytes, durable)
+        replace(&file, &old.with(state, lines))
     }
 
     fn record_keywords(
@@ -600,7 +595,6 @@ impl Store for Maildir {
         replace(
             &path.join(keywords::FILE),
             keywords::encode(keywords).as_bytes(),
-            true,
         )
     }
 
@@ -653,18 +647,20 @@ impl Store for Maildir {
         let staged = self
             .root
             .join(format!("{CREATING}{}", name::unique(&self.host)));
-        make_directory(&staged)?;
+        disk::make_directory(&staged)?;
         for part in ["tmp", "new", "cur"] {
-            make_directory(&staged.join(part))?;
+            disk::make_directory(&staged.join(part))?;
         }
-        fs::File::create(staged.join("maildirfolder"))?;
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        disk::create(&staged.join("maildirfolder"), &options)?;
         let header = UidList::header(uid_validity, Uid::MIN, random_guid()?, &[]);
-        replace(&staged.join(uidlist::FILE), header.as_bytes(), true)?;
-        if let Err(error) = fs::rename(&staged, &path) {
-            let _ = fs::remove_dir_all(&staged);
+        replace(&staged.join(uidlist::FILE), header.as_bytes())?;
+        if let Err(error) = disk::rename_over(&staged, &path) {
+            let _ = disk::remove_tree(&staged);
             return Err(error.into());
         }
-        Ok(sync_directory(&self.root)?)
+        Ok(disk::sync_directory_at(&self.root)?)
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
@@ -673,10 +669,10 @@ impl Store for Maildir {
             return Err(Error::MailboxExists);
         }
         self.open.retain(|d| d.name != *from && d.name != *to);
-        match fs::rename(&old, &new) {
+        match disk::rename_over(&old, &new) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMailbox),
             Err(error) => Err(error.into()),
-            Ok(()) => Ok(sync_directory(&self.root)?),
+            Ok(()) => Ok(disk::sync_directory_at(&self.root)?),
         }
     }
 
@@ -686,15 +682,15 @@ impl Store for Maildir {
         let hidden = self
             .root
             .join(format!("{DELETED}{}", name::unique(&self.host)));
-        match fs::rename(&path, &hidden) {
+        match disk::rename_over(&path, &hidden) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NoSuchMailbox);
             }
             other => other?,
         }
-        sync_directory(&self.root)?;
+        disk::sync_directory_at(&self.root)?;
         // What cannot be removed now is swept later.
-        let _ = fs::remove_dir_all(&hidden);
+        let _ = disk::remove_tree(&hidden);
         Ok(())
     }
 
@@ -721,11 +717,7 @@ impl Store for Maildir {
         if subscribed {
             names.push(name.clone());
         }
-        replace(
-            &path,
-            subscriptions::encode(&names, version).as_bytes(),
-            true,
-        )
+        replace(&path, subscriptions::encode(&names, version).as_bytes())
     }
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
@@ -739,14 +731,18 @@ impl Store for Maildir {
         let tmp = self.path(name)?.join("tmp");
         for entry in fs::read_dir(&tmp).into_iter().flatten().flatten() {
             if old(&entry.path()) {
-                let _ = fs::remove_file(entry.path());
+                let _ = disk::remove(&entry.path());
             }
         }
         for entry in fs::read_dir(&self.root)?.flatten() {
             let file = entry.file_name();
             let left = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
             if left(DELETED) || (left(CREATING) && old(&entry.path())) {
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = disk::remove_tree(&entry.path());
+            }
+            let lock = file.to_str().is_some_and(|name| name.contains(".lock."));
+            if lock && old(&entry.path()) {
+                let _ = disk::remove(&entry.path());
             }
         }
         Ok(())

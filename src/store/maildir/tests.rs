@@ -14,18 +14,18 @@ fn filing(uid: u32, flags: SystemFlags) -> Filing {
         uid: Uid::new(uid).unwrap(),
         flags,
         letters: 0,
-        internal_date: Some(1_000_000_000),
     }
 }
 
 fn put(store: &mut dyn Store, mailbox: &MailboxName, uid: u32, text: &[u8]) -> BlobId {
     let mut draft = store.stage().unwrap();
     draft.write(text).unwrap();
+    draft.date(1_000_000_000).unwrap();
     draft.sync().unwrap();
     let blob = store
         .commit(&mut *draft, mailbox, &filing(uid, SystemFlags::NONE))
         .unwrap();
-    store.sync(mailbox).unwrap();
+    store.sync().unwrap();
     blob
 }
 
@@ -77,7 +77,7 @@ fn a_message_is_filed_marked_copied_moved_and_removed() {
     let copy = store
         .copy(&inbox, &marked, &other, &filing(1, SystemFlags::SEEN))
         .unwrap();
-    store.sync(&other).unwrap();
+    store.sync().unwrap();
     let moved = store
         .transfer(&inbox, &marked, &other, &filing(2, SystemFlags::NONE))
         .unwrap();
@@ -155,17 +155,11 @@ fn side_files_keep_uids_of_foreign_names() {
     let mut state = scanned.state.clone();
     state.uid_next = Uid::new(4).unwrap();
     let lines: Vec<(Uid, &str)> = (1..).filter_map(Uid::new).zip(names).collect();
-    store.record(&inbox, &state, &lines, true, true).unwrap();
+    store.record_all(&inbox, &state, &lines).unwrap();
     fs::write(root.join("new/4.d.h,U=9"), "x").unwrap();
-    store
-        .record(
-            &inbox,
-            &state,
-            &[(Uid::new(9).unwrap(), "4.d.h,U=9")],
-            false,
-            false,
-        )
-        .unwrap();
+    state.uid_next = Uid::new(10).unwrap();
+    let line = [(Uid::new(9).unwrap(), "4.d.h,U=9")];
+    store.record(&inbox, &state, &line).unwrap();
     let again = store.scan(&inbox).unwrap();
     assert_eq!(again.state.uid_validity, state.uid_validity);
     assert_eq!(again.state.guid, state.guid);
@@ -209,4 +203,88 @@ fn subscriptions_are_kept() {
     store.subscribe(&name("INBOX"), true).unwrap();
     store.subscribe(&name("a/b"), false).unwrap();
     assert_eq!(store.subscriptions().unwrap(), [MailboxName::inbox()]);
+}
+
+#[test]
+fn a_side_file_says_what_was_given_and_notices_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root).unwrap();
+    let inbox = MailboxName::inbox();
+    let uid = |n| Uid::new(n).unwrap();
+    let list = root.join("dovecot-uidlist");
+    let mut state = store.scan(&inbox).unwrap().state;
+    let missing = store.record(&inbox, &state, &[]);
+    assert!(matches!(missing, Err(Error::Corrupt { .. })));
+    store.record_all(&inbox, &state, &[(uid(1), "a")]).unwrap();
+    // A UID whose message is gone before it had a line.
+    state.uid_next = uid(8);
+    store.record(&inbox, &state, &[(uid(5), "b")]).unwrap();
+    assert_eq!(store.scan(&inbox).unwrap().state.uid_next, uid(8));
+    let text = fs::read_to_string(&list).unwrap();
+    assert!(
+        text.contains(" N8 ") && text.ends_with("\n1 :a\n5 :b\n"),
+        "{text}"
+    );
+    assert!(
+        store.record(&inbox, &state, &[(uid(5), "c")]).is_err(),
+        "not above"
+    );
+    for broken in [
+        text.trim_end().to_owned(),
+        text.replacen('3', "4", 1),
+        text.replace("5 :b", "x :b"),
+        text.replacen(&state.uid_validity.to_string(), "77", 1),
+        String::new(),
+    ] {
+        fs::write(&list, &broken).unwrap();
+        let recorded = store.record(&inbox, &state, &[(uid(9), "c")]);
+        assert!(matches!(recorded, Err(Error::Corrupt { .. })), "{broken:?}");
+        assert_eq!(fs::read_to_string(&list).unwrap(), broken);
+    }
+}
+
+#[test]
+fn a_uid_in_a_name_does_not_count_below_those_of_the_side_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root).unwrap();
+    let inbox = MailboxName::inbox();
+    let uid = |n| Uid::new(n).unwrap();
+    let mut state = store.scan(&inbox).unwrap().state;
+    for file in ["new/1.a,U=3", "new/2.b,U=7", "new/3.c,U=20"] {
+        fs::write(root.join(file), "x").unwrap();
+    }
+    let uids = |store: &mut Maildir| -> Vec<u32> {
+        let found = store.scan(&inbox).unwrap().found;
+        found.iter().map(|f| f.uid.map_or(0, Uid::number)).collect()
+    };
+    assert_eq!(uids(&mut store), [3, 7, 20], "no side file: names count");
+    state.uid_next = uid(10);
+    store
+        .record_all(&inbox, &state, &[(uid(7), "2.b,U=7")])
+        .unwrap();
+    assert_eq!(uids(&mut store), [7, 20, 0]);
+    let list = root.join("dovecot-uidlist");
+    let text = fs::read_to_string(&list).unwrap();
+    fs::write(&list, format!("{text}torn")).unwrap();
+    assert_eq!(uids(&mut store), [3, 7, 20], "a damaged one proves nothing");
+}
+
+#[test]
+fn a_half_done_move_to_cur_is_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root).unwrap();
+    let inbox = MailboxName::inbox();
+    let blob = put(&mut store, &inbox, 1, b"x\r\n");
+    let (new, cur) = (root.join("new").join(&*blob.name), root.join("cur"));
+    let seen = cur.join(format!("{}:2,S", blob.name));
+    fs::hard_link(&new, &seen).unwrap();
+    assert_eq!(store.scan(&inbox).unwrap().found.len(), 1);
+    assert!(!new.exists() && seen.exists());
+    // Two files of one name are no such thing.
+    fs::write(&new, "other").unwrap();
+    assert_eq!(store.scan(&inbox).unwrap().found.len(), 1);
+    assert!(new.exists() && seen.exists());
 }

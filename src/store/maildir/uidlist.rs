@@ -1,7 +1,13 @@
 //! `dovecot-uidlist`: which file has which UID.
 
+use super::disk;
 use crate::mail::{Guid, Uid, UidValidity};
+use crate::store::{Error, MailboxState};
 use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 pub(crate) const FILE: &str = "dovecot-uidlist";
 
@@ -88,6 +94,20 @@ impl UidList {
             .collect()
     }
 
+    /// The whole file with these lines, whose extension fields are kept.
+    pub(crate) fn with(&self, state: &MailboxState, lines: &[(Uid, &str)]) -> Vec<u8> {
+        let known = self.by_base();
+        let (validity, next) = (state.uid_validity, state.uid_next);
+        let header = UidList::header(validity, next, state.guid, &self.other_keys);
+        let mut bytes = Vec::with_capacity(header.len() + lines.len() * 60);
+        bytes.extend_from_slice(header.as_bytes());
+        for (uid, base) in lines {
+            let extensions = known.get(base.as_bytes()).map_or("", |e| &e.extensions);
+            put_line(*uid, extensions, base, &mut bytes);
+        }
+        bytes
+    }
+
     /// The header line of version 3.
     pub(crate) fn header(
         uid_validity: UidValidity,
@@ -128,9 +148,85 @@ fn entry(line: &str, courier: bool) -> Option<Entry> {
     })
 }
 
+/// Octets at either end of the file within which its first and its last line end.
+const LINE_OCTETS: u64 = 4096;
+
+/// What the two ends of the file tell.
+struct Ends {
+    length: u64,
+    /// No UID from here on was given away, as far as the file says.
+    next: Uid,
+    /// That of the last line.
+    last: Option<Uid>,
+}
+
+/// `None` if the file is not what this server or Dovecot wrote for that mailbox.
+fn ends(file: &File, uid_validity: UidValidity) -> std::io::Result<Option<Ends>> {
+    let length = file.metadata()?.len();
+    let part = |start: u64| {
+        let octets = usize::try_from((length - start).min(LINE_OCTETS)).unwrap_or(0);
+        let mut bytes = vec![0; octets];
+        file.read_exact_at(&mut bytes, start).map(|()| bytes)
+    };
+    let (head, tail) = (part(0)?, part(length.saturating_sub(LINE_OCTETS))?);
+    Ok(told(&head, &tail, length, uid_validity))
+}
+
+fn told(head: &[u8], tail: &[u8], length: u64, uid_validity: UidValidity) -> Option<Ends> {
+    let end = memchr::memchr(b'\n', head)? + 1;
+    let header = UidList::parse(head.get(..end)?);
+    let own = head.starts_with(b"3 ") && header.uid_validity == Some(uid_validity);
+    let next = header.uid_next.filter(|_| own && !header.damaged)?;
+    let mut last = None;
+    if length > u64::try_from(end).ok()? {
+        let line = tail.strip_suffix(b"\n")?;
+        let start = memchr::memrchr(b'\n', line).map_or(0, |at| at + 1);
+        last = Some(entry(std::str::from_utf8(line.get(start..)?).ok()?, false)?.uid);
+    }
+    let above = last.map_or(Some(next), Uid::next)?;
+    Some(Ends {
+        length,
+        next: next.max(above),
+        last,
+    })
+}
+
+/// Appends lines, durably. True if the file then says of every UID below `state.uid_next` that it
+/// was given. The caller holds the lock.
+pub(super) fn append(
+    file: &Path,
+    state: &MailboxState,
+    lines: &[(Uid, &str)],
+) -> Result<bool, Error> {
+    let corrupt = Error::Corrupt { what: FILE };
+    let mut file = match OpenOptions::new().read(true).append(true).open(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(corrupt),
+        other => other?,
+    };
+    let Some(ends) = ends(&file, state.uid_validity)? else {
+        return Err(corrupt);
+    };
+    if lines
+        .first()
+        .is_some_and(|(uid, _)| Some(*uid) <= ends.last)
+    {
+        return Err(corrupt);
+    }
+    let mut bytes = Vec::with_capacity(lines.len() * 60);
+    let put = |(uid, base): &(Uid, &str)| put_line(*uid, "", base, &mut bytes);
+    lines.iter().for_each(put);
+    if let Err(error) = file.write_all(&bytes) {
+        // Half a line would spoil the one that comes behind it.
+        file.set_len(ends.length)?;
+        return Err(error.into());
+    }
+    disk::sync_data(&file)?;
+    let above = lines.last().and_then(|(uid, _)| uid.next());
+    Ok(above.map_or(ends.next, |above| above.max(ends.next)) >= state.uid_next)
+}
+
 /// Appends the line of one message.
 pub(crate) fn put_line(uid: Uid, extensions: &str, base: &str, out: &mut Vec<u8>) {
-    use std::io::Write;
     let space = if extensions.is_empty() { "" } else { " " };
     // Writing to memory cannot fail.
     let _ = writeln!(out, "{uid} {extensions}{space}:{base}");

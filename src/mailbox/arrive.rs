@@ -1,0 +1,182 @@
+//! New messages between their first name and the moment when everybody may know them.
+//!
+//! A message gets its UID and its name in one step under the mailbox's lock; then directories are
+//! synced without it, side by side; then messages are published in the order of their UIDs. So
+//! nobody is told of a message that a power cut could take, and none appears below one that
+//! somebody was told of (RFC 3501 section 2.3.1.1).
+
+use super::append::name;
+use super::host::lock;
+use super::shared::{Shared, State};
+use super::{Error, fault};
+use crate::index::{Bits, Cached, Durable, Writer};
+use crate::mail::{SystemFlags, Uid};
+use crate::store::{BlobId, Filing, Store};
+use std::sync::{Arc, PoisonError};
+
+/// Keywords below this number have a letter in the file name; others only the index knows.
+pub(super) const LETTERS: u16 = 26;
+
+/// A message that has its name.
+pub(super) struct Arrived {
+    pub(super) filing: Filing,
+    pub(super) keywords: Vec<u16>,
+    pub(super) blob: BlobId,
+    pub(super) cached: Option<Cached>,
+}
+
+/// Messages with names that nobody is told of yet. Whoever has one may not have the mailbox's lock
+/// when it is dropped.
+pub(super) struct Flight {
+    shared: Arc<Shared>,
+    /// The lowest of its UIDs.
+    first: Uid,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        lock(&self.shared.state).flights.remove(&self.first);
+        self.shared.landed.notify_all();
+    }
+}
+
+impl State {
+    /// The UID that the next message gets.
+    pub(super) fn next_uid(&self) -> Result<Uid, Error> {
+        let summary = self.summary.as_ref().ok_or(Error::Fault)?;
+        Ok(self
+            .given
+            .map_or(summary.uid_next, |given| given.max(summary.uid_next)))
+    }
+}
+
+impl Shared {
+    /// Notes that UIDs from `first` to below `next` have names now.
+    pub(super) fn take_off(self: &Arc<Self>, state: &mut State, first: Uid, next: Uid) -> Flight {
+        state.given = Some(next);
+        state.flights.insert(first);
+        Flight {
+            shared: self.clone(),
+            first,
+        }
+    }
+
+    /// Puts messages whose names are durable into the index and tells everybody, as soon as all with
+    /// lower UIDs are told or failed. If it fails, they are found by the next scan, unless they are
+    /// abandoned before the flight ends.
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        flight: &Flight,
+        arrived: &[Arrived],
+    ) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        while state.flights.first().is_some_and(|f| *f < flight.first) {
+            let waited = self.landed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        let taken = self.take_in(&mut state, arrived);
+        state.caught_up &= taken.is_ok();
+        taken?;
+        drop(state);
+        self.host.settle_later(self);
+        self.raise();
+        Ok(())
+    }
+
+    /// Removes messages that nobody was told of.
+    pub(super) fn abandon(&self, store: &mut dyn Store, arrived: &[Arrived]) {
+        let state = lock(&self.state);
+        self.begin();
+        let mut gone = 0;
+        for message in arrived {
+            match store.remove(&state.name, &message.blob) {
+                Ok(()) => gone += 1,
+                // The next scan finds it.
+                Err(error) => log::error!("{}: {error}", state.name),
+            }
+        }
+        self.end(gone);
+        if let Err(error) = store.sync() {
+            log::error!("{}: {error}", state.name);
+        }
+    }
+
+    fn take_in(&self, state: &mut State, arrived: &[Arrived]) -> Result<(), Error> {
+        let number = |a: &Arrived| a.filing.uid.number() >> 8;
+        let mut summary = state.summary.clone().ok_or(Error::Fault)?;
+        summary.highest_mod_seq = summary.highest_mod_seq.next();
+        // A scan may have been first; sessions may have changed or expunged what it found.
+        let told = summary.uid_next;
+        let last = arrived.last().and_then(|a| a.filing.uid.next());
+        summary.uid_next = last.ok_or(Error::Fault)?.max(told);
+        let beyond = |a: &Arrived| a.keywords.iter().any(|k| *k >= LETTERS);
+        let durable = match arrived.iter().any(beyond) {
+            true => Durable::Yes,
+            false => Durable::Later,
+        };
+        self.host.write_with(durable, |w| {
+            for chunk in arrived.chunk_by(|a, b| number(a) == number(b)) {
+                let number = chunk.first().map_or(0, number);
+                self.take_in_chunk(w, number, chunk, told, &mut summary)?;
+            }
+            w.set_summary(self.id, &summary)
+        })?;
+        state.summary = Some(summary);
+        for message in arrived.iter().filter(|a| a.filing.uid >= told) {
+            if let Some(uids) = state.uids.as_mut() {
+                uids.insert(message.filing.uid);
+            }
+            let line = (message.filing.uid, message.blob.name.clone());
+            state.unlisted.push(line);
+        }
+        Ok(())
+    }
+
+    fn take_in_chunk(
+        &self,
+        w: &mut Writer<'_>,
+        number: u32,
+        arrived: &[Arrived],
+        told: Uid,
+        summary: &mut crate::index::Summary,
+    ) -> Result<(), crate::index::Error> {
+        let (mut flags, mut names) = (w.flags(self.id, number)?, w.names(self.id, number)?);
+        let mut new = Bits::default();
+        for message in arrived {
+            let uid = message.filing.uid;
+            let (slot, is_new) = ((uid.number() & 255) as u8, uid >= told);
+            if !is_new && !flags.present.has(slot) {
+                continue;
+            }
+            new.set(slot, true);
+            let unnamed = |keyword: &&u16| is_new || **keyword >= LETTERS;
+            let keywords = message.keywords.iter().filter(unnamed);
+            keywords.for_each(|keyword| flags.set_keyword(slot, *keyword, true));
+            if let Some(cached) = &message.cached {
+                w.set_cached(self.id, uid, cached)?;
+            }
+            if is_new {
+                summary.messages += 1;
+                summary.seen += u32::from(message.filing.flags.contains(SystemFlags::SEEN));
+                flags.present.set(slot, true);
+                flags.set_system(slot, message.filing.flags);
+                names.put(name(slot, &message.blob));
+            }
+        }
+        flags.set_mod_seq(&new, summary.highest_mod_seq);
+        w.set_flags(self.id, number, &flags)?;
+        w.set_names(self.id, number, &names)
+    }
+
+    /// Makes flags durable that no file name can hold, if this mailbox has such.
+    pub(super) fn keep_flags(&self) -> Result<(), Error> {
+        let state = lock(&self.state);
+        let keywords = state.summary.as_ref().map_or(0, |s| s.keywords.len());
+        drop(state);
+        if keywords > usize::from(LETTERS) {
+            let flushed = self.host.index.flush();
+            flushed.map_err(fault("flushing the index"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Every change of names on the disk and every sync that a Maildir makes, in one place: what is to
+//! survive a power cut is seen here, by readers and by the tests that cut the power.
+
+use rustix::fs::{AtFlags, RenameFlags};
+use rustix::io::Errno;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Renames without replacing anything; where the kernel or file system cannot, the names are
+/// unique anyway.
+pub(super) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+    match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(from, old, to, new)?,
+        other => other?,
+    }
+    Ok(())
+}
+
+/// A second name of a file.
+pub(super) fn link(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+    rustix::fs::linkat(from, old, to, new, AtFlags::empty())?;
+    Ok(())
+}
+
+pub(super) fn unlink(directory: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+    rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
+    Ok(())
+}
+
+/// Makes a file of a name that is not taken, for reading and writing.
+pub(super) fn create_in(directory: &OwnedFd, name: &str) -> rustix::io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?;
+    Ok(File::from(file))
+}
+
+/// Opens a file that these options may make.
+pub(super) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let file = options.open(path)?;
+    Ok(file)
+}
+
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    Ok(())
+}
+
+/// Gives a file or directory another name, which replaces what has it.
+pub(super) fn rename_over(old: &Path, new: &Path) -> io::Result<()> {
+    fs::rename(old, new)?;
+    Ok(())
+}
+
+/// Gives a file another name; `AlreadyExists` if that is taken.
+pub(super) fn place(old: &Path, new: &Path) -> io::Result<()> {
+    use rustix::fs::CWD;
+    match rustix::fs::renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
+        Err(Errno::NOSYS | Errno::INVAL) => {
+            fs::hard_link(old, new)?;
+            fs::remove_file(old)?;
+        }
+        other => other?,
+    }
+    Ok(())
+}
+
+/// Makes a directory that only its owner may enter; one that is there is as good.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    Ok(())
+}
+
+/// Removes a directory with all that is in it.
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path)?;
+    Ok(())
+}
+
+/// Makes bytes and times of a file durable.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    Ok(())
+}
+
+/// Makes bytes of a file durable.
+pub(super) fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()?;
+    Ok(())
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::fs::fsync(directory)?;
+    Ok(())
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory_at(path: &Path) -> io::Result<()> {
+    let directory = OwnedFd::from(File::open(path)?);
+    Ok(sync_directory(&directory)?)
+}
