@@ -10,7 +10,8 @@ const MAX_NETWORKS: usize = 1024;
 const DECAY: Duration = Duration::from_secs(60);
 
 /// How long answers to logins from an address are held back. The first failure costs `base`,
-/// each further one doubles it up to `max`. Addresses exempt from it are the caller's matter.
+/// each further one doubles it up to `max`; one more, and logins are refused until a minute was
+/// quiet. Addresses exempt from it are the caller's matter.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     base: Duration,
@@ -23,6 +24,8 @@ struct Penalty {
     delay: Duration,
     /// When it was set; it decays from there.
     since: Duration,
+    /// It was at its longest, and that did not help.
+    refused: bool,
 }
 
 impl Throttle {
@@ -40,14 +43,24 @@ impl Throttle {
         penalty.map_or(Duration::ZERO, |p| self.decayed(*p, now))
     }
 
+    /// Whether a login from this address is not even looked at.
+    pub(crate) fn refuses(&self, address: IpAddr, now: Duration) -> bool {
+        let penalty = self.penalties.get(&network(address));
+        penalty.is_some_and(|p| p.refused && self.decayed(*p, now) == p.delay)
+    }
+
     /// A login failed: the delay of its network becomes `base`, or doubles.
     pub(crate) fn failed(&mut self, address: IpAddr, now: Duration) {
         let network = network(address);
         if !self.penalties.contains_key(&network) {
             self.make_room(now);
         }
-        let delay = (self.delay(address, now) * 2).clamp(self.base, self.max);
-        let penalty = Penalty { delay, since: now };
+        let before = self.delay(address, now);
+        let penalty = Penalty {
+            delay: (before * 2).clamp(self.base, self.max),
+            since: now,
+            refused: !self.max.is_zero() && before >= self.max,
+        };
         self.penalties.insert(network, penalty);
     }
 
@@ -59,8 +72,12 @@ impl Throttle {
         if delay < self.base {
             self.penalties.remove(&network);
         } else {
-            self.penalties
-                .insert(network, Penalty { delay, since: now });
+            let penalty = Penalty {
+                delay,
+                since: now,
+                refused: false,
+            };
+            self.penalties.insert(network, penalty);
         }
     }
 
@@ -154,6 +171,26 @@ mod tests {
         assert_eq!(throttle.delay(ip, seconds(0)), seconds(16));
         throttle.failed(ip, seconds(220));
         assert_eq!(throttle.delay(ip, seconds(220)), seconds(8));
+    }
+
+    #[test]
+    fn who_fails_on_at_the_longest_delay_is_refused_for_a_minute() {
+        let mut throttle = Throttle::new(BASE, MAX);
+        let ip = address("192.0.2.1");
+        for at in 0..4 {
+            throttle.failed(ip, seconds(at));
+            assert!(!throttle.refuses(ip, seconds(at)), "{at}");
+        }
+        assert_eq!(throttle.delay(ip, seconds(3)), MAX);
+        throttle.failed(ip, seconds(4));
+        assert!(throttle.refuses(ip, seconds(4)) && throttle.refuses(ip, seconds(63)));
+        assert!(!throttle.refuses(address("192.0.2.2"), seconds(4)));
+        assert!(!throttle.refuses(ip, seconds(64)));
+        throttle.failed(ip, seconds(64));
+        assert!(!throttle.refuses(ip, seconds(64)));
+        assert_eq!(throttle.delay(ip, seconds(64)), MAX);
+        throttle.succeeded(ip, seconds(65));
+        assert!(!throttle.refuses(ip, seconds(65)));
     }
 
     #[test]

@@ -123,13 +123,17 @@ impl Auth {
     ) {
         let counted = !self.setup.limits.trusts(address);
         if counted {
-            let delay = self.throttle.borrow_mut().delay(address, now());
+            let delay = self.throttle.borrow().delay(address, now());
             if !delay.is_zero() {
                 Timer::after(delay).await;
             }
         }
         let name = claim.authcid.clone();
-        let (verdict, user) = self.check(claim).await;
+        let refused = counted && self.throttle.borrow().refuses(address, now());
+        let (verdict, user) = match refused {
+            true => (Verdict::Unavailable, None),
+            false => self.check(claim).await,
+        };
         if counted {
             match verdict {
                 Verdict::Accepted => self.throttle.borrow_mut().succeeded(address, now()),

@@ -5,7 +5,7 @@
 use super::control::{Message, Owner};
 use crate::sys::message;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -22,12 +22,18 @@ pub(super) fn play(role: &str, parent: &OwnedFd) {
         .filter_map(|line| line.strip_prefix(role)?.strip_prefix(' '));
     for attempt in own {
         let (what, with) = attempt.split_once(' ').unwrap_or((attempt, ""));
-        match attack(what, with, parent) {
-            Ok(()) => eprintln!("compromised {role}: {attempt}: done"),
-            Err(error) => eprintln!("compromised {role}: {attempt}: {error}"),
-        }
+        say(&match attack(what, with, parent) {
+            Ok(()) => format!("compromised {role}: {attempt}: done\n"),
+            Err(error) => format!("compromised {role}: {attempt}: {error}\n"),
+        });
     }
-    eprintln!("compromised {role} {}: at its end", std::process::id());
+    let pid = std::process::id();
+    say(&format!("compromised {role} {pid}: at its end\n"));
+}
+
+/// In one piece: others write to the same place.
+fn say(line: &str) {
+    io::stderr().write_all(line.as_bytes()).ok();
 }
 
 fn attack(what: &str, with: &str, parent: &OwnedFd) -> io::Result<()> {

@@ -7,5 +7,7 @@
 mod support;
 
 mod compromised;
+mod login;
 mod roles;
 mod survival;
+mod tls;

@@ -1,0 +1,289 @@
+//! Who may log in, from where, and what guessing costs.
+
+use crate::support::{Imap, PASSWORD, Server, Start, free_port, implicit, line, secure, skip};
+use futures_rustls::rustls::version::TLS13;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream, UdpSocket};
+use std::process::Stdio;
+use std::thread::scope;
+use std::time::{Duration, Instant};
+
+/// A server with a listener for proxies, and its port.
+fn proxied(tls: &str, limits: &str) -> (Server, u16) {
+    let port = free_port();
+    let settings = format!(
+        "[[listener]]\nprotocol = \"imap\"\naddress = \"127.0.0.1:{port}\"\ntls = \"{tls}\"\n\
+         proxy_protocol = true\n[limits]\n{limits}\n"
+    );
+    (Server::start(&settings), port)
+}
+
+fn connected(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    stream
+}
+
+#[test]
+fn without_tls_passwords_come_from_this_machine_only() {
+    let (server, port) = proxied("starttls", "");
+    let mut local = Imap::connect(server.imap).unwrap();
+    let capability = local.ok("CAPABILITY").untagged.concat();
+    assert!(capability.contains("AUTH=PLAIN"), "{capability}");
+    for address in ["192.0.2.7", "2001:db8::7"] {
+        let mut imap = Imap::from(address, port).unwrap();
+        let capability = imap.ok("CAPABILITY").untagged.concat();
+        assert!(capability.contains("LOGINDISABLED"), "{capability}");
+        assert!(!capability.contains("AUTH="), "{capability}");
+        let refused = imap.login("ann", PASSWORD).unwrap().status;
+        assert!(refused.starts_with("NO [PRIVACYREQUIRED]"), "{refused}");
+        let plain = "AUTHENTICATE PLAIN AGFubgBzZWNyZXQ=";
+        let refused = imap.command(plain).unwrap().status;
+        assert!(refused.starts_with("NO [PRIVACYREQUIRED]"), "{refused}");
+    }
+    // The same client under TLS.
+    let mut stream = connected(port);
+    stream
+        .write_all(b"PROXY TCP4 192.0.2.9 192.0.2.1 5 143\r\na STARTTLS\r\n")
+        .unwrap();
+    let mut said = String::new();
+    while !said.contains("a OK") || !said.ends_with('\n') {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).unwrap();
+        said.push(octet[0].into());
+    }
+    let mut tls = secure(stream, "localhost", &TLS13).unwrap();
+    tls.write_all(format!("b LOGIN ann {PASSWORD}\r\n").as_bytes())
+        .unwrap();
+    let mut answer = [0; 4];
+    tls.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"b OK");
+    server.wait_for_log("ann logged in from 192.0.2.9", 1);
+}
+
+/// An address of this machine that is not loopback, if it has one.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Sends nothing; only asks for the way.
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[test]
+fn only_trusted_networks_speak_for_others() {
+    let Some(address) = own_address() else {
+        skip("this machine has no address but loopback");
+        return;
+    };
+    let port = free_port();
+    let settings = format!(
+        "[[listener]]\nprotocol = \"imap\"\naddress = \"0.0.0.0:{port}\"\nproxy_protocol = true\n"
+    );
+    let said_to = |server: &Server| {
+        let mut stream = TcpStream::connect((address, port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+            .write_all(b"PROXY TCP4 192.0.2.9 192.0.2.1 5 143\r\n")
+            .unwrap();
+        let mut said = [0; 4];
+        let came = stream.read_exact(&mut said).is_ok();
+        assert_eq!(said.starts_with(b"* OK"), came, "{}", server.log());
+        came
+    };
+    let server = Server::start(&settings);
+    assert!(!said_to(&server));
+    server.wait_for_log("is no trusted network", 1);
+    drop(server);
+    let trusting = format!("{settings}[limits]\ntrusted_networks = [\"{address}/32\"]\n");
+    assert!(said_to(&Server::start(&trusting)));
+}
+
+#[test]
+fn proxy_headers_of_both_versions() {
+    let (server, port) = proxied("starttls", "");
+    let mut second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    second.extend([198, 51, 100, 7, 127, 0, 0, 1, 0, 9, 0, 143]);
+    for (header, disabled) in [
+        (
+            b"PROXY TCP4 198.51.100.7 127.0.0.1 9 143\r\n".to_vec(),
+            true,
+        ),
+        (b"PROXY TCP6 2001:db8::7 ::1 9 143\r\n".to_vec(), true),
+        (second.clone(), true),
+        (b"PROXY UNKNOWN\r\n".to_vec(), false),
+        // A health check of the proxy itself.
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec(), false),
+    ] {
+        // At once, with a command behind it, and octet by octet.
+        for piece in [header.len(), 1] {
+            let mut stream = connected(port);
+            for octets in header.chunks(piece) {
+                stream.write_all(octets).unwrap();
+            }
+            let mut imap = Imap::over(Box::new(stream)).unwrap();
+            let capability = imap.ok("CAPABILITY").untagged.concat();
+            let shown = capability.contains("LOGINDISABLED");
+            assert_eq!(shown, disabled, "{header:?}: {capability}");
+        }
+    }
+    for wrong in [
+        &b"a LOGIN ann secret\r\n"[..],
+        b"PROXY TCP4 nonsense 127.0.0.1 9 143\r\n",
+        &b"x".repeat(600),
+    ] {
+        let mut stream = connected(port);
+        stream.write_all(wrong).unwrap();
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        assert!(said.is_empty(), "{:?}", String::from_utf8_lossy(&said));
+    }
+    // Nobody but the proxies sends such a header.
+    let mut stream = connected(server.imap);
+    stream
+        .write_all(b"PROXY TCP4 192.0.2.1 192.0.2.1 1 2\r\n")
+        .unwrap();
+    let mut imap = Imap::over(Box::new(stream)).unwrap();
+    assert!(imap.response().unwrap().starts_with("PROXY BAD"));
+}
+
+/// A failed (or not) login from that address: the answer and how long it took.
+fn attempt(port: u16, address: &str, password: &str) -> (String, Duration) {
+    let mut stream = connected(port);
+    stream
+        .write_all(format!("PROXY TCP4 {address} 127.0.0.1 1 2\r\n").as_bytes())
+        .unwrap();
+    let tls = secure(stream, "localhost", &TLS13).unwrap();
+    let mut imap = Imap::over(Box::new(tls)).unwrap();
+    let begin = Instant::now();
+    let status = imap.login("ann", password).unwrap().status;
+    (status, begin.elapsed())
+}
+
+#[test]
+fn each_failure_of_an_address_doubles_its_delay() {
+    const BASE: Duration = Duration::from_millis(300);
+    let limits = "login_failure_delay = \"300ms\"\nlogin_failure_delay_max = \"1200ms\"";
+    let (server, port) = proxied("implicit", limits);
+    // What is waited before the check, and after one that failed.
+    for (waits, answer) in [
+        (1, "NO [AUTHENTICATIONFAILED]"),
+        (1 + 1, "NO [AUTHENTICATIONFAILED]"),
+        (2 + 1, "NO [AUTHENTICATIONFAILED]"),
+        (4 + 1, "NO [AUTHENTICATIONFAILED]"),
+        (4 + 1, "NO [UNAVAILABLE]"),
+    ] {
+        let (status, took) = attempt(port, "192.0.2.1", "wrong");
+        assert!(status.starts_with(answer), "{waits}: {status}");
+        assert!(took >= BASE * waits, "{waits}: {took:?}");
+        assert!(
+            took < BASE * waits + Duration::from_secs(3),
+            "{waits}: {took:?}"
+        );
+    }
+    // Also with the password it has to wait now; another address does not.
+    let (status, took) = attempt(port, "192.0.2.1", PASSWORD);
+    assert!(status.starts_with("NO [UNAVAILABLE]"), "{status}");
+    assert!(took >= BASE * 4);
+    let (status, took) = attempt(port, "192.0.2.2", PASSWORD);
+    assert!(status.starts_with("OK"), "{status}");
+    assert!(took < BASE * 4, "{took:?}");
+    // Loopback gathers no penalty, but an answer takes its time.
+    for _ in 0..6 {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        let begin = Instant::now();
+        let status = imap.login("ann", "wrong").unwrap().status;
+        assert!(status.starts_with("NO [AUTHENTICATIONFAILED]"), "{status}");
+        assert!(begin.elapsed() >= BASE && begin.elapsed() < BASE * 4);
+    }
+    // The fifth failure is the last on one connection.
+    let mut imap = Imap::connect(server.imap).unwrap();
+    for _ in 0..5 {
+        let status = imap.login("ann", "wrong").unwrap().status;
+        assert!(status.starts_with("NO [AUTHENTICATIONFAILED]"), "{status}");
+    }
+    assert!(imap.response().unwrap().starts_with("* BYE "));
+    assert!(imap.response().is_err());
+}
+
+/// Adds a user as a person would, with a slow hash.
+fn add(server: &Server, user: &str) {
+    let mut child = server
+        .command(&["user", "add", user, "--password-stdin"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{PASSWORD}").unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_unknown_user_looks_like_a_wrong_password() {
+    let server = Server::with(Start {
+        settings: "[limits]\nlogin_failure_delay = \"0s\"\nargon2_memory_kib = 16384\n\
+                   argon2_passes = 4\n",
+        ..Start::default()
+    });
+    add(&server, "eve");
+    let mut answers = Vec::new();
+    let mut median = |user: &str| {
+        let mut times: Vec<Duration> = (0..7)
+            .map(|_| {
+                let mut imap = Imap::connect(server.imap).unwrap();
+                let begin = Instant::now();
+                answers.push(imap.login(user, "wrong").unwrap().status);
+                begin.elapsed()
+            })
+            .collect();
+        times.sort();
+        times[3]
+    };
+    median("eve");
+    let (known, unknown) = (median("eve"), median("nobody"));
+    assert!(
+        known > Duration::from_millis(2),
+        "no hash at all: {known:?}"
+    );
+    let ratio = unknown.as_secs_f64() / known.as_secs_f64();
+    assert!((0.4..2.5).contains(&ratio), "{known:?} {unknown:?}");
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers[0].starts_with("NO [AUTHENTICATIONFAILED]"));
+}
+
+#[test]
+fn few_passwords_are_hashed_at_once_and_few_wait() {
+    let server = Server::with(Start {
+        settings: "[limits]\nargon2_memory_kib = 65536\nargon2_passes = 3\nargon2_parallel = 1\n\
+                   argon2_queue = 2\n",
+        users: line("ann", None),
+        ..Start::default()
+    });
+    add(&server, "eve");
+    let connections: Vec<Imap> = (0..10)
+        .map(|_| Imap::connect(server.imap).unwrap())
+        .collect();
+    let answers: Vec<String> = scope(|scope| {
+        let login = |mut imap: Imap| imap.login("eve", PASSWORD).unwrap().status;
+        let threads: Vec<_> = connections
+            .into_iter()
+            .map(|imap| scope.spawn(move || login(imap)))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let count = |head: &str| answers.iter().filter(|a| a.starts_with(head)).count();
+    let (accepted, put_off) = (count("OK"), count("NO [UNAVAILABLE]"));
+    assert_eq!(accepted + put_off, 10, "{answers:?}");
+    // One at it and two in wait at least; more where one was done before another came.
+    assert!(accepted >= 3 && put_off >= 1, "{answers:?}");
+    // Passwords that cost nothing never wait.
+    drop(server.imap("ann"));
+    drop(implicit(server.imaps, "localhost").unwrap());
+}

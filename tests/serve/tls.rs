@@ -1,0 +1,188 @@
+//! TLS: versions, certificates by name, STARTTLS and what must not come through it.
+
+use crate::support::{
+    Imap, PASSWORD, Server, Start, can, fingerprint, implicit, line, run, secure, wait_until,
+};
+use futures_rustls::rustls::version::{TLS12, TLS13};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+/// A plain connection to that port, and its greeting.
+fn plain(port: u16) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let greeting = read_line(&mut stream);
+    (stream, greeting)
+}
+
+/// A line, and not an octet more.
+fn read_line(stream: &mut impl Read) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).unwrap();
+        line.extend(octet);
+    }
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn only_current_versions_are_spoken() {
+    let server = Server::start("");
+    for version in [&TLS12, &TLS13] {
+        let stream = TcpStream::connect(("127.0.0.1", server.imaps)).unwrap();
+        let mut tls = secure(stream, "localhost", version).unwrap();
+        assert!(read_line(&mut tls).starts_with("* OK [CAPABILITY "));
+        assert_eq!(tls.conn.protocol_version(), Some(version.version));
+        assert!(server.log().contains(&fingerprint(&tls)));
+    }
+    if !can(&["openssl"]) {
+        return;
+    }
+    let offer = |version: &str| {
+        let mut command = Command::new("openssl");
+        command
+            .args(["s_client", "-connect"])
+            .arg(format!("127.0.0.1:{}", server.imaps))
+            .args([version, "-cipher", "ALL:@SECLEVEL=0"]);
+        run(&mut command)
+    };
+    for old in ["-tls1", "-tls1_1"] {
+        let refused = offer(old);
+        assert!(!refused.status.success(), "{refused:?}");
+        let said = refused.stdout + &refused.stderr;
+        // It is the server that does not want it.
+        assert!(said.contains("SSL alert number"), "{said}");
+    }
+    assert!(offer("-tls1_2").status.success());
+}
+
+#[test]
+fn what_is_no_tls_ends_its_own_connection() {
+    let server = Server::start("");
+    let mut stream = TcpStream::connect(("127.0.0.1", server.imaps)).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    stream.write_all(b"a1 LOGIN ann secret\r\n").unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    assert!(!said.starts_with(b"*") && !said.starts_with(b"a1"));
+    drop(server.imap("ann"));
+}
+
+#[test]
+fn starttls_forgets_what_came_before_it() {
+    let server = Server::start("");
+    for injected in [
+        "b LOGIN ann secret\r\n".to_owned(),
+        "b LOGIN ann {6+}\r\nsecret\r\nc SELECT INBOX\r\n".to_owned(),
+        // The beginning of a command that would swallow the client's first one.
+        "b LOGIN ann {4+}\r\n".to_owned(),
+        "b NOOP\r\n".repeat(100),
+    ] {
+        let (mut stream, greeting) = plain(server.imap);
+        assert!(greeting.contains(" STARTTLS "), "{greeting}");
+        stream
+            .write_all(format!("a STARTTLS\r\n{injected}").as_bytes())
+            .unwrap();
+        assert!(read_line(&mut stream).starts_with("a OK "));
+        let mut tls = secure(stream, "localhost", &TLS13).unwrap();
+        tls.write_all(b"d SELECT INBOX\r\n").unwrap();
+        let answer = read_line(&mut tls);
+        assert!(
+            answer.starts_with("d BAD ") || answer.starts_with("d NO "),
+            "{answer}"
+        );
+        tls.write_all(b"e STARTTLS\r\n").unwrap();
+        let answer = read_line(&mut tls);
+        assert!(answer.starts_with("e BAD "), "{answer}");
+        tls.write_all(b"f CAPABILITY\r\n").unwrap();
+        let capability = read_line(&mut tls);
+        assert!(capability.contains("AUTH=PLAIN"), "{capability}");
+        assert!(!capability.contains("STARTTLS"), "{capability}");
+        assert!(read_line(&mut tls).starts_with("f OK "));
+        tls.write_all(format!("g LOGIN ann {PASSWORD}\r\nh SELECT INBOX\r\n").as_bytes())
+            .unwrap();
+        assert!(read_line(&mut tls).starts_with("g OK "));
+    }
+}
+
+/// A certificate with its key, as PEM, and its fingerprint.
+struct Made {
+    certificate: String,
+    key: String,
+    fingerprint: String,
+}
+
+fn make(name: &str) -> Made {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let pairs = Sha256::digest(made.cert.der()).map(|octet| format!("{octet:02X}"));
+    Made {
+        certificate: made.cert.pem(),
+        key: made.signing_key.serialize_pem(),
+        fingerprint: pairs.into_iter().collect::<Vec<_>>().join(":"),
+    }
+}
+
+#[test]
+fn each_name_has_its_certificate_and_a_reload_brings_new_ones() {
+    let names = ["main.test", "imap.test", "*.wild.test"];
+    let [main, imap, wild] = names.map(make);
+    let settings = "[tls]\ncertificate = \"main.pem\"\nkey = \"main.key\"\n\
+         [[tls.name]]\nname = \"*.wild.test\"\ncertificate = \"wild.pem\"\nkey = \"wild.key\"\n\
+         [[tls.name]]\nname = \"imap.test\"\ncertificate = \"imap.pem\"\nkey = \"imap.key\"\n";
+    let server = Server::with(Start {
+        settings,
+        users: line("ann", None),
+        files: vec![
+            ("main.pem", main.certificate),
+            ("main.key", main.key),
+            ("imap.pem", imap.certificate),
+            ("imap.key", imap.key),
+            ("wild.pem", wild.certificate),
+            ("wild.key", wild.key),
+        ],
+        ..Start::default()
+    });
+    assert!(
+        server
+            .log()
+            .contains(&format!("certificate SHA-256 {}", main.fingerprint))
+    );
+    let shown = |name: &str| fingerprint(&implicit(server.imaps, name).unwrap());
+    for (name, expected) in [
+        ("main.test", &main.fingerprint),
+        ("other.test", &main.fingerprint),
+        ("127.0.0.1", &main.fingerprint),
+        ("imap.test", &imap.fingerprint),
+        ("IMAP.Test", &imap.fingerprint),
+        ("a.wild.test", &wild.fingerprint),
+        ("a.b.wild.test", &main.fingerprint),
+    ] {
+        assert_eq!(shown(name), *expected, "{name}");
+    }
+    let tls = implicit(server.imaps, "imap.test").unwrap();
+    let mut open = Imap::over(Box::new(tls)).unwrap();
+    let new = make("imap.test");
+    fs::write(server.path("imap.pem"), new.certificate).unwrap();
+    fs::write(server.path("imap.key"), new.key).unwrap();
+    assert_eq!(shown("imap.test"), imap.fingerprint);
+    server.signal(rustix::process::Signal::HUP);
+    wait_until("the new certificate", || {
+        (shown("imap.test") == new.fingerprint).then_some(())
+    });
+    assert_eq!(shown("a.wild.test"), wild.fingerprint);
+    assert!(
+        open.login("ann", PASSWORD)
+            .unwrap()
+            .status
+            .starts_with("OK")
+    );
+}
