@@ -1,11 +1,12 @@
-//! Many connections do random things to the same mailboxes at once, and a model of what a client may
-//! believe checks every response.
+//! Many connections do random things to the same mailboxes at once, mail comes in, another program
+//! meddles with the directories, and a model of what a client may believe checks every response.
 //!
 //! `DOVELET_STRESS_SECONDS` says for how long (6), `DOVELET_STRESS_SEED` repeats the choices of a run, as
 //! far as time allows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+mod others;
 #[path = "../support/mod.rs"]
 mod support;
 mod view;
@@ -236,6 +237,10 @@ fn every_connection_believes_what_is_true() {
         .map(|name| client(&server, &known, name, seed.wrapping_add(name)))
         .collect();
     let steps: u64 = scope(|scope| {
+        let others = [
+            scope.spawn(|| others::deliver(&server, seed, end)),
+            scope.spawn(|| others::meddle(&server, seed, end)),
+        ];
         let threads: Vec<_> = clients
             .iter_mut()
             .map(|client| {
@@ -250,6 +255,7 @@ fn every_connection_believes_what_is_true() {
                 })
             })
             .collect();
+        others.into_iter().for_each(|t| t.join().unwrap());
         threads.into_iter().map(|t| t.join().unwrap()).sum()
     });
     println!("{steps} commands");
