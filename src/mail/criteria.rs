@@ -2,6 +2,7 @@
 
 use super::date::Date;
 use super::flag::{Keyword, SystemFlags};
+use super::number::Since;
 use super::set::SequenceSet;
 
 /// A tree of search keys. Strings are UTF-8; the charset of the command is already undone.
@@ -22,6 +23,8 @@ pub(crate) enum Criteria {
     Before(DateField, Date),
     On(DateField, Date),
     Since(DateField, Date),
+    /// Changed at this mod-sequence or later (RFC 7162 section 3.1.5).
+    ModSeq(Since),
     /// Octets, as RFC822.SIZE.
     Larger(u64),
     Smaller(u64),
@@ -32,6 +35,19 @@ pub(crate) enum Criteria {
     Body(String),
     /// Any header, those of parts and of messages inside included, or the body.
     Text(String),
+}
+
+impl Criteria {
+    /// True if a key anywhere in it is about mod-sequences; the answer then tells the highest one.
+    pub(crate) fn asks_mod_seq(&self) -> bool {
+        match self {
+            Criteria::ModSeq(_) => true,
+            Criteria::And(all) => all.iter().any(Criteria::asks_mod_seq),
+            Criteria::Or(a, b) => a.asks_mod_seq() || b.asks_mod_seq(),
+            Criteria::Not(inner) => inner.asks_mod_seq(),
+            _ => false,
+        }
+    }
 }
 
 /// Which date of a message a date key looks at; time and zone are disregarded.

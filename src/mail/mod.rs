@@ -13,5 +13,5 @@ pub(crate) use date::{Date, DateTime};
 pub(crate) use flag::{Flags, Keyword, SystemFlags};
 pub(crate) use guid::Guid;
 pub(crate) use name::{InvalidName, MailboxName, Pattern, SpecialUse};
-pub(crate) use number::{MailboxId, ModSeq, SeqNum, Uid, UidValidity};
+pub(crate) use number::{MailboxId, ModSeq, SeqNum, Since, Uid, UidValidity};
 pub(crate) use set::{Bound, SeqSet, SequenceSet, UidSet};

@@ -80,6 +80,32 @@ impl ModSeq {
     }
 }
 
+/// A mod-sequence that a client knows; 0 comes before all (`mod-sequence-valzer`, RFC 7162 section 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Since(u64);
+
+impl Since {
+    /// `None` above 2^63-1.
+    pub(crate) fn new(number: u64) -> Option<Since> {
+        (number <= ModSeq::MAX_NUMBER).then_some(Since(number))
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// True if what has this mod-sequence changed later.
+    pub(crate) fn is_before(self, mod_seq: ModSeq) -> bool {
+        self.0 < mod_seq.number()
+    }
+}
+
+impl From<ModSeq> for Since {
+    fn from(mod_seq: ModSeq) -> Since {
+        Since(mod_seq.number())
+    }
+}
+
 /// Names a mailbox inside one index file; never shown to a client, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct MailboxId(pub(crate) u32);

@@ -4,7 +4,7 @@ use super::host::{HostInner, lock};
 use super::shared::Shared;
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::AccountId;
-use crate::mail::{MailboxName, SpecialUse, Uid, UidSet, UidValidity};
+use crate::mail::{MailboxName, ModSeq, SpecialUse, Uid, UidSet, UidValidity};
 use crate::store::{Maildir, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
@@ -137,6 +137,8 @@ pub(crate) struct Status {
     pub(crate) unseen: u32,
     pub(crate) uid_next: Uid,
     pub(crate) uid_validity: UidValidity,
+    /// RFC 7162 section 3.1.7.
+    pub(crate) highest_mod_seq: ModSeq,
 }
 
 /// What COPYUID tells (RFC 4315 section 3): the n-th UID of `from` became the n-th of `to`.
@@ -358,6 +360,7 @@ impl Account {
             unseen: summary.messages.saturating_sub(summary.seen),
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
+            highest_mod_seq: summary.highest_mod_seq,
         });
         if !watched {
             state.uids = None;
@@ -450,9 +453,7 @@ impl Account {
                 .map(|s| (s.messages, s.seen, s.highest_mod_seq));
             if rebuild {
                 shared.list(&mut state, &mut *store).ok();
-                self.0.host.write(|w| w.clear(shared.id))?;
-                state.summary = None;
-                state.caught_up = true;
+                state.forget = true;
             }
             super::resync::resync(&shared, &mut state, &mut *store)?;
             let Some(after) = state.summary.as_ref() else {

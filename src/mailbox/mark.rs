@@ -5,7 +5,7 @@ use super::host::lock;
 use super::shared::{Shared, State};
 use super::{Access, Error, View, store_fault};
 use crate::index::{Bits, FlagChunk, NameChunk};
-use crate::mail::{Flags, SystemFlags, Uid, UidSet};
+use crate::mail::{Flags, Since, SystemFlags, Uid, UidSet};
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -17,9 +17,21 @@ pub(crate) enum FlagChange {
     Remove,
 }
 
+/// How STORE went.
+#[derive(Debug, Default)]
+pub(crate) struct Marked {
+    /// Messages that exist still and were not refused: all of them are told with their flags unless
+    /// the client wants silence.
+    pub(crate) told: UidSet,
+    /// Messages that changed after the mod-sequence which the client knew; not touched.
+    pub(crate) modified: UidSet,
+}
+
 /// Flags by number, to be changed.
 struct Edit {
     change: FlagChange,
+    /// Messages that changed later are not touched.
+    unchanged: Option<Since>,
     system: SystemFlags,
     keywords: Vec<u16>,
 }
@@ -62,14 +74,15 @@ pub(super) fn uids_of(number: u32, slots: &Bits) -> UidSet {
 }
 
 impl View {
-    /// Changes flags; returns the UIDs that exist still (all of them are told with their flags unless
-    /// the client wants silence). This view's `sync` does not report the change. Durable when it returns.
+    /// Changes flags, of messages unchanged since only if given (RFC 7162 section 3.1.3). This view's
+    /// `sync` does not report the change. Durable when it returns.
     pub(crate) fn mark(
         &mut self,
         uids: &UidSet,
         change: FlagChange,
         flags: &Flags,
-    ) -> Result<UidSet, Error> {
+        unchanged: Option<Since>,
+    ) -> Result<Marked, Error> {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);
         }
@@ -90,17 +103,20 @@ impl View {
             }
             Edit {
                 change,
+                unchanged,
                 system: flags.system,
                 keywords,
             }
         };
-        let mut told = UidSet::new();
+        let mut marked = Marked::default();
         for (number, slots) in chunks(&self.uids().intersection(uids)) {
-            told = told.union(&shared.mark_chunk(&mut *store, number, slots, &edit, self.id)?);
+            let chunk = shared.mark_chunk(&mut *store, number, slots, &edit, self.id)?;
+            marked.told = marked.told.union(&chunk.told);
+            marked.modified = marked.modified.union(&chunk.modified);
         }
         store.sync().map_err(store_fault("syncing a mailbox"))?;
         shared.keep_flags()?;
-        Ok(told)
+        Ok(marked)
     }
 
     /// Removes messages with `\Deleted`, of these UIDs only if given. They are told by the next
@@ -160,7 +176,7 @@ impl Shared {
         slots: Bits,
         edit: &Edit,
         by: u32,
-    ) -> Result<UidSet, Error> {
+    ) -> Result<Marked, Error> {
         let mut state = lock(&self.state);
         if state.deleted {
             return Err(Error::NoSuchMailbox);
@@ -174,7 +190,9 @@ impl Shared {
             .names(self.id, number)
             .map_err(read("reading the index"))?;
         drop(reader);
-        let told = flags.present.and(&slots);
+        let asked = flags.present.and(&slots);
+        let modified = edit.modified(&flags, &asked);
+        let told = asked.without(&modified);
         let (mut changed, mut events) = (Bits::default(), 0);
         let seen = flags
             .with_flag(SystemFlags::SEEN)
@@ -223,7 +241,10 @@ impl Shared {
             drop(state);
             self.raise();
         }
-        result.map(|()| uids_of(number, &told))
+        result.map(|()| Marked {
+            told: uids_of(number, &told),
+            modified: uids_of(number, &modified),
+        })
     }
 
     /// Before the last trace of these UIDs goes: notes durably that they were given.
@@ -310,6 +331,17 @@ impl Shared {
 }
 
 impl Edit {
+    /// Which of these messages changed after the mod-sequence that the client knew.
+    fn modified(&self, flags: &FlagChunk, asked: &Bits) -> Bits {
+        let mut modified = Bits::default();
+        if let Some(unchanged) = self.unchanged {
+            for slot in asked.slots() {
+                modified.set(slot, unchanged.is_before(flags.mod_seq(slot)));
+            }
+        }
+        modified
+    }
+
     fn apply(&self, flags: &mut FlagChunk, slot: u8) {
         let now = flags.system(slot);
         let system = match self.change {

@@ -26,6 +26,7 @@
 mod account;
 mod append;
 mod arrive;
+mod changes;
 mod content;
 mod copy;
 mod error;
@@ -48,7 +49,7 @@ pub(crate) use content::Content;
 pub(crate) use error::Error;
 use error::{fault, store_fault};
 pub(crate) use host::{Host, Limits};
-pub(crate) use mark::FlagChange;
+pub(crate) use mark::{FlagChange, Marked};
 pub(crate) use rows::{Rows, Want};
 pub(crate) use search::Search;
 pub(crate) use view::{Access, By, Changes, Expunges, View};

@@ -9,8 +9,8 @@ use crate::store::{Filing, Found, Place, Scanned, Store};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// After an unclean end some mod-sequences may have been told that the index forgot; it makes fewer
-/// than this many changes between two flushes.
+/// After an unclean end some mod-sequences may have been told that the index forgot; a mailbox makes
+/// fewer than this many changes between two flushes, and in a second.
 const MOD_SEQ_LEAP: u64 = 1 << 20;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
@@ -31,19 +31,18 @@ pub(super) fn resync(
             .map_err(store_fault("syncing a mailbox"))?;
     }
     let mut start_anew = false;
+    let forget = state.forget;
     let mut summary = match state.summary.clone() {
         Some(summary)
-            if !scanned.header_known || summary.uid_validity == scanned.state.uid_validity =>
+            if !forget
+                && (!scanned.header_known
+                    || summary.uid_validity == scanned.state.uid_validity) =>
         {
             summary
         }
         other => {
             start_anew = other.is_some();
-            Summary::new(
-                scanned.state.uid_validity,
-                scanned.state.uid_next,
-                scanned.state.guid,
-            )
+            anew(&scanned, other.map(|summary| summary.highest_mod_seq))
         }
     };
     if !state.caught_up {
@@ -94,13 +93,31 @@ pub(super) fn resync(
     state.summary = Some(summary);
     state.uids = Some(uids);
     state.caught_up = true;
-    if !changed.is_empty() {
+    state.forget = false;
+    if start_anew {
+        // Who knew the mailbox before is told all flags.
+        state.changes.clear();
+        state.changes_after = mod_seq.number();
+    } else if !changed.is_empty() {
         shared.note_change(state, mod_seq, 0, changed);
     }
     if dirty {
         shared.raise();
     }
     Ok(())
+}
+
+/// What is known of a mailbox that the index does not know, or no longer. Mod-sequences begin above
+/// all that an index which is gone can have given: with the clock, which no mailbox changes faster
+/// than, and above those that are known (RFC 7162 section 3.1.2.1: a client compares them as long as
+/// UIDVALIDITY stays).
+fn anew(scanned: &Scanned, known: Option<ModSeq>) -> Summary {
+    let state = &scanned.state;
+    let mut summary = Summary::new(state.uid_validity, state.uid_next, state.guid);
+    let now = u64::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
+    let by_clock = now.checked_mul(MOD_SEQ_LEAP).and_then(ModSeq::new);
+    summary.highest_mod_seq = by_clock.max(known).unwrap_or(ModSeq::MIN);
+    summary
 }
 
 /// Letters mean what the side file says; keywords without a letter stay.

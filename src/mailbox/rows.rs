@@ -7,7 +7,7 @@ use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, fault, learn, store_fault};
 use crate::index::{Cached, FlagChunk, NameChunk};
-use crate::mail::{DateTime, MailboxName, SeqNum, SystemFlags, Uid, UidSet};
+use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::Blob;
 use std::collections::VecDeque;
@@ -226,6 +226,11 @@ impl Rows {
     /// Numbers of keywords in `View::keywords`, ascending. The view may not know the newest yet.
     pub(crate) fn keywords(&self) -> &[u16] {
         &self.keywords
+    }
+
+    /// Of the row's flags as they were when its chunk was read.
+    pub(crate) fn mod_seq(&self) -> ModSeq {
+        self.flags.mod_seq(self.slot())
     }
 
     pub(crate) fn recent(&self) -> bool {

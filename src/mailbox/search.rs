@@ -2,7 +2,7 @@
 
 use super::rows::Raw;
 use super::{Error, Rows, View, Want};
-use crate::mail::{Criteria, Date, DateField, HeaderField, SeqSet, UidSet};
+use crate::mail::{Criteria, Date, DateField, HeaderField, SeqSet, Since, UidSet};
 use crate::mime::{self, Section, SectionText};
 use memchr::memmem;
 
@@ -31,6 +31,7 @@ enum Test {
     Flag(crate::mail::SystemFlags),
     Keyword(Option<u16>),
     Recent,
+    ModSeq(Since),
     Date(DateField, Order, Date),
     Larger(u64),
     Smaller(u64),
@@ -107,6 +108,7 @@ impl Test {
                 Test::Keyword(at.and_then(|at| u16::try_from(at).ok()))
             }
             Criteria::Recent => Test::Recent,
+            Criteria::ModSeq(since) => Test::ModSeq(since),
             Criteria::Before(field, date) => Test::Date(field, Order::Before, date),
             Criteria::On(field, date) => Test::Date(field, Order::On, date),
             Criteria::Since(field, date) => Test::Date(field, Order::Since, date),
@@ -167,6 +169,7 @@ impl Test {
             Test::Flag(flag) => row.flags().contains(*flag),
             Test::Keyword(at) => at.is_some_and(|at| row.keywords().contains(&at)),
             Test::Recent => row.recent(),
+            Test::ModSeq(since) => row.mod_seq().number() >= since.number(),
             Test::Date(DateField::Internal, order, date) => {
                 order.holds(row.internal_date()?.date(), *date)
             }

@@ -49,6 +49,8 @@ pub(super) struct State {
     pub(super) flights: BTreeSet<Uid>,
     /// The store was scanned since the process began, or the last one ended well.
     pub(super) caught_up: bool,
+    /// What the index knows is to be forgotten at the next scan.
+    pub(super) forget: bool,
     pub(super) deleted: bool,
 }
 
@@ -97,6 +99,7 @@ impl Shared {
                 given: None,
                 flights: BTreeSet::new(),
                 caught_up,
+                forget: false,
                 deleted: false,
             }),
             events: Mutex::default(),

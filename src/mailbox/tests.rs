@@ -139,6 +139,7 @@ fn sessions_see_each_other() {
         &uids(&[2, 3]),
         FlagChange::Add,
         &flags(SystemFlags::DELETED, &["x"]),
+        None,
     )
     .unwrap();
     assert!(!b.is_current());
@@ -236,8 +237,13 @@ fn foreign_changes_are_noticed_while_open() {
     let root = directory.path();
     append(&account, "INBOX", "own", &Flags::default());
     let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
-    view.mark(&uids(&[1]), FlagChange::Add, &flags(SystemFlags::SEEN, &[]))
-        .unwrap();
+    view.mark(
+        &uids(&[1]),
+        FlagChange::Add,
+        &flags(SystemFlags::SEEN, &[]),
+        None,
+    )
+    .unwrap();
     append(&account, "INBOX", "second", &Flags::default());
     view.sync(Expunges::Tell).unwrap();
     fs::write(root.join("tmp/x"), "Subject: foreign\n\nx\n").unwrap();
@@ -265,9 +271,14 @@ fn own_changes_cause_no_scan() {
     let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
     let mut other = account.select(&name("other"), Access::ReadWrite).unwrap();
     let all = view.uids().clone();
-    view.mark(&all, FlagChange::Add, &flags(SystemFlags::SEEN, &["k"]))
-        .unwrap();
-    view.mark(&all, FlagChange::Add, &flags(SystemFlags::SEEN, &[]))
+    view.mark(
+        &all,
+        FlagChange::Add,
+        &flags(SystemFlags::SEEN, &["k"]),
+        None,
+    )
+    .unwrap();
+    view.mark(&all, FlagChange::Add, &flags(SystemFlags::SEEN, &[]), None)
         .unwrap();
     append(&account, "INBOX", "more", &flags(SystemFlags::DELETED, &[]));
     view.copy(&uids(&[1, 2, 3]), &name("other")).unwrap();

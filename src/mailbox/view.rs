@@ -1,11 +1,12 @@
 //! One session's view of one mailbox: its numbering and what it was told.
 
 use super::host::lock;
+use super::mark::chunks;
 use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, Search, Want, fault};
 use crate::mail::{
-    Criteria, Keyword, ModSeq, SeqNum, SeqSet, SequenceSet, Uid, UidSet, UidValidity,
+    Criteria, Keyword, ModSeq, SeqNum, SeqSet, SequenceSet, Since, Uid, UidSet, UidValidity,
 };
 use event_listener::EventListener;
 use std::sync::Arc;
@@ -59,7 +60,10 @@ pub(crate) struct View {
     keywords: Vec<Option<Keyword>>,
     uid_next: Uid,
     uid_validity: UidValidity,
+    /// Up to here flags are told.
     mod_seq: ModSeq,
+    /// Up to here everything is told, expunges too; never above `mod_seq`.
+    told: ModSeq,
     generation: u32,
 }
 
@@ -119,6 +123,7 @@ impl View {
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
             mod_seq: summary.highest_mod_seq,
+            told: summary.highest_mod_seq,
             generation,
             shared,
         })
@@ -270,7 +275,7 @@ impl View {
         let known = self.mod_seq;
         (self.mod_seq, self.uid_next) = (summary.highest_mod_seq, summary.uid_next);
         changes.flags = if state.changes_after > known.number() {
-            self.changed_in_index(known)?
+            self.shared.changed_since(known.into())?
         } else {
             let news = state
                 .changes
@@ -285,6 +290,7 @@ impl View {
             .difference(&new);
         if gone.is_empty() || expunges == Expunges::Tell {
             self.generation = generation;
+            self.told = self.mod_seq;
         }
         if self.access == Access::ReadWrite
             && let Some(own) = state
@@ -303,31 +309,44 @@ impl View {
         self.recent = Arc::new(self.recent.union(&claimed));
     }
 
-    /// Messages with a higher mod-sequence, for a session that was away for long.
-    fn changed_in_index(&self, known: ModSeq) -> Result<UidSet, Error> {
+    /// The highest mod-sequence up to which the session was told everything; lower than that of a
+    /// message that was told while expunges are held back (RFC 7162 section 3.2).
+    pub(crate) fn highest_mod_seq(&self) -> ModSeq {
+        self.told
+    }
+
+    /// True while expunges are held back that the session has to be told.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.told < self.mod_seq
+    }
+
+    /// Those of these messages that changed since, also by this session.
+    pub(crate) fn changed_since(&self, uids: &UidSet, since: Since) -> Result<UidSet, Error> {
+        Ok(self.shared.changed_since(since)?.intersection(uids))
+    }
+
+    /// The highest mod-sequence among these messages; `None` if there are none.
+    pub(crate) fn highest_of(&self, uids: &UidSet) -> Result<Option<ModSeq>, Error> {
         let reader = self
             .shared
             .host
             .index
             .read()
             .map_err(fault("reading the index"))?;
-        let mut changed = UidSet::new();
-        reader
-            .each_flags(self.shared.id, &mut |number, chunk| {
-                if chunk.highest_mod_seq() > known.number() {
-                    let newer = chunk
-                        .present
-                        .slots()
-                        .filter(|slot| chunk.mod_seq(*slot) > known);
-                    changed = changed.union(
-                        &newer
-                            .filter_map(|slot| Uid::new(number << 8 | u32::from(slot)))
-                            .collect(),
-                    );
-                }
-            })
-            .map_err(fault("reading the index"))?;
-        Ok(changed)
+        let mut highest = None;
+        for (number, slots) in chunks(uids) {
+            let flags = reader
+                .flags(self.shared.id, number)
+                .map_err(fault("reading the index"))?;
+            let own = flags.present.and(&slots);
+            highest = highest.max(own.slots().map(|slot| flags.mod_seq(slot)).max());
+        }
+        Ok(highest)
+    }
+
+    /// Numbers of these messages in this view.
+    pub(crate) fn seqs_of(&self, uids: &UidSet) -> SeqSet {
+        self.numbers.seqs_of(uids)
     }
 
     /// True if `sync` would find nothing; reads no file but what inotify has to tell. For NOOP on the

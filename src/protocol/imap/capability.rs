@@ -41,7 +41,7 @@ const fn capability(
 }
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 16] = [
+pub(crate) const CAPABILITIES: [Capability; 17] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -53,6 +53,7 @@ pub(crate) const CAPABILITIES: [Capability; 16] = [
     capability("UNSELECT", 3691, When::Session, Some("UNSELECT")),
     capability("CHILDREN", 3348, When::Session, None),
     capability("MOVE", 6851, When::Session, Some("MOVE")),
+    capability("CONDSTORE", 7162, When::Session, None),
     capability("SPECIAL-USE", 6154, When::Session, None),
     capability("STARTTLS", 3501, When::StartTls, Some("STARTTLS")),
     capability("LOGINDISABLED", 3501, When::NoPassword, None),

@@ -1,10 +1,11 @@
 //! FETCH (RFC 3501 section 6.4.5): row by row, parked whenever enough output waits.
 
+use super::enable::Enabled;
 use super::messages::resolve;
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{Criteria, Flags, SequenceSet, SystemFlags, UidSet};
+use crate::mail::{Criteria, Flags, SequenceSet, Since, SystemFlags, UidSet};
 use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want};
 use crate::mime::SectionText;
 use crate::protocol::{Output, Progress, Turn};
@@ -18,6 +19,7 @@ pub(super) struct Fetch {
     tag: Tag,
     expunges: Expunges,
     items: Box<[FetchItem]>,
+    enabled: Enabled,
     rows: Rows,
     /// Got `\Seen` by this command; their flags are told.
     newly_seen: UidSet,
@@ -34,25 +36,55 @@ enum Position {
     Literal(usize, Content),
 }
 
+/// What a FETCH asks for.
+pub(super) struct Wanted {
+    pub(super) uid: bool,
+    pub(super) set: SequenceSet,
+    pub(super) items: Vec<FetchItem>,
+    pub(super) changed: Option<Since>,
+}
+
+/// What is told of messages that nobody asked for by FETCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Flags,
+    /// After a silent STORE (RFC 7162 section 3.1.3).
+    ModSeqs,
+}
+
 /// FETCH as a command.
 pub(super) fn fetch(
     session: &mut Session,
     tag: &Tag,
-    uid: bool,
-    set: &SequenceSet,
-    mut items: Vec<FetchItem>,
+    wanted: Wanted,
     rule: Rule,
+    out: &mut Output,
 ) -> Ran {
-    let uids = match resolve(session, set, uid) {
+    let mut uids = match resolve(session, &wanted.set, wanted.uid) {
         Ok(uids) => uids,
         Err(refused) => return refused,
     };
-    if uid && !items.contains(&FetchItem::Uid) {
+    let mut items = wanted.items;
+    if wanted.uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
+    // RFC 7162 section 3.1.4.1: CHANGEDSINCE adds the item.
+    if wanted.changed.is_some() && !items.contains(&FetchItem::ModSeq) {
+        items.push(FetchItem::ModSeq);
+    }
+    if items.contains(&FetchItem::ModSeq) {
+        session.enable_condstore(out);
+    }
+    let enabled = session.enabled;
     let Some(selected) = session.selected.as_mut() else {
         return Ran::ok("BAD Select a mailbox first.");
     };
+    if let Some(since) = wanted.changed {
+        uids = match selected.view.changed_since(&uids, since) {
+            Ok(changed) => changed,
+            Err(error) => return Ran::no(error),
+        };
+    }
     let sees = |item: &FetchItem| matches!(item, FetchItem::Section(s) if s.seen);
     let newly_seen = if items.iter().any(sees) {
         mark_seen(&mut selected.view, &uids)
@@ -64,6 +96,7 @@ pub(super) fn fetch(
         tag: tag.clone(),
         expunges: rule.expunges,
         items: items.into(),
+        enabled,
         rows,
         newly_seen,
         at: Position::BetweenRows,
@@ -93,8 +126,9 @@ fn mark_seen(view: &mut View, uids: &UidSet) -> UidSet {
         system: SystemFlags::SEEN,
         keywords: Vec::new(),
     };
-    view.mark(&unseen, FlagChange::Add, &flags)
+    view.mark(&unseen, FlagChange::Add, &flags, None)
         .unwrap_or_default()
+        .told
 }
 
 /// What the rows have to bring for these items.
@@ -102,7 +136,7 @@ fn want(items: &[FetchItem]) -> Want {
     let mut want = Want::default();
     for item in items {
         match item {
-            FetchItem::Uid | FetchItem::Flags => {}
+            FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq => {}
             FetchItem::InternalDate => want.internal_date = true,
             FetchItem::Octets => want.octets = true,
             FetchItem::Envelope => want.envelope = true,
@@ -125,17 +159,30 @@ fn from_fields(item: &SectionItem) -> Option<&[String]> {
 }
 
 impl Fetch {
-    /// Tells the flags of messages.
-    pub(super) fn of_flags(view: &View, uids: UidSet, uid: bool) -> Fetch {
-        let items: &[FetchItem] = if uid {
-            &[FetchItem::Uid, FetchItem::Flags]
-        } else {
-            &[FetchItem::Flags]
-        };
+    /// Tells of messages what changed; to clients that know mod-sequences with UID and MODSEQ
+    /// (RFC 7162 section 3.2.4). `uid`: a UID command is answered.
+    pub(super) fn untagged(
+        view: &View,
+        uids: UidSet,
+        told: Told,
+        uid: bool,
+        enabled: Enabled,
+    ) -> Fetch {
+        let mut items = Vec::new();
+        if uid || enabled.condstore {
+            items.push(FetchItem::Uid);
+        }
+        if told == Told::Flags {
+            items.push(FetchItem::Flags);
+        }
+        if enabled.condstore {
+            items.push(FetchItem::ModSeq);
+        }
         Fetch {
             tag: Tag::new(),
             expunges: Expunges::Hold,
             items: items.into(),
+            enabled,
             rows: view.fetch(uids, Want::default()),
             newly_seen: UidSet::new(),
             at: Position::BetweenRows,
@@ -236,9 +283,20 @@ impl Fetch {
     }
 
     fn end_row(&mut self, items: &[FetchItem], view: &View, out: &mut Output) {
-        if self.newly_seen.contains(self.rows.uid()) && !items.contains(&FetchItem::Flags) {
-            out.put(b" ");
-            self.flags(view, out);
+        if self.newly_seen.contains(self.rows.uid()) {
+            let more = |item: &FetchItem| !items.contains(item);
+            if self.enabled.condstore && more(&FetchItem::Uid) {
+                out.put(b" UID ");
+                number(u64::from(self.rows.uid().number()), out.buffer());
+            }
+            if more(&FetchItem::Flags) {
+                out.put(b" ");
+                self.flags(view, out);
+            }
+            if self.enabled.condstore && more(&FetchItem::ModSeq) {
+                out.put(b" ");
+                self.mod_seq(out);
+            }
         }
         out.put(b")\r\n");
     }
@@ -254,6 +312,12 @@ impl Fetch {
         );
     }
 
+    fn mod_seq(&self, out: &mut Output) {
+        out.put(b"MODSEQ (");
+        number(self.rows.mod_seq().number(), out.buffer());
+        out.put(b")");
+    }
+
     /// One item; `Some` if its literal is to follow.
     fn item(
         &mut self,
@@ -267,6 +331,7 @@ impl Fetch {
                 number(u64::from(self.rows.uid().number()), out.buffer());
             }
             FetchItem::Flags => self.flags(view, out),
+            FetchItem::ModSeq => self.mod_seq(out),
             FetchItem::InternalDate => {
                 let date = self.rows.internal_date()?;
                 out.put(b"INTERNALDATE ");
@@ -354,6 +419,7 @@ fn label(item: &FetchItem) -> &str {
     match item {
         FetchItem::Uid => "UID",
         FetchItem::Flags => "FLAGS",
+        FetchItem::ModSeq => "MODSEQ",
         FetchItem::InternalDate => "INTERNALDATE",
         FetchItem::Octets => "RFC822.SIZE",
         FetchItem::Envelope => "ENVELOPE",

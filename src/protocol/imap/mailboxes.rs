@@ -15,10 +15,18 @@ fn valid(name: Name) -> Result<MailboxName, Error> {
 }
 
 /// RFC 3501 section 6.3.1 and section 6.3.2. The mailbox that was selected is closed in any case.
-pub(super) fn select(session: &mut Session, name: Name, read_only: bool, out: &mut Output) -> Ran {
+pub(super) fn select(
+    session: &mut Session,
+    name: Name,
+    read_only: bool,
+    condstore: bool,
+    out: &mut Output,
+) -> Ran {
     if session.selected.take().is_some() {
         out.put(b"* OK [CLOSED] The previous mailbox is closed.\r\n");
     }
+    // The mailbox that is opened now tells its HIGHESTMODSEQ in any case.
+    session.enabled.condstore |= condstore;
     let access = if read_only {
         Access::ReadOnly
     } else {
@@ -27,7 +35,7 @@ pub(super) fn select(session: &mut Session, name: Name, read_only: bool, out: &m
     let opened = valid(name).and_then(|name| {
         let view = session.account.select(&name, access)?;
         let unseen = view.first_unseen()?;
-        Ok((Selected { view }, unseen))
+        Ok((Selected::new(view), unseen))
     });
     let (selected, unseen) = match opened {
         Ok(opened) => opened,
@@ -57,6 +65,7 @@ pub(super) fn select(session: &mut Session, name: Name, read_only: bool, out: &m
         "Predicted next UID.",
         out,
     );
+    selected.highest_mod_seq(out);
     session.selected = Some(Box::new(selected));
     if read_only {
         Ran::ok("OK [READ-ONLY] Examine completed.")
@@ -104,6 +113,9 @@ pub(super) fn status(
     items: &[StatusItem],
     out: &mut Output,
 ) -> Ran {
+    if items.contains(&StatusItem::HighestModSeq) {
+        session.enable_condstore(out);
+    }
     let status = valid(name).and_then(|name| session.account.status(&name).map(|s| (name, s)));
     let (name, status) = match status {
         Ok(found) => found,
@@ -116,14 +128,15 @@ pub(super) fn status(
         let label = StatusItem::ALL.iter().find(|(own, _)| own == item);
         out.put(label.map_or("", |(_, label)| label).as_bytes());
         let value = match item {
-            StatusItem::Messages => status.messages,
-            StatusItem::Recent => status.recent,
-            StatusItem::UidNext => status.uid_next.number(),
-            StatusItem::UidValidity => status.uid_validity.number(),
-            StatusItem::Unseen => status.unseen,
+            StatusItem::Messages => u64::from(status.messages),
+            StatusItem::Recent => u64::from(status.recent),
+            StatusItem::UidNext => u64::from(status.uid_next.number()),
+            StatusItem::UidValidity => u64::from(status.uid_validity.number()),
+            StatusItem::Unseen => u64::from(status.unseen),
+            StatusItem::HighestModSeq => status.highest_mod_seq.number(),
         };
         out.put(b" ");
-        number(u64::from(value), out.buffer());
+        number(value, out.buffer());
     }
     out.put(b")\r\n");
     Ran::ok("OK Status completed.")

@@ -1,18 +1,19 @@
 //! Commands about messages of the selected mailbox (RFC 3501 section 6.4).
 
-use super::fetch::{Fetch, fetch};
-use super::refusal::{refusal, refusal_of_target};
+use super::fetch::{Wanted, fetch};
+use super::refusal::refusal_of_target;
 use super::search::{Searching, Stage};
 use super::session::{Doing, Ran, Session};
+use super::store::{Store, store};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{Criteria, Flags, InvalidName, MailboxName, SequenceSet, UidSet};
-use crate::mailbox::{Access, By, Copied, Error, FlagChange};
+use crate::mail::{Criteria, InvalidName, MailboxName, SequenceSet, UidSet};
+use crate::mailbox::{Access, By, Copied, Error};
 use crate::protocol::Output;
 use crate::wire::imap::{Command, number};
 
 /// Messages a client may not mean.
-const NO_SUCH: &str = "BAD There is no message of that number.";
+pub(super) const NO_SUCH: &str = "BAD There is no message of that number.";
 
 pub(super) fn run(
     session: &mut Session,
@@ -28,10 +29,21 @@ pub(super) fn run(
             Ran::ok("OK Unselect completed.")
         }
         Command::Expunge { only } => expunge(session, only),
-        Command::Search { uid, criteria } => search(session, tag, uid, criteria, rule),
-        Command::Fetch { uid, set, items } => {
+        Command::Search { uid, criteria } => search(session, tag, uid, criteria, rule, out),
+        Command::Fetch {
+            uid,
+            set,
+            items,
+            changed,
+        } => {
             tell_keywords(session, out);
-            fetch(session, tag, uid, &set, items, rule)
+            let wanted = Wanted {
+                uid,
+                set,
+                items,
+                changed,
+            };
+            fetch(session, tag, wanted, rule, out)
         }
         Command::Store {
             uid,
@@ -39,19 +51,17 @@ pub(super) fn run(
             change,
             silent,
             flags,
+            unchanged,
         } => {
-            let change = match change {
-                b'+' => FlagChange::Add,
-                b'-' => FlagChange::Remove,
-                _ => FlagChange::Set,
-            };
             let wanted = Store {
                 uid,
+                set,
                 change,
                 silent,
                 flags,
+                unchanged,
             };
-            store(session, tag, &set, &wanted, rule, out)
+            store(session, tag, &wanted, rule, out)
         }
         Command::Copy { uid, set, to } => copy(session, uid, &set, to, Carry::Copy, out),
         Command::Move { uid, set, to } => copy(session, uid, &set, to, Carry::Move, out),
@@ -61,7 +71,7 @@ pub(super) fn run(
 }
 
 /// FLAGS before a FETCH response that names a new keyword (RFC 3501 section 7.2.6).
-fn tell_keywords(session: &mut Session, out: &mut Output) {
+pub(super) fn tell_keywords(session: &mut Session, out: &mut Output) {
     if let Some(selected) = session.selected.as_mut()
         && selected.view.learn_keywords()
     {
@@ -111,71 +121,25 @@ fn search(
     uid: bool,
     criteria: Option<Criteria>,
     rule: Rule,
+    out: &mut Output,
 ) -> Ran {
     let Some(criteria) = criteria else {
         return Ran::ok("NO [BADCHARSET (US-ASCII UTF-8)] This charset is not known.");
     };
+    let mod_seq = criteria.asks_mod_seq();
+    if mod_seq {
+        session.enable_condstore(out);
+    }
     let Some(selected) = session.selected.as_ref() else {
         return Ran::ok(NO_SUCH);
     };
     session.doing = Doing::Search(Box::new(Searching {
         tag: tag.clone(),
         uid,
+        mod_seq,
         expunges: rule.expunges,
         stage: Stage::Looking(Box::new(selected.view.search(criteria))),
     }));
-    Ran::GoesOn
-}
-
-struct Store {
-    uid: bool,
-    change: FlagChange,
-    silent: bool,
-    flags: Flags,
-}
-
-/// RFC 3501 section 6.4.6.
-fn store(
-    session: &mut Session,
-    tag: &Tag,
-    set: &SequenceSet,
-    wanted: &Store,
-    rule: Rule,
-    out: &mut Output,
-) -> Ran {
-    let uids = match resolve(session, set, wanted.uid) {
-        Ok(uids) => uids,
-        Err(refused) => return refused,
-    };
-    let Some(selected) = session.selected.as_mut() else {
-        return Ran::ok(NO_SUCH);
-    };
-    let marked = match selected.view.mark(&uids, wanted.change, &wanted.flags) {
-        Ok(marked) => marked,
-        Err(error) => return Ran::Finished(refusal(error).into()),
-    };
-    let text = if marked.count() < uids.count() {
-        "NO [EXPUNGEISSUED] Some messages were expunged meanwhile."
-    } else {
-        "OK Store completed."
-    };
-    if wanted.silent {
-        return Ran::ok(text);
-    }
-    tell_keywords(session, out);
-    let Some(selected) = session.selected.as_mut() else {
-        return Ran::ok(NO_SUCH);
-    };
-    let told = Fetch::of_flags(&selected.view, marked, wanted.uid);
-    session.doing = Doing::Telling(
-        Box::new(told),
-        super::session::Ending {
-            tag: tag.clone(),
-            text: text.into(),
-            expunges: rule.expunges,
-            idle: false,
-        },
-    );
     Ran::GoesOn
 }
 

@@ -2,6 +2,7 @@
 
 mod append;
 mod capability;
+mod enable;
 mod fetch;
 mod handover;
 mod list;
@@ -12,6 +13,7 @@ mod refusal;
 mod search;
 mod selected;
 mod session;
+mod store;
 mod table;
 mod tag;
 #[cfg(test)]

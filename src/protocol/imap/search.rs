@@ -3,8 +3,8 @@
 use super::refusal::refusal;
 use super::session::{Doing, Session};
 use super::tag::Tag;
-use crate::mail::{Uid, UidSet};
-use crate::mailbox::{Expunges, Search};
+use crate::mail::{ModSeq, Uid, UidSet};
+use crate::mailbox::{Error, Expunges, Search};
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::number;
 
@@ -12,14 +12,16 @@ use crate::wire::imap::number;
 pub(super) struct Searching {
     pub(super) tag: Tag,
     pub(super) uid: bool,
+    /// The highest mod-sequence of what is found is told (RFC 7162 section 3.1.6).
+    pub(super) mod_seq: bool,
     pub(super) expunges: Expunges,
     pub(super) stage: Stage,
 }
 
 pub(super) enum Stage {
     Looking(Box<Search>),
-    /// Found, still to be told.
-    Found(UidSet),
+    /// Found, still to be told, and the highest mod-sequence if that is told too.
+    Found(UidSet, Option<ModSeq>),
 }
 
 impl Session {
@@ -41,30 +43,48 @@ impl Session {
                         self.doing = Doing::Search(searching);
                         return Some(Progress::Flush);
                     }
-                    Ok(Some(found)) => {
-                        out.put(b"* SEARCH");
-                        searching.stage = Stage::Found(found);
-                        self.doing = Doing::Search(searching);
-                    }
-                    Err(error) => {
-                        let text = refusal(error).into();
-                        self.finish(searching.tag, text, searching.expunges);
-                    }
+                    Ok(Some(found)) => match self.highest_found(&found, searching.mod_seq) {
+                        Ok(highest) => {
+                            out.put(b"* SEARCH");
+                            searching.stage = Stage::Found(found, highest);
+                            self.doing = Doing::Search(searching);
+                        }
+                        Err(error) => self.give_up(*searching, error),
+                    },
+                    Err(error) => self.give_up(*searching, error),
                 }
             }
-            Stage::Found(found) => {
+            Stage::Found(found, highest) => {
                 let left = self.tell_found(found, searching.uid, out);
                 if left.is_empty() {
+                    if let Some(highest) = highest {
+                        out.put(b" (MODSEQ ");
+                        number(highest.number(), out.buffer());
+                        out.put(b")");
+                    }
                     out.put(b"\r\n");
                     let text = "OK Search completed.".into();
                     self.finish(searching.tag, text, searching.expunges);
                 } else {
-                    searching.stage = Stage::Found(left);
+                    *found = left;
                     self.doing = Doing::Search(searching);
                 }
             }
         }
         None
+    }
+
+    fn give_up(&mut self, searching: Searching, error: Error) {
+        let text = refusal(error).into();
+        self.finish(searching.tag, text, searching.expunges);
+    }
+
+    /// `None` if it is not to be told or nothing was found.
+    fn highest_found(&self, found: &UidSet, wanted: bool) -> Result<Option<ModSeq>, Error> {
+        match &self.selected {
+            Some(selected) if wanted => selected.view.highest_of(found),
+            _ => Ok(None),
+        }
     }
 
     /// Tells as many as fit; returns the others.

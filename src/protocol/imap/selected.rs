@@ -1,7 +1,8 @@
 //! The selected state: a view, and what may be told about it.
 
-use super::fetch::Fetch;
-use crate::mail::SystemFlags;
+use super::enable::Enabled;
+use super::fetch::{Fetch, Told};
+use crate::mail::{ModSeq, SystemFlags};
 use crate::mailbox::{Access, Changes, Error, Expunges, View};
 use crate::protocol::Output;
 use crate::wire::imap::number;
@@ -9,9 +10,32 @@ use crate::wire::imap::number;
 /// What a session has only while a mailbox is selected.
 pub(super) struct Selected {
     pub(super) view: View,
+    /// Expunges were told or are held back since HIGHESTMODSEQ was last told
+    /// (RFC 7162 section 3.2): the next tagged response says it.
+    owes_mod_seq: bool,
 }
 
 impl Selected {
+    pub(super) fn new(view: View) -> Selected {
+        Selected {
+            view,
+            owes_mod_seq: false,
+        }
+    }
+
+    /// `HIGHESTMODSEQ` (RFC 7162 section 3.1.2.1).
+    pub(super) fn highest_mod_seq(&self, out: &mut Output) {
+        out.put(b"* OK [HIGHESTMODSEQ ");
+        number(self.view.highest_mod_seq().number(), out.buffer());
+        out.put(b"] Highest mod-sequence.\r\n");
+    }
+
+    /// The code that the tagged response has to bear, if it has to.
+    pub(super) fn owed_mod_seq(&mut self) -> Option<ModSeq> {
+        let owed = std::mem::take(&mut self.owes_mod_seq) || self.view.is_behind();
+        owed.then(|| self.view.highest_mod_seq())
+    }
+
     /// `FLAGS` and `PERMANENTFLAGS` (RFC 3501 section 7.1).
     pub(super) fn flags(&self, out: &mut Output) {
         let system = SystemFlags::from_bits(u8::MAX);
@@ -37,9 +61,11 @@ impl Selected {
     pub(super) fn tell(
         &mut self,
         expunges: Expunges,
+        enabled: Enabled,
         out: &mut Output,
     ) -> Result<Option<Fetch>, Error> {
         let changes: Changes = self.view.sync(expunges)?;
+        self.owes_mod_seq |= !changes.expunged.is_empty();
         for &(first, last) in changes.expunged.runs().iter().rev() {
             for seq in (first..=last).rev() {
                 untagged(seq, "EXPUNGE", out);
@@ -57,7 +83,9 @@ impl Selected {
         if changes.flags.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Fetch::of_flags(&self.view, changes.flags, false)))
+        let told = Told::Flags;
+        let fetch = Fetch::untagged(&self.view, changes.flags, told, false, enabled);
+        Ok(Some(fetch))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::append::Append;
 use super::capability::{Situation, capability_line};
+use super::enable::{Enabled, enable};
 use super::fetch::Fetch;
 use super::handover::Handover;
 use super::refusal::refusal;
@@ -37,6 +38,7 @@ pub(crate) struct Session {
     pub(super) account: Account,
     pub(super) selected: Option<Box<Selected>>,
     pub(super) settings: SessionSettings,
+    pub(super) enabled: Enabled,
     pub(super) framer: Framer,
     pub(super) doing: Doing,
     bad: u32,
@@ -111,6 +113,7 @@ impl Session {
             account,
             selected: None,
             settings,
+            enabled: Enabled::default(),
             framer,
             doing: Doing::Begin(tag(&handover.tag)),
             bad: 0,
@@ -243,11 +246,7 @@ impl Session {
                 out.put(b"\")\r\n");
                 Ran::ok("OK ID completed.")
             }
-            Command::Enable => {
-                // No extension that is served has to be enabled.
-                out.put(b"* ENABLED\r\n");
-                Ran::ok("OK Enabled.")
-            }
+            Command::Enable(names) => enable(self, &names, out),
             Command::Namespace => {
                 out.put(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
                 Ran::ok("OK Namespace completed.")
@@ -257,9 +256,11 @@ impl Session {
                 self.doing = Doing::IdleNews(tag.clone());
                 Ran::GoesOn
             }
-            Command::Select { mailbox, read_only } => {
-                mailboxes::select(self, mailbox, read_only, out)
-            }
+            Command::Select {
+                mailbox,
+                read_only,
+                condstore,
+            } => mailboxes::select(self, mailbox, read_only, condstore, out),
             Command::Create(name) => mailboxes::create(self, name),
             Command::Delete(name) => mailboxes::delete(self, name),
             Command::Rename { from, to } => mailboxes::rename(self, from, to),
@@ -292,7 +293,7 @@ impl Session {
             self.doing = Doing::Finish(ending);
             return Some(Progress::Disk);
         }
-        match selected.tell(ending.expunges, out) {
+        match selected.tell(ending.expunges, self.enabled, out) {
             Ok(None) => self.answer_command(ending, out),
             Ok(Some(fetch)) => self.doing = Doing::Telling(Box::new(fetch), ending),
             Err(Error::NoSuchMailbox) => {
@@ -311,7 +312,26 @@ impl Session {
             self.doing = Doing::Idle(ending.tag);
         } else {
             self.doing = Doing::Reading;
-            self.reply(&ending.tag, &ending.text, out);
+            let text = self.with_mod_seq(ending.text, out);
+            self.reply(&ending.tag, &text, out);
+        }
+    }
+
+    /// The tagged response with HIGHESTMODSEQ if that is owed; in a line of its own where the response
+    /// has a code already.
+    fn with_mod_seq(&mut self, text: Cow<'static, str>, out: &mut Output) -> Cow<'static, str> {
+        let Some(selected) = self.selected.as_mut().filter(|_| self.enabled.condstore) else {
+            return text;
+        };
+        match selected.owed_mod_seq().zip(text.split_once(' ')) {
+            None => text,
+            Some((_, (_, rest))) if rest.starts_with('[') => {
+                selected.highest_mod_seq(out);
+                text
+            }
+            Some((highest, (word, rest))) => {
+                format!("{word} [HIGHESTMODSEQ {}] {rest}", highest.number()).into()
+            }
         }
     }
 

@@ -95,7 +95,7 @@ pub(super) fn rule_of(command: &Command) -> Rule {
         Command::StartTls => "STARTTLS",
         Command::Login { .. } => "LOGIN",
         Command::Authenticate { .. } => "AUTHENTICATE",
-        Command::Enable => "ENABLE",
+        Command::Enable(_) => "ENABLE",
         Command::Select {
             read_only: false, ..
         } => "SELECT",

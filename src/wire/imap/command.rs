@@ -2,12 +2,13 @@
 
 use super::fetch::{FetchItem, fetch_items};
 use super::framer::tag_of;
+use super::modseq::{fetch_modifiers, select_params, store_modifiers};
 use super::search::{Searched, search};
 use super::token::{
     Parsed, Syntax, astring, atom, end, flag, flag_list, list_mailbox, mailbox, sequence_set,
     space, string,
 };
-use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet};
+use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet, Since};
 use crate::wire::reader::Reader;
 
 type Name = Result<MailboxName, InvalidName>;
@@ -29,10 +30,13 @@ pub(crate) enum Command {
         initial: Option<Vec<u8>>,
     },
     Id,
-    Enable,
+    /// RFC 5161: names of capabilities as the client wrote them.
+    Enable(Vec<String>),
     Select {
         mailbox: Name,
         read_only: bool,
+        /// RFC 7162 section 3.1.8.
+        condstore: bool,
     },
     Create(Name),
     Delete(Name),
@@ -70,6 +74,8 @@ pub(crate) enum Command {
         uid: bool,
         set: SequenceSet,
         items: Vec<FetchItem>,
+        /// RFC 7162 section 3.1.4.1.
+        changed: Option<Since>,
     },
     /// `change`: `+`, `-` or a blank for replacing.
     Store {
@@ -78,6 +84,8 @@ pub(crate) enum Command {
         change: u8,
         silent: bool,
         flags: Flags,
+        /// RFC 7162 section 3.1.3.
+        unchanged: Option<Since>,
     },
     Copy {
         uid: bool,
@@ -98,15 +106,18 @@ pub(crate) enum StatusItem {
     UidNext,
     UidValidity,
     Unseen,
+    /// RFC 7162 section 3.1.7.
+    HighestModSeq,
 }
 
 impl StatusItem {
-    pub(crate) const ALL: [(StatusItem, &'static str); 5] = [
+    pub(crate) const ALL: [(StatusItem, &'static str); 6] = [
         (StatusItem::Messages, "MESSAGES"),
         (StatusItem::Recent, "RECENT"),
         (StatusItem::UidNext, "UIDNEXT"),
         (StatusItem::UidValidity, "UIDVALIDITY"),
         (StatusItem::Unseen, "UNSEEN"),
+        (StatusItem::HighestModSeq, "HIGHESTMODSEQ"),
     ];
 }
 
@@ -167,12 +178,7 @@ fn command(r: &mut Reader<'_>) -> Parsed<Command> {
             Command::Authenticate { mechanism, initial }
         }
         "ID" => id(r)?,
-        "ENABLE" => {
-            while r.eat(b' ') {
-                atom(r)?;
-            }
-            Command::Enable
-        }
+        "ENABLE" => enable(r)?,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         _ => return mailboxes(r, &name),
@@ -186,13 +192,10 @@ fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
         mailbox(r)
     };
     Ok(match name {
-        "SELECT" => Command::Select {
+        "SELECT" | "EXAMINE" => Command::Select {
             mailbox: named(r)?,
-            read_only: false,
-        },
-        "EXAMINE" => Command::Select {
-            mailbox: named(r)?,
-            read_only: true,
+            read_only: name == "EXAMINE",
+            condstore: select_params(r)?,
         },
         "CREATE" => Command::Create(named(r)?),
         "DELETE" => Command::Delete(named(r)?),
@@ -253,6 +256,7 @@ fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>
                 uid,
                 set,
                 items: fetch_items(r)?,
+                changed: fetch_modifiers(r)?,
             })
         }),
         "STORE" => store(r, uid),
@@ -275,10 +279,11 @@ fn set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
     sequence_set(r)
 }
 
-/// `store-att-flags`.
+/// `store = "STORE" SP sequence-set [store-modifiers] SP store-att-flags` (RFC 4466 section 2.5).
 fn store(r: &mut Reader<'_>, uid: bool) -> Parsed<Command> {
     let set = set(r)?;
     space(r)?;
+    let unchanged = store_modifiers(r)?;
     let change = if r.eat(b'+') {
         b'+'
     } else if r.eat(b'-') {
@@ -307,7 +312,20 @@ fn store(r: &mut Reader<'_>, uid: bool) -> Parsed<Command> {
         change,
         silent,
         flags,
+        unchanged,
     })
+}
+
+/// `enable = "ENABLE" 1*(SP capability)` (RFC 5161 section 4).
+fn enable(r: &mut Reader<'_>) -> Parsed<Command> {
+    let mut names = Vec::new();
+    while r.eat(b' ') {
+        names.push(atom(r)?.to_owned());
+    }
+    if names.is_empty() {
+        return Err(Syntax("nothing to enable is named"));
+    }
+    Ok(Command::Enable(names))
 }
 
 fn status_items(r: &mut Reader<'_>) -> Parsed<Vec<StatusItem>> {
@@ -375,6 +393,12 @@ mod tests {
             "a UID MOVE 4 x",
             "a SEARCH ALL",
             "a ENABLE X Y",
+            "a SELECT x (CONDSTORE)",
+            "a FETCH 1:* FAST (CHANGEDSINCE 0)",
+            "a FETCH 1:* (FLAGS MODSEQ) (changedsince 12345)",
+            "a STORE 7,5 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)",
+            "a STATUS x (HIGHESTMODSEQ)",
+            "a SEARCH MODSEQ 5",
         ] {
             let parsed = parse(text.as_bytes());
             assert!(
@@ -406,6 +430,16 @@ mod tests {
             "a SELECT \"x",
             "a FETCH 99999999999 FLAGS",
             "* NOOP",
+            "a ENABLE",
+            "a SELECT x (FOO)",
+            "a SELECT x ()",
+            "a SELECT x (CONDSTORE",
+            "a FETCH 1 FLAGS (CHANGEDSINCE)",
+            "a FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
+            "a FETCH 1 ALLES",
+            "a STORE 1 (UNCHANGEDSINCE 1)",
+            "a STORE 1 (CHANGEDSINCE 1) FLAGS x",
+            "a SEARCH MODSEQ",
         ] {
             assert!(parse(text.as_bytes()).command.is_err(), "{text}");
         }

@@ -13,6 +13,8 @@ pub(crate) enum FetchItem {
     Envelope,
     Body,
     BodyStructure,
+    /// RFC 7162 section 3.1.4.2.
+    ModSeq,
     Section(SectionItem),
 }
 
@@ -40,8 +42,9 @@ pub(crate) fn fetch_items(r: &mut Reader<'_>) -> Parsed<Vec<FetchItem>> {
         ("FAST", vec![Flags, InternalDate, Octets]),
         ("FULL", vec![Flags, InternalDate, Octets, Envelope, Body]),
     ] {
-        if r.rest().eq_ignore_ascii_case(name.as_bytes()) {
-            r.take(name.len());
+        let mut ahead = r.clone();
+        if ahead.eat_word(name) && matches!(ahead.peek(), None | Some(b' ')) {
+            *r = ahead;
             return Ok(items);
         }
     }
@@ -86,6 +89,7 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
         b"RFC822.SIZE" => FetchItem::Octets,
         b"ENVELOPE" => FetchItem::Envelope,
         b"BODYSTRUCTURE" => FetchItem::BodyStructure,
+        b"MODSEQ" => FetchItem::ModSeq,
         b"RFC822" => whole("RFC822", SectionText::All, true),
         b"RFC822.HEADER" => whole("RFC822.HEADER", SectionText::Header, false),
         b"RFC822.TEXT" => whole("RFC822.TEXT", SectionText::Text, true),

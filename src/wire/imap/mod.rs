@@ -4,6 +4,7 @@ mod append;
 mod command;
 mod fetch;
 mod framer;
+mod modseq;
 mod response;
 mod search;
 mod token;

@@ -1,5 +1,6 @@
 //! SEARCH keys (RFC 3501 section 6.4.4).
 
+use super::modseq::search_mod_seq;
 use super::token::{Parsed, Syntax, astring, atom, date, sequence_set, space};
 use crate::mail::{Criteria, DateField, HeaderField, Keyword, SystemFlags};
 use crate::mime::from_charset;
@@ -151,6 +152,7 @@ impl Keys<'_> {
                     .map_err(|_| Syntax("a header field name is not valid"))?;
                 self.header(r, &name)?
             }
+            "MODSEQ" => Criteria::ModSeq(search_mod_seq(r)?),
             "BODY" => Criteria::Body(self.text(r)?),
             "TEXT" => Criteria::Text(self.text(r)?),
             "UID" => {

@@ -57,7 +57,7 @@ pub(crate) fn string(r: &mut Reader<'_>) -> Parsed<Option<Vec<u8>>> {
     }
 }
 
-fn quoted(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
+pub(crate) fn quoted(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
     r.eat(b'"');
     let mut text = Vec::new();
     loop {

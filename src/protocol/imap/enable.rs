@@ -1,0 +1,46 @@
+//! ENABLE (RFC 5161 section 3.1) and the commands that enable CONDSTORE by themselves.
+
+use super::session::{Ran, Session};
+use crate::protocol::Output;
+
+/// What the client switched on; never off again in a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Enabled {
+    /// Untagged FETCH tells UID and MODSEQ (RFC 7162 section 3.2.4).
+    pub(super) condstore: bool,
+}
+
+/// Capabilities that can be enabled.
+const EXTENSIONS: [(&str, fn(&mut Session, &mut Output)); 1] =
+    [("CONDSTORE", Session::enable_condstore)];
+
+/// Tells which of the names are enabled now; those that are not known or need no enabling are passed
+/// over in silence (RFC 5161 section 3.1).
+pub(super) fn enable(session: &mut Session, names: &[String], out: &mut Output) -> Ran {
+    let mut told = b"* ENABLED".to_vec();
+    for (extension, switch) in EXTENSIONS {
+        if names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(extension))
+        {
+            switch(session, out);
+            told.push(b' ');
+            told.extend_from_slice(extension.as_bytes());
+        }
+    }
+    told.extend_from_slice(b"\r\n");
+    out.put(&told);
+    Ran::ok("OK Enabled.")
+}
+
+impl Session {
+    /// What every CONDSTORE enabling command does; the first one tells HIGHESTMODSEQ of the selected
+    /// mailbox (RFC 7162 section 3.1).
+    pub(super) fn enable_condstore(&mut self, out: &mut Output) {
+        if !std::mem::replace(&mut self.enabled.condstore, true)
+            && let Some(selected) = &self.selected
+        {
+            selected.highest_mod_seq(out);
+        }
+    }
+}
