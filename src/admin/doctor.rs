@@ -177,6 +177,7 @@ fn limits(config: &Config) -> Limits {
         message_octets: limits.message_octets,
         mailboxes: limits.max_mailboxes,
         keywords: limits.max_keywords,
+        expunges: limits.expunge_history,
         index_cache_octets: limits.index_cache_octets,
         mime: crate::mime::Limits {
             header_octets: limits.header_octets,

@@ -133,6 +133,7 @@ limits! {
     max_transactions: u32, Count, 1, 1000, "Transactions on one LMTP connection.";
     max_mailboxes: usize, Count, 10, 100_000, "Mailboxes of one user.";
     max_keywords: usize, Count, 1, 500, "Different keywords in one mailbox.";
+    expunge_history: u32, Count, 1, 1000, "Expunges of one mailbox that are remembered (RFC 7162); a client that was away longer is told every UID that is missing.";
     argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";
     argon2_passes: u32, Count, 1, 2, "Passes over that memory.";
     argon2_parallel: u32, Count, 1, 2, "Passwords hashed at the same time.";

@@ -21,12 +21,15 @@ const FLAGS: TableDefinition<u64, &[u8]> = TableDefinition::new("flags");
 const NAMES: TableDefinition<u64, &[u8]> = TableDefinition::new("names");
 /// Key: mailbox in the high half, UID divided by 4096 in the low one.
 const OVERVIEWS: TableDefinition<u64, &[u8]> = TableDefinition::new("overviews");
+/// Key: mailbox, mod-sequence of the expunge, UID divided by 256.
+pub(super) const EXPUNGED: TableDefinition<(u32, u64, u32), &[u8]> =
+    TableDefinition::new("expunged");
 /// Key: mailbox in the high half, UID in the low one.
 const CACHE: TableDefinition<u64, &[u8]> = TableDefinition::new("cache");
 
 /// Raised whenever the tables change so that an older program cannot read them.
-/// 1: the first; 2: overviews.
-const SCHEMA_VERSION: u64 = 2;
+/// 1: the first; 2: overviews; 3: expunges, and their horizon in summaries.
+const SCHEMA_VERSION: u64 = 3;
 
 /// What is known about messages of one or many accounts.
 pub(crate) struct Index {
@@ -135,6 +138,7 @@ impl Index {
                 names: transaction.open_table(NAMES)?,
                 overviews: transaction.open_table(OVERVIEWS)?,
                 cache: transaction.open_table(CACHE)?,
+                expunged: transaction.open_table(EXPUNGED)?,
             };
             work(&mut writer)?
         };
@@ -152,7 +156,7 @@ impl Index {
 
 /// Reads rows.
 pub(crate) struct Reader {
-    transaction: ReadTransaction,
+    pub(super) transaction: ReadTransaction,
 }
 
 impl Reader {
@@ -345,6 +349,7 @@ pub(crate) struct Writer<'t> {
     names: Table<'t, u64, &'static [u8]>,
     overviews: Table<'t, u64, &'static [u8]>,
     cache: Table<'t, u64, &'static [u8]>,
+    pub(super) expunged: Table<'t, (u32, u64, u32), &'static [u8]>,
 }
 
 impl Writer<'_> {
@@ -421,6 +426,8 @@ impl Writer<'_> {
         self.names.retain_in(all.clone(), |_, _| false)?;
         self.overviews.retain_in(all.clone(), |_, _| false)?;
         self.cache.retain_in(all, |_, _| false)?;
+        let all = (mailbox.0, 0, 0)..=(mailbox.0, u64::MAX, u32::MAX);
+        self.expunged.retain_in(all, |_, _| false)?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod bits;
 mod cached;
 mod database;
 mod error;
+mod expunged;
 mod flags;
 mod names;
 mod overview;

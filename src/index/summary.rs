@@ -10,6 +10,10 @@ pub(crate) struct Summary {
     pub(crate) uid_next: Uid,
     pub(crate) guid: Guid,
     pub(crate) highest_mod_seq: ModSeq,
+    /// Expunges up to this mod-sequence are not, or not all, remembered.
+    pub(crate) horizon: u64,
+    /// Rows of expunges that are remembered.
+    pub(crate) expunges: u32,
     pub(crate) messages: u32,
     pub(crate) seen: u32,
     /// Messages from here on were told to no session yet (RFC 3501 section 2.3.2, \Recent).
@@ -22,7 +26,9 @@ pub(crate) struct Summary {
     pub(crate) keywords: Vec<Option<Keyword>>,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Without the expunges.
+const VERSION_1: u8 = 1;
 
 impl Summary {
     pub(crate) fn new(uid_validity: UidValidity, uid_next: Uid, guid: Guid) -> Summary {
@@ -31,6 +37,8 @@ impl Summary {
             uid_next,
             guid,
             highest_mod_seq: ModSeq::MIN,
+            horizon: 0,
+            expunges: 0,
             messages: 0,
             seen: 0,
             first_recent: Uid::MIN,
@@ -49,11 +57,13 @@ impl Summary {
             self.messages,
             self.seen,
             self.first_recent.number(),
+            self.expunges,
         ];
         numbers
             .iter()
             .for_each(|&n| put_varint(u64::from(n), &mut out));
         put_varint(self.highest_mod_seq.number(), &mut out);
+        put_varint(self.horizon, &mut out);
         self.stamp
             .iter()
             .for_each(|&time| put_varint(time.cast_unsigned(), &mut out));
@@ -69,14 +79,20 @@ impl Summary {
 
     pub(crate) fn decode(mut bytes: &[u8]) -> Option<Summary> {
         let bytes = &mut bytes;
-        if take(bytes, 1)? != [VERSION] {
+        let version = *take(bytes, 1)?.first()?;
+        if version != VERSION && version != VERSION_1 {
             return None;
         }
         let guid = Guid(take(bytes, 16)?.try_into().ok()?);
         let mut number = || u32::try_from(take_varint(bytes)?).ok();
         let (uid_validity, uid_next) = (UidValidity::new(number()?)?, Uid::new(number()?)?);
         let (messages, seen, first_recent) = (number()?, number()?, Uid::new(number()?)?);
+        let expunges = if version == VERSION { number()? } else { 0 };
         let highest_mod_seq = ModSeq::new(take_varint(bytes)?)?;
+        let horizon = match version {
+            VERSION => take_varint(bytes)?,
+            _ => highest_mod_seq.number(),
+        };
         let mut stamp = [0; 3];
         for time in &mut stamp {
             *time = take_varint(bytes)?.cast_signed();
@@ -94,6 +110,8 @@ impl Summary {
             uid_next,
             guid,
             highest_mod_seq,
+            horizon,
+            expunges,
             messages,
             seen,
             first_recent,
@@ -116,11 +134,25 @@ mod tests {
             Guid([7; 16]),
         );
         summary.keywords = vec![Keyword::new("$Junk"), None];
+        (summary.horizon, summary.expunges) = (1 << 50, 77);
         summary.stamp = [-1, 0, i64::MAX];
         let bytes = summary.encode();
         assert_eq!(Summary::decode(&bytes), Some(summary));
         for cut in 0..bytes.len() {
             assert_eq!(Summary::decode(&bytes[..cut]), None);
         }
+    }
+
+    #[test]
+    fn a_summary_without_expunges_is_read() {
+        let guid = [[1].as_slice(), &[7; 16]].concat();
+        // UIDVALIDITY 9, UIDNEXT 4, 3 messages, 2 seen, recent from 4, mod-sequence 300, no stamp.
+        let old = [guid.as_slice(), &[9, 4, 3, 2, 4, 0xac, 2, 0, 0, 0, 0, 0]].concat();
+        let summary = Summary::decode(&old).unwrap();
+        assert_eq!(
+            (summary.messages, summary.highest_mod_seq.number()),
+            (3, 300)
+        );
+        assert_eq!((summary.horizon, summary.expunges), (300, 0));
     }
 }

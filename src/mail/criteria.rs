@@ -41,11 +41,20 @@ impl Criteria {
     /// True if a key anywhere in it is about mod-sequences; the answer then tells the highest one.
     pub(crate) fn asks_mod_seq(&self) -> bool {
         match self {
-            Criteria::ModSeq(_) => true,
             Criteria::And(all) => all.iter().any(Criteria::asks_mod_seq),
             Criteria::Or(a, b) => a.asks_mod_seq() || b.asks_mod_seq(),
             Criteria::Not(inner) => inner.asks_mod_seq(),
-            _ => false,
+            key => matches!(key, Criteria::ModSeq(_)),
+        }
+    }
+
+    /// True if a key anywhere in it names messages by number.
+    pub(crate) fn numbers_messages(&self) -> bool {
+        match self {
+            Criteria::And(all) => all.iter().any(Criteria::numbers_messages),
+            Criteria::Or(a, b) => a.numbers_messages() || b.numbers_messages(),
+            Criteria::Not(inner) => inner.numbers_messages(),
+            key => matches!(key, Criteria::Seq(_)),
         }
     }
 }

@@ -14,4 +14,4 @@ pub(crate) use flag::{Flags, Keyword, SystemFlags};
 pub(crate) use guid::Guid;
 pub(crate) use name::{InvalidName, MailboxName, Pattern, SpecialUse};
 pub(crate) use number::{MailboxId, ModSeq, SeqNum, Since, Uid, UidValidity};
-pub(crate) use set::{Bound, SeqSet, SequenceSet, UidSet};
+pub(crate) use set::{Bound, Number, SeqSet, SequenceSet, Set, UidSet};

@@ -85,6 +85,9 @@ impl ModSeq {
 pub(crate) struct Since(u64);
 
 impl Since {
+    /// Everything came after it.
+    pub(crate) const START: Since = Since(0);
+
     /// `None` above 2^63-1.
     pub(crate) fn new(number: u64) -> Option<Since> {
         (number <= ModSeq::MAX_NUMBER).then_some(Since(number))

@@ -20,6 +20,8 @@ pub(crate) struct Limits {
     pub(crate) mailboxes: usize,
     /// Keywords a mailbox.
     pub(crate) keywords: usize,
+    /// Expunges a mailbox that are remembered.
+    pub(crate) expunges: u32,
     /// Octets of redb's own cache.
     pub(crate) index_cache_octets: usize,
     pub(crate) mime: crate::mime::Limits,
@@ -31,6 +33,7 @@ impl Default for Limits {
             message_octets: 50 << 20,
             mailboxes: 10_000,
             keywords: 200,
+            expunges: 1000,
             index_cache_octets: 2 << 20,
             mime: crate::mime::Limits::default(),
         }

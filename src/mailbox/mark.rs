@@ -301,6 +301,7 @@ impl Shared {
     ) -> Result<NameChunk, Error> {
         let mut summary = state.summary.clone().ok_or(Error::Fault)?;
         summary.highest_mod_seq = summary.highest_mod_seq.next();
+        let (mod_seq, limit) = (summary.highest_mod_seq, self.host.limits.expunges);
         let names = self.host.write(|w| {
             let mut flags = w.flags(self.id, number)?;
             let old = w.names(self.id, number)?;
@@ -319,6 +320,7 @@ impl Shared {
                     w.uncache(self.id, first, last)?;
                 }
             }
+            w.note_expunged(self.id, &mut summary, mod_seq, number, &slots, limit)?;
             w.set_summary(self.id, &summary)?;
             Ok(old)
         })?;

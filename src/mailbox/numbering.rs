@@ -77,6 +77,44 @@ impl Numbering {
         out
     }
 
+    /// The last pair of the n-th of `seqs` and the n-th of `uids` that are one message here. Costs by
+    /// the runs, whatever numbers a client names.
+    pub(super) fn last_match(&self, seqs: &SeqSet, uids: &UidSet) -> Option<Uid> {
+        let (mut seq_runs, mut uid_runs) = (seqs.runs().iter(), uids.runs().iter());
+        let (mut seqs, mut uids) = (*seq_runs.next()?, *uid_runs.next()?);
+        let mut best = None;
+        loop {
+            let length = (seqs.1 - seqs.0).min(uids.1 - uids.0);
+            best = self.match_within(seqs.0, uids.0, length).or(best);
+            let next = |run: &mut (u32, u32), runs: &mut std::slice::Iter<'_, (u32, u32)>| {
+                match run.0.checked_add(length + 1).filter(|n| *n <= run.1) {
+                    Some(first) => run.0 = first,
+                    None => *run = *runs.next()?,
+                }
+                Some(())
+            };
+            let more = next(&mut seqs, &mut seq_runs).and(next(&mut uids, &mut uid_runs));
+            if more.is_none() {
+                return best;
+            }
+        }
+    }
+
+    /// The last message from `uid` to `uid + length` that has the number which counts up from `seq`.
+    fn match_within(&self, seq: u32, uid: u32, length: u32) -> Option<Uid> {
+        let end = uid + length;
+        let from = self.uids.runs().partition_point(|&(_, last)| last < uid);
+        let runs = self.uids.runs().iter().zip(&self.before).skip(from);
+        let mut best = None;
+        for (&(first, last), &before) in runs.take_while(|((first, _), _)| *first <= end) {
+            let at = first.max(uid);
+            if before + (at - first) + 1 == seq.saturating_add(at - uid) {
+                best = Uid::new(last.min(end));
+            }
+        }
+        best
+    }
+
     /// Sequence numbers of these UIDs, which must all be in the view.
     pub(super) fn seqs_of(&self, uids: &UidSet) -> SeqSet {
         let mut out = SeqSet::new();
@@ -127,6 +165,19 @@ mod tests {
             let expected: Vec<u32> = [2, 3, 4, 19, 38, 39].map(|i: usize| plain[i]).to_vec();
             assert_eq!(uids.iter().map(Uid::number).collect::<Vec<_>>(), expected);
             assert_eq!(numbering.seqs_of(&uids).to_string(), "3:5,20,39:40");
+            // What a client knew before some messages went: pairs of which a few still hold.
+            let mut pairs = Vec::new();
+            for at in 0..60u32 {
+                if state >> at & 1 == 1 {
+                    let uid = plain.get(at as usize).copied().unwrap_or(900 + at);
+                    pairs.push((at + 1 + (at / 20) % 2, uid));
+                }
+            }
+            let holds = |&&(seq, uid): &&(u32, u32)| plain.get(seq as usize - 1) == Some(&uid);
+            let seqs = pairs.iter().filter_map(|p| SeqNum::new(p.0)).collect();
+            let uids = pairs.iter().filter_map(|p| Uid::new(p.1)).collect();
+            let expected = pairs.iter().rfind(holds).and_then(|p| Uid::new(p.1));
+            assert_eq!(numbering.last_match(&seqs, &uids), expected);
         }
     }
 }

@@ -51,6 +51,8 @@ pub(super) fn resync(
             .number()
             .saturating_add(MOD_SEQ_LEAP);
         summary.highest_mod_seq = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
+        // Messages may have come, been told and gone that the index forgot, too.
+        summary.horizon = summary.highest_mod_seq.number();
     }
     let told = summary.uid_next;
     summary.uid_next = summary.uid_next.max(scanned.state.uid_next);
@@ -117,6 +119,7 @@ fn anew(scanned: &Scanned, known: Option<ModSeq>) -> Summary {
     let now = u64::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
     let by_clock = now.checked_mul(MOD_SEQ_LEAP).and_then(ModSeq::new);
     summary.highest_mod_seq = by_clock.max(known).unwrap_or(ModSeq::MIN);
+    summary.horizon = summary.highest_mod_seq.number();
     summary
 }
 
@@ -357,6 +360,8 @@ impl Merge {
             }
         }
         let gone = old_flags.present.without(&present);
+        let (id, limit) = (shared.id, shared.host.limits.expunges);
+        w.note_expunged(id, &mut self.summary, self.mod_seq, number, &gone, limit)?;
         gone.slots().for_each(|slot| flags.remove(slot));
         flags.present = present;
         let new = present.without(&old_flags.present);

@@ -4,18 +4,18 @@ use crate::mime::Section;
 use std::fs;
 use std::path::Path;
 
-fn name(text: &str) -> MailboxName {
+pub(super) fn name(text: &str) -> MailboxName {
     MailboxName::new(text).unwrap()
 }
 
-fn flags(system: SystemFlags, keywords: &[&str]) -> Flags {
+pub(super) fn flags(system: SystemFlags, keywords: &[&str]) -> Flags {
     Flags {
         system,
         keywords: keywords.iter().map(|k| Keyword::new(k).unwrap()).collect(),
     }
 }
 
-fn append(account: &Account, mailbox: &str, subject: &str, flags: &Flags) -> u32 {
+pub(super) fn append(account: &Account, mailbox: &str, subject: &str, flags: &Flags) -> u32 {
     let mut draft = account.draft().unwrap();
     draft
         .write(format!("Subject: {subject}\r\nFrom: a@b\r\n\r\nbody of {subject}\r\n").as_bytes())
@@ -32,7 +32,7 @@ fn append(account: &Account, mailbox: &str, subject: &str, flags: &Flags) -> u32
         .number()
 }
 
-fn uids(numbers: &[u32]) -> UidSet {
+pub(super) fn uids(numbers: &[u32]) -> UidSet {
     numbers.iter().filter_map(|&n| Uid::new(n)).collect()
 }
 
@@ -381,6 +381,7 @@ fn a_uid_is_never_given_again_when_its_message_goes() {
             &uids(&[2]),
             FlagChange::Add,
             &flags(SystemFlags::DELETED, &[]),
+            None,
         )
         .unwrap();
         view.expunge(None).unwrap();

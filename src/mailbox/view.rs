@@ -39,6 +39,8 @@ pub(crate) enum Expunges {
 pub(crate) struct Changes {
     /// Numbers as they were before this change. The view has its new numbering already.
     pub(crate) expunged: SeqSet,
+    /// The same by UID.
+    pub(crate) vanished: UidSet,
     /// The new number of messages if it changed otherwise than by `expunged`.
     pub(crate) exists: Option<u32>,
     pub(crate) recent: Option<u32>,
@@ -214,6 +216,11 @@ impl View {
         }
     }
 
+    /// UIDs that a client names, whether they are there (still) or not; `*` is the last one given.
+    pub(crate) fn resolve_given(&self, set: &SequenceSet) -> UidSet {
+        set.resolve(Uid::new(self.uid_next.number() - 1))
+    }
+
     /// Streams what FETCH asked of these messages. Sets no flag.
     pub(crate) fn fetch(&self, uids: UidSet, want: Want) -> Rows {
         Rows::new(
@@ -250,6 +257,7 @@ impl View {
         let new = current.difference(self.uids());
         if expunges == Expunges::Tell {
             changes.expunged = self.numbers.seqs_of(&gone);
+            changes.vanished.clone_from(&gone);
         }
         if !new.is_empty() {
             self.claim_recent(&new, summary.first_recent);
@@ -320,9 +328,30 @@ impl View {
         self.told < self.mod_seq
     }
 
-    /// Those of these messages that changed since, also by this session.
+    /// Those of these messages that changed since, also by this session. A mod-sequence that the
+    /// mailbox never had tells nothing: all may have changed.
     pub(crate) fn changed_since(&self, uids: &UidSet, since: Since) -> Result<UidSet, Error> {
         Ok(self.shared.changed_since(since)?.intersection(uids))
+    }
+
+    /// Those of these UIDs that were expunged since and before this session could see them; more than
+    /// that where the index does not remember (RFC 7162 section 3.2.6).
+    pub(crate) fn vanished_since(&self, uids: &UidSet, since: Since) -> Result<UidSet, Error> {
+        let Some(last) = Uid::new(self.uid_next.number() - 1) else {
+            return Ok(UidSet::new());
+        };
+        let given = uids.intersection(&UidSet::range(Uid::MIN, last));
+        let gone = match self.shared.expunged_since(since)? {
+            Some(expunged) => expunged.intersection(&given),
+            None => given,
+        };
+        Ok(gone.difference(self.uids()))
+    }
+
+    /// The last of the messages that a client numbers as this view does (RFC 7162 section 3.2.5.2):
+    /// the n-th of `seqs` is the n-th of `uids`.
+    pub(crate) fn last_match(&self, seqs: &SeqSet, uids: &UidSet) -> Option<Uid> {
+        self.numbers.last_match(seqs, uids)
     }
 
     /// The highest mod-sequence among these messages; `None` if there are none.

@@ -202,6 +202,7 @@ limits!(
     max_transactions: number,
     max_mailboxes: size,
     max_keywords: size,
+    expunge_history: number,
     argon2_memory_kib: number,
     argon2_passes: number,
     argon2_parallel: number,

@@ -41,7 +41,7 @@ const fn capability(
 }
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 17] = [
+pub(crate) const CAPABILITIES: [Capability; 18] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -54,6 +54,7 @@ pub(crate) const CAPABILITIES: [Capability; 17] = [
     capability("CHILDREN", 3348, When::Session, None),
     capability("MOVE", 6851, When::Session, Some("MOVE")),
     capability("CONDSTORE", 7162, When::Session, None),
+    capability("QRESYNC", 7162, When::Session, None),
     capability("SPECIAL-USE", 6154, When::Session, None),
     capability("STARTTLS", 3501, When::StartTls, Some("STARTTLS")),
     capability("LOGINDISABLED", 3501, When::NoPassword, None),

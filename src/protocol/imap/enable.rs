@@ -8,24 +8,31 @@ use crate::protocol::Output;
 pub(super) struct Enabled {
     /// Untagged FETCH tells UID and MODSEQ (RFC 7162 section 3.2.4).
     pub(super) condstore: bool,
+    /// VANISHED instead of EXPUNGE (RFC 7162 section 3.2.10).
+    pub(super) qresync: bool,
 }
 
-/// Capabilities that can be enabled.
-const EXTENSIONS: [(&str, fn(&mut Session, &mut Output)); 1] =
-    [("CONDSTORE", Session::enable_condstore)];
+/// A capability that can be enabled.
+#[derive(Clone, Copy)]
+enum Extension {
+    Condstore,
+    Qresync,
+}
+
+const EXTENSIONS: [(&str, Extension); 2] = [
+    ("CONDSTORE", Extension::Condstore),
+    ("QRESYNC", Extension::Qresync),
+];
 
 /// Tells which of the names are enabled now; those that are not known or need no enabling are passed
 /// over in silence (RFC 5161 section 3.1).
 pub(super) fn enable(session: &mut Session, names: &[String], out: &mut Output) -> Ran {
     let mut told = b"* ENABLED".to_vec();
-    for (extension, switch) in EXTENSIONS {
-        if names
-            .iter()
-            .any(|name| name.eq_ignore_ascii_case(extension))
-        {
-            switch(session, out);
+    for (name, extension) in EXTENSIONS {
+        if names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            session.enable(extension, out);
             told.push(b' ');
-            told.extend_from_slice(extension.as_bytes());
+            told.extend_from_slice(name.as_bytes());
         }
     }
     told.extend_from_slice(b"\r\n");
@@ -34,6 +41,16 @@ pub(super) fn enable(session: &mut Session, names: &[String], out: &mut Output) 
 }
 
 impl Session {
+    fn enable(&mut self, extension: Extension, out: &mut Output) {
+        match extension {
+            Extension::Condstore => self.enable_condstore(out),
+            Extension::Qresync => {
+                self.enable_condstore(out);
+                self.enabled.qresync = true;
+            }
+        }
+    }
+
     /// What every CONDSTORE enabling command does; the first one tells HIGHESTMODSEQ of the selected
     /// mailbox (RFC 7162 section 3.1).
     pub(super) fn enable_condstore(&mut self, out: &mut Output) {

@@ -5,11 +5,11 @@ use super::messages::resolve;
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{Criteria, Flags, SequenceSet, Since, SystemFlags, UidSet};
+use crate::mail::{Criteria, Flags, SequenceSet, SystemFlags, UidSet};
 use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want};
 use crate::mime::SectionText;
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{FetchItem, SectionItem, date_time, flag_list, number};
+use crate::wire::imap::{FetchItem, FetchModifiers, SectionItem, date_time, flag_list, number};
 
 /// Octets of a section copied at once.
 const PIECE: usize = 32 * 1024;
@@ -41,7 +41,7 @@ pub(super) struct Wanted {
     pub(super) uid: bool,
     pub(super) set: SequenceSet,
     pub(super) items: Vec<FetchItem>,
-    pub(super) changed: Option<Since>,
+    pub(super) modifiers: FetchModifiers,
 }
 
 /// What is told of messages that nobody asked for by FETCH.
@@ -60,6 +60,12 @@ pub(super) fn fetch(
     rule: Rule,
     out: &mut Output,
 ) -> Ran {
+    let FetchModifiers { changed, vanished } = wanted.modifiers;
+    if vanished && !(wanted.uid && session.enabled.qresync && changed.is_some()) {
+        return Ran::ok(
+            "BAD VANISHED goes with UID FETCH and CHANGEDSINCE, once QRESYNC is enabled.",
+        );
+    }
     let mut uids = match resolve(session, &wanted.set, wanted.uid) {
         Ok(uids) => uids,
         Err(refused) => return refused,
@@ -69,7 +75,7 @@ pub(super) fn fetch(
         items.insert(0, FetchItem::Uid);
     }
     // RFC 7162 section 3.1.4.1: CHANGEDSINCE adds the item.
-    if wanted.changed.is_some() && !items.contains(&FetchItem::ModSeq) {
+    if changed.is_some() && !items.contains(&FetchItem::ModSeq) {
         items.push(FetchItem::ModSeq);
     }
     if items.contains(&FetchItem::ModSeq) {
@@ -79,8 +85,14 @@ pub(super) fn fetch(
     let Some(selected) = session.selected.as_mut() else {
         return Ran::ok("BAD Select a mailbox first.");
     };
-    if let Some(since) = wanted.changed {
-        uids = match selected.view.changed_since(&uids, since) {
+    if let Some(since) = changed {
+        let told = if vanished {
+            let known = selected.view.resolve_given(&wanted.set);
+            selected.vanished_earlier(&known, since, out)
+        } else {
+            Ok(())
+        };
+        uids = match told.and_then(|()| selected.view.changed_since(&uids, since)) {
             Ok(changed) => changed,
             Err(error) => return Ran::no(error),
         };

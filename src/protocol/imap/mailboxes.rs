@@ -1,77 +1,16 @@
 //! Commands about whole mailboxes (RFC 3501 section 6.3).
 
 use super::refusal::refusal;
-use super::selected::{Selected, untagged};
 use super::session::{Ran, Session};
 use crate::mail::{InvalidName, MailboxName};
-use crate::mailbox::{Access, Error};
+use crate::mailbox::Error;
 use crate::protocol::Output;
 use crate::wire::imap::{StatusItem, mailbox, number};
 
 type Name = Result<MailboxName, InvalidName>;
 
-fn valid(name: Name) -> Result<MailboxName, Error> {
+pub(super) fn valid(name: Name) -> Result<MailboxName, Error> {
     name.map_err(Error::InvalidName)
-}
-
-/// RFC 3501 section 6.3.1 and section 6.3.2. The mailbox that was selected is closed in any case.
-pub(super) fn select(
-    session: &mut Session,
-    name: Name,
-    read_only: bool,
-    condstore: bool,
-    out: &mut Output,
-) -> Ran {
-    if session.selected.take().is_some() {
-        out.put(b"* OK [CLOSED] The previous mailbox is closed.\r\n");
-    }
-    // The mailbox that is opened now tells its HIGHESTMODSEQ in any case.
-    session.enabled.condstore |= condstore;
-    let access = if read_only {
-        Access::ReadOnly
-    } else {
-        Access::ReadWrite
-    };
-    let opened = valid(name).and_then(|name| {
-        let view = session.account.select(&name, access)?;
-        let unseen = view.first_unseen()?;
-        Ok((Selected::new(view), unseen))
-    });
-    let (selected, unseen) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Ran::no(error),
-    };
-    selected.flags(out);
-    let view = &selected.view;
-    untagged(view.exists(), "EXISTS", out);
-    untagged(view.recent(), "RECENT", out);
-    let coded = |name: &str, value: u32, text: &str, out: &mut Output| {
-        out.put(b"* OK [");
-        out.put(name.as_bytes());
-        out.put(b" ");
-        number(u64::from(value), out.buffer());
-        out.put(b"] ");
-        out.put(text.as_bytes());
-        out.put(b"\r\n");
-    };
-    if let Some(unseen) = unseen {
-        coded("UNSEEN", unseen.number(), "First unseen.", out);
-    }
-    let validity = view.uid_validity().number();
-    coded("UIDVALIDITY", validity, "UIDs valid.", out);
-    coded(
-        "UIDNEXT",
-        view.uid_next().number(),
-        "Predicted next UID.",
-        out,
-    );
-    selected.highest_mod_seq(out);
-    session.selected = Some(Box::new(selected));
-    if read_only {
-        Ran::ok("OK [READ-ONLY] Examine completed.")
-    } else {
-        Ran::ok("OK [READ-WRITE] Select completed.")
-    }
 }
 
 pub(super) fn create(session: &mut Session, name: Name) -> Ran {

@@ -8,7 +8,7 @@ use super::store::{Store, store};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Criteria, InvalidName, MailboxName, SequenceSet, UidSet};
-use crate::mailbox::{Access, By, Copied, Error};
+use crate::mailbox::{Access, By, Copied, Error, Expunges};
 use crate::protocol::Output;
 use crate::wire::imap::{Command, number};
 
@@ -34,14 +34,14 @@ pub(super) fn run(
             uid,
             set,
             items,
-            changed,
+            modifiers,
         } => {
             tell_keywords(session, out);
             let wanted = Wanted {
                 uid,
                 set,
                 items,
-                changed,
+                modifiers,
             };
             fetch(session, tag, wanted, rule, out)
         }
@@ -133,11 +133,17 @@ fn search(
     let Some(selected) = session.selected.as_ref() else {
         return Ran::ok(NO_SUCH);
     };
+    // RFC 7162 section 3.2.10.2: not even UID SEARCH may renumber what its own keys number.
+    let expunges = if criteria.numbers_messages() {
+        Expunges::Hold
+    } else {
+        rule.expunges
+    };
     session.doing = Doing::Search(Box::new(Searching {
         tag: tag.clone(),
         uid,
         mod_seq,
-        expunges: rule.expunges,
+        expunges,
         stage: Stage::Looking(Box::new(selected.view.search(criteria))),
     }));
     Ran::GoesOn

@@ -11,6 +11,7 @@ mod mailboxes;
 mod messages;
 mod refusal;
 mod search;
+mod select;
 mod selected;
 mod session;
 mod store;

@@ -2,7 +2,7 @@
 
 use super::enable::Enabled;
 use super::fetch::{Fetch, Told};
-use crate::mail::{ModSeq, SystemFlags};
+use crate::mail::{ModSeq, Since, SystemFlags, UidSet};
 use crate::mailbox::{Access, Changes, Error, Expunges, View};
 use crate::protocol::Output;
 use crate::wire::imap::number;
@@ -56,6 +56,17 @@ impl Selected {
         out.put(b"] Flags permitted.\r\n");
     }
 
+    /// `VANISHED (EARLIER)`: those of the UIDs that were expunged since (RFC 7162 section 3.2.10.1).
+    pub(super) fn vanished_earlier(
+        &self,
+        known: &UidSet,
+        since: Since,
+        out: &mut Output,
+    ) -> Result<(), Error> {
+        vanished(&self.view.vanished_since(known, since)?, " (EARLIER)", out);
+        Ok(())
+    }
+
     /// Tells what changed since the client was last told, but flags: for these the fetch that tells
     /// them is returned (RFC 3501 section 5.2).
     pub(super) fn tell(
@@ -66,9 +77,13 @@ impl Selected {
     ) -> Result<Option<Fetch>, Error> {
         let changes: Changes = self.view.sync(expunges)?;
         self.owes_mod_seq |= !changes.expunged.is_empty();
-        for &(first, last) in changes.expunged.runs().iter().rev() {
-            for seq in (first..=last).rev() {
-                untagged(seq, "EXPUNGE", out);
+        if enabled.qresync {
+            vanished(&changes.vanished, "", out);
+        } else {
+            for &(first, last) in changes.expunged.runs().iter().rev() {
+                for seq in (first..=last).rev() {
+                    untagged(seq, "EXPUNGE", out);
+                }
             }
         }
         if changes.keywords {
@@ -86,6 +101,27 @@ impl Selected {
         let told = Told::Flags;
         let fetch = Fetch::untagged(&self.view, changes.flags, told, false, enabled);
         Ok(Some(fetch))
+    }
+}
+
+/// Runs of UIDs told in one VANISHED, so that no line becomes too long for a client.
+const VANISHED_RUNS: usize = 400;
+
+/// `expunged-resp = "VANISHED" [SP "(EARLIER)"] SP known-uids` (RFC 7162 section 7); nothing if there
+/// are no UIDs.
+pub(super) fn vanished(uids: &UidSet, earlier: &str, out: &mut Output) {
+    for runs in uids.runs().chunks(VANISHED_RUNS) {
+        out.put(b"* VANISHED");
+        out.put(earlier.as_bytes());
+        for (at, &(first, last)) in runs.iter().enumerate() {
+            out.put(if at == 0 { b" " } else { b"," });
+            number(u64::from(first), out.buffer());
+            if last > first {
+                out.put(b":");
+                number(u64::from(last), out.buffer());
+            }
+        }
+        out.put(b"\r\n");
     }
 }
 

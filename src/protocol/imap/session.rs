@@ -7,6 +7,7 @@ use super::fetch::Fetch;
 use super::handover::Handover;
 use super::refusal::refusal;
 use super::search::Searching;
+use super::select::select;
 use super::selected::Selected;
 use super::table::{Rule, State, rule_of};
 use super::tag::{Tag, tag};
@@ -259,8 +260,8 @@ impl Session {
             Command::Select {
                 mailbox,
                 read_only,
-                condstore,
-            } => mailboxes::select(self, mailbox, read_only, condstore, out),
+                params,
+            } => select(self, tag, mailbox, read_only, params, out),
             Command::Create(name) => mailboxes::create(self, name),
             Command::Delete(name) => mailboxes::delete(self, name),
             Command::Rename { from, to } => mailboxes::rename(self, from, to),

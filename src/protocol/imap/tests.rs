@@ -297,8 +297,11 @@ fn run(name: &str, text: &str, pieces: Pieces) {
 const UNKNOWN: [&[u8]; 3] = [b"* ID ", b"* NAMESPACE ", b"* VANISHED "];
 
 /// Items which that parser does not know (RFC 7162), with what is put in their place.
-const UNKNOWN_ITEMS: [(&str, &str, &str); 2] =
-    [("MODSEQ (", ")", "RFC822.SIZE 1"), (" (MODSEQ ", ")", "")];
+const UNKNOWN_ITEMS: [(&str, &str, &str); 3] = [
+    ("MODSEQ (", ")", "RFC822.SIZE 1"),
+    (" (MODSEQ ", ")", ""),
+    ("(HIGHESTMODSEQ ", ")", "(MESSAGES 1)"),
+];
 
 fn without_unknown_items(said: &[u8]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(said).into_owned();

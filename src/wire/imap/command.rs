@@ -2,7 +2,9 @@
 
 use super::fetch::{FetchItem, fetch_items};
 use super::framer::tag_of;
-use super::modseq::{fetch_modifiers, select_params, store_modifiers};
+use super::modseq::{
+    FetchModifiers, SelectParams, fetch_modifiers, select_params, store_modifiers,
+};
 use super::search::{Searched, search};
 use super::token::{
     Parsed, Syntax, astring, atom, end, flag, flag_list, list_mailbox, mailbox, sequence_set,
@@ -35,8 +37,7 @@ pub(crate) enum Command {
     Select {
         mailbox: Name,
         read_only: bool,
-        /// RFC 7162 section 3.1.8.
-        condstore: bool,
+        params: SelectParams,
     },
     Create(Name),
     Delete(Name),
@@ -74,8 +75,7 @@ pub(crate) enum Command {
         uid: bool,
         set: SequenceSet,
         items: Vec<FetchItem>,
-        /// RFC 7162 section 3.1.4.1.
-        changed: Option<Since>,
+        modifiers: FetchModifiers,
     },
     /// `change`: `+`, `-` or a blank for replacing.
     Store {
@@ -195,7 +195,7 @@ fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
         "SELECT" | "EXAMINE" => Command::Select {
             mailbox: named(r)?,
             read_only: name == "EXAMINE",
-            condstore: select_params(r)?,
+            params: select_params(r)?,
         },
         "CREATE" => Command::Create(named(r)?),
         "DELETE" => Command::Delete(named(r)?),
@@ -256,7 +256,7 @@ fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>
                 uid,
                 set,
                 items: fetch_items(r)?,
-                changed: fetch_modifiers(r)?,
+                modifiers: fetch_modifiers(r)?,
             })
         }),
         "STORE" => store(r, uid),
@@ -399,6 +399,8 @@ mod tests {
             "a STORE 7,5 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)",
             "a STATUS x (HIGHESTMODSEQ)",
             "a SEARCH MODSEQ 5",
+            "a EXAMINE x (QRESYNC (1 2 3) CONDSTORE)",
+            "a UID FETCH 1:* (FLAGS) (VANISHED CHANGEDSINCE 1)",
         ] {
             let parsed = parse(text.as_bytes());
             assert!(

@@ -13,4 +13,5 @@ pub(crate) use append::append_head;
 pub(crate) use command::{Command, StatusItem, parse};
 pub(crate) use fetch::{FetchItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
+pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use response::{date_time, flag_list, mailbox, number, string};

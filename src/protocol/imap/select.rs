@@ -1,0 +1,121 @@
+//! SELECT and EXAMINE (RFC 3501 section 6.3.1 and section 6.3.2), and what a client that was here
+//! before is told of the time between (RFC 7162 section 3.2.5).
+
+use super::fetch::{Fetch, Told};
+use super::mailboxes::valid;
+use super::refusal::refusal;
+use super::selected::{Selected, untagged};
+use super::session::{Doing, Ending, Ran, Session};
+use super::table::named;
+use super::tag::Tag;
+use crate::mail::{InvalidName, MailboxName, Uid, UidSet};
+use crate::mailbox::{Access, Error};
+use crate::protocol::Output;
+use crate::wire::imap::{Resync, SelectParams, number};
+
+/// The mailbox that was selected is closed, unless the command itself is wrong.
+pub(super) fn select(
+    session: &mut Session,
+    tag: &Tag,
+    name: Result<MailboxName, InvalidName>,
+    read_only: bool,
+    params: SelectParams,
+    out: &mut Output,
+) -> Ran {
+    if params.qresync.is_some() && !session.enabled.qresync {
+        return Ran::ok("BAD QRESYNC is not enabled.");
+    }
+    if session.selected.take().is_some() {
+        out.put(b"* OK [CLOSED] The previous mailbox is closed.\r\n");
+    }
+    // The mailbox that is opened now tells its HIGHESTMODSEQ in any case.
+    session.enabled.condstore |= params.condstore;
+    let access = if read_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let opened = valid(name).and_then(|name| {
+        let view = session.account.select(&name, access)?;
+        let unseen = view.first_unseen()?;
+        Ok((Selected::new(view), unseen))
+    });
+    let (selected, unseen) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return Ran::no(error),
+    };
+    selected.flags(out);
+    let view = &selected.view;
+    untagged(view.exists(), "EXISTS", out);
+    untagged(view.recent(), "RECENT", out);
+    if let Some(unseen) = unseen {
+        coded("UNSEEN", unseen.number(), "First unseen.", out);
+    }
+    let (uid_validity, uid_next) = (view.uid_validity(), view.uid_next());
+    coded("UIDVALIDITY", uid_validity.number(), "UIDs valid.", out);
+    coded("UIDNEXT", uid_next.number(), "Predicted next UID.", out);
+    selected.highest_mod_seq(out);
+    let text = if read_only {
+        "OK [READ-ONLY] Examine completed."
+    } else {
+        "OK [READ-WRITE] Select completed."
+    };
+    let changed = params
+        .qresync
+        .filter(|known| known.uid_validity == uid_validity)
+        .map(|known| resync(&selected, &known, out));
+    let changed = match changed.transpose() {
+        Ok(changed) => changed,
+        Err(error) => return Ran::Finished(refusal(error).into()),
+    };
+    session.doing = match changed {
+        None => Doing::Reading,
+        Some(changed) => {
+            let (view, enabled) = (&selected.view, session.enabled);
+            let fetch = Fetch::untagged(view, changed, Told::Flags, true, enabled);
+            let ending = Ending {
+                tag: tag.clone(),
+                text: text.into(),
+                expunges: named("SELECT").expunges,
+                idle: false,
+            };
+            Doing::Telling(Box::new(fetch), ending)
+        }
+    };
+    session.selected = Some(Box::new(selected));
+    match session.doing {
+        Doing::Telling(..) => Ran::GoesOn,
+        _ => Ran::ok(text),
+    }
+}
+
+/// `* OK [UIDNEXT 4392] ...`.
+fn coded(name: &str, value: u32, text: &str, out: &mut Output) {
+    out.put(b"* OK [");
+    out.put(name.as_bytes());
+    out.put(b" ");
+    number(u64::from(value), out.buffer());
+    out.put(b"] ");
+    out.put(text.as_bytes());
+    out.put(b"\r\n");
+}
+
+/// Tells what was expunged since the client was here; returns what changed.
+fn resync(selected: &Selected, known: &Resync, out: &mut Output) -> Result<UidSet, Error> {
+    let view = &selected.view;
+    let all = || UidSet::range(Uid::MIN, Uid::MAX);
+    let uids = known.known.clone().unwrap_or_else(all);
+    let matched = known
+        .matched
+        .as_ref()
+        .and_then(|(seqs, uids)| view.last_match(seqs, uids));
+    // Up to a message that has its number still, the client missed no expunge.
+    let unsure = match matched {
+        None => uids.clone(),
+        Some(last) => last.next().map_or(UidSet::new(), |next| {
+            uids.intersection(&UidSet::range(next, Uid::MAX))
+        }),
+    };
+    selected.vanished_earlier(&unsure, known.since, out)?;
+    view.changed_since(&view.uids().intersection(&uids), known.since)
+}
