@@ -161,7 +161,13 @@ mod tests {
         );
         for (name, count) in [("INBOX", 3), ("Archive", 1)] {
             let name = MailboxName::new(name).unwrap();
-            assert_eq!(account.status(&name).unwrap().messages, count);
+            assert_eq!(
+                account
+                    .status(&name, crate::mailbox::Asked::default())
+                    .unwrap()
+                    .messages,
+                count
+            );
         }
         let inbox = account
             .select(&MailboxName::inbox(), Access::ReadOnly)

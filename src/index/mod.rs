@@ -21,4 +21,4 @@ pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;
 pub(crate) use names::{Name, NameChunk};
 pub(crate) use overview::{Glance, Overview};
-pub(crate) use summary::Summary;
+pub(crate) use summary::{SizeOf, Summary};

@@ -3,6 +3,14 @@
 use super::bits::{put_varint, take, take_varint};
 use crate::mail::{Guid, Keyword, ModSeq, Uid, UidValidity};
 
+/// The octets of all messages, as long as none came or went: then UIDNEXT or the count changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SizeOf {
+    pub(crate) uid_next: Uid,
+    pub(crate) messages: u32,
+    pub(crate) octets: u64,
+}
+
 /// Totals and numbers of one mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -16,6 +24,8 @@ pub(crate) struct Summary {
     pub(crate) expunges: u32,
     pub(crate) messages: u32,
     pub(crate) seen: u32,
+    /// As it was when somebody last asked.
+    pub(crate) size: Option<SizeOf>,
     /// Messages from here on were told to no session yet (RFC 3501 section 2.3.2, \Recent).
     pub(crate) first_recent: Uid,
     /// Nanoseconds since 1970 of new/, cur/ and the side file when they were last found consistent.
@@ -26,9 +36,8 @@ pub(crate) struct Summary {
     pub(crate) keywords: Vec<Option<Keyword>>,
 }
 
-const VERSION: u8 = 2;
-/// Without the expunges.
-const VERSION_1: u8 = 1;
+/// 1: the first; 2: with the expunges; 3: with the size.
+const VERSION: u8 = 3;
 
 impl Summary {
     pub(crate) fn new(uid_validity: UidValidity, uid_next: Uid, guid: Guid) -> Summary {
@@ -41,6 +50,7 @@ impl Summary {
             expunges: 0,
             messages: 0,
             seen: 0,
+            size: None,
             first_recent: Uid::MIN,
             stamp: [0; 3],
             stamp_time: 0,
@@ -68,6 +78,13 @@ impl Summary {
             .iter()
             .for_each(|&time| put_varint(time.cast_unsigned(), &mut out));
         put_varint(self.stamp_time.cast_unsigned(), &mut out);
+        if let Some(size) = self.size {
+            put_varint(u64::from(size.uid_next.number()), &mut out);
+            put_varint(u64::from(size.messages), &mut out);
+            put_varint(size.octets, &mut out);
+        } else {
+            out.push(0);
+        }
         put_varint(self.keywords.len() as u64, &mut out);
         for keyword in &self.keywords {
             let name = keyword.as_ref().map_or("", Keyword::as_str);
@@ -80,24 +97,26 @@ impl Summary {
     pub(crate) fn decode(mut bytes: &[u8]) -> Option<Summary> {
         let bytes = &mut bytes;
         let version = *take(bytes, 1)?.first()?;
-        if version != VERSION && version != VERSION_1 {
+        if !(1..=VERSION).contains(&version) {
             return None;
         }
         let guid = Guid(take(bytes, 16)?.try_into().ok()?);
         let mut number = || u32::try_from(take_varint(bytes)?).ok();
         let (uid_validity, uid_next) = (UidValidity::new(number()?)?, Uid::new(number()?)?);
         let (messages, seen, first_recent) = (number()?, number()?, Uid::new(number()?)?);
-        let expunges = if version == VERSION { number()? } else { 0 };
+        let expunges = if version >= 2 { number()? } else { 0 };
         let highest_mod_seq = ModSeq::new(take_varint(bytes)?)?;
-        let horizon = match version {
-            VERSION => take_varint(bytes)?,
-            _ => highest_mod_seq.number(),
+        let horizon = if version >= 2 {
+            take_varint(bytes)?
+        } else {
+            highest_mod_seq.number()
         };
         let mut stamp = [0; 3];
         for time in &mut stamp {
             *time = take_varint(bytes)?.cast_signed();
         }
         let stamp_time = take_varint(bytes)?.cast_signed();
+        let size = if version >= 3 { size(bytes)? } else { None };
         let mut keywords = Vec::new();
         for _ in 0..take_varint(bytes)? {
             let length = usize::try_from(take_varint(bytes)?).ok()?;
@@ -114,12 +133,24 @@ impl Summary {
             expunges,
             messages,
             seen,
+            size,
             first_recent,
             stamp,
             stamp_time,
             keywords,
         })
     }
+}
+
+fn size(bytes: &mut &[u8]) -> Option<Option<SizeOf>> {
+    let Some(uid_next) = Uid::new(u32::try_from(take_varint(bytes)?).ok()?) else {
+        return Some(None);
+    };
+    Some(Some(SizeOf {
+        uid_next,
+        messages: u32::try_from(take_varint(bytes)?).ok()?,
+        octets: take_varint(bytes)?,
+    }))
 }
 
 #[cfg(test)]
@@ -136,6 +167,12 @@ mod tests {
         summary.keywords = vec![Keyword::new("$Junk"), None];
         (summary.horizon, summary.expunges) = (1 << 50, 77);
         summary.stamp = [-1, 0, i64::MAX];
+        assert_eq!(Summary::decode(&summary.encode()), Some(summary.clone()));
+        summary.size = Some(SizeOf {
+            uid_next: Uid::MAX,
+            messages: 3,
+            octets: 1 << 40,
+        });
         let bytes = summary.encode();
         assert_eq!(Summary::decode(&bytes), Some(summary));
         for cut in 0..bytes.len() {

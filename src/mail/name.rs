@@ -219,6 +219,14 @@ impl SpecialUse {
         (SpecialUse::Trash, "\\Trash", "Trash"),
     ];
 
+    /// The use of that attribute, in any case, with the backslash.
+    pub(crate) fn named(attribute: &str) -> Option<SpecialUse> {
+        Self::ALL
+            .iter()
+            .find(|(_, own, _)| own.eq_ignore_ascii_case(attribute))
+            .map(|&(special_use, ..)| special_use)
+    }
+
     /// The attribute as LIST writes it.
     pub(crate) fn attribute(self) -> &'static str {
         Self::ALL

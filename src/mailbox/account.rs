@@ -2,9 +2,10 @@
 
 use super::host::{HostInner, lock};
 use super::shared::Shared;
+use super::special;
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::AccountId;
-use crate::mail::{MailboxName, ModSeq, SpecialUse, Uid, UidSet, UidValidity};
+use crate::mail::{MailboxName, SpecialUse, UidSet, UidValidity};
 use crate::store::{Maildir, Store};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Deref, DerefMut};
@@ -126,19 +127,7 @@ pub(crate) struct Listed {
     /// False for a name that only has mailboxes below it.
     pub(crate) selectable: bool,
     pub(crate) children: bool,
-    pub(crate) special_use: Option<SpecialUse>,
-}
-
-/// What STATUS can say (RFC 3501 section 6.3.10).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
-    pub(crate) messages: u32,
-    pub(crate) recent: u32,
-    pub(crate) unseen: u32,
-    pub(crate) uid_next: Uid,
-    pub(crate) uid_validity: UidValidity,
-    /// RFC 7162 section 3.1.7.
-    pub(crate) highest_mod_seq: ModSeq,
+    pub(crate) special_uses: Vec<SpecialUse>,
 }
 
 /// What COPYUID tells (RFC 4315 section 3): the n-th UID of `from` became the n-th of `to`.
@@ -194,12 +183,17 @@ impl Account {
         let names = store
             .mailboxes()
             .map_err(store_fault("listing mailboxes"))?;
+        let holders = special::holders(&special::read(&mut *store)?, &names);
         let mut all: BTreeMap<MailboxName, Listed> = BTreeMap::new();
         let listed = |name: &MailboxName| Listed {
             name: name.clone(),
             selectable: false,
             children: false,
-            special_use: special_use(name),
+            special_uses: holders
+                .iter()
+                .filter(|(_, holder)| holder == name)
+                .map(|(special_use, _)| *special_use)
+                .collect(),
         };
         for name in names {
             let mut above = name.parent();
@@ -278,7 +272,7 @@ impl Account {
             state.deleted = true;
             shared.raise();
         }
-        Ok(())
+        special::follow(&mut *store, name, None)
     }
 
     /// With all below it; INBOX: its messages move to a new mailbox (RFC 3501 section 6.3.5).
@@ -338,34 +332,7 @@ impl Account {
         if let Some(shared) = open {
             boxes.insert(to.clone(), shared);
         }
-        Ok(())
-    }
-
-    pub(crate) fn status(&self, name: &MailboxName) -> Result<Status, Error> {
-        let shared = self.shared(name)?;
-        let mut store = self.0.store()?;
-        let mut state = lock(&shared.state);
-        let watched = state.views > 0;
-        shared.refresh(&mut state, &mut *store)?;
-        let recent = |first: Uid| {
-            let all = UidSet::range(first, Uid::MAX);
-            state
-                .uids
-                .as_ref()
-                .map_or(0, |uids| uids.intersection(&all).count())
-        };
-        let status = state.summary.as_ref().map(|summary| Status {
-            messages: summary.messages,
-            recent: u32::try_from(recent(summary.first_recent)).unwrap_or(u32::MAX),
-            unseen: summary.messages.saturating_sub(summary.seen),
-            uid_next: summary.uid_next,
-            uid_validity: summary.uid_validity,
-            highest_mod_seq: summary.highest_mod_seq,
-        });
-        if !watched {
-            state.uids = None;
-        }
-        status.ok_or(Error::Fault)
+        special::follow(&mut *self.0.store()?, from, Some(to))
     }
 
     /// Opens a mailbox for a session (SELECT, EXAMINE).
@@ -475,12 +442,4 @@ impl Account {
         }
         Ok(different)
     }
-}
-
-/// By name, as the mailboxes made at first login have it.
-fn special_use(name: &MailboxName) -> Option<SpecialUse> {
-    SpecialUse::ALL
-        .iter()
-        .find(|(.., own)| *own == name.as_str())
-        .map(|&(special, ..)| special)
 }

@@ -38,6 +38,8 @@ mod resync;
 mod rows;
 mod search;
 mod shared;
+mod special;
+mod status;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -52,4 +54,5 @@ pub(crate) use host::{Host, Limits};
 pub(crate) use mark::{FlagChange, Marked};
 pub(crate) use rows::{Rows, Want};
 pub(crate) use search::Search;
+pub(crate) use status::Asked;
 pub(crate) use view::{Access, By, Changes, Expunges, View};

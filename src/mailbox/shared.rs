@@ -238,8 +238,19 @@ impl Shared {
         }
     }
 
-    /// Compares the mailbox with its directories if anybody else may have changed them.
+    /// Compares the mailbox with its directories if anybody else may have changed them; knows its
+    /// UIDs then.
     pub(super) fn refresh(
+        self: &Arc<Self>,
+        state: &mut State,
+        store: &mut dyn Store,
+    ) -> Result<(), Error> {
+        self.refresh_summary(state, store)?;
+        self.load_uids(state)
+    }
+
+    /// As `refresh`, for whom the summary is enough.
+    pub(super) fn refresh_summary(
         self: &Arc<Self>,
         state: &mut State,
         store: &mut dyn Store,
@@ -267,7 +278,7 @@ impl Shared {
                 .as_ref()
                 .is_some_and(|summary| settled(summary, stamp))
             {
-                return self.load_uids(state);
+                return Ok(());
             }
         }
         super::resync::resync(self, state, store)

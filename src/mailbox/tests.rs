@@ -169,7 +169,7 @@ fn sessions_see_each_other() {
     a.sync(Expunges::Tell).unwrap();
     a.expunge(None).unwrap();
     assert_eq!(a.sync(Expunges::Tell).unwrap().expunged.to_string(), "2");
-    let status = account.status(&name("INBOX")).unwrap();
+    let status = account.status(&name("INBOX"), Asked::default()).unwrap();
     assert_eq!(
         (status.messages, status.unseen, status.uid_next.number()),
         (3, 3, 6)
@@ -223,10 +223,16 @@ fn copies_and_moves_keep_flags_and_dates() {
         .map(|l| l.name.to_string())
         .collect();
     assert_eq!(names, ["INBOX", "z", "z/b"]);
-    assert_eq!(account.status(&name("z/b")).unwrap().messages, 3);
+    assert_eq!(
+        account
+            .status(&name("z/b"), Asked::default())
+            .unwrap()
+            .messages,
+        3
+    );
     account.delete(&name("z/b")).unwrap();
     assert_eq!(
-        account.status(&name("z/b")).err(),
+        account.status(&name("z/b"), Asked::default()).err(),
         Some(Error::NoSuchMailbox)
     );
 }
@@ -399,7 +405,13 @@ fn a_uid_is_never_given_again_when_its_message_goes() {
         fs::remove_file(last.unwrap().path()).unwrap();
         // Noticed by a session, and by nobody but the process itself.
         view.sync(Expunges::Tell).unwrap();
-        assert_eq!(account.status(&name("INBOX")).unwrap().messages, 1);
+        assert_eq!(
+            account
+                .status(&name("INBOX"), Asked::default())
+                .unwrap()
+                .messages,
+            1
+        );
     };
     for (at, way) in [expunge, transfer, renumber, rename, foreign]
         .iter()
@@ -414,11 +426,19 @@ fn a_uid_is_never_given_again_when_its_message_goes() {
         append(&account, "INBOX", "2", &Flags::default());
         view.sync(Expunges::Tell).unwrap();
         way(&account, &mut view, root);
-        let next = account.status(&name("INBOX")).unwrap().uid_next.number();
+        let next = account
+            .status(&name("INBOX"), Asked::default())
+            .unwrap()
+            .uid_next
+            .number();
         assert!(listed_next(root) > 2, "{at}");
         drop((view, account, host));
         let (account, _host) = killed(root);
-        let again = account.status(&name("INBOX")).unwrap().uid_next.number();
+        let again = account
+            .status(&name("INBOX"), Asked::default())
+            .unwrap()
+            .uid_next
+            .number();
         assert_eq!(again, next, "{at}");
         assert_eq!(
             append(&account, "INBOX", "3", &Flags::default()),
@@ -503,7 +523,7 @@ fn deliveries_side_by_side_appear_in_the_order_of_their_uids() {
     assert!(foreign > 0);
     assert_eq!(view.exists(), 120 + foreign);
     assert_eq!(view.uid_next().number(), 121 + foreign);
-    let status = account.status(&name("INBOX")).unwrap();
+    let status = account.status(&name("INBOX"), Asked::default()).unwrap();
     assert_eq!(
         (status.messages, status.unseen),
         (120 + foreign, 120 + foreign)

@@ -1,7 +1,7 @@
 //! The seam between message bytes and everything that knows about messages.
 
 use super::Error;
-use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
 use std::fs::File;
 use std::path::PathBuf;
@@ -95,6 +95,12 @@ pub(crate) trait Store: Send {
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error>;
     /// Durable.
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error>;
+    /// What mailboxes are for, where that was said of them; they need not exist.
+    fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error>;
+    /// All of it anew. Durable.
+    fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error>;
+    /// RFC822.SIZE if the name of the message tells it.
+    fn wire_octets(&self, blob: &BlobId) -> Option<u64>;
     /// Removes drafts that nobody finished for 36 hours.
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error>;
 }

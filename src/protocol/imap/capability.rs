@@ -41,7 +41,7 @@ const fn capability(
 }
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 18] = [
+pub(crate) const CAPABILITIES: [Capability; 22] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -55,7 +55,11 @@ pub(crate) const CAPABILITIES: [Capability; 18] = [
     capability("MOVE", 6851, When::Session, Some("MOVE")),
     capability("CONDSTORE", 7162, When::Session, None),
     capability("QRESYNC", 7162, When::Session, None),
+    capability("LIST-EXTENDED", 5258, When::Session, None),
+    capability("LIST-STATUS", 5819, When::Session, None),
+    capability("STATUS=SIZE", 8438, When::Session, None),
     capability("SPECIAL-USE", 6154, When::Session, None),
+    capability("CREATE-SPECIAL-USE", 6154, When::Session, None),
     capability("STARTTLS", 3501, When::StartTls, Some("STARTTLS")),
     capability("LOGINDISABLED", 3501, When::NoPassword, None),
     capability("AUTH=PLAIN", 4616, When::Password, Some("AUTHENTICATE")),

@@ -1,83 +1,276 @@
-//! LIST and LSUB (RFC 3501 section 6.3.8 and section 6.3.9), with the attributes of RFC 3348 and RFC 6154.
+//! LIST (RFC 3501 section 6.3.8, RFC 5258), LSUB and XLIST, parked whenever enough output waits.
 
-use super::session::{Ran, Session};
-use crate::mail::{MailboxName, Pattern};
-use crate::mailbox::{Error, Listed};
-use crate::protocol::Output;
-use crate::wire::imap::mailbox;
-use std::collections::BTreeSet;
+use super::mailboxes::status_line;
+use super::session::{Doing, Ran, Session};
+use super::table::Rule;
+use super::tag::Tag;
+use crate::mail::{MailboxName, Pattern, SpecialUse};
+use crate::mailbox::{Account, Error, Expunges, Listed};
+use crate::protocol::{Output, Progress, Turn};
+use crate::wire::imap::{Form, List, Select, StatusItem, mailbox};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A running LIST.
+pub(super) struct Listing {
+    tag: Tag,
+    expunges: Expunges,
+    word: &'static str,
+    lines: VecDeque<Line>,
+    status: Vec<StatusItem>,
+}
+
+/// One mailbox, to be told.
+struct Line {
+    name: MailboxName,
+    attributes: Vec<&'static str>,
+    /// `CHILDINFO`: what is below it meets the selection options.
+    child_info: Vec<&'static str>,
+    /// It can be asked for its status.
+    status: bool,
+}
 
 pub(super) fn list(
-    session: &Session,
-    subscribed: bool,
-    reference: &str,
-    pattern: &str,
+    session: &mut Session,
+    tag: &Tag,
+    wanted: List,
+    rule: Rule,
     out: &mut Output,
 ) -> Ran {
-    if pattern.is_empty() {
+    let word = match wanted.form {
+        Form::List => "LIST",
+        Form::Lsub => "LSUB",
+        Form::Xlist => "XLIST",
+    };
+    if !wanted.extended && wanted.patterns.iter().all(String::is_empty) {
         // What the delimiter is.
-        let word: &[u8] = if subscribed { b"LSUB" } else { b"LIST" };
-        out.put(b"* ");
-        out.put(word);
-        out.put(b" (\\Noselect) \"/\" \"\"\r\n");
+        out.put(format!("* {word} (\\Noselect) \"/\" \"\"\r\n").as_bytes());
         return Ran::ok("OK List completed.");
     }
-    let pattern = Pattern::new(reference, pattern);
-    let told = if subscribed {
-        lsub(session, &pattern, out)
-    } else {
-        session.account.list().map(|all| {
-            let all = all.iter().filter(|l| pattern.matches(l.name.as_str()));
-            all.for_each(|listed| line(listed, out));
-        })
+    if wanted.status.contains(&StatusItem::HighestModSeq) {
+        session.enable_condstore(out);
+    }
+    let patterns: Vec<Pattern> = wanted
+        .patterns
+        .iter()
+        .filter(|pattern| !pattern.is_empty())
+        .map(|pattern| Pattern::new(&wanted.reference, pattern))
+        .collect();
+    let lines = match wanted.form {
+        Form::Lsub => lsub(&session.account, &patterns),
+        _ => Names::of(&session.account, &wanted).map(|names| names.lines(&wanted, &patterns)),
     };
-    Ran::of(told, "OK List completed.")
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err(error) => return Ran::no(error),
+    };
+    session.doing = Doing::List(Box::new(Listing {
+        tag: tag.clone(),
+        expunges: rule.expunges,
+        word,
+        lines,
+        status: wanted.status,
+    }));
+    Ran::GoesOn
 }
 
-fn line(listed: &Listed, out: &mut Output) {
-    out.put(b"* LIST (");
-    if !listed.selectable {
-        out.put(b"\\Noselect ");
-    }
-    out.put(if listed.children {
-        b"\\HasChildren"
-    } else {
-        b"\\HasNoChildren"
-    });
-    if let Some(special_use) = listed.special_use {
-        out.put(b" ");
-        out.put(special_use.attribute().as_bytes());
-    }
-    out.put(b") \"/\" ");
-    mailbox(&listed.name, out.buffer());
-    out.put(b"\r\n");
+fn matched(patterns: &[Pattern], name: &MailboxName) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| pattern.matches(name.as_str()))
 }
 
-/// Subscribed names; and names above them where the pattern ends at a level (`%`).
-fn lsub(session: &Session, pattern: &Pattern, out: &mut Output) -> Result<(), Error> {
-    let names = session.account.subscriptions()?;
-    let mut told: BTreeSet<MailboxName> = BTreeSet::new();
-    for name in &names {
-        if pattern.matches(name.as_str()) {
-            lsub_line(name, false, out);
-        } else if pattern.as_str().ends_with('%') {
+/// What is known of a name.
+#[derive(Default)]
+struct Known {
+    /// A mailbox, or a name above one.
+    listed: Option<Listed>,
+    subscribed: bool,
+    /// Something below it meets the selection options; and does not match the patterns.
+    below: bool,
+    below_only: bool,
+}
+
+/// Every name that can be told.
+struct Names(BTreeMap<MailboxName, Known>);
+
+impl Names {
+    fn of(account: &Account, wanted: &List) -> Result<Names, Error> {
+        let mut names: BTreeMap<MailboxName, Known> = BTreeMap::new();
+        for listed in account.list()? {
+            let name = listed.name.clone();
+            names.entry(name).or_default().listed = Some(listed);
+        }
+        if wanted.subscribed {
+            for name in account.subscriptions()? {
+                names.entry(name).or_default().subscribed = true;
+            }
+        }
+        Ok(Names(names))
+    }
+
+    fn lines(mut self, wanted: &List, patterns: &[Pattern]) -> VecDeque<Line> {
+        if wanted.select.recursive {
+            self.look_below(wanted.select, patterns);
+        }
+        let told = self.0.into_iter().filter(|(name, known)| {
+            matched(patterns, name) && (known.meets(wanted.select) || known.below_only)
+        });
+        told.map(|(name, known)| known.line(name, wanted)).collect()
+    }
+
+    /// Marks the names above those that meet the options (RFC 5258 section 3.5).
+    fn look_below(&mut self, select: Select, patterns: &[Pattern]) {
+        let met: Vec<MailboxName> = self
+            .0
+            .iter()
+            .filter(|(_, known)| known.meets(select))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in met {
+            let told = matched(patterns, &name);
             let mut above = name.parent();
             while let Some(parent) = above {
                 above = parent.parent();
-                let right = pattern.matches(parent.as_str()) && !names.contains(&parent);
-                if right && told.insert(parent.clone()) {
-                    lsub_line(&parent, true, out);
-                }
+                let known = self.0.entry(parent).or_default();
+                known.below = true;
+                known.below_only |= !told;
             }
         }
     }
-    Ok(())
 }
 
-fn lsub_line(name: &MailboxName, above: bool, out: &mut Output) {
-    out.put(b"* LSUB (");
-    out.put(if above { b"\\Noselect" } else { b"" });
-    out.put(b") \"/\" ");
-    mailbox(name, out.buffer());
-    out.put(b"\r\n");
+impl Known {
+    fn special_uses(&self) -> &[SpecialUse] {
+        self.listed.as_ref().map_or(&[], |l| &l.special_uses)
+    }
+
+    fn meets(&self, select: Select) -> bool {
+        let exists = self.listed.is_some() || select.subscribed;
+        exists
+            && (!select.subscribed || self.subscribed)
+            && (!select.special_use || !self.special_uses().is_empty())
+    }
+
+    fn line(&self, name: MailboxName, wanted: &List) -> Line {
+        let mut attributes = Vec::new();
+        let selectable = self.listed.as_ref().is_some_and(|l| l.selectable);
+        if !selectable {
+            // RFC 5258 section 3: \NonExistent implies \Noselect for who asks in the new way.
+            attributes.push(if wanted.extended {
+                "\\NonExistent"
+            } else {
+                "\\Noselect"
+            });
+        }
+        if wanted.subscribed && self.subscribed {
+            attributes.push("\\Subscribed");
+        }
+        let children = self.listed.as_ref().is_some_and(|l| l.children);
+        attributes.push(if children {
+            "\\HasChildren"
+        } else {
+            "\\HasNoChildren"
+        });
+        if wanted.form == Form::Xlist && name.is_inbox() {
+            attributes.push("\\Inbox");
+        }
+        attributes.extend(self.special_uses().iter().map(|u| u.attribute()));
+        let mut child_info = Vec::new();
+        if self.below && wanted.select.recursive {
+            let options = [
+                (wanted.select.subscribed, "SUBSCRIBED"),
+                (wanted.select.special_use, "SPECIAL-USE"),
+            ];
+            child_info.extend(options.iter().filter(|o| o.0).map(|o| o.1));
+        }
+        Line {
+            status: selectable && self.meets(wanted.select) && !wanted.status.is_empty(),
+            name,
+            attributes,
+            child_info,
+        }
+    }
+}
+
+/// Subscribed names; and names above them where the pattern ends at a level (`%`)
+/// (RFC 3501 section 6.3.9).
+fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error> {
+    let names = account.subscriptions()?;
+    // With whether the name itself is subscribed.
+    let mut told: BTreeMap<MailboxName, bool> = BTreeMap::new();
+    for name in names {
+        let level = patterns
+            .iter()
+            .any(|pattern| pattern.as_str().ends_with('%'));
+        let mut above = name.parent().filter(|_| level && !matched(patterns, &name));
+        while let Some(parent) = above {
+            above = parent.parent();
+            if matched(patterns, &parent) {
+                told.entry(parent).or_insert(false);
+            }
+        }
+        if matched(patterns, &name) {
+            told.insert(name, true);
+        }
+    }
+    let line = |(name, subscribed): (MailboxName, bool)| Line {
+        name,
+        attributes: if subscribed {
+            vec![]
+        } else {
+            vec!["\\Noselect"]
+        },
+        child_info: Vec::new(),
+        status: false,
+    };
+    Ok(told.into_iter().map(line).collect())
+}
+
+impl Line {
+    /// With the status of the mailbox behind it; one that is gone meanwhile cannot be selected
+    /// (RFC 5819 section 2).
+    fn put(mut self, account: &Account, word: &str, items: &[StatusItem], out: &mut Output) {
+        let mut status = Vec::new();
+        if self.status {
+            match status_line(account, &self.name, items, &mut status) {
+                Ok(()) => {}
+                Err(Error::NoSuchMailbox) => self.attributes.insert(0, "\\NonExistent"),
+                // It is logged; the list goes on.
+                Err(_) => status.clear(),
+            }
+        }
+        let attributes = self.attributes.join(" ");
+        out.put(format!("* {word} ({attributes}) \"/\" ").as_bytes());
+        mailbox(&self.name, out.buffer());
+        if !self.child_info.is_empty() {
+            let options = self.child_info.join("\" \"");
+            out.put(format!(" (\"CHILDINFO\" (\"{options}\"))").as_bytes());
+        }
+        out.put(b"\r\n");
+        out.put(&status);
+    }
+}
+
+impl Session {
+    /// Tells mailboxes until the output is full.
+    pub(super) fn list(
+        &mut self,
+        mut listing: Box<Listing>,
+        turn: Turn,
+        out: &mut Output,
+    ) -> Option<Progress<()>> {
+        if turn == Turn::Quick {
+            self.doing = Doing::List(listing);
+            return Some(Progress::Disk);
+        }
+        while let Some(line) = listing.lines.pop_front() {
+            line.put(&self.account, listing.word, &listing.status, out);
+            if out.full() {
+                self.doing = Doing::List(listing);
+                return Some(Progress::Flush);
+            }
+        }
+        self.finish(listing.tag, "OK List completed.".into(), listing.expunges);
+        None
+    }
 }

@@ -1,9 +1,8 @@
 //! Commands about whole mailboxes (RFC 3501 section 6.3).
 
-use super::refusal::refusal;
 use super::session::{Ran, Session};
-use crate::mail::{InvalidName, MailboxName};
-use crate::mailbox::Error;
+use crate::mail::{InvalidName, MailboxName, SpecialUse};
+use crate::mailbox::{Account, Asked, Error};
 use crate::protocol::Output;
 use crate::wire::imap::{StatusItem, mailbox, number};
 
@@ -13,8 +12,12 @@ pub(super) fn valid(name: Name) -> Result<MailboxName, Error> {
     name.map_err(Error::InvalidName)
 }
 
-pub(super) fn create(session: &mut Session, name: Name) -> Ran {
-    let created = valid(name).and_then(|name| session.account.create(&name));
+pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<SpecialUse>>) -> Ran {
+    // RFC 6154 section 3.
+    let Some(uses) = uses else {
+        return Ran::ok("NO [USEATTR] No mailbox here can have this use.");
+    };
+    let created = valid(name).and_then(|name| session.account.create_for(&name, &uses));
     Ran::of(created, "OK Create completed.")
 }
 
@@ -55,17 +58,31 @@ pub(super) fn status(
     if items.contains(&StatusItem::HighestModSeq) {
         session.enable_condstore(out);
     }
-    let status = valid(name).and_then(|name| session.account.status(&name).map(|s| (name, s)));
-    let (name, status) = match status {
-        Ok(found) => found,
-        Err(error) => return Ran::Finished(refusal(error).into()),
+    let mut line = Vec::new();
+    let told = valid(name).and_then(|name| status_line(&session.account, &name, items, &mut line));
+    out.put(&line);
+    Ran::of(told, "OK Status completed.")
+}
+
+/// Appends `* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)`; nothing if it fails.
+pub(super) fn status_line(
+    account: &Account,
+    name: &MailboxName,
+    items: &[StatusItem],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let asked = Asked {
+        recent: items.contains(&StatusItem::Recent),
+        deleted: items.contains(&StatusItem::Deleted),
+        size: items.contains(&StatusItem::Size),
     };
-    out.put(b"* STATUS ");
-    mailbox(&name, out.buffer());
+    let status = account.status(name, asked)?;
+    out.extend_from_slice(b"* STATUS ");
+    mailbox(name, out);
     for (at, item) in items.iter().enumerate() {
-        out.put(if at == 0 { b" (" } else { b" " });
+        out.extend_from_slice(if at == 0 { b" (" } else { b" " });
         let label = StatusItem::ALL.iter().find(|(own, _)| own == item);
-        out.put(label.map_or("", |(_, label)| label).as_bytes());
+        out.extend_from_slice(label.map_or("", |(_, label)| label).as_bytes());
         let value = match item {
             StatusItem::Messages => u64::from(status.messages),
             StatusItem::Recent => u64::from(status.recent),
@@ -73,10 +90,12 @@ pub(super) fn status(
             StatusItem::UidValidity => u64::from(status.uid_validity.number()),
             StatusItem::Unseen => u64::from(status.unseen),
             StatusItem::HighestModSeq => status.highest_mod_seq.number(),
+            StatusItem::Size => status.size,
+            StatusItem::Deleted => u64::from(status.deleted),
         };
-        out.put(b" ");
-        number(value, out.buffer());
+        out.push(b' ');
+        number(value, out);
     }
-    out.put(b")\r\n");
-    Ran::ok("OK Status completed.")
+    out.extend_from_slice(b")\r\n");
+    Ok(())
 }

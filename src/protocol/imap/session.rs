@@ -5,13 +5,14 @@ use super::capability::{Situation, capability_line};
 use super::enable::{Enabled, enable};
 use super::fetch::Fetch;
 use super::handover::Handover;
+use super::list::{Listing, list};
 use super::refusal::refusal;
 use super::search::Searching;
 use super::select::select;
 use super::selected::Selected;
 use super::table::{Rule, State, rule_of};
 use super::tag::{Tag, tag};
-use super::{list, mailboxes, messages};
+use super::{mailboxes, messages};
 use crate::mailbox::{Account, Error, Expunges};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::imap::{Command, Frame, Framer, Refusal, parse};
@@ -54,6 +55,7 @@ pub(super) enum Doing {
     Command(Tag, Box<Command>),
     Fetch(Box<Fetch>),
     Search(Box<Searching>),
+    List(Box<Listing>),
     Append(Box<Append>),
     Idle(Tag),
     /// The mailbox changed while the client idles.
@@ -262,15 +264,11 @@ impl Session {
                 read_only,
                 params,
             } => select(self, tag, mailbox, read_only, params, out),
-            Command::Create(name) => mailboxes::create(self, name),
+            Command::Create { mailbox, uses } => mailboxes::create(self, mailbox, uses),
             Command::Delete(name) => mailboxes::delete(self, name),
             Command::Rename { from, to } => mailboxes::rename(self, from, to),
             Command::Subscribe { mailbox, on } => mailboxes::subscribe(self, mailbox, on),
-            Command::List {
-                subscribed,
-                reference,
-                pattern,
-            } => list::list(self, subscribed, &reference, &pattern, out),
+            Command::List(wanted) => list(self, tag, *wanted, rule, out),
             Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
             // Refused by the table before login and after.
             Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {
@@ -400,6 +398,7 @@ impl Machine for Session {
                 }
                 Doing::Fetch(fetch) => self.fetch(fetch, turn, out),
                 Doing::Search(search) => self.search(search, turn, out),
+                Doing::List(listing) => self.list(listing, turn, out),
                 Doing::Append(append) => self.append(append, turn, out),
                 Doing::Idle(tag) => self.idle(tag, out),
                 Doing::IdleNews(tag) => {

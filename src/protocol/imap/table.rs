@@ -1,7 +1,7 @@
 //! The command table: when a command may come and what running it takes.
 
 use crate::mailbox::Expunges;
-use crate::wire::imap::Command;
+use crate::wire::imap::{Command, Form};
 
 /// The states of RFC 3501 section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ use Expunges::{Hold, Tell};
 use State::{Any, Authenticated, NotAuthenticated, Selected};
 
 /// Every command that is served.
-pub(super) const RULES: [Rule; 36] = [
+pub(super) const RULES: [Rule; 37] = [
     rule("CAPABILITY", Any, false, Tell),
     rule("NOOP", Any, false, Tell),
     rule("LOGOUT", Any, false, Tell),
@@ -57,6 +57,7 @@ pub(super) const RULES: [Rule; 36] = [
     rule("UNSUBSCRIBE", Authenticated, true, Tell),
     rule("LIST", Authenticated, true, Tell),
     rule("LSUB", Authenticated, true, Tell),
+    rule("XLIST", Authenticated, true, Tell),
     rule("STATUS", Authenticated, true, Tell),
     rule("APPEND", Authenticated, true, Tell),
     rule("NAMESPACE", Authenticated, false, Tell),
@@ -100,15 +101,16 @@ pub(super) fn rule_of(command: &Command) -> Rule {
             read_only: false, ..
         } => "SELECT",
         Command::Select { .. } => "EXAMINE",
-        Command::Create(_) => "CREATE",
+        Command::Create { .. } => "CREATE",
         Command::Delete(_) => "DELETE",
         Command::Rename { .. } => "RENAME",
         Command::Subscribe { on: true, .. } => "SUBSCRIBE",
         Command::Subscribe { .. } => "UNSUBSCRIBE",
-        Command::List {
-            subscribed: false, ..
-        } => "LIST",
-        Command::List { .. } => "LSUB",
+        Command::List(list) => match list.form {
+            Form::List => "LIST",
+            Form::Lsub => "LSUB",
+            Form::Xlist => "XLIST",
+        },
         Command::Status { .. } => "STATUS",
         Command::Namespace => "NAMESPACE",
         Command::Idle => "IDLE",

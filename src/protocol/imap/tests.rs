@@ -294,13 +294,16 @@ fn run(name: &str, text: &str, pieces: Pieces) {
 }
 
 /// Responses of extensions which that parser does not know: RFC 2971, RFC 2342 and RFC 7162.
-const UNKNOWN: [&[u8]; 3] = [b"* ID ", b"* NAMESPACE ", b"* VANISHED "];
+const UNKNOWN: [&[u8]; 4] = [b"* ID ", b"* NAMESPACE ", b"* VANISHED ", b"* XLIST "];
 
 /// Items which that parser does not know (RFC 7162), with what is put in their place.
-const UNKNOWN_ITEMS: [(&str, &str, &str); 3] = [
+const UNKNOWN_ITEMS: [(&str, &str, &str); 6] = [
     ("MODSEQ (", ")", "RFC822.SIZE 1"),
     (" (MODSEQ ", ")", ""),
     ("(HIGHESTMODSEQ ", ")", "(MESSAGES 1)"),
+    (" (\"CHILDINFO\" ", "))", ""),
+    ("(SIZE ", ")", "(MESSAGES 1)"),
+    (" SIZE 20", " ", " "),
 ];
 
 fn without_unknown_items(said: &[u8]) -> Vec<u8> {

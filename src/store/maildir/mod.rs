@@ -12,6 +12,7 @@ mod layout;
 mod lock;
 mod name;
 mod scan;
+mod special_use;
 mod store;
 mod subscriptions;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::draft::{Home, MaildirDraft, set_date};
 use super::lock::{DotLock, replace};
-use super::subscriptions;
 use super::uidlist::{self, UidList};
 use super::{disk, keywords, layout, name, scan};
-use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use super::{special_use, subscriptions};
+use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use crate::store::{
     Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
 };
@@ -718,6 +718,23 @@ impl Store for Maildir {
             names.push(name.clone());
         }
         replace(&path, subscriptions::encode(&names, version).as_bytes())
+    }
+
+    fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
+        match fs::read(self.root.join(special_use::FILE)) {
+            Ok(text) => Ok(special_use::parse(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
+        let path = self.root.join(special_use::FILE);
+        replace(&path, special_use::encode(uses).as_bytes())
+    }
+
+    fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
+        name::wire_octets(blob.name.as_bytes())
     }
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {

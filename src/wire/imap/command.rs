@@ -2,15 +2,15 @@
 
 use super::fetch::{FetchItem, fetch_items};
 use super::framer::tag_of;
+use super::list::{Form, List, create_params, list};
 use super::modseq::{
     FetchModifiers, SelectParams, fetch_modifiers, select_params, store_modifiers,
 };
 use super::search::{Searched, search};
 use super::token::{
-    Parsed, Syntax, astring, atom, end, flag, flag_list, list_mailbox, mailbox, sequence_set,
-    space, string,
+    Parsed, Syntax, astring, atom, end, flag, flag_list, mailbox, sequence_set, space, string,
 };
-use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet, Since};
+use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet, Since, SpecialUse};
 use crate::wire::reader::Reader;
 
 type Name = Result<MailboxName, InvalidName>;
@@ -39,7 +39,11 @@ pub(crate) enum Command {
         read_only: bool,
         params: SelectParams,
     },
-    Create(Name),
+    /// RFC 6154 section 3: `None` stands for a use that no mailbox here can have.
+    Create {
+        mailbox: Name,
+        uses: Option<Vec<SpecialUse>>,
+    },
     Delete(Name),
     Rename {
         from: Name,
@@ -49,11 +53,7 @@ pub(crate) enum Command {
         mailbox: Name,
         on: bool,
     },
-    List {
-        subscribed: bool,
-        reference: String,
-        pattern: String,
-    },
+    List(Box<List>),
     Status {
         mailbox: Name,
         items: Vec<StatusItem>,
@@ -108,16 +108,22 @@ pub(crate) enum StatusItem {
     Unseen,
     /// RFC 7162 section 3.1.7.
     HighestModSeq,
+    /// RFC 8438 section 2.
+    Size,
+    /// RFC 9051 section 6.3.11.
+    Deleted,
 }
 
 impl StatusItem {
-    pub(crate) const ALL: [(StatusItem, &'static str); 6] = [
+    pub(crate) const ALL: [(StatusItem, &'static str); 8] = [
         (StatusItem::Messages, "MESSAGES"),
         (StatusItem::Recent, "RECENT"),
         (StatusItem::UidNext, "UIDNEXT"),
         (StatusItem::UidValidity, "UIDVALIDITY"),
         (StatusItem::Unseen, "UNSEEN"),
         (StatusItem::HighestModSeq, "HIGHESTMODSEQ"),
+        (StatusItem::Size, "SIZE"),
+        (StatusItem::Deleted, "DELETED"),
     ];
 }
 
@@ -197,7 +203,10 @@ fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
             read_only: name == "EXAMINE",
             params: select_params(r)?,
         },
-        "CREATE" => Command::Create(named(r)?),
+        "CREATE" => Command::Create {
+            mailbox: named(r)?,
+            uses: create_params(r)?,
+        },
         "DELETE" => Command::Delete(named(r)?),
         "RENAME" => Command::Rename {
             from: named(r)?,
@@ -211,16 +220,9 @@ fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
             mailbox: named(r)?,
             on: false,
         },
-        "LIST" | "LSUB" => {
-            space(r)?;
-            let reference = list_mailbox(r)?;
-            space(r)?;
-            Command::List {
-                subscribed: name == "LSUB",
-                reference,
-                pattern: list_mailbox(r)?,
-            }
-        }
+        "LIST" => Command::List(Box::new(list(r, Form::List)?)),
+        "LSUB" => Command::List(Box::new(list(r, Form::Lsub)?)),
+        "XLIST" => Command::List(Box::new(list(r, Form::Xlist)?)),
         "STATUS" => {
             let mailbox = named(r)?;
             space(r)?;
@@ -328,7 +330,8 @@ fn enable(r: &mut Reader<'_>) -> Parsed<Command> {
     Ok(Command::Enable(names))
 }
 
-fn status_items(r: &mut Reader<'_>) -> Parsed<Vec<StatusItem>> {
+/// `"(" status-att *(SP status-att) ")"`.
+pub(super) fn status_items(r: &mut Reader<'_>) -> Parsed<Vec<StatusItem>> {
     if !r.eat(b'(') {
         return Err(Syntax("a list of status items is missing"));
     }
@@ -385,6 +388,9 @@ mod tests {
             "a RENAME a \"b c\"",
             "a LIST \"\" %",
             "a LSUB \"\" \"*\"",
+            "a XLIST \"\" %",
+            "a LIST (SUBSCRIBED) \"\" (a b) RETURN (CHILDREN)",
+            "a CREATE x (USE (\\Sent))",
             "a STATUS x (MESSAGES UNSEEN)",
             "a UID EXPUNGE 1:3",
             "a STORE 1 -FLAGS.SILENT (\\Deleted x)",
@@ -429,6 +435,8 @@ mod tests {
             "a STATUS x ()",
             "a LOGIN \"u\0\" p",
             "a LIST \"\"",
+            "a LSUB () \"\" *",
+            "a XLIST \"\" * RETURN ()",
             "a SELECT \"x",
             "a FETCH 99999999999 FLAGS",
             "* NOOP",

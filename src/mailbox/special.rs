@@ -1,0 +1,103 @@
+//! What mailboxes are for (RFC 6154 section 2): as was said at their creation, else as their names say.
+
+use super::{Account, Error, store_fault};
+use crate::mail::{MailboxName, SpecialUse};
+use crate::store::Store;
+
+/// The mailbox that each use belongs to.
+pub(super) fn holders(
+    assigned: &[(SpecialUse, MailboxName)],
+    names: &[MailboxName],
+) -> Vec<(SpecialUse, MailboxName)> {
+    let holder = |&(special_use, _, default): &(SpecialUse, &str, &str)| {
+        let said = assigned
+            .iter()
+            .find(|(own, name)| *own == special_use && names.contains(name))
+            .map(|(_, name)| name);
+        let name = said.or_else(|| names.iter().find(|name| name.as_str() == default));
+        name.map(|name| (special_use, name.clone()))
+    };
+    SpecialUse::ALL.iter().filter_map(holder).collect()
+}
+
+impl Account {
+    /// Makes a mailbox for these uses; they no longer belong to another (RFC 6154 section 5.4).
+    pub(crate) fn create_for(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), Error> {
+        self.create(name)?;
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let mut store = self.0.store()?;
+        let mut assigned = read(&mut *store)?;
+        assigned.retain(|(special_use, _)| !uses.contains(special_use));
+        assigned.extend(uses.iter().map(|special_use| (*special_use, name.clone())));
+        write(&mut *store, &assigned)
+    }
+}
+
+pub(super) fn read(store: &mut dyn Store) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
+    store
+        .special_uses()
+        .map_err(store_fault("reading special uses"))
+}
+
+fn write(store: &mut dyn Store, assigned: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
+    store
+        .set_special_uses(assigned)
+        .map_err(store_fault("writing special uses"))
+}
+
+/// A mailbox was renamed, or deleted (`None`).
+pub(super) fn follow(
+    store: &mut dyn Store,
+    from: &MailboxName,
+    to: Option<&MailboxName>,
+) -> Result<(), Error> {
+    let mut assigned = read(store)?;
+    if assigned.iter().all(|(_, name)| name != from) {
+        return Ok(());
+    }
+    match to {
+        None => assigned.retain(|(_, name)| name != from),
+        Some(to) => assigned
+            .iter_mut()
+            .filter(|(_, name)| name == from)
+            .for_each(|(_, name)| name.clone_from(to)),
+    }
+    write(store, &assigned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::name;
+    use super::*;
+
+    #[test]
+    fn uses_follow_their_mailbox() {
+        let (account, directory) = Account::temporary();
+        account.prepare().unwrap();
+        let sent = || {
+            let all = account.list().unwrap();
+            let holders = all
+                .iter()
+                .filter(|l| l.special_uses.contains(&SpecialUse::Sent));
+            let names: Vec<String> = holders.map(|l| l.name.to_string()).collect();
+            names.join(" ")
+        };
+        assert_eq!(sent(), "Sent");
+        let uses = [SpecialUse::Sent, SpecialUse::Archive];
+        account.create_for(&name("Out/2026"), &uses).unwrap();
+        assert_eq!(sent(), "Out/2026");
+        account.rename(&name("Out"), &name("Old")).unwrap();
+        assert_eq!(sent(), "Old/2026");
+        let file = directory.path().join("dovelet-special-use");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "\\Sent Old.2026\n\\Archive Old.2026\n");
+        account.delete(&name("Old/2026")).unwrap();
+        assert_eq!(sent(), "Sent");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+        // Another program removed the mailbox: the name counts again.
+        std::fs::write(&file, "\\Sent gone\n").unwrap();
+        assert_eq!(sent(), "Sent");
+    }
+}

@@ -1,0 +1,58 @@
+//! The `dovelet-special-use` file: what mailboxes are for, where their names do not say it. Lines of
+//! an attribute of RFC 6154 section 2, a blank, and the name as `subscriptions` has it.
+
+use super::layout::{mailbox_name, storage_name};
+use crate::mail::{MailboxName, SpecialUse};
+
+pub(crate) const FILE: &str = "dovelet-special-use";
+
+/// What cannot be read is left out.
+pub(crate) fn parse(text: &[u8]) -> Vec<(SpecialUse, MailboxName)> {
+    text.split(|&b| b == b'\n').filter_map(line).collect()
+}
+
+fn line(line: &[u8]) -> Option<(SpecialUse, MailboxName)> {
+    let at = line.iter().position(|b| *b == b' ')?;
+    let (attribute, name) = line.split_at_checked(at)?;
+    let special_use = SpecialUse::named(std::str::from_utf8(attribute).ok()?)?;
+    let name = match name.get(1..)? {
+        b"INBOX" => MailboxName::inbox(),
+        name => mailbox_name(name)?,
+    };
+    Some((special_use, name))
+}
+
+/// The whole file.
+pub(crate) fn encode(uses: &[(SpecialUse, MailboxName)]) -> String {
+    uses.iter()
+        .filter_map(|(special_use, name)| {
+            let name = storage_name(name)?;
+            Some(format!("{} {name}\n", special_use.attribute()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_kept() {
+        let name = |text: &str| MailboxName::new(text).unwrap();
+        let uses = vec![
+            (SpecialUse::Drafts, name("Entw\u{fc}rfe")),
+            (SpecialUse::Sent, name("a/b c")),
+            (SpecialUse::Archive, MailboxName::inbox()),
+        ];
+        let text = encode(&uses);
+        assert_eq!(
+            text,
+            "\\Drafts Entw&APw-rfe\n\\Sent a.b c\n\\Archive INBOX\n"
+        );
+        assert_eq!(parse(text.as_bytes()), uses);
+        assert_eq!(
+            parse(b"\\Foo x\n\n\\Sent\nx\n\\Junk y"),
+            [(SpecialUse::Junk, name("y"))]
+        );
+    }
+}
