@@ -30,7 +30,7 @@ pub(crate) struct Summary {
     pub(crate) first_recent: Uid,
     /// Nanoseconds since 1970 of new/, cur/ and the side file when they were last found consistent.
     pub(crate) stamp: [i64; 3],
-    /// Seconds since 1970 when the stamp was taken; 0: it means nothing.
+    /// Nanoseconds since 1970 when the stamp was taken; 0: it means nothing.
     pub(crate) stamp_time: i64,
     /// Numbers are positions; `None`: a letter without a name.
     pub(crate) keywords: Vec<Option<Keyword>>,
@@ -56,6 +56,13 @@ impl Summary {
             stamp_time: 0,
             keywords: Vec::new(),
         }
+    }
+
+    /// The octets of all messages, if they were added up since the last one came or went.
+    pub(crate) fn current_size(&self) -> Option<u64> {
+        let now = (self.uid_next, self.messages);
+        let size = self.size.filter(|s| (s.uid_next, s.messages) == now);
+        size.map(|size| size.octets)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -1,20 +1,19 @@
 //! One user's mailboxes.
 
 use super::host::{HostInner, lock};
+use super::kept::Kept;
 use super::shared::Shared;
 use super::special;
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SpecialUse, UidSet, UidValidity};
 use crate::store::{Maildir, Store};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Mailboxes kept in memory though nobody has them open.
-const MAX_KEPT: usize = 4;
 /// Store handles kept for the next operation.
 const MAX_HANDLES: usize = 1;
 
@@ -24,9 +23,9 @@ pub(crate) struct Account(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) host: Arc<HostInner>,
-    id: AccountId,
+    pub(super) id: AccountId,
     root: PathBuf,
-    boxes: Mutex<HashMap<MailboxName, Arc<Shared>>>,
+    pub(super) boxes: Mutex<Kept>,
     handles: Mutex<Handles>,
     /// What others left behind was looked for since the process began.
     swept: AtomicBool,
@@ -330,7 +329,7 @@ impl Account {
         }
         drop(state);
         if let Some(shared) = open {
-            boxes.insert(to.clone(), shared);
+            boxes.put(to.clone(), shared);
         }
         special::follow(&mut *self.0.store()?, from, Some(to))
     }
@@ -342,7 +341,7 @@ impl Account {
 
     /// True if messages can be appended to it: for APPEND before its literal, for subaddresses.
     pub(crate) fn exists(&self, name: &MailboxName) -> Result<bool, Error> {
-        if name.is_inbox() || lock(&self.0.boxes).contains_key(name) {
+        if name.is_inbox() {
             return Ok(true);
         }
         match self.0.store()?.stamp(name) {
@@ -356,7 +355,7 @@ impl Account {
     pub(super) fn shared(&self, name: &MailboxName) -> Result<Arc<Shared>, Error> {
         let mut boxes = lock(&self.0.boxes);
         if let Some(shared) = boxes.get(name) {
-            return Ok(shared.clone());
+            return Ok(shared);
         }
         self.0
             .store()?
@@ -383,9 +382,6 @@ impl Account {
             }
         });
         let summary = summary.map_err(fault("reading the index"))?;
-        if boxes.len() >= MAX_KEPT {
-            boxes.retain(|_, shared| Arc::strong_count(shared) > 1);
-        }
         let shared = Arc::new(Shared::new(
             &self.0.host,
             Arc::downgrade(&self.0),
@@ -393,7 +389,7 @@ impl Account {
             name,
             summary,
         ));
-        boxes.insert(name.clone(), shared.clone());
+        boxes.put(name.clone(), shared.clone());
         Ok(shared)
     }
 

@@ -75,7 +75,10 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         let taken = self.take_in(&mut state, arrived);
-        state.caught_up &= taken.is_ok();
+        if taken.is_err() {
+            state.caught_up = false;
+            self.host.set_in_line(self.id, false);
+        }
         taken?;
         drop(state);
         self.host.settle_later(self);

@@ -5,7 +5,8 @@ use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
 use crate::index::{Durable, Index};
-use std::collections::HashMap;
+use crate::mail::MailboxId;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,9 +41,16 @@ impl Default for Limits {
     }
 }
 
+/// Accounts kept, with their mailboxes and watches, though nobody uses them.
+const MAX_KEPT: usize = 8;
+
 /// The accounts of one process over one index file.
 #[derive(Clone)]
-pub(crate) struct Host(pub(super) Arc<HostInner>);
+pub(crate) struct Host {
+    inner: Arc<HostInner>,
+    /// Those used last, the newest at the end.
+    kept: Arc<Mutex<VecDeque<Account>>>,
+}
 
 pub(super) struct HostInner {
     pub(super) index: Index,
@@ -52,6 +60,11 @@ pub(super) struct HostInner {
     dirty: AtomicBool,
     /// Mailboxes whose summary or side file waits to be written.
     pending: Mutex<Vec<Arc<Shared>>>,
+    /// Mailboxes that were compared with their directories by this process.
+    in_line: Mutex<HashMap<MailboxId, bool>>,
+    /// Directories read as a whole.
+    #[cfg(test)]
+    pub(super) scans: std::sync::atomic::AtomicU32,
 }
 
 /// A lock whose holder panicked is as good as any: what it guards is knowledge that resync mends.
@@ -90,68 +103,116 @@ impl Host {
         let watch = Watch::new()
             .inspect_err(|e| log::info!("no inotify ({e}): directories are looked at instead"))
             .ok();
+        Host::start(index, limits, watch)
+    }
+
+    /// As where the kernel has no inotify.
+    #[cfg(test)]
+    pub(super) fn unwatched(index: Index) -> Host {
+        Host::start(index, Limits::default(), None)
+    }
+
+    /// Directories that were read as a whole so far.
+    #[cfg(test)]
+    pub(super) fn scans(&self) -> u32 {
+        self.inner.scans.load(Ordering::Acquire)
+    }
+
+    fn start(index: Index, limits: Limits, watch: Option<Watch>) -> Host {
         if !index.was_clean() {
             log::info!(
                 "the index was not closed: every mailbox is compared with its directory when it is opened"
             );
         }
-        Host(Arc::new(HostInner {
+        let inner = HostInner {
             index,
             watch,
             limits,
             accounts: Mutex::default(),
             dirty: AtomicBool::new(false),
             pending: Mutex::default(),
-        }))
+            in_line: Mutex::default(),
+            #[cfg(test)]
+            scans: Default::default(),
+        };
+        Host {
+            inner: Arc::new(inner),
+            kept: Arc::default(),
+        }
     }
 
     /// The account of that user, whose mail lies below `root`.
     pub(crate) fn account(&self, name: &str, root: &Path) -> Result<Account, Error> {
-        let mut accounts = lock(&self.0.accounts);
-        if let Some(inner) = accounts.get(name).and_then(Weak::upgrade) {
-            return Ok(Account(inner));
-        }
-        accounts.retain(|_, inner| inner.strong_count() > 0);
-        let inner = Arc::new(Inner::new(self.0.clone(), name, root)?);
-        accounts.insert(name.to_owned(), Arc::downgrade(&inner));
-        Ok(Account(inner))
+        let account = {
+            let mut accounts = lock(&self.inner.accounts);
+            match accounts.get(name).and_then(Weak::upgrade) {
+                Some(inner) => Account(inner),
+                None => {
+                    accounts.retain(|_, inner| inner.strong_count() > 0);
+                    let inner = Arc::new(Inner::new(self.inner.clone(), name, root)?);
+                    accounts.insert(name.to_owned(), Arc::downgrade(&inner));
+                    Account(inner)
+                }
+            }
+        };
+        self.keep(account.clone());
+        Ok(account)
+    }
+
+    fn keep(&self, account: Account) {
+        let mut kept = lock(&self.kept);
+        kept.retain(|other| !Arc::ptr_eq(&other.0, &account.0));
+        kept.push_back(account);
+        let gone = (kept.len() > MAX_KEPT).then(|| kept.pop_front());
+        drop(kept);
+        drop(gone);
     }
 
     /// Readable when a watched directory changed; then `drain`.
     pub(crate) fn watch_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.watch.as_ref().map(Watch::fd)
+        self.inner.watch.as_ref().map(Watch::fd)
     }
 
     /// Looks which mailboxes other programs changed, and wakes their sessions.
     pub(crate) fn drain(&self) {
-        if let Some(watch) = &self.0.watch {
+        if let Some(watch) = &self.inner.watch {
             watch.drain();
         }
     }
 
     /// True if something waits for [`Host::flush`].
     pub(crate) fn is_dirty(&self) -> bool {
-        self.0.dirty.load(Ordering::Acquire)
+        self.inner.dirty.load(Ordering::Acquire)
     }
 
     /// Writes side files that lag behind and makes the index durable.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        self.0.dirty.store(false, Ordering::Release);
-        let mut pending = std::mem::take(&mut *lock(&self.0.pending));
-        // What fails is tried again with the next flush, which the next change brings.
+        let mut pending = std::mem::take(&mut *lock(&self.inner.pending));
         pending.retain(|shared| !shared.settle());
-        lock(&self.0.pending).extend(pending);
-        self.0.index.flush().map_err(fault("flushing the index"))
+        // What is committed from here on asks for the next flush.
+        self.inner.dirty.store(false, Ordering::Release);
+        let mut waiting = lock(&self.inner.pending);
+        if !waiting.is_empty() {
+            self.inner.soil();
+        }
+        // What failed is tried again with the next flush, which the next change brings.
+        waiting.extend(pending);
+        drop(waiting);
+        self.inner
+            .index
+            .flush()
+            .map_err(fault("flushing the index"))
     }
 
     /// As `flush`, and notes that nothing is missing. The last call.
     pub(crate) fn close(&self) -> Result<(), Error> {
+        lock(&self.kept).clear();
         self.flush()?;
-        if !lock(&self.0.pending).is_empty() {
+        if !lock(&self.inner.pending).is_empty() {
             // The next process has to compare mailboxes with their directories.
             return Ok(());
         }
-        self.0.index.close().map_err(fault("closing the index"))
+        self.inner.index.close().map_err(fault("closing the index"))
     }
 }
 
@@ -169,6 +230,16 @@ impl HostInner {
         }
         drop(pending);
         self.soil();
+    }
+
+    /// True if the index knew of the mailbox all that its directories have when somebody last looked.
+    pub(super) fn is_in_line(&self, mailbox: MailboxId) -> bool {
+        let known = lock(&self.in_line).get(&mailbox).copied();
+        known.unwrap_or_else(|| self.index.was_clean())
+    }
+
+    pub(super) fn set_in_line(&self, mailbox: MailboxId, in_line: bool) {
+        lock(&self.in_line).insert(mailbox, in_line);
     }
 
     /// One write transaction that the store could rebuild.

@@ -30,9 +30,13 @@ mod changes;
 mod content;
 mod copy;
 mod error;
+mod events;
 mod host;
+mod kept;
 mod learn;
 mod mark;
+#[cfg(test)]
+mod noticing_tests;
 mod numbering;
 mod resync;
 mod rows;

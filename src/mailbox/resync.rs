@@ -20,7 +20,13 @@ pub(super) fn resync(
     state: &mut State,
     store: &mut dyn Store,
 ) -> Result<(), Error> {
+    #[cfg(test)]
+    shared
+        .host
+        .scans
+        .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
     shared.forget_events();
+    let time = crate::sys::clock::file_time();
     let mut scanned = store
         .scan(&state.name)
         .map_err(store_fault("scanning a mailbox"))?;
@@ -90,11 +96,14 @@ pub(super) fn resync(
     if let Some(list) = summary.stamp.get_mut(2) {
         *list = stamp.list;
     }
-    summary.stamp_time = crate::sys::clock::now_seconds();
+    // What changes after this moment changes the stamp too, once the clock has moved on.
+    summary.stamp_time = time;
     shared.host.write(|w| w.set_summary(shared.id, &summary))?;
     state.summary = Some(summary);
     state.uids = Some(uids);
     state.caught_up = true;
+    shared.host.set_in_line(shared.id, true);
+    shared.verify();
     state.forget = false;
     if start_anew {
         // Who knew the mailbox before is told all flags.

@@ -1,6 +1,7 @@
 //! One mailbox as all its sessions share it.
 
 use super::account::Inner;
+use super::events::Events;
 use super::host::{HostInner, lock};
 use super::{Error, fault, store_fault};
 use crate::index::Summary;
@@ -13,6 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 
 /// Flag changes remembered for sessions that ask; older ones are found in the index.
 const MAX_CHANGES: usize = 64;
+/// Runs of UIDs that are kept in memory though nobody has the mailbox open.
+const MAX_IDLE_RUNS: usize = 1024;
 
 pub(super) struct Shared {
     pub(super) host: Arc<HostInner>,
@@ -61,18 +64,6 @@ pub(super) struct Change {
     pub(super) uids: UidSet,
 }
 
-/// Own and foreign changes of the directories.
-#[derive(Default)]
-struct Events {
-    /// Events that came less events that own operations caused.
-    balance: i64,
-    /// Own operations under way.
-    under_way: u32,
-    dirty: bool,
-    /// Empty: not watched.
-    watches: Vec<i32>,
-}
-
 impl Shared {
     pub(super) fn new(
         host: &Arc<HostInner>,
@@ -82,7 +73,7 @@ impl Shared {
         summary: Option<Summary>,
     ) -> Shared {
         let changes_after = summary.as_ref().map_or(0, |s| s.highest_mod_seq.number());
-        let caught_up = host.index.was_clean();
+        let caught_up = host.is_in_line(id);
         Shared {
             host: host.clone(),
             account,
@@ -121,61 +112,47 @@ impl Shared {
 
     /// True if watched and nobody else changed anything as far as is known now.
     pub(super) fn looks_clean(&self) -> bool {
-        let events = lock(&self.events);
-        !events.watches.is_empty() && !events.dirty
+        lock(&self.events).look_clean()
     }
 
     /// Events came in. Wakes sessions if they were not our own.
     pub(super) fn count_events(&self, count: i64, overflow: bool) {
-        let mut events = lock(&self.events);
-        events.balance += count;
-        let foreign = events.under_way == 0 && events.balance > 0;
-        if (foreign || overflow) && !events.dirty {
-            events.dirty = true;
-            drop(events);
+        if lock(&self.events).count(count, overflow) {
+            self.raise();
+        }
+    }
+
+    /// The directories went, and the watches with them.
+    pub(super) fn lose_watches(&self) {
+        if lock(&self.events).lose() {
             self.raise();
         }
     }
 
     /// An own operation on the directories begins.
     pub(super) fn begin(&self) {
-        lock(&self.events).under_way += 1;
+        lock(&self.events).begin();
     }
 
     /// It ended and caused so many events.
     pub(super) fn end(&self, count: i64) {
-        let mut events = lock(&self.events);
-        events.under_way = events.under_way.saturating_sub(1);
-        if !events.watches.is_empty() {
-            events.balance -= count;
-        }
-    }
-
-    /// After all waiting events were counted: are they all our own?
-    fn is_undisturbed(&self) -> Option<bool> {
-        let events = lock(&self.events);
-        if events.watches.is_empty() {
-            return None;
-        }
-        let own = if events.under_way == 0 {
-            events.balance == 0
-        } else {
-            events.balance <= 0
-        };
-        Some(own && !events.dirty)
+        lock(&self.events).end(count);
     }
 
     #[cfg(test)]
     pub(super) fn undisturbed_for_tests(&self) -> Option<bool> {
-        self.is_undisturbed()
+        lock(&self.events).undisturbed()
     }
 
     /// A scan begins that sees all that happened before.
     pub(super) fn forget_events(&self) {
         self.drain();
-        let mut events = lock(&self.events);
-        events.dirty = false;
-        events.balance = 0;
+        lock(&self.events).restart();
+    }
+
+    /// The index is in line with the directories as they were when the scan began.
+    pub(super) fn verify(&self) {
+        lock(&self.events).verify();
     }
 
     pub(super) fn drain(&self) {
@@ -184,56 +161,66 @@ impl Shared {
         }
     }
 
-    /// One more view. The first one has the directories watched.
-    pub(super) fn enter(self: &Arc<Self>, state: &mut State, store: &dyn Store) {
-        state.views += 1;
-        if state.views > 1 {
+    /// Has the directories watched that the mailbox has now. They stay watched until it is forgotten.
+    pub(super) fn attend(self: &Arc<Self>, state: &State, store: &dyn Store) {
+        let Some(watch) = &self.host.watch else {
+            return;
+        };
+        let numbers = watch
+            .add(self, &store.watched(&state.name))
+            .unwrap_or_default();
+        let mut old = lock(&self.events).attend(numbers.clone(), !store.is_remote());
+        old.retain(|number| !numbers.contains(number));
+        watch.remove(&old, Arc::as_ptr(self));
+    }
+
+    /// Nobody has it open: its directories are watched from now on, if they were not or are others
+    /// now; a side file that somebody else wrote, which no watch sees, is reason to look at all.
+    pub(super) fn revisit(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
+        if state.views > 0 {
             return;
         }
-        if let Some(watches) = self
-            .host
-            .watch
-            .as_ref()
-            .and_then(|w| w.add(self, &store.watched(&state.name)))
-        {
-            let mut events = lock(&self.events);
-            // What happened before the watch began is found by the stamp.
-            *events = Events {
-                watches,
-                dirty: false,
-                balance: 0,
-                under_way: events.under_way,
-            };
+        self.attend(state, store);
+        let list = store.stamp(&state.name).map_or(0, |stamp| stamp.list);
+        if listed_at(state) != Some(list) {
+            lock(&self.events).doubt();
         }
     }
 
-    /// One view less.
+    /// One view less. What its watch knows is noted for a time without one.
     pub(super) fn leave(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         state.views = state.views.saturating_sub(1);
         if state.views > 0 {
             return;
         }
-        self.drain();
-        let clean = self.is_undisturbed() == Some(true);
-        let watches = std::mem::take(&mut lock(&self.events).watches);
-        if let Some(watch) = &self.host.watch {
-            watch.remove(&watches);
+        let runs = state.uids.as_ref().map_or(0, |uids| uids.runs().len());
+        if runs > MAX_IDLE_RUNS {
+            state.uids = None;
         }
-        state.uids = None;
-        let stamp = clean
-            .then(|| self.account.upgrade())
-            .flatten()
-            .and_then(|account| {
-                let mut store = account.store().ok()?;
-                store.stamp(&state.name).ok()
-            });
-        if let Some(summary) = state.summary.as_mut()
-            && let Some(stamp) = stamp
-            && array(stamp) != summary.stamp
-        {
+        let account = self.account.upgrade();
+        if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok()) {
+            self.note_stamp(&mut state, &mut *store);
+        }
+    }
+
+    /// Takes the stamp of directories that the watch tells to be as the index has them.
+    fn note_stamp(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
+        let time = crate::sys::clock::file_time();
+        let Ok(stamp) = store.stamp(&state.name) else {
+            return;
+        };
+        // A foreign change before now shows in the events, one after `time` in the next stamp.
+        self.drain();
+        let at_rest = lock(&self.events).at_rest() && state.flights.is_empty();
+        let at_rest = at_rest && listed_at(state) == Some(stamp.list);
+        let Some(summary) = state.summary.as_mut().filter(|_| at_rest) else {
+            return;
+        };
+        let same = summary.stamp == array(stamp);
+        if !same || !stamp.is_settled(summary.stamp_time) && stamp.is_settled(time) {
             summary.stamp = array(stamp);
-            summary.stamp_time = crate::sys::clock::now_seconds();
+            summary.stamp_time = time;
             self.host.settle_later(self);
         }
     }
@@ -259,26 +246,19 @@ impl Shared {
             return Err(Error::NoSuchMailbox);
         }
         self.drain();
-        let known = state.summary.is_some() && state.caught_up;
-        if known && (self.is_undisturbed() == Some(true)) && state.uids.is_some() {
-            return Ok(());
-        }
-        let settled = |summary: &Summary, stamp: [i64; 3]| {
-            let newest = stamp.iter().max().copied().unwrap_or(0) / 1_000_000_000;
-            summary.stamp == stamp && summary.stamp_time > newest + 1
-        };
-        if known && self.is_undisturbed() != Some(false) {
-            let stamp = array(
-                store
-                    .stamp(&state.name)
-                    .map_err(store_fault("looking at a mailbox"))?,
-            );
-            if state
-                .summary
-                .as_ref()
-                .is_some_and(|summary| settled(summary, stamp))
-            {
+        if state.summary.is_some() && state.caught_up {
+            let undisturbed = lock(&self.events).undisturbed();
+            if undisturbed == Some(true) {
                 return Ok(());
+            }
+            if undisturbed.is_none() {
+                let stamp = store
+                    .stamp(&state.name)
+                    .map_err(store_fault("looking at a mailbox"))?;
+                if state.summary.as_ref().is_some_and(|s| is_current(s, stamp)) {
+                    self.verify();
+                    return Ok(());
+                }
             }
         }
         super::resync::resync(self, state, store)
@@ -321,16 +301,16 @@ impl Shared {
 
     /// Writes what waits: lines for the side file, the summary. False if that failed (logged).
     pub(super) fn settle(self: &Arc<Self>) -> bool {
-        let Some(account) = self.account.upgrade() else {
-            return true;
-        };
+        let account = self.account.upgrade();
         let mut state = lock(&self.state);
         if state.deleted {
             return true;
         }
-        let listed = account
-            .store()
-            .and_then(|mut store| self.list(&mut state, &mut *store));
+        // Names hold the UIDs of lines for which nobody is there any more.
+        let listed = account.map_or(Ok(()), |account| {
+            let mut store = account.store()?;
+            self.list(&mut state, &mut *store)
+        });
         let settled = listed.and(self.write_summary(&state));
         if let Err(error) = settled {
             log::warn!(
@@ -434,6 +414,24 @@ impl Shared {
             }
         };
         u16::try_from(at).map_err(|_| Error::Fault)
+    }
+}
+
+/// True if nothing can have changed since the summary's stamp was taken.
+pub(super) fn is_current(summary: &Summary, stamp: Stamp) -> bool {
+    summary.stamp == array(stamp) && stamp.is_settled(summary.stamp_time)
+}
+
+/// When the side file was last written as we know it.
+fn listed_at(state: &State) -> Option<i64> {
+    state.summary.as_ref().and_then(|s| s.stamp.get(2).copied())
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.host.watch {
+            watch.remove(lock(&self.events).watches(), self);
+        }
     }
 }
 

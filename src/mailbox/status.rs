@@ -3,10 +3,11 @@
 use super::host::lock;
 use super::numbering::Numbering;
 use super::rows::{Rows, Want};
-use super::shared::Shared;
-use super::{Account, Error, fault};
-use crate::index::SizeOf;
+use super::shared::{Shared, is_current};
+use super::{Account, Error, fault, store_fault};
+use crate::index::{SizeOf, Summary};
 use crate::mail::{MailboxName, ModSeq, SystemFlags, Uid, UidSet, UidValidity};
+use crate::store::Store;
 use std::sync::Arc;
 
 /// What STATUS can say.
@@ -34,10 +35,43 @@ pub(crate) struct Asked {
     pub(crate) size: bool,
 }
 
+impl Status {
+    fn new(summary: &Summary) -> Status {
+        Status {
+            messages: summary.messages,
+            recent: 0,
+            deleted: 0,
+            size: 0,
+            unseen: summary.messages.saturating_sub(summary.seen),
+            uid_next: summary.uid_next,
+            uid_validity: summary.uid_validity,
+            highest_mod_seq: summary.highest_mod_seq,
+        }
+    }
+
+    fn set_recent(&mut self, summary: &Summary, uids: &UidSet) {
+        let recent = UidSet::range(summary.first_recent, Uid::MAX);
+        let count = uids.intersection(&recent).count();
+        self.recent = u32::try_from(count).unwrap_or(u32::MAX);
+    }
+}
+
 impl Account {
+    /// Of a mailbox that nobody has open, from its row in the index if its directory did not change.
     pub(crate) fn status(&self, name: &MailboxName, asked: Asked) -> Result<Status, Error> {
+        let kept = lock(&self.0.boxes).get(name);
+        if kept.is_none()
+            && let Some(status) = self.of_row(name, asked)?
+        {
+            return Ok(status);
+        }
         let shared = self.shared(name)?;
-        let mut status = self.summarised(&shared, asked)?;
+        let mut store = self.0.store()?;
+        if kept.is_some() {
+            shared.revisit(&mut lock(&shared.state), &mut *store);
+        }
+        let mut status = self.summarised(&shared, &mut *store, asked)?;
+        drop(store);
         if asked.deleted {
             status.deleted = shared.deleted()?;
         }
@@ -47,31 +81,48 @@ impl Account {
         Ok(status)
     }
 
-    fn summarised(&self, shared: &Arc<Shared>, asked: Asked) -> Result<Status, Error> {
-        let mut store = self.0.store()?;
-        let mut state = lock(&shared.state);
-        let watched = state.views > 0;
-        shared.refresh_summary(&mut state, &mut *store)?;
-        let summary = state.summary.as_ref().ok_or(Error::Fault)?;
-        let mut status = Status {
-            messages: summary.messages,
-            recent: 0,
-            deleted: 0,
-            size: 0,
-            unseen: summary.messages.saturating_sub(summary.seen),
-            uid_next: summary.uid_next,
-            uid_validity: summary.uid_validity,
-            highest_mod_seq: summary.highest_mod_seq,
+    /// `None` if the row does not tell all that was asked.
+    fn of_row(&self, name: &MailboxName, asked: Asked) -> Result<Option<Status>, Error> {
+        let reading = || fault("reading the index");
+        let host = &self.0.host;
+        let reader = host.index.read().map_err(reading())?;
+        let known = reader.mailbox(self.0.id, name).map_err(reading())?;
+        let Some(id) = known.filter(|id| host.is_in_line(*id) && !asked.deleted) else {
+            return Ok(None);
         };
-        let first = summary.first_recent;
-        if asked.recent && first < status.uid_next {
-            shared.load_uids(&mut state)?;
-            let recent = UidSet::range(first, Uid::MAX);
-            let count = state.uids.as_ref().map(|u| u.intersection(&recent).count());
-            status.recent = u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX);
+        // A damaged row is mended where the mailbox is opened.
+        let Ok(Some(summary)) = reader.summary(id) else {
+            return Ok(None);
+        };
+        let stamp = self.0.store()?.stamp(name);
+        let stamp = stamp.map_err(store_fault("looking at a mailbox"))?;
+        let octets = summary.current_size();
+        if !is_current(&summary, stamp) || asked.size && octets.is_none() {
+            return Ok(None);
         }
-        if !watched {
-            state.uids = None;
+        let mut status = Status::new(&summary);
+        status.size = octets.unwrap_or(0);
+        if asked.recent && summary.first_recent < summary.uid_next {
+            status.set_recent(&summary, &reader.uids(id).map_err(reading())?);
+        }
+        Ok(Some(status))
+    }
+
+    fn summarised(
+        &self,
+        shared: &Arc<Shared>,
+        store: &mut dyn Store,
+        asked: Asked,
+    ) -> Result<Status, Error> {
+        let mut state = lock(&shared.state);
+        shared.refresh_summary(&mut state, store)?;
+        let summary = state.summary.as_ref().ok_or(Error::Fault)?;
+        let mut status = Status::new(summary);
+        if asked.recent && summary.first_recent < summary.uid_next {
+            shared.load_uids(&mut state)?;
+            let both = state.summary.as_ref().zip(state.uids.as_ref());
+            both.into_iter()
+                .for_each(|(summary, uids)| status.set_recent(summary, uids));
         }
         Ok(status)
     }
@@ -81,10 +132,11 @@ impl Account {
         let (known, now) = {
             let state = lock(&shared.state);
             let summary = state.summary.as_ref().ok_or(Error::Fault)?;
-            (summary.size, (summary.uid_next, summary.messages))
+            let now = (summary.uid_next, summary.messages);
+            (summary.current_size(), now)
         };
-        if let Some(known) = known.filter(|known| (known.uid_next, known.messages) == now) {
-            return Ok(known.octets);
+        if let Some(octets) = known {
+            return Ok(octets);
         }
         let octets = self.sum_of_sizes(shared)?;
         let mut state = lock(&shared.state);

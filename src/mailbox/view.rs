@@ -85,7 +85,8 @@ impl View {
         if state.deleted {
             return Err(Error::NoSuchMailbox);
         }
-        shared.enter(&mut state, &*store);
+        shared.revisit(&mut state, &mut *store);
+        state.views += 1;
         let refreshed = shared.refresh(&mut state, &mut *store);
         drop(store);
         let generation = shared.generation();

@@ -45,29 +45,36 @@ impl Watch {
             | WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
-        let mut numbers = Vec::new();
+        // One lock for all: somebody who forgets the same directories must not take the watch away.
+        let mut boxes = lock(&self.boxes);
+        let mut numbers = Vec::with_capacity(directories.len());
         for path in directories {
             match inotify::add_watch(&self.fd, path, flags) {
                 Ok(number) => numbers.push(number),
                 Err(error) => {
                     log::info!("cannot watch {}: {error}", path.display());
-                    self.remove(&numbers);
+                    numbers.retain(|number| !boxes.contains_key(number));
+                    numbers.iter().for_each(|number| {
+                        let _ = inotify::remove_watch(&self.fd, *number);
+                    });
                     return None;
                 }
             }
         }
-        let mut boxes = lock(&self.boxes);
         numbers.iter().for_each(|number| {
             boxes.insert(*number, Arc::downgrade(shared));
         });
         Some(numbers)
     }
 
-    pub(super) fn remove(&self, numbers: &[i32]) {
+    /// Ends these watches unless another mailbox has them by now.
+    pub(super) fn remove(&self, numbers: &[i32], owner: *const Shared) {
         let mut boxes = lock(&self.boxes);
         for number in numbers {
-            boxes.remove(number);
-            let _ = inotify::remove_watch(&self.fd, *number);
+            if boxes.get(number).is_some_and(|own| own.as_ptr() == owner) {
+                boxes.remove(number);
+                let _ = inotify::remove_watch(&self.fd, *number);
+            }
         }
     }
 
@@ -76,6 +83,7 @@ impl Watch {
         let _draining = lock(&self.draining);
         let mut buffer = [MaybeUninit::uninit(); BUFFER_OCTETS];
         let mut counts: Vec<(i32, i64)> = Vec::new();
+        let mut lost: Vec<i32> = Vec::new();
         let mut overflow = false;
         {
             let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
@@ -83,6 +91,7 @@ impl Watch {
                 if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
                     overflow = true;
                 } else if event.events().contains(ReadFlags::IGNORED) {
+                    lost.push(event.wd());
                     continue;
                 }
                 match counts.iter_mut().find(|(number, _)| *number == event.wd()) {
@@ -92,8 +101,12 @@ impl Watch {
             }
         }
         let mut told: Vec<(Arc<Shared>, i64)> = Vec::new();
+        let gone: Vec<Arc<Shared>>;
         {
-            let boxes = lock(&self.boxes);
+            let mut boxes = lock(&self.boxes);
+            // Those that we ended ourselves are not there any more.
+            let ended = lost.iter().filter_map(|number| boxes.remove(number));
+            gone = ended.filter_map(|shared| shared.upgrade()).collect();
             if overflow {
                 told.extend(
                     boxes
@@ -114,5 +127,6 @@ impl Watch {
         for (shared, count) in told {
             shared.count_events(count, overflow);
         }
+        gone.iter().for_each(|shared| shared.lose_watches());
     }
 }

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// How long after a change the index is made durable.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// How long events of watched directories are left to gather after some were read.
+const WATCH_PAUSE: Duration = Duration::from_millis(50);
 /// How long whoever asked for a check may take none of what is told.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long goodbyes may take.
@@ -171,6 +173,8 @@ impl Engine {
         while readable.readable().await.is_ok() {
             let host = self.host.clone();
             smol::unblock(move || host.drain()).await;
+            // A session that renames thousands of files causes as many events.
+            Timer::after(WATCH_PAUSE).await;
         }
     }
 

@@ -83,6 +83,8 @@ pub(crate) trait Store: Send {
     fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error>;
     /// Directories whose changes mean that messages came, went or changed (for inotify).
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf>;
+    /// True where other hosts may change files, which no watch of this one sees.
+    fn is_remote(&self) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error>;
     /// Makes a mailbox with a new UIDVALIDITY, higher than any the store gave before. Durable.
@@ -200,4 +202,28 @@ pub(crate) struct Stamp {
     pub(crate) new: i64,
     pub(crate) cur: i64,
     pub(crate) list: i64,
+    /// Times come from another clock, or in steps of seconds.
+    pub(crate) coarse: bool,
+}
+
+impl Stamp {
+    /// A tick of the slowest kernels, twice.
+    const TICKS: i64 = 20_000_000;
+    /// FAT counts in steps of two seconds; clocks of hosts differ.
+    const STEPS: i64 = 2 * 1_000_000_000 + Stamp::TICKS;
+
+    /// True if whatever changes after `time` must give another stamp: the clock had moved on since
+    /// the last change by more than the times' granularity. `time`: nanoseconds since 1970, read
+    /// before the stamp was.
+    pub(crate) fn is_settled(&self, time: i64) -> bool {
+        let newest = self.new.max(self.cur).max(self.list);
+        // No file system that has finer times gives such a round one but by rare chance.
+        let round = newest % 10_000_000 == 0;
+        let margin = if self.coarse || round {
+            Stamp::STEPS
+        } else {
+            Stamp::TICKS
+        };
+        time.saturating_sub(newest) > margin
+    }
 }

@@ -13,3 +13,11 @@ pub(crate) fn now() -> Duration {
 pub(crate) fn now_seconds() -> i64 {
     i64::try_from(now().as_secs()).unwrap_or(i64::MAX)
 }
+
+/// Nanoseconds since 1970 on the clock from which local file systems take their times: it stands
+/// still for a tick of the kernel. What changes later gets this time or a later one.
+pub(crate) fn file_time() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let seconds = now.tv_sec.saturating_mul(1_000_000_000);
+    seconds.saturating_add(now.tv_nsec)
+}

@@ -11,6 +11,7 @@ use crate::store::{
 };
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,6 +36,8 @@ pub(crate) struct Maildir {
     host: String,
     tmp: Option<Arc<OwnedFd>>,
     open: Vec<Directory>,
+    /// The root lies on a network file system, once somebody asked.
+    remote: OnceCell<bool>,
 }
 
 /// The open directories of one mailbox.
@@ -122,6 +125,26 @@ fn make_root(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Types of file systems (statfs(2)) whose files other hosts or other layers may change: NFS, SMB,
+/// CIFS, SMB2, 9P, Ceph, AFS, OCFS2, GFS2, FUSE.
+const REMOTE: [u32; 10] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+    0x7461_636f,
+    0x0116_1970,
+    0x6573_5546,
+];
+
+fn remote(path: &Path) -> bool {
+    // What cannot be told is treated with care.
+    rustix::fs::statfs(path).map_or(true, |fs| REMOTE.contains(&(fs.f_type as u32)))
+}
+
 fn modified(path: &Path) -> i64 {
     fs::metadata(path).map_or(0, |m| {
         m.mtime()
@@ -145,6 +168,7 @@ impl Maildir {
             host: name::host(),
             tmp: None,
             open: Vec::new(),
+            remote: OnceCell::new(),
         })
     }
 
@@ -181,6 +205,15 @@ impl Maildir {
             self.open.push(directory);
         }
         self.open.last_mut().ok_or(Error::NoSuchMailbox)
+    }
+
+    /// Closes the directories of a mailbox.
+    fn close(&mut self, name: &MailboxName) -> Result<(), Error> {
+        if self.open.iter().any(|d| d.name == *name) {
+            self.sync()?;
+            self.open.retain(|d| d.name != *name);
+        }
+        Ok(())
     }
 
     /// Where the file of a message is now, if not under the name we know.
@@ -515,6 +548,8 @@ impl Store for Maildir {
 
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
         let path = self.path(name)?;
+        // Other directories may have the name by now.
+        self.close(name)?;
         let mut stamp = self.stamp(name)?;
         let mut list = Self::read_uidlist(&path)?;
         let mut found = Vec::new();
@@ -604,6 +639,7 @@ impl Store for Maildir {
             new: modified(&path.join("new")),
             cur: modified(&path.join("cur")),
             list: modified(&path.join(uidlist::FILE)),
+            coarse: self.is_remote(),
         };
         if stamp.new == 0 && stamp.cur == 0 && !path.is_dir() {
             Err(Error::NoSuchMailbox)
@@ -615,6 +651,10 @@ impl Store for Maildir {
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf> {
         let path = self.path(name).ok();
         path.map_or(Vec::new(), |p| vec![p.join("new"), p.join("cur")])
+    }
+
+    fn is_remote(&self) -> bool {
+        *self.remote.get_or_init(|| remote(&self.root))
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
