@@ -129,7 +129,7 @@ fn offline(
     for group in present.chunk_by(|a, b| a.index == b.index) {
         let mut outputs = console.outputs();
         let examined = with_rights_of_owner(group, || {
-            examine(group, rebuild, limits(config), &mut outputs)
+            examine(group, rebuild, Limits::from(&config.limits), &mut outputs)
         });
         match examined {
             Ok(well) => healthy &= well,
@@ -169,22 +169,6 @@ fn log_faults(config: &Config) {
     let level = config.log.level.min(log::LevelFilter::Warn);
     // Fails where a logger is set already, and that one is as good.
     let _ = simple_logger::SimpleLogger::new().with_level(level).init();
-}
-
-fn limits(config: &Config) -> Limits {
-    let limits = &config.limits;
-    Limits {
-        message_octets: limits.message_octets,
-        mailboxes: limits.max_mailboxes,
-        keywords: limits.max_keywords,
-        expunges: limits.expunge_history,
-        index_cache_octets: limits.index_cache_octets,
-        mime: crate::mime::Limits {
-            header_octets: limits.header_octets,
-            parts: limits.mime_parts,
-            depth: limits.mime_depth,
-        },
-    }
 }
 
 /// Runs `work` as whoever owns the mail of these users, so that it can do no more than that

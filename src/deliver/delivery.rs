@@ -105,7 +105,7 @@ impl Delivery {
 fn stage(recipient: &Recipient, fields: &[u8]) -> Result<Draft, Outcome> {
     let account = recipient.account.as_ref().ok_or(Outcome::Unavailable)?;
     let mut draft = account.draft()?;
-    draft.write(fields)?;
+    draft.trace(fields)?;
     Ok(draft)
 }
 

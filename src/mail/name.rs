@@ -37,7 +37,7 @@ impl fmt::Display for InvalidName {
 }
 
 impl MailboxName {
-    pub(crate) const MAX_OCTETS: usize = 1000;
+    pub(crate) const MAX_OCTETS: usize = 4096;
     /// Leaves room for the encoding on disk, where a file name has 255 octets.
     pub(crate) const MAX_PART_OCTETS: usize = 200;
     pub(crate) const MAX_DEPTH: usize = 32;

@@ -237,6 +237,7 @@ impl Account {
         if names.contains(name) {
             return Err(Error::MailboxExists);
         }
+        self.0.host.limits.admit(name)?;
         let mut missing = vec![name.clone()];
         let mut above = name.parent();
         while let Some(parent) = above {
@@ -307,6 +308,9 @@ impl Account {
                 .count()
         {
             return Err(Error::Cannot("a name would become too long"));
+        }
+        for (_, new) in &moving {
+            self.0.host.limits.admit(new)?;
         }
         if let Some(parent) = to.parent().filter(|parent| !names.contains(parent)) {
             self.create(&parent)?;

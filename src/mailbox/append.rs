@@ -16,6 +16,12 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Fields that this server puts in front, which do not count as the sender's octets.
+    pub(crate) fn trace(&mut self, fields: &[u8]) -> Result<(), Error> {
+        self.limit = self.limit.saturating_add(fields.len() as u64);
+        self.write(fields)
+    }
+
     /// Adds bytes as they come from the wire, split anywhere. Blocks on the disk.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.draft

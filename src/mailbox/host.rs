@@ -5,7 +5,7 @@ use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
 use crate::index::{Durable, Index};
-use crate::mail::MailboxId;
+use crate::mail::{MailboxId, MailboxName};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ pub(crate) struct Limits {
     pub(crate) message_octets: u64,
     /// Mailboxes a user.
     pub(crate) mailboxes: usize,
+    /// Octets and levels of a new mailbox's name.
+    pub(crate) name_octets: usize,
+    pub(crate) name_depth: usize,
     /// Keywords a mailbox.
     pub(crate) keywords: usize,
     /// Expunges a mailbox that are remembered.
@@ -33,6 +36,8 @@ impl Default for Limits {
         Limits {
             message_octets: 50 << 20,
             mailboxes: 10_000,
+            name_octets: MailboxName::MAX_OCTETS,
+            name_depth: MailboxName::MAX_DEPTH,
             keywords: 200,
             expunges: 1000,
             index_cache_octets: 2 << 20,
@@ -43,6 +48,41 @@ impl Default for Limits {
 
 /// Accounts kept, with their mailboxes and watches, though nobody uses them.
 const MAX_KEPT: usize = 8;
+
+impl Limits {
+    /// Whether a new mailbox may have that name.
+    pub(super) fn admit(&self, name: &MailboxName) -> Result<(), Error> {
+        if name.as_str().len() > self.name_octets {
+            return Err(Error::Limit("the mailbox name is too long"));
+        }
+        if name.parts().count() > self.name_depth {
+            return Err(Error::Limit("the mailbox name has too many levels"));
+        }
+        Ok(())
+    }
+}
+
+impl From<&crate::config::Limits> for Limits {
+    fn from(limits: &crate::config::Limits) -> Limits {
+        Limits {
+            message_octets: limits.message_octets,
+            mailboxes: limits.max_mailboxes,
+            name_octets: limits.mailbox_name_octets,
+            name_depth: limits.mailbox_depth,
+            keywords: limits.max_keywords,
+            expunges: limits.expunge_history,
+            index_cache_octets: limits.index_cache_octets,
+            mime: crate::mime::Limits {
+                header_octets: limits.header_octets,
+                line_octets: limits.header_line_octets,
+                addresses: limits.header_addresses,
+                parameters: limits.mime_parameters,
+                parts: limits.mime_parts,
+                depth: limits.mime_depth,
+            },
+        }
+    }
+}
 
 /// The accounts of one process over one index file.
 #[derive(Clone)]

@@ -62,7 +62,7 @@ pub(super) fn from_file(
     let mut header = vec![0; usize::try_from(header_end).ok()?.min(limits.header_octets)];
     file.rewind().ok()?;
     file.read_exact(&mut header).ok()?;
-    Some(remember(&message, &header, internal_date))
+    Some(remember(&message, &header, internal_date, limits))
 }
 
 /// As `from_file` for a message in memory.
@@ -76,10 +76,16 @@ pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits
         &message,
         bytes.get(..end).unwrap_or_default(),
         internal_date,
+        limits,
     )
 }
 
-fn remember(message: &mime::Message, header: &[u8], internal_date: i64) -> Cached {
+fn remember(
+    message: &mime::Message,
+    header: &[u8],
+    internal_date: i64,
+    limits: &mime::Limits,
+) -> Cached {
     let short = |text: Vec<u8>| {
         if text.len() <= MAX_TEXT {
             text
@@ -92,7 +98,7 @@ fn remember(message: &mime::Message, header: &[u8], internal_date: i64) -> Cache
     if fields.len() > MAX_HEADER {
         fields.clear();
     }
-    let envelope = short(mime::envelope(header));
+    let envelope = short(mime::envelope(header, limits));
     let structure = short(mime::bodystructure(message));
     Cached::new(
         message.octets(),

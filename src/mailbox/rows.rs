@@ -333,7 +333,7 @@ impl Rows {
     pub(crate) fn envelope(&mut self) -> Result<&[u8], Error> {
         if self.cached()?.envelope().is_empty() {
             let header = self.header()?;
-            self.text = mime::envelope(&header);
+            self.text = mime::envelope(&header, &self.shared.host.limits.mime);
             return Ok(&self.text);
         }
         Ok(self.cached()?.envelope())

@@ -15,8 +15,8 @@ pub(crate) struct Address {
     pub(crate) domain: Option<Vec<u8>>,
 }
 
-/// Most addresses taken from one field; the rest is left out.
-pub(crate) const MAX_ADDRESSES: usize = 10_000;
+/// Most addresses that a search looks at in one field.
+const MAX_SEARCHED: usize = 10_000;
 
 /// What Dovecot gives for parts that are not there, so that clients see what they know.
 const MISSING_MAILBOX: &[u8] = b"MISSING_MAILBOX";
@@ -24,12 +24,13 @@ const MISSING_DOMAIN: &[u8] = b"MISSING_DOMAIN";
 /// The domain, likewise, of what stands between angle brackets and is no address.
 const SYNTAX_ERROR: &[u8] = b"SYNTAX_ERROR";
 
-/// Parses an address list; what is broken in an entry does not reach beyond its comma.
-pub(crate) fn addresses(value: &[u8]) -> Vec<Address> {
+/// Parses an address list; what is broken in an entry does not reach beyond its comma. Of more
+/// than `most` the rest is left out.
+pub(crate) fn addresses(value: &[u8], most: usize) -> Vec<Address> {
     let mut cursor = Cursor::new(value);
     let mut list = Vec::new();
     let mut in_group = false;
-    while list.len() < MAX_ADDRESSES {
+    while list.len() < most {
         cursor.skip();
         match cursor.peek() {
             None => break,
@@ -56,7 +57,7 @@ pub(crate) fn addresses(value: &[u8]) -> Vec<Address> {
 /// that are no name left out.
 pub(crate) fn address_text(value: &[u8]) -> String {
     let mut out = String::new();
-    for address in addresses(value) {
+    for address in addresses(value, MAX_SEARCHED) {
         if !out.is_empty() {
             out.push_str(", ");
         }
@@ -280,7 +281,7 @@ mod tests {
         let text = |part: Option<Vec<u8>>| {
             part.map_or("-".to_owned(), |p| String::from_utf8_lossy(&p).into_owned())
         };
-        addresses(value.as_bytes())
+        addresses(value.as_bytes(), 10_000)
             .into_iter()
             .map(|a| {
                 format!(
@@ -372,7 +373,7 @@ mod tests {
                     b"a@<>,;:\"()[].\\ \n"[(state >> 40) as usize % 16]
                 })
                 .collect();
-            addresses(&text);
+            addresses(&text, 10_000);
         }
     }
 }

@@ -117,7 +117,7 @@ fn answer(bytes: &[u8], item: &str) -> Vec<u8> {
     let header = message.root().map_or(0, |root| root.header.end as usize);
     match item {
         "RFC822.SIZE" => message.octets().to_string().into_bytes(),
-        "ENVELOPE" => envelope(&bytes[..header]),
+        "ENVELOPE" => envelope(&bytes[..header], &Limits::default()),
         "BODYSTRUCTURE" => bodystructure(&message),
         "BODY" => body(&bodystructure(&message)),
         _ => panic!("{item}"),

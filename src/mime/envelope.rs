@@ -3,6 +3,7 @@
 use super::address::{Address, addresses};
 use super::header::{Field, fields, unfold};
 use super::imap_text::nstring;
+use super::parse::Limits;
 
 /// The fields that ENVELOPE tells, in its order.
 const NAMES: [&str; 10] = [
@@ -24,17 +25,17 @@ const BCC: usize = 7;
 
 /// ENVELOPE of a raw header block as IMAP text with its parentheses. Of a field that stands there
 /// twice the last counts for text, all for address lists (RFC 5322 section 4.5.3).
-pub(crate) fn envelope(header: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(header: &[u8], limits: &Limits) -> Vec<u8> {
     let mut texts: [Option<Field<'_>>; 10] = [None; 10];
     let mut lists: [Vec<Address>; 10] = Default::default();
-    for field in fields(header) {
+    for field in fields(header).map(|field| field.cut(limits.line_octets)) {
         let Some(at) = NAMES.iter().position(|n| field.is(n)) else {
             continue;
         };
         if (FROM..=BCC).contains(&at)
             && let Some(list) = lists.get_mut(at)
         {
-            list.extend(addresses(field.value));
+            list.extend(addresses(field.value, limits.addresses));
         } else if let Some(text) = texts.get_mut(at) {
             *text = Some(field);
         }
@@ -104,7 +105,26 @@ mod tests {
             "(\"Mon, 7 Feb 1994 21:52:25 -0800\" \"afternoon meeting\" {from} {from} {from} \
              ((NIL NIL \"mooch\" \"owatagu.example\")) NIL NIL NIL \"<B27@x>\")"
         );
-        assert_eq!(String::from_utf8(envelope(header)).unwrap(), expected);
-        assert_eq!(envelope(b""), b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)");
+        assert_eq!(
+            String::from_utf8(envelope(header, &Limits::default())).unwrap(),
+            expected
+        );
+        assert_eq!(
+            envelope(b"", &Limits::default()),
+            b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
+        );
+    }
+
+    #[test]
+    fn what_is_too_much_is_left_out() {
+        let limits = Limits {
+            line_octets: 30,
+            addresses: 2,
+            ..Limits::default()
+        };
+        let header = b"To: a@x, b@x, c@x\r\nSubject: 123456789012345678901234567890123\r\n";
+        let text = String::from_utf8(envelope(header, &limits)).unwrap();
+        assert!(text.contains("\"b\"") && !text.contains("\"c\""), "{text}");
+        assert!(text.contains("\"12345678901234567890123456789\""), "{text}");
     }
 }

@@ -1,33 +1,32 @@
 //! The Content- fields of a part (RFC 2045, 2183, 3066, 2557).
 
 use super::header::{Field, fields, unfold};
+use super::parse::Limits;
 use super::part::{Content, MediaType, Parameters};
 use super::token::Cursor;
 
-/// Most parameters taken from one field; the rest is left out.
-pub(crate) const MAX_PARAMETERS: usize = 128;
-
 /// Reads the Content- fields of a header block; the last of several counts for none, the first does.
-pub(crate) fn content(header: &[u8]) -> Content {
+pub(crate) fn content(header: &[u8], limits: &Limits) -> Content {
     let mut content = Content::default();
-    for field in fields(header) {
+    for field in fields(header).map(|field| field.cut(limits.line_octets)) {
         if field.name.len() > 8
             && field
                 .name
                 .get(..8)
                 .is_some_and(|n| n.eq_ignore_ascii_case(b"content-"))
         {
-            add(&mut content, &field);
+            add(&mut content, &field, limits.parameters);
         }
     }
     content
 }
 
-fn add(content: &mut Content, field: &Field<'_>) {
+/// Of more than `most` parameters (or languages) the rest is left out.
+fn add(content: &mut Content, field: &Field<'_>, most: usize) {
     let text = || Some(unfold(field.value));
     match field.name.to_ascii_lowercase().as_slice() {
         b"content-type" if content.media.is_none() => {
-            if let Some((media, parameters)) = media(field.value) {
+            if let Some((media, parameters)) = media(field.value, most) {
                 content.media = Some(media);
                 content.parameters = parameters;
             }
@@ -44,11 +43,11 @@ fn add(content: &mut Content, field: &Field<'_>) {
             cursor.skip();
             let kind = cursor.token().to_vec();
             if !kind.is_empty() {
-                content.disposition = Some((kind, parameters(&mut cursor)));
+                content.disposition = Some((kind, parameters(&mut cursor, most)));
             }
         }
         b"content-language" if content.language.is_empty() => {
-            content.language = languages(field.value)
+            content.language = languages(field.value, most)
         }
         _ => {}
     }
@@ -64,7 +63,7 @@ fn word(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `type/subtype` and parameters; `None` if there is no type.
-fn media(value: &[u8]) -> Option<(MediaType, Parameters)> {
+fn media(value: &[u8], most: usize) -> Option<(MediaType, Parameters)> {
     let mut cursor = Cursor::new(value);
     cursor.skip();
     let kind = cursor.token().to_vec();
@@ -74,11 +73,11 @@ fn media(value: &[u8]) -> Option<(MediaType, Parameters)> {
     }
     cursor.skip();
     let subtype = cursor.token().to_vec();
-    (!subtype.is_empty()).then(|| ((kind, subtype), parameters(&mut cursor)))
+    (!subtype.is_empty()).then(|| ((kind, subtype), parameters(&mut cursor, most)))
 }
 
 /// `*(";" name "=" value)`, skipping what is broken; the first `;` may be missing.
-fn parameters(cursor: &mut Cursor<'_>) -> Parameters {
+fn parameters(cursor: &mut Cursor<'_>, most: usize) -> Parameters {
     let mut list = Parameters::new();
     let mut first = true;
     loop {
@@ -104,7 +103,7 @@ fn parameters(cursor: &mut Cursor<'_>) -> Parameters {
             Some(value) => value,
             None => unquoted(cursor),
         };
-        if list.len() < MAX_PARAMETERS {
+        if list.len() < most {
             list.push((name, without_nul(value)));
         }
     }
@@ -175,10 +174,10 @@ fn unquoted(cursor: &mut Cursor<'_>) -> Vec<u8> {
     cursor.until(b"; \t\r\n(").to_vec()
 }
 
-fn languages(value: &[u8]) -> Vec<Vec<u8>> {
+fn languages(value: &[u8], most: usize) -> Vec<Vec<u8>> {
     let mut cursor = Cursor::new(value);
     let mut list = Vec::new();
-    while list.len() < MAX_PARAMETERS {
+    while list.len() < most {
         cursor.skip();
         let tag = cursor.token().to_vec();
         if !tag.is_empty() {
@@ -199,7 +198,7 @@ mod tests {
         let header = b"Content-Type: text/plain; charset=\"us-ascii\"; (note) format=flowed;;bad; x=a/b\r\n\
             Content-Disposition: attachment;\r\n\tfilename*0=\"a b\"; size=3\r\nContent-Language: de, en-US\r\n\
             Content-Transfer-Encoding:  Quoted-Printable (x)\r\nContent-ID: <1@x>\r\n\r\n";
-        let content = content(header);
+        let content = content(header, &Limits::default());
         let text = |t: &str| t.as_bytes().to_vec();
         assert_eq!(content.media, Some((text("text"), text("plain"))));
         let expected = [("charset", "us-ascii"), ("format", "flowed"), ("x", "a/b")];
@@ -229,7 +228,7 @@ mod tests {
             ("a=\"b; c", "a=b; c"),
             (";; a=b c=d;;e=f;=g;(x) h=i", "a=b e=f h=i"),
         ] {
-            let found = parameters(&mut Cursor::new(value.as_bytes()));
+            let found = parameters(&mut Cursor::new(value.as_bytes()), 1000);
             let shown = |(n, v): &(Vec<u8>, Vec<u8>)| {
                 format!(
                     "{}={}",
@@ -255,5 +254,22 @@ mod tests {
                 expected.map(|e| e.as_bytes().to_vec())
             );
         }
+    }
+
+    #[test]
+    fn what_is_too_much_is_left_out() {
+        let limits = Limits {
+            line_octets: 60,
+            parameters: 2,
+            ..Limits::default()
+        };
+        let header = b"Content-Type: text/plain; a=1; b=2; c=3\r\n\
+            Content-Language: de, en, fr\r\n\
+            Content-Description: 1234567890123456789012345678901234567890123456789012345678901\r\n";
+        let found = content(header, &limits);
+        assert_eq!(found.parameters.len(), 2);
+        assert_eq!(found.language.len(), 2);
+        assert_eq!(found.description.map(|text| text.len()), Some(59));
+        assert_eq!(content(header, &Limits::default()).parameters.len(), 3);
     }
 }

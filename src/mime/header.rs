@@ -34,6 +34,12 @@ pub(crate) fn header_lines(mut header: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Field<'_> {
+    /// With no more of the value than `octets`.
+    pub(crate) fn cut(self, octets: usize) -> Self {
+        let value = self.value.get(..octets).unwrap_or(self.value);
+        Field { value, ..self }
+    }
+
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }

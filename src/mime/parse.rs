@@ -11,6 +11,12 @@ use std::io::{self, Read};
 pub(crate) struct Limits {
     /// Octets of one header block that are looked at.
     pub(crate) header_octets: usize,
+    /// Octets of one field, folded lines and all.
+    pub(crate) line_octets: usize,
+    /// Of one field.
+    pub(crate) addresses: usize,
+    /// Of one field.
+    pub(crate) parameters: usize,
     pub(crate) parts: usize,
     /// Nesting of multiparts and messages.
     pub(crate) depth: usize,
@@ -20,6 +26,9 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             header_octets: 10 << 20,
+            line_octets: 1 << 20,
+            addresses: 10_000,
+            parameters: 128,
             parts: 10_000,
             depth: 100,
         }
@@ -223,7 +232,7 @@ impl Parser {
             return;
         };
         part.header = open.start.span_to(end);
-        part.content = content(header);
+        part.content = content(header, &self.limits);
         let (at, parent) = (open.part, part.parent);
         let inherited = parent.is_some_and(|p| is_digest(&self.message, p));
         let Some(part) = self.message.parts.get_mut(at as usize) else {
@@ -251,7 +260,7 @@ impl Parser {
             .and_then(|p| self.message.part(p))
             .is_some_and(|p| p.kind == Kind::Message);
         if inside_message && let Some(part) = self.message.parts.get_mut(at as usize) {
-            part.envelope = envelope(header);
+            part.envelope = envelope(header, &self.limits);
         }
         if self
             .message

@@ -6,7 +6,7 @@ use super::drive::write;
 use super::stop::Stop;
 use super::transport::{Socket, Transport, socket};
 use crate::mailbox::{Account, Error, Host, Limits};
-use crate::protocol::imap::{Handover, Session, SessionSettings};
+use crate::protocol::imap::{Bounds, Handover, Session, SessionSettings};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use smol::future::{FutureExt, or};
 use smol::{Async, LocalExecutor, Timer};
@@ -45,20 +45,7 @@ pub(super) struct Engine {
 
 /// Runs until told to stop.
 pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
-    let limits = &setup.limits;
-    let limits = Limits {
-        message_octets: limits.message_octets,
-        mailboxes: limits.max_mailboxes,
-        keywords: limits.max_keywords,
-        expunges: limits.expunge_history,
-        index_cache_octets: limits.index_cache_octets,
-        mime: crate::mime::Limits {
-            header_octets: limits.header_octets,
-            parts: limits.mime_parts,
-            depth: limits.mime_depth,
-        },
-    };
-    let host = open(&setup.index, limits)?;
+    let host = open(&setup.index, Limits::from(&setup.limits))?;
     let engine = Rc::new(Engine {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
         executor: Rc::new(LocalExecutor::new()),
@@ -323,6 +310,11 @@ impl Engine {
             line_octets: limits.command_line_octets,
             literal_octets: limits.literal_octets,
             message_octets: limits.message_octets,
+            bounds: Bounds {
+                set_ranges: limits.set_ranges,
+                search_keys: limits.search_keys,
+                search_depth: limits.search_depth,
+            },
             bad_commands: limits.bad_commands,
             patience: limits.imap_idle_timeout,
         };

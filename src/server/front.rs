@@ -381,6 +381,7 @@ async fn imap(
         line_octets: limits.login_line_octets,
         literal_octets: limits.login_literal_octets,
         bad_commands: limits.login_bad_commands,
+        failures: limits.login_failures,
         patience: limits.login_timeout,
     }));
     let mut transport = match served.tls {

@@ -1,14 +1,45 @@
 //! One cursor for all grammars.
 
+/// What one command may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Ranges of a set.
+    pub(crate) set_ranges: usize,
+    pub(crate) search_keys: usize,
+    /// Nesting of search keys; each level takes stack.
+    pub(crate) search_depth: usize,
+}
+
+impl Bounds {
+    /// For who has no settings.
+    pub(crate) const USUAL: Bounds = Bounds {
+        set_ranges: 10_000,
+        search_keys: 2000,
+        search_depth: 50,
+    };
+}
+
 /// A cursor over the bytes of one command.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
+    bounds: Bounds,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+        Reader::within(bytes, Bounds::USUAL)
+    }
+
+    pub(crate) fn within(bytes: &'a [u8], bounds: Bounds) -> Reader<'a> {
+        Reader {
+            rest: bytes,
+            bounds,
+        }
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     pub(crate) fn rest(&self) -> &'a [u8] {

@@ -3,7 +3,7 @@ import datetime
 import ssl
 import sys
 
-from imapclient import DELETED, FLAGGED, SEEN, SENT, IMAPClient
+from imapclient import DELETED, FLAGGED, SEEN, IMAPClient
 
 port, tls_port, certificate, user, password = sys.argv[1:]
 context = ssl.create_default_context(cafile=certificate)
@@ -24,7 +24,7 @@ client, other = connect(), connect()
 assert client.has_capability('IDLE') and client.has_capability('MOVE') and client.has_capability('UIDPLUS')
 client.id_({'name': 'a test'})
 assert client.namespace().personal[0][1] == '/'
-assert client.find_special_folder(SENT) == 'Sent'
+assert client.find_special_folder(b'\\Sent') == 'Sent'
 
 # Appending with flags and a date.
 date = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc)

@@ -7,6 +7,7 @@
 mod support;
 
 mod compromised;
+mod limits;
 mod login;
 mod roles;
 mod survival;

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Responses of extensions which `imap-codec` does not know: RFC 2971 and RFC 2342.
-const UNKNOWN: [&str; 2] = ["* ID ", "* NAMESPACE "];
+/// Responses of extensions which `imap-codec` does not know: RFC 2971, RFC 2342, RFC 7162.
+const UNKNOWN: [&str; 3] = ["* ID ", "* NAMESPACE ", "* VANISHED "];
 
 pub(crate) struct Imap {
     stream: BufReader<Box<dyn Stream>>,
@@ -104,7 +104,8 @@ impl Imap {
             whole.extend_from_slice(&bytes);
         }
         let text = String::from_utf8_lossy(&whole).trim_end().to_owned();
-        if !UNKNOWN.iter().any(|head| text.starts_with(head)) {
+        let unknown = UNKNOWN.iter().any(|head| text.starts_with(head));
+        if !unknown && !text.contains("MODSEQ (") {
             let parsed = ResponseCodec::new().decode(&whole);
             let whole_of_it = parsed.as_ref().is_ok_and(|(rest, _)| rest.is_empty());
             assert!(whole_of_it, "not understood: {text:?} ({parsed:?})");

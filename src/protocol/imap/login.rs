@@ -7,7 +7,7 @@ use super::tag::{Tag, tag};
 use crate::auth::{Credentials, Exchange, Secret, Step, Verdict};
 use crate::codec::base64;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::imap::{Command, Frame, Framer, Refusal, parse};
+use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse};
 use std::time::Duration;
 
 /// How a connection stands when it comes in.
@@ -21,6 +21,8 @@ pub(crate) struct LoginSettings {
     pub(crate) line_octets: usize,
     pub(crate) literal_octets: usize,
     pub(crate) bad_commands: u32,
+    /// Failed logins until the connection is closed.
+    pub(crate) failures: u32,
     /// From connecting to being logged in, per wait.
     pub(crate) patience: Duration,
 }
@@ -46,9 +48,6 @@ enum Doing {
     Goodbye(&'static str),
     Ended,
 }
-
-/// Failed logins until the connection is closed.
-const MAX_FAILED: u32 = 5;
 
 impl Login {
     pub(crate) fn new(settings: LoginSettings) -> Login {
@@ -108,7 +107,7 @@ impl Login {
     }
 
     fn command(&mut self, text: &[u8], out: &mut Output) -> Option<Progress<Credentials>> {
-        let parsed = parse(text);
+        let parsed = parse(text, Bounds::USUAL);
         let tag = tag(&parsed.tag);
         let command = match parsed.command {
             Ok(command) => command,
@@ -263,7 +262,7 @@ impl Login {
                 let text = "NO [AUTHENTICATIONFAILED] Authentication failed.";
                 self.tagged(&tag, text, out);
                 self.failed += 1;
-                if self.failed >= MAX_FAILED {
+                if self.failed >= self.settings.failures {
                     out.put(b"* BYE Too many failed logins.\r\n");
                     self.doing = Doing::Ended;
                 }

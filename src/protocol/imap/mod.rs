@@ -20,6 +20,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crate::wire::imap::Bounds;
 pub(crate) use capability::CAPABILITIES;
 pub(crate) use handover::Handover;
 pub(crate) use login::{Login, LoginSettings};

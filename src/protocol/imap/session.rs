@@ -15,7 +15,7 @@ use super::tag::{Tag, tag};
 use super::{mailboxes, messages};
 use crate::mailbox::{Account, Error, Expunges};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::imap::{Command, Frame, Framer, Refusal, parse};
+use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse};
 use event_listener::EventListener;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub(crate) struct SessionSettings {
     pub(crate) line_octets: usize,
     pub(crate) literal_octets: usize,
     pub(crate) message_octets: u64,
+    pub(crate) bounds: Bounds,
     /// Bad commands in a row.
     pub(crate) bad_commands: u32,
     /// Without a command.
@@ -187,7 +188,7 @@ impl Session {
     }
 
     fn parsed(&mut self, text: &[u8], turn: Turn, out: &mut Output) -> Next {
-        let parsed = parse(text);
+        let parsed = parse(text, self.settings.bounds);
         let tag = tag(&parsed.tag);
         let command = match parsed.command {
             Ok(command) => command,

@@ -20,6 +20,7 @@ const SESSION: SessionSettings = SessionSettings {
     line_octets: 4000,
     literal_octets: 4000,
     message_octets: 100_000,
+    bounds: crate::wire::imap::Bounds::USUAL,
     bad_commands: 5,
     patience: Duration::from_secs(1800),
 };
@@ -30,6 +31,7 @@ const LOGIN: LoginSettings = LoginSettings {
     starttls: true,
     line_octets: 1000,
     literal_octets: 500,
+    failures: 5,
     bad_commands: 4,
     patience: Duration::from_secs(60),
 };

@@ -11,7 +11,7 @@ use super::token::{
     Parsed, Syntax, astring, atom, end, flag, flag_list, mailbox, sequence_set, space, string,
 };
 use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet, Since, SpecialUse};
-use crate::wire::reader::Reader;
+use crate::wire::reader::{Bounds, Reader};
 
 type Name = Result<MailboxName, InvalidName>;
 
@@ -135,9 +135,9 @@ pub(crate) struct ParsedCommand {
 }
 
 /// `command = tag SP (...)`; `text` is a whole command without its line end.
-pub(crate) fn parse(text: &[u8]) -> ParsedCommand {
+pub(crate) fn parse(text: &[u8], bounds: Bounds) -> ParsedCommand {
     let tag = tag_of(text);
-    let mut r = Reader::new(text.get(tag.len()..).unwrap_or_default());
+    let mut r = Reader::within(text.get(tag.len()..).unwrap_or_default(), bounds);
     if tag.is_empty() || !r.eat(b' ') {
         let why = if text.is_empty() {
             "an empty line is no command"
@@ -408,7 +408,7 @@ mod tests {
             "a EXAMINE x (QRESYNC (1 2 3) CONDSTORE)",
             "a UID FETCH 1:* (FLAGS) (VANISHED CHANGEDSINCE 1)",
         ] {
-            let parsed = parse(text.as_bytes());
+            let parsed = parse(text.as_bytes(), Bounds::USUAL);
             assert!(
                 parsed.command.is_ok() && parsed.tag == b"a",
                 "{text}: {parsed:?}"
@@ -451,7 +451,10 @@ mod tests {
             "a STORE 1 (CHANGEDSINCE 1) FLAGS x",
             "a SEARCH MODSEQ",
         ] {
-            assert!(parse(text.as_bytes()).command.is_err(), "{text}");
+            assert!(
+                parse(text.as_bytes(), Bounds::USUAL).command.is_err(),
+                "{text}"
+            );
         }
     }
 
@@ -477,7 +480,7 @@ mod tests {
                     _ => text[at] = (state >> 40) as u8,
                 }
             }
-            parse(&text);
+            parse(&text, Bounds::USUAL);
         }
     }
 }

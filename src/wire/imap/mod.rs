@@ -10,6 +10,7 @@ mod response;
 mod search;
 mod token;
 
+pub(crate) use super::reader::Bounds;
 pub(crate) use append::append_head;
 pub(crate) use command::{Command, StatusItem, parse};
 pub(crate) use fetch::{FetchItem, SectionItem};

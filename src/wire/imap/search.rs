@@ -6,11 +6,6 @@ use crate::mail::{Criteria, DateField, HeaderField, Keyword, SystemFlags};
 use crate::mime::from_charset;
 use crate::wire::reader::Reader;
 
-/// Nesting of keys.
-const MAX_DEPTH: usize = 50;
-/// Keys of one SEARCH.
-const MAX_KEYS: usize = 2000;
-
 /// What follows SEARCH.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Searched {
@@ -90,8 +85,9 @@ impl Keys<'_> {
 
     fn key(&mut self, r: &mut Reader<'_>, depth: usize) -> Parsed<Criteria> {
         self.count += 1;
-        if depth > MAX_DEPTH || self.count > MAX_KEYS {
-            return Err(Syntax("too many search keys or too deep"));
+        let bounds = r.bounds();
+        if depth > bounds.search_depth || self.count > bounds.search_keys {
+            return Err(Syntax("[LIMIT] Too many search keys, or too deep"));
         }
         if r.eat(b'(') {
             let inner = self.list(r, depth + 1)?;

@@ -10,9 +10,6 @@ use crate::wire::reader::Reader;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Syntax(pub(crate) &'static str);
 
-/// Ranges in one set.
-pub(crate) const MAX_RANGES: usize = 10_000;
-
 pub(crate) type Parsed<T> = Result<T, Syntax>;
 
 fn is_atom_char(byte: u8) -> bool {
@@ -143,8 +140,8 @@ pub(crate) fn sequence_set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
     loop {
         let first = bound(r)?;
         let last = if r.eat(b':') { bound(r)? } else { first };
-        if ranges.len() >= MAX_RANGES {
-            return Err(Syntax("too many ranges in a set"));
+        if ranges.len() >= r.bounds().set_ranges {
+            return Err(Syntax("[LIMIT] Too many ranges in a set"));
         }
         ranges.push((first, last));
         if !r.eat(b',') {

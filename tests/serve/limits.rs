@@ -1,0 +1,556 @@
+//! Every limit of `[limits]`, hit.
+
+use crate::login::{attempt, guessed_at_once, proxied};
+use crate::support::{Imap, Lmtp, PASSWORD, Process, Server, message, run, wait_until};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// One test a limit, of that name, and the list of all of them.
+macro_rules! limits {
+    ($($name:ident($server:ident, $settings:literal) $body:block)*) => {
+        const TESTED: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() {
+                let $server = Server::start(concat!("[limits]\n", $settings, "\n"));
+                $body
+            }
+        )*
+    };
+}
+
+/// Limits whose test needs more than a server with one setting.
+const ELSEWHERE: &[(&str, fn())] = &[
+    ("max_connections_per_address", per_address),
+    ("login_failure_delay_max", longest_delay),
+    ("argon2_parallel", hashed_at_once),
+    ("argon2_queue", hashed_at_once),
+    ("trusted_networks", trusted_networks),
+];
+
+#[test]
+fn none_is_missing() {
+    let server = Server::start("");
+    let reference = run(&mut server.command(&["config", "reference"])).ok();
+    let (_, table) = reference.split_once("\n[limits]\n").unwrap();
+    let table = table.split("\n[").next().unwrap();
+    let names: BTreeSet<&str> = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(line.split_once(" = ")?.0))
+        .collect();
+    let tested = TESTED.iter().copied();
+    let elsewhere = ELSEWHERE.iter().map(|(name, _)| *name);
+    let tested: BTreeSet<&str> = tested.chain(elsewhere).collect();
+    assert_eq!(names, tested);
+}
+
+#[test]
+fn the_rest() {
+    let mut done = BTreeSet::new();
+    for (_, test) in ELSEWHERE {
+        if done.insert(*test as usize) {
+            test();
+        }
+    }
+}
+
+/// The status of a command, as far as a closed connection leaves one.
+fn status(answer: io::Result<crate::support::Answer>) -> String {
+    answer.map_or_else(|e| e.to_string(), |answer| answer.status)
+}
+
+/// Connects as soon as a place is free again.
+fn place(server: &Server) -> Imap {
+    wait_until("a place", || Imap::connect(server.imap).ok())
+}
+
+/// The server says BYE and hangs up.
+fn said_goodbye(imap: &mut Imap) {
+    let said = imap.response().unwrap();
+    assert!(said.starts_with("* BYE"), "{said}");
+    assert!(imap.response().is_err());
+}
+
+fn refused(server: &Server, why: &str) {
+    let said = Imap::connect(server.imap)
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.starts_with("* BYE [LIMIT]") && said.contains(why),
+        "{said}"
+    );
+}
+
+/// The answer to an item of the only message in ann's INBOX.
+fn fetched(server: &Server, text: &str, item: &str) -> String {
+    server.deliver("ann", text);
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    let answer = imap.ok(&format!("FETCH 1 ({item})")).untagged.concat();
+    // Nothing of the message is lost, whatever was not understood of it.
+    let whole = imap.ok("FETCH 1 BODY.PEEK[]").untagged.concat();
+    assert!(whole.contains(text));
+    answer
+}
+
+/// A message with those lines in its header.
+fn with_header(lines: &str, body: &str) -> String {
+    format!("From: a@example.net\r\n{lines}\r\n\r\n{body}\r\n")
+}
+
+fn engine(server: &Server) -> Process {
+    wait_until("an engine", || server.role("engine").pop())
+}
+
+limits! {
+    max_connections(server, "max_connections = 3") {
+        let mut open: Vec<Imap> = (0..3).map(|_| place(&server)).collect();
+        refused(&server, "Too many connections.");
+        let lmtp = Lmtp::tcp(server.lmtp).map(drop).unwrap_err().to_string();
+        assert!(lmtp.starts_with("421 4.3.2"), "{lmtp}");
+        // Those that went on to an engine count too.
+        assert!(status(open[0].login("ann", PASSWORD)).starts_with("OK"));
+        refused(&server, "Too many connections.");
+        open.remove(0).ok("LOGOUT");
+        drop(place(&server));
+    }
+
+    max_login_connections(server, "max_login_connections = 2") {
+        let mut open: Vec<Imap> = (0..2).map(|_| place(&server)).collect();
+        refused(&server, "Too many connections.");
+        assert!(status(open[0].login("ann", PASSWORD)).starts_with("OK"));
+        let _third = place(&server);
+        refused(&server, "Too many connections.");
+    }
+
+    max_connections_per_user(server, "max_connections_per_user = 2") {
+        let open = [server.imap("ann"), server.imap("ann")];
+        let mut third = Imap::connect(server.imap).unwrap();
+        assert!(status(third.login("ann", PASSWORD)).starts_with("NO [LIMIT]"));
+        said_goodbye(&mut third);
+        drop(server.imap("bob"));
+        drop(open);
+        wait_until("a place for ann", || {
+            let mut imap = Imap::connect(server.imap).ok()?;
+            status(imap.login("ann", PASSWORD)).starts_with("OK").then_some(())
+        });
+    }
+
+    login_timeout(server, "login_timeout = \"700ms\"") {
+        let begin = Instant::now();
+        let mut imap = Imap::connect(server.imap).unwrap();
+        // Being busy does not help.
+        while imap.command("NOOP").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let took = begin.elapsed();
+        assert!(took >= Duration::from_millis(600) && took < Duration::from_secs(20), "{took:?}");
+    }
+
+    login_bad_commands(server, "login_bad_commands = 3") {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        for _ in 0..3 {
+            assert!(status(imap.command("NONSENSE")).starts_with("BAD"));
+        }
+        said_goodbye(&mut imap);
+    }
+
+    login_failures(server, "login_failures = 2\nlogin_failure_delay = \"0s\"") {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        for _ in 0..2 {
+            assert!(status(imap.login("ann", "wrong")).starts_with("NO"));
+        }
+        said_goodbye(&mut imap);
+    }
+
+    login_failure_delay(server, "login_failure_delay = \"600ms\"") {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        let begin = Instant::now();
+        assert!(status(imap.login("ann", "wrong")).starts_with("NO"));
+        assert!(begin.elapsed() >= Duration::from_millis(600));
+    }
+
+    login_line_octets(server, "login_line_octets = 512") {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        assert!(status(imap.command(&"x".repeat(600))).starts_with("BAD The line is too long"));
+        // Without an end: nothing is kept of it, and it ends with the time for a login.
+        imap.send(&vec![b'x'; 100_000]).unwrap();
+        imap.send(b"\r\n").unwrap();
+        assert!(imap.response().unwrap().contains("BAD"));
+        imap.ok("NOOP");
+    }
+
+    login_literal_octets(server, "login_literal_octets = 64") {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        assert!(status(imap.command("LOGIN {65}")).starts_with("BAD The literal is too large"));
+        imap.ok("NOOP");
+        imap.send(b"a LOGIN {64}\r\n").unwrap();
+        assert!(imap.response().unwrap().starts_with('+'));
+    }
+
+    command_line_octets(server, "command_line_octets = 1024") {
+        let mut imap = server.imap("ann");
+        let long = status(imap.command(&format!("LIST \"\" {}", "x".repeat(1100))));
+        assert!(long.starts_with("BAD [LIMIT]"), "{long}");
+        imap.ok(&format!("LIST \"\" {}", "x".repeat(900)));
+    }
+
+    literal_octets(server, "literal_octets = 1024") {
+        let mut imap = server.imap("ann");
+        assert!(status(imap.command("LIST \"\" {1025}")).starts_with("BAD [LIMIT]"));
+        imap.ok("NOOP");
+        imap.ok(&format!("LIST \"\" {{1024+}}\r\n{}", "x".repeat(1024)));
+    }
+
+    message_octets(server, "message_octets = 2048") {
+        let of = |octets: usize| {
+            let empty = message("a@test", "x", "").len();
+            message("a@test", "x", &"y".repeat(octets - empty))
+        };
+        let mut imap = server.imap("ann");
+        let large = status(imap.append("INBOX", "", &of(2049)));
+        assert!(large.starts_with("NO [TOOBIG]"), "{large}");
+        let announced = status(imap.command("APPEND INBOX {2049}"));
+        assert!(announced.starts_with("NO [TOOBIG]"), "{announced}");
+        assert!(status(imap.append("INBOX", "", &of(2048))).starts_with("OK"));
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        assert!(lmtp.command("LHLO x").unwrap().contains("SIZE 2048"));
+        assert!(lmtp.command("MAIL FROM:<a@b> SIZE=2049").unwrap().starts_with("552 5.3.4"));
+        let replies = lmtp.transaction(&["ann", "bob"], &of(2049), true).unwrap();
+        assert!(replies.iter().all(|r| r.starts_with("552 5.3.4")), "{replies:?}");
+        let replies = lmtp.transaction(&["ann"], &of(2048), true).unwrap();
+        assert!(replies[0].starts_with("250"), "{replies:?}");
+        imap.ok("SELECT INBOX");
+        assert_eq!(imap.list("1:*").unwrap().len(), 2);
+    }
+
+    bad_commands(server, "bad_commands = 3") {
+        let mut imap = server.imap("ann");
+        for _ in 0..2 {
+            assert!(status(imap.command("NONSENSE")).starts_with("BAD"));
+        }
+        // A good one between them wipes that out.
+        imap.ok("NOOP");
+        for _ in 0..3 {
+            assert!(status(imap.command("NONSENSE")).starts_with("BAD"));
+        }
+        said_goodbye(&mut imap);
+    }
+
+    set_ranges(server, "set_ranges = 10") {
+        server.deliver("ann", &message("a@test", "x", "x"));
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let ranges = |count: usize| vec!["1"; count].join(",");
+        for command in ["FETCH {} FLAGS", "UID FETCH {} FLAGS", "SEARCH {}", "STORE {} FLAGS ()"] {
+            let many = command.replace("{}", &ranges(11));
+            let many = status(imap.command(&many));
+            assert!(many.starts_with("BAD [LIMIT]"), "{many}");
+            imap.ok(&command.replace("{}", &ranges(10)));
+        }
+    }
+
+    search_keys(server, "search_keys = 10") {
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let keys = |count: usize| format!("SEARCH {}", vec!["ALL"; count].join(" "));
+        let many = status(imap.command(&keys(11)));
+        assert!(many.starts_with("BAD [LIMIT]"), "{many}");
+        imap.ok(&keys(10));
+    }
+
+    search_depth(server, "search_depth = 4") {
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let deep = |depth: usize| format!("SEARCH {}ALL{}", "(".repeat(depth), ")".repeat(depth));
+        let many = status(imap.command(&deep(5)));
+        assert!(many.starts_with("BAD [LIMIT]"), "{many}");
+        imap.ok(&deep(4));
+        let nots = status(imap.command(&format!("SEARCH {}ALL", "NOT ".repeat(5))));
+        assert!(nots.starts_with("BAD [LIMIT]"), "{nots}");
+    }
+
+    imap_idle_timeout(server, "imap_idle_timeout = \"500ms\"") {
+        let mut imap = server.imap("ann");
+        let begin = Instant::now();
+        said_goodbye(&mut imap);
+        assert!(begin.elapsed() >= Duration::from_millis(400));
+    }
+
+    lmtp_idle_timeout(server, "lmtp_idle_timeout = \"500ms\"") {
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        let begin = Instant::now();
+        assert!(lmtp.reply().unwrap().starts_with("421 "));
+        assert!(begin.elapsed() >= Duration::from_millis(400));
+        assert!(lmtp.reply().is_err());
+    }
+
+    header_octets(server, "header_octets = 2048") {
+        let fill = "X-Fill: 123456789012345678901234567890\r\n".repeat(80);
+        let text = with_header(&format!("Subject: early\r\n{fill}To: late@example.org"), "Body.");
+        let envelope = fetched(&server, &text, "ENVELOPE");
+        assert!(envelope.contains("early") && !envelope.contains("late"), "{envelope}");
+    }
+
+    header_line_octets(server, "header_line_octets = 1024") {
+        let words = "word ".repeat(1000);
+        let text = with_header(&format!("Subject: {words}\r\nTo: b@example.org"), "Body.");
+        let envelope = fetched(&server, &text, "ENVELOPE");
+        assert!(envelope.len() > 1024 && envelope.len() < 1500, "{}", envelope.len());
+        assert!(envelope.contains("example.org"), "{envelope}");
+    }
+
+    header_addresses(server, "header_addresses = 3") {
+        let text = with_header("To: a1@x, a2@x, a3@x, a4@x, a5@x\r\nCc: b1@x", "Body.");
+        let envelope = fetched(&server, &text, "ENVELOPE");
+        assert!(envelope.contains("\"a3\"") && envelope.contains("\"b1\""), "{envelope}");
+        assert!(!envelope.contains("\"a4\""), "{envelope}");
+    }
+
+    mime_parameters(server, "mime_parameters = 3") {
+        let text = with_header("Content-Type: text/plain; p1=1; p2=2; p3=3; p4=4", "Body.");
+        let structure = fetched(&server, &text, "BODYSTRUCTURE");
+        assert!(structure.contains("\"p3\"") && !structure.contains("\"p4\""), "{structure}");
+    }
+
+    mime_parts(server, "mime_parts = 4") {
+        let part = "--b\r\nContent-Type: text/x-part\r\n\r\nText.\r\n";
+        let body = format!("{}--b--", part.repeat(10));
+        let text = with_header("Content-Type: multipart/mixed; boundary=b", &body);
+        let structure = fetched(&server, &text, "BODYSTRUCTURE");
+        assert_eq!(structure.matches("x-part").count(), 3, "{structure}");
+    }
+
+    mime_depth(server, "mime_depth = 3") {
+        let mut text = "Content-Type: text/x-inside\r\n\r\nText.".to_owned();
+        for level in 0..6 {
+            text = format!(
+                "Content-Type: multipart/x-l{level}; boundary=b{level}\r\n\r\n--b{level}\r\n{text}\r\n--b{level}--"
+            );
+        }
+        let text = format!("From: a@example.net\r\n{text}\r\n");
+        let structure = fetched(&server, &text, "BODYSTRUCTURE");
+        assert!(structure.contains("x-l4") && !structure.contains("x-inside"), "{structure}");
+    }
+
+    max_recipients(server, "max_recipients = 2") {
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        let text = message("a@test", "x", "x");
+        let replies = lmtp.transaction(&["ann", "bob", "ann"], &text, true).unwrap();
+        let codes: Vec<&str> = replies.iter().map(|r| &r[..9]).collect();
+        assert_eq!(codes, ["250 2.0.0", "250 2.0.0", "452 4.5.3"]);
+    }
+
+    max_transactions(server, "max_transactions = 2") {
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        for _ in 0..2 {
+            let text = message("a@test", "x", "x");
+            assert!(lmtp.transaction(&["ann"], &text, true).unwrap()[0].starts_with("250"));
+        }
+        assert!(lmtp.command("MAIL FROM:<a@b>").unwrap().starts_with("421 "));
+        assert!(lmtp.reply().is_err());
+    }
+
+    max_mailboxes(server, "max_mailboxes = 10") {
+        let mut imap = server.imap("ann");
+        let there = imap.ok("LIST \"\" *").untagged.len();
+        for number in there..10 {
+            imap.ok(&format!("CREATE m{number}"));
+        }
+        assert!(status(imap.command("CREATE more")).starts_with("NO [LIMIT]"));
+        imap.ok("DELETE m9");
+        // Levels that have to be made count.
+        assert!(status(imap.command("CREATE a/b")).starts_with("NO [LIMIT]"));
+        imap.ok("CREATE more");
+    }
+
+    mailbox_name_octets(server, "mailbox_name_octets = 64") {
+        let mut imap = server.imap("ann");
+        let (fits, long) = ("x".repeat(64), "x".repeat(65));
+        assert!(status(imap.command(&format!("CREATE {long}"))).starts_with("NO [LIMIT]"));
+        imap.ok(&format!("CREATE {fits}"));
+        assert!(status(imap.command(&format!("RENAME {fits} {long}"))).starts_with("NO [LIMIT]"));
+    }
+
+    mailbox_depth(server, "mailbox_depth = 3") {
+        let mut imap = server.imap("ann");
+        assert!(status(imap.command("CREATE a/b/c/d")).starts_with("NO [LIMIT]"));
+        imap.ok("CREATE a/b/c");
+        // Also of what comes along.
+        assert!(status(imap.command("RENAME a z/a")).starts_with("NO [LIMIT]"));
+        imap.ok("RENAME a/b a/z");
+    }
+
+    max_keywords(server, "max_keywords = 3") {
+        server.deliver("ann", &message("a@test", "x", "x"));
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        imap.ok("STORE 1 +FLAGS (one two three)");
+        assert!(status(imap.command("STORE 1 +FLAGS (four)")).starts_with("NO [LIMIT]"));
+        let text = message("b@test", "x", "x");
+        assert!(status(imap.append("INBOX", "four", &text)).starts_with("NO [LIMIT]"));
+        imap.ok("STORE 1 FLAGS (three)");
+        let flags = imap.ok("SELECT INBOX");
+        let permanent = flags.find("OK [PERMANENTFLAGS ").unwrap();
+        assert!(!permanent.contains("\\*"), "{permanent}");
+    }
+
+    expunge_history(server, "expunge_history = 2") {
+        for number in 1..=6 {
+            server.deliver("ann", &message(&format!("{number}@test"), "x", "x"));
+        }
+        let mut imap = server.imap("ann");
+        imap.ok("ENABLE QRESYNC");
+        let selected = imap.ok("SELECT INBOX");
+        let code = |name: &str| selected.find(name).unwrap().split(']').next().unwrap().to_owned();
+        let validity = code("OK [UIDVALIDITY ");
+        let mut known = Vec::new();
+        for uid in 1..=4 {
+            imap.ok(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"));
+            let answer = imap.ok(&format!("UID EXPUNGE {uid}"));
+            known.push(answer.code("HIGHESTMODSEQ").unwrap().to_owned());
+        }
+        let mut vanished = |mod_seq: &str| {
+            imap.ok("UNSELECT");
+            let answer = imap.ok(&format!("SELECT INBOX (QRESYNC ({validity} {mod_seq}))"));
+            answer.find("VANISHED (EARLIER) ").unwrap_or_default().to_owned()
+        };
+        // The last two are remembered one by one; who knows less is told all that is missing.
+        assert_eq!(vanished(&known[2]), "4");
+        assert_eq!(vanished(&known[1]), "3:4");
+        assert_eq!(vanished(&known[0]), "1:4");
+    }
+
+    argon2_memory_kib(server, "argon2_memory_kib = 77\nargon2_passes = 1") {
+        assert!(stored(&server).starts_with("eve:{ARGON2ID}$argon2id$v=19$m=77,t=1,"));
+    }
+
+    argon2_passes(server, "argon2_passes = 7\nargon2_memory_kib = 64") {
+        assert!(stored(&server).starts_with("eve:{ARGON2ID}$argon2id$v=19$m=64,t=7,"));
+    }
+
+    index_cache_octets(server, "index_cache_octets = \"64KiB\"") {
+        // What it bounds is seen in the room of the index; here: that one so small serves.
+        for number in 0..20 {
+            server.deliver("ann", &message(&format!("{number}@test"), "x", "x"));
+        }
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        assert_eq!(imap.list("1:*").unwrap().len(), 20);
+    }
+
+    blocking_threads(server, "blocking_threads = 2") {
+        let text = message("a@test", "x", "x");
+        let mut open: Vec<Imap> = (0..6).map(|_| server.imap("ann")).collect();
+        for imap in &mut open {
+            let octets = text.len();
+            let append = format!("a APPEND INBOX {{{octets}+}}\r\n{text}\r\n");
+            imap.send(append.repeat(10).as_bytes()).unwrap();
+        }
+        let engine = engine(&server);
+        let mut most = 0;
+        for imap in &mut open {
+            for _ in 0..10 {
+                assert!(imap.response().unwrap().starts_with("a OK"));
+                most = most.max(threads(&engine, "blocking"));
+            }
+        }
+        assert_eq!(most, 2);
+    }
+
+    stack_octets(server, "stack_octets = \"352KiB\"") {
+        drop(server.imap("ann"));
+        let engine = engine(&server);
+        let maps = fs::read_to_string(format!("/proc/{}/maps", engine.pid)).unwrap();
+        // A stack lies behind a page that nobody may touch; a libc puts some pages of its own into it.
+        let mut guarded = false;
+        let mut stacks = Vec::new();
+        for line in maps.lines() {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (from, to) = range.split_once('-').unwrap();
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            if guarded && rest.starts_with("rw-p") {
+                stacks.push((address(to) - address(from)) >> 10);
+            }
+            guarded = rest.starts_with("---p");
+        }
+        assert!(stacks.iter().any(|kib| (352..400).contains(kib)), "{stacks:?}");
+    }
+
+    engine_idle_timeout(server, "engine_idle_timeout = \"300ms\"") {
+        drop(server.imap("ann"));
+        engine(&server);
+        wait_until("its end", || server.role("engine").is_empty().then_some(()));
+        assert!(!server.log().contains(" is gone"));
+    }
+}
+
+/// The line of a user that was added by command.
+fn stored(server: &Server) -> String {
+    crate::login::add(server, "eve");
+    let users = fs::read_to_string(server.path("users")).unwrap();
+    users.lines().last().unwrap().to_owned()
+}
+
+/// How many threads there are whose name begins like that.
+fn threads(process: &Process, name: &str) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.pid)).unwrap();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|comm| comm.starts_with(name))
+        .count()
+}
+
+fn per_address() {
+    let (server, port) = proxied("starttls", "max_connections_per_address = 2");
+    let mut open: Vec<Imap> = (0..2)
+        .map(|_| Imap::from("192.0.2.1", port).unwrap())
+        .collect();
+    let said = Imap::from("192.0.2.1", port).map(drop).unwrap_err();
+    let said = said.to_string();
+    assert!(
+        said.contains("Too many connections from your address"),
+        "{said}"
+    );
+    drop(Imap::from("192.0.2.2", port).unwrap());
+    let local: Vec<Imap> = (0..4).map(|_| server.imap("ann")).collect();
+    open.remove(0).ok("LOGOUT");
+    wait_until("a place", || Imap::from("192.0.2.1", port).ok());
+    drop(local);
+}
+
+fn longest_delay() {
+    let limits = "login_failure_delay = \"200ms\"\nlogin_failure_delay_max = \"300ms\"";
+    let (_server, port) = proxied("implicit", limits);
+    for waits in [200, 400, 500, 500] {
+        let (status, took) = attempt(port, "192.0.2.1", "wrong");
+        assert!(status.starts_with("NO"), "{status}");
+        assert!(took >= Duration::from_millis(waits), "{took:?}");
+    }
+    let (status, _) = attempt(port, "192.0.2.1", PASSWORD);
+    assert!(status.starts_with("NO [UNAVAILABLE]"), "{status}");
+}
+
+fn hashed_at_once() {
+    // One at a time and nobody waits: of many at once some are put off.
+    let (accepted, put_off) = guessed_at_once(1, 0, 6);
+    assert!(accepted >= 1 && put_off >= 1, "{accepted} {put_off}");
+    // Room for all.
+    assert_eq!(guessed_at_once(2, 4, 6), (6, 0));
+}
+
+fn trusted_networks() {
+    let limits = "login_failure_delay = \"200ms\"\nlogin_failure_delay_max = \"5s\"\n\
+                  max_connections_per_address = 1\ntrusted_networks = [\"192.0.2.0/24\"]";
+    let (_server, port) = proxied("implicit", limits);
+    for _ in 0..4 {
+        let (_, took) = attempt(port, "192.0.2.1", "wrong");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    let (status, _) = attempt(port, "192.0.2.1", PASSWORD);
+    assert!(status.starts_with("OK"), "{status}");
+}
