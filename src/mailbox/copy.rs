@@ -129,6 +129,7 @@ impl View {
             }
         };
         let items = self.shared.items(&batch)?;
+        self.shared.host.note_bulk(items.len());
         let mut carried = target.name_all(store, &source, items, way)?;
         let synced = store.sync().map_err(store_fault("syncing a mailbox"));
         let mut result = carried.failure.map_or(synced, Err);

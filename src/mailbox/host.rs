@@ -46,6 +46,8 @@ impl Default for Limits {
     }
 }
 
+/// Messages in memory at once, after which it is given back.
+const BULK: usize = 500;
 /// Accounts kept, with their mailboxes and watches, though nobody uses them.
 const MAX_KEPT: usize = 8;
 
@@ -102,6 +104,8 @@ pub(super) struct HostInner {
     pending: Mutex<Vec<Arc<Shared>>>,
     /// Mailboxes that were compared with their directories by this process.
     in_line: Mutex<HashMap<MailboxId, bool>>,
+    /// Memory in proportion to a mailbox was used for a moment.
+    bulky: AtomicBool,
     /// Directories read as a whole.
     #[cfg(test)]
     pub(super) scans: std::sync::atomic::AtomicU32,
@@ -172,6 +176,7 @@ impl Host {
             dirty: AtomicBool::new(false),
             pending: Mutex::default(),
             in_line: Mutex::default(),
+            bulky: AtomicBool::new(false),
             #[cfg(test)]
             scans: Default::default(),
         };
@@ -238,10 +243,11 @@ impl Host {
         // What failed is tried again with the next flush, which the next change brings.
         waiting.extend(pending);
         drop(waiting);
-        self.inner
-            .index
-            .flush()
-            .map_err(fault("flushing the index"))
+        let flushed = self.inner.index.flush();
+        if self.inner.bulky.swap(false, Ordering::AcqRel) {
+            crate::sys::limits::give_back_memory();
+        }
+        flushed.map_err(fault("flushing the index"))
     }
 
     /// As `flush`, and notes that nothing is missing. The last call.
@@ -260,6 +266,13 @@ impl HostInner {
     /// Something is committed but not durable yet.
     pub(super) fn soil(&self) {
         self.dirty.store(true, Ordering::Release);
+    }
+
+    /// So many messages were in memory at once.
+    pub(super) fn note_bulk(&self, messages: usize) {
+        if messages > BULK {
+            self.bulky.store(true, Ordering::Release);
+        }
     }
 
     /// The mailbox has something to write at the next flush.

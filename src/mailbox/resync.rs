@@ -82,6 +82,7 @@ pub(super) fn resync(
     };
     merge.mod_seq = merge.summary.highest_mod_seq.next();
     merge.write(shared, &scanned.found, start_anew)?;
+    shared.host.note_bulk(scanned.found.len());
     let Merge {
         mut summary,
         uids,

@@ -1,10 +1,11 @@
 //! What is really in `new/` and `cur/`.
 
 use super::name;
-use super::uidlist::UidList;
+use super::uidlist::{Entry, UidList};
 use crate::mail::Uid;
 use crate::store::{BlobId, Error, Found, Place};
 use rustix::fs::RawDir;
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
@@ -26,14 +27,14 @@ pub(super) fn entries(directory: BorrowedFd<'_>, each: &mut dyn FnMut(&[u8])) ->
     Ok(())
 }
 
-/// Adds the messages of one directory.
+/// Adds the messages of one directory. `listed`: the side file by names.
 pub(super) fn collect(
     directory: BorrowedFd<'_>,
     place: Place,
-    list: &UidList,
+    list: &UidList<'_>,
+    listed: &HashMap<&[u8], &Entry<'_>>,
     found: &mut Vec<Found>,
 ) -> Result<(), Error> {
-    let listed = list.by_base();
     // Names of this server that the side file lacks are above all that it has: a lower UID in a name
     // was given to something else, by this server or by the program that made the name.
     let free = list.uid_next.filter(|_| !list.damaged);
@@ -105,7 +106,7 @@ pub(super) fn order(mut found: Vec<Found>) -> (Vec<Found>, Vec<BlobId>) {
 }
 
 /// The lowest UID that neither the side file nor a name has given away.
-pub(super) fn uid_next(list: &UidList, found: &[Found]) -> Uid {
+pub(super) fn uid_next(list: &UidList<'_>, found: &[Found]) -> Uid {
     let used = found.iter().rev().find_map(|f| f.uid).and_then(Uid::next);
     let listed = list.uid_next.unwrap_or(Uid::MIN);
     used.map_or(listed, |used| used.max(listed))

@@ -7,7 +7,7 @@ use super::{disk, keywords, layout, name, scan};
 use super::{special_use, subscriptions};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use crate::store::{
-    Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
+    Blob, BlobId, Draft, Error, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
 };
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -273,9 +273,11 @@ impl Maildir {
         }
     }
 
-    fn read_uidlist(path: &Path) -> Result<Option<UidList>, Error> {
+    fn read_uidlist(path: &Path) -> Result<Option<String>, Error> {
         match fs::read(path.join(uidlist::FILE)) {
-            Ok(text) => Ok(Some(UidList::parse(&text))),
+            Ok(text) => Ok(Some(String::from_utf8(text).unwrap_or_else(|error| {
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            }))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -303,15 +305,15 @@ impl Maildir {
         })
     }
 
-    fn scan_once(
-        &mut self,
-        name: &MailboxName,
-        list: &UidList,
-    ) -> Result<Vec<crate::store::Found>, Error> {
+    fn scan_once(&mut self, name: &MailboxName, list: &UidList<'_>) -> Result<Vec<Found>, Error> {
         let directory = self.directory(name)?;
         let mut found = Vec::with_capacity(list.entries.len());
-        scan::collect(directory.new.as_fd(), Place::New, list, &mut found)?;
-        scan::collect(directory.cur.as_fd(), Place::Cur, list, &mut found)?;
+        let listed = list.by_base();
+        for place in [Place::New, Place::Cur] {
+            let part = directory.of(place).as_fd();
+            scan::collect(part, place, list, &listed, &mut found)?;
+        }
+        drop(listed);
         let (ordered, twins) = scan::order(found);
         for twin in twins {
             let file = ordered.iter().find(|f| f.blob.name == twin.name);
@@ -320,6 +322,37 @@ impl Maildir {
             }
         }
         Ok(ordered)
+    }
+
+    fn scanned(
+        &self,
+        path: &Path,
+        list: Option<UidList<'_>>,
+        found: Vec<Found>,
+        stamp: Stamp,
+    ) -> Result<Scanned, Error> {
+        let missing = list.is_none();
+        let list = list.unwrap_or_default();
+        let live = found.iter().filter(|f| f.listed).count();
+        let state = MailboxState {
+            uid_validity: list
+                .uid_validity
+                .map_or_else(|| self.next_uid_validity(), Ok)?,
+            uid_next: scan::uid_next(&list, &found),
+            guid: list.guid.map_or_else(random_guid, Ok)?,
+            keywords: keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default()),
+        };
+        let rewrite = missing
+            || list.damaged
+            || list.guid.is_none()
+            || (list.entries.len() - live) * 4 > list.entries.len() + 100;
+        Ok(Scanned {
+            state,
+            found,
+            stamp,
+            header_known: list.uid_validity.is_some(),
+            rewrite,
+        })
     }
 
     /// A move from `new` to `cur` that a power cut left half done: the file has both names.
@@ -551,41 +584,19 @@ impl Store for Maildir {
         // Other directories may have the name by now.
         self.close(name)?;
         let mut stamp = self.stamp(name)?;
-        let mut list = Self::read_uidlist(&path)?;
-        let mut found = Vec::new();
-        for _ in 0..SCANS {
-            found = self.scan_once(name, list.as_ref().unwrap_or(&UidList::default()))?;
+        let mut scans = 0;
+        loop {
+            let text = Self::read_uidlist(&path)?;
+            let list = text.as_deref().map(UidList::parse);
+            let found = self.scan_once(name, list.as_ref().unwrap_or(&UidList::default()))?;
             // A file renamed while the directory was read may have been missed.
             let after = self.stamp(name)?;
-            if after == stamp {
-                break;
+            scans += 1;
+            if after == stamp || scans == SCANS {
+                return self.scanned(&path, list, found, stamp);
             }
             stamp = after;
-            list = Self::read_uidlist(&path)?;
         }
-        let missing = list.is_none();
-        let list = list.unwrap_or_default();
-        let header_known = list.uid_validity.is_some();
-        let live = found.iter().filter(|f| f.listed).count();
-        let state = MailboxState {
-            uid_validity: list
-                .uid_validity
-                .map_or_else(|| self.next_uid_validity(), Ok)?,
-            uid_next: scan::uid_next(&list, &found),
-            guid: list.guid.map_or_else(random_guid, Ok)?,
-            keywords: keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default()),
-        };
-        let rewrite = missing
-            || list.damaged
-            || list.guid.is_none()
-            || (list.entries.len() - live) * 4 > list.entries.len() + 100;
-        Ok(Scanned {
-            state,
-            found,
-            stamp,
-            header_known,
-            rewrite,
-        })
     }
 
     fn record(
@@ -601,9 +612,10 @@ impl Store for Maildir {
             return Ok(());
         }
         // UIDs were given to what is gone already: only the header can say so.
-        let list = Self::read_uidlist(&path)?.unwrap_or_default();
+        let text = Self::read_uidlist(&path)?.unwrap_or_default();
+        let list = UidList::parse(&text);
         let lines = list.entries.iter();
-        let lines: Vec<(Uid, &str)> = lines.map(|e| (e.uid, &*e.base)).collect();
+        let lines: Vec<(Uid, &str)> = lines.map(|e| (e.uid, e.base)).collect();
         replace(&file, &list.with(state, &lines))
     }
 
@@ -616,8 +628,8 @@ impl Store for Maildir {
         let path = self.path(name)?;
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
-        let old = Self::read_uidlist(&path)?.unwrap_or_default();
-        replace(&file, &old.with(state, lines))
+        let text = Self::read_uidlist(&path)?.unwrap_or_default();
+        replace(&file, &UidList::parse(&text).with(state, lines))
     }
 
     fn record_keywords(

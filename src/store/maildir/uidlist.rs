@@ -13,29 +13,29 @@ pub(crate) const FILE: &str = "dovecot-uidlist";
 
 /// A parsed side file. Lines keep their extension fields, unknown header keys are kept.
 #[derive(Debug, Default)]
-pub(crate) struct UidList {
+pub(crate) struct UidList<'t> {
     pub(crate) uid_validity: Option<UidValidity>,
     pub(crate) uid_next: Option<Uid>,
     pub(crate) guid: Option<Guid>,
     /// Header keys other than V, N and G, as they stand.
     pub(crate) other_keys: Vec<String>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry<'t>>,
     /// Some of it could not be read.
     pub(crate) damaged: bool,
 }
 
+/// A line; its text is that of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<'t> {
     pub(crate) uid: Uid,
     /// `S123 W124 Pxyz`, as it stands; may be empty.
-    pub(crate) extensions: String,
-    pub(crate) base: String,
+    pub(crate) extensions: &'t str,
+    pub(crate) base: &'t str,
 }
 
-impl UidList {
+impl<'t> UidList<'t> {
     /// Reads version 3 (Dovecot) and version 1 (Courier). What is broken is left out and noted.
-    pub(crate) fn parse(text: &[u8]) -> UidList {
-        let text = String::from_utf8_lossy(text);
+    pub(crate) fn parse(text: &'t str) -> UidList<'t> {
         let mut lines = text.split_inclusive('\n');
         let mut list = UidList::default();
         let Some(header) = lines.next() else {
@@ -87,7 +87,7 @@ impl UidList {
     }
 
     /// Base name to entry.
-    pub(crate) fn by_base(&self) -> HashMap<&[u8], &Entry> {
+    pub(crate) fn by_base(&self) -> HashMap<&[u8], &Entry<'t>> {
         self.entries
             .iter()
             .map(|entry| (entry.base.as_bytes(), entry))
@@ -102,7 +102,7 @@ impl UidList {
         let mut bytes = Vec::with_capacity(header.len() + lines.len() * 60);
         bytes.extend_from_slice(header.as_bytes());
         for (uid, base) in lines {
-            let extensions = known.get(base.as_bytes()).map_or("", |e| &e.extensions);
+            let extensions = known.get(base.as_bytes()).map_or("", |e| e.extensions);
             put_line(*uid, extensions, base, &mut bytes);
         }
         bytes
@@ -126,7 +126,7 @@ impl UidList {
 }
 
 /// `<uid> [X<value> ...] :<base>`; version 1: `<uid> <base>`.
-fn entry(line: &str, courier: bool) -> Option<Entry> {
+fn entry(line: &str, courier: bool) -> Option<Entry<'_>> {
     let (uid, rest) = line.split_once(' ')?;
     let uid = Uid::new(uid.parse().ok()?)?;
     let (extensions, name) = if courier {
@@ -143,8 +143,8 @@ fn entry(line: &str, courier: bool) -> Option<Entry> {
         .filter(|base| !base.is_empty() && !base.contains('/'))?;
     Some(Entry {
         uid,
-        extensions: extensions.to_owned(),
-        base: base.to_owned(),
+        extensions,
+        base,
     })
 }
 
@@ -174,7 +174,7 @@ fn ends(file: &File, uid_validity: UidValidity) -> std::io::Result<Option<Ends>>
 
 fn told(head: &[u8], tail: &[u8], length: u64, uid_validity: UidValidity) -> Option<Ends> {
     let end = memchr::memchr(b'\n', head)? + 1;
-    let header = UidList::parse(head.get(..end)?);
+    let header = UidList::parse(std::str::from_utf8(head.get(..end)?).ok()?);
     let own = head.starts_with(b"3 ") && header.uid_validity == Some(uid_validity);
     let next = header.uid_next.filter(|_| own && !header.damaged)?;
     let mut last = None;
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn side_files_are_read() {
         let list = UidList::parse(
-            b"3 V1275660208 N25022 G3085f01b7f11094c501100008c4a11c1 Pv\n25006 :127.M1.h,W=28\n25017 W2481 S2400 :128.M2.h:2,S\n",
+            "3 V1275660208 N25022 G3085f01b7f11094c501100008c4a11c1 Pv\n25006 :127.M1.h,W=28\n25017 W2481 S2400 :128.M2.h:2,S\n",
         );
         assert!(!list.damaged);
         assert_eq!(list.uid_validity.map(|v| v.number()), Some(1275660208));
@@ -251,25 +251,25 @@ mod tests {
         assert_eq!(list.other_keys, ["Pv"]);
         assert_eq!(list.entries[1].extensions, "W2481 S2400");
         assert_eq!(list.by_base()[b"128.M2.h".as_slice()].uid.number(), 25017);
-        let courier = UidList::parse(b"1 9 12\n3 a\n11 b:2,S\n");
+        let courier = UidList::parse("1 9 12\n3 a\n11 b:2,S\n");
         assert_eq!((courier.damaged, courier.entries.len()), (false, 2));
     }
 
     #[test]
     fn damage_is_noticed_and_the_rest_kept() {
         for (text, entries) in [
-            (&b""[..], 0),
-            (b"nonsense\n1 :a\n", 1),
-            (b"3 V0 N5\n1 :a\n", 1),
-            (b"3 V1 N5\n2 :a\n1 :b\n3 :c\n", 2),
-            (b"3 V1 N5\n1 :a\n2 :torn", 1),
-            (b"3 V1 N5\n1 :../../etc\n2 :x\n", 1),
+            ("", 0),
+            ("nonsense\n1 :a\n", 1),
+            ("3 V0 N5\n1 :a\n", 1),
+            ("3 V1 N5\n2 :a\n1 :b\n3 :c\n", 2),
+            ("3 V1 N5\n1 :a\n2 :torn", 1),
+            ("3 V1 N5\n1 :../../etc\n2 :x\n", 1),
         ] {
             let list = UidList::parse(text);
             assert_eq!(list.entries.len(), entries, "{text:?}");
             assert!(list.damaged || text.is_empty());
         }
-        let list = UidList::parse(b"3 V1 N2\n7 :a\n");
+        let list = UidList::parse("3 V1 N2\n7 :a\n");
         assert_eq!(
             list.uid_next.map(|v| v.number()),
             Some(8),
