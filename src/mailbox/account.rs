@@ -27,8 +27,8 @@ pub(super) struct Inner {
     root: PathBuf,
     pub(super) boxes: Mutex<Kept>,
     handles: Mutex<Handles>,
-    /// What others left behind was looked for since the process began.
-    swept: AtomicBool,
+    /// What a login looks for was looked for.
+    prepared: AtomicBool,
 }
 
 /// Store handles that nobody uses.
@@ -91,7 +91,7 @@ impl Inner {
             root: root.to_owned(),
             boxes: Mutex::default(),
             handles: Mutex::default(),
-            swept: AtomicBool::new(false),
+            prepared: AtomicBool::new(false),
         })
     }
 
@@ -151,13 +151,20 @@ impl Account {
     }
 
     /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet, and sweeps what
-    /// a crash left. Call at login.
+    /// a crash left. Call before anything else; costs nothing while the account stays in use.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
-        let mut store = self.0.store()?;
-        if !self.0.swept.swap(true, Ordering::AcqRel) {
-            let swept = store.sweep(&MailboxName::inbox());
-            swept.map_err(store_fault("sweeping"))?;
+        if self.0.prepared.load(Ordering::Acquire) {
+            return Ok(());
         }
+        self.make_special_use()?;
+        self.0.prepared.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn make_special_use(&self) -> Result<(), Error> {
+        let mut store = self.0.store()?;
+        let swept = store.sweep(&MailboxName::inbox());
+        swept.map_err(store_fault("sweeping"))?;
         let names = store
             .mailboxes()
             .map_err(store_fault("listing mailboxes"))?;

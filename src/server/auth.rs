@@ -2,9 +2,12 @@
 
 use super::channel::Channel;
 use super::control::{Message, Owner, Setup};
+use super::deadline;
+use super::pool::Pool;
+use super::reactor;
 use crate::auth::{Credentials, Secret, Throttle, User, Users, Verdict};
+use smol::LocalExecutor;
 use smol::lock::Semaphore;
-use smol::{LocalExecutor, Timer};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,6 +24,7 @@ struct Auth {
     parent: Channel,
     users: RefCell<Option<Arc<Users>>>,
     throttle: RefCell<Throttle>,
+    pool: Pool,
     /// Slow hashes at once.
     hashing: Semaphore,
     /// Those that wait for one or are at it.
@@ -38,12 +42,13 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         users: RefCell::default(),
         throttle: RefCell::new(throttle),
         hashing: Semaphore::new(parallel),
+        pool: Pool::new(limits.blocking_threads),
         queued: Cell::new(0),
         setup,
     });
     let executor = Rc::new(LocalExecutor::new());
     auth.serve(&executor, Channel::new(front)?);
-    smol::block_on(executor.run(async {
+    reactor::block_on(executor.run(async {
         while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {
             match message {
                 Message::Users => auth.load(descriptors),
@@ -56,8 +61,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
                 _ => log::error!("the parent sent what it should not"),
             }
         }
-    }));
-    Ok(())
+    }))
 }
 
 impl Auth {
@@ -125,7 +129,7 @@ impl Auth {
         if counted {
             let delay = self.throttle.borrow().delay(address, now());
             if !delay.is_zero() {
-                Timer::after(delay).await;
+                deadline::after(delay).await;
             }
         }
         let name = claim.authcid.clone();
@@ -150,7 +154,7 @@ impl Auth {
             }
         } else {
             log::info!("login failed from {address} as {}", name.escape_debug());
-            Timer::after(self.setup.limits.login_failure_delay).await;
+            deadline::after(self.setup.limits.login_failure_delay).await;
         }
         let verdict = match verdict {
             Verdict::Accepted => 0,
@@ -184,7 +188,7 @@ impl Auth {
         }
         self.queued.set(self.queued.get() + 1);
         let permit = self.hashing.acquire().await;
-        let checked = smol::unblock(move || check(&users, &claim)).await;
+        let checked = self.pool.unblock(move || check(&users, &claim)).await;
         drop(permit);
         self.queued.set(self.queued.get().saturating_sub(1));
         checked

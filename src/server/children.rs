@@ -23,8 +23,8 @@ impl Role {
         setup: &Message,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Role, Error> {
-        let (child, channel) = spawn::spawn(name, limits.blocking_threads, limits.stack_octets)
-            .map_err(Error::system("starting a role"))?;
+        let (child, channel) =
+            spawn::spawn(name, limits.stack_octets).map_err(Error::system("starting a role"))?;
         rustix::io::ioctl_fionbio(&channel, true).ok();
         let role = Role {
             child,

@@ -81,7 +81,8 @@ pub(super) enum Message {
     Handover { connection: u64, bytes: Vec<u8> },
     /// Parent to `front`: this connection is gone.
     Released { connection: u64 },
-    /// `front` to parent: a message for recipients that `auth` granted to this connection.
+    /// `front` to parent: a message for recipients that `auth` granted to this connection. For one
+    /// recipient with the stream it comes from; for several the answer is `Groups`.
     Transaction { connection: u64, tickets: Vec<u32> },
     /// Parent to `front`, with a stream for each group of tickets; no groups: it cannot be.
     Groups {

@@ -1,107 +1,127 @@
 //! A message on its way from `front` into the mailboxes of an engine.
 
 use super::control::Addressee;
+use super::deadline;
 use super::engine::Engine;
 use super::lmtp::COMMIT;
-use super::transport::{Socket, socket};
-use crate::deliver::{Delivery, Envelope, Outcome, Recipient};
-use smol::Timer;
-use smol::future::or;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
-use std::io;
-use std::os::fd::OwnedFd;
+use super::transport::{Socket, socket, with_scratch};
+use crate::deliver::{Delivery, Envelope, Recipient};
+use crate::mailbox::Host;
+use rustix::net::{RecvFlags, recv};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Octets of one piece; `front` sends no larger ones.
 const MAX_PIECE: u32 = 64 * 1024;
+/// Octets of a message that are collected before they are written.
+const COLLECT: usize = 32 * 1024;
 /// How long `front` may send nothing.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Serves one transaction: the message from the stream, then one octet an addressee. A
 /// stream that ends early gives the message up.
-pub(super) async fn deliver(engine: Rc<Engine>, addressees: Vec<Addressee>, stream: OwnedFd) {
-    let Ok(stream) = socket(stream) else {
-        return;
+pub(super) fn deliver(engine: &Rc<Engine>, addressees: Vec<Addressee>, stream: OwnedFd) {
+    let mut incoming = Incoming::default();
+    let writing = Writing {
+        host: engine.host.clone(),
+        hostname: engine.setup.hostname.clone(),
+        beginning: addressees,
+        users: Vec::new(),
+        delivery: None,
     };
-    if let Err(error) = transaction(&engine, addressees, stream).await {
-        log::debug!("a delivery was given up: {error}");
-    }
-}
-
-async fn transaction(
-    engine: &Rc<Engine>,
-    addressees: Vec<Addressee>,
-    mut stream: Socket,
-) -> io::Result<()> {
-    let broken = || io::Error::from(io::ErrorKind::InvalidData);
-    let first = piece(&mut stream).await?.ok_or_else(broken)?;
-    let envelope = Envelope::decode(&first).ok_or_else(broken)?;
-    let users: Vec<String> = addressees.iter().map(|a| a.user.clone()).collect();
-    let mut beginning = Some((addressees, envelope));
-    let mut delivery: Option<Delivery> = None;
-    loop {
-        let piece = piece(&mut stream).await?;
-        // A small message takes one turn on a blocking thread for all that is to do.
-        let more = piece.is_some() && buffered_commit(&stream).is_none();
-        let (host, hostname) = (engine.host.clone(), engine.setup.hostname.clone());
-        let (begin, kept) = (beginning.take(), delivery.take());
-        let turn = smol::unblock(move || {
-            let mut delivery = match (kept, begin) {
-                (Some(kept), _) => kept,
-                (None, Some((addressees, envelope))) => {
-                    let recipients = addressees.into_iter().map(|a| recipient(&host, a));
-                    let now = crate::sys::clock::now();
-                    let id = format!("{:x}.{}", now.as_micros(), std::process::id());
-                    let seconds = crate::sys::clock::now_seconds();
-                    Delivery::new(recipients.collect(), &envelope, &hostname, &id, seconds)
+    let received = incoming.receive(&stream);
+    let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    match received {
+        Ok(()) if incoming.committed => {
+            let stream = UnixStream::from(stream);
+            engine.file(move || finish(writing, &mut incoming, stream));
+        }
+        Err(error) if !waits(&error) => log::debug!("a delivery was given up: {error}"),
+        _ => {
+            let rest = rest(engine.clone(), writing, incoming, stream);
+            engine.spawn(async {
+                if let Err(error) = rest.await {
+                    log::debug!("a delivery was given up: {error}");
                 }
-                (None, None) => return Err(Vec::new()),
-            };
-            if let Some(piece) = &piece {
-                delivery.write(piece);
-            }
-            if more {
-                Ok(delivery)
-            } else {
-                Err(delivery.finish())
-            }
-        });
-        match turn.await {
-            Ok(kept) => delivery = Some(kept),
-            Err(outcomes) => return answer(engine, &users, &outcomes, &mut stream).await,
+            });
         }
     }
 }
 
-/// `Some` if the mark of the end waits in the socket already; it is taken then.
-fn buffered_commit(stream: &Socket) -> Option<()> {
-    use rustix::net::{RecvFlags, recv};
-    let mut mark = [0u8; 4];
-    let (count, _) = recv(stream, &mut mark[..], RecvFlags::PEEK | RecvFlags::DONTWAIT).ok()?;
-    if count < 4 || u32::from_le_bytes(mark) != COMMIT {
-        return None;
+/// What was not there at once.
+async fn rest(
+    engine: Rc<Engine>,
+    mut writing: Writing,
+    mut incoming: Incoming,
+    stream: OwnedFd,
+) -> io::Result<()> {
+    let stream: Socket = socket(stream)?;
+    loop {
+        let receive = stream.read_with(|stream| incoming.receive(stream));
+        deadline::within(PATIENCE, receive).await?;
+        if incoming.committed {
+            let stream = stream.into_inner()?;
+            engine.file(move || finish(writing, &mut incoming, stream));
+            return Ok(());
+        }
+        let turn = engine.pool.unblock(move || {
+            writing.write(&mut incoming);
+            (writing, incoming)
+        });
+        (writing, incoming) = turn.await;
     }
-    recv(stream, &mut mark[..], RecvFlags::DONTWAIT).ok()?;
-    Some(())
 }
 
-async fn answer(
-    engine: &Rc<Engine>,
-    users: &[String],
-    outcomes: &[Outcome],
-    stream: &mut Socket,
-) -> io::Result<()> {
-    for (user, outcome) in users.iter().zip(outcomes) {
+/// Files the message and answers for it.
+fn finish(mut writing: Writing, incoming: &mut Incoming, mut stream: UnixStream) {
+    writing.write(incoming);
+    let Some(delivery) = writing.delivery else {
+        return;
+    };
+    let outcomes = delivery.finish();
+    let bytes: Vec<u8> = outcomes.iter().map(|outcome| outcome.byte()).collect();
+    // So few octets always have room. Whoever does not wait any more need not know.
+    stream.write_all(&bytes).ok();
+    for (user, outcome) in writing.users.iter().zip(outcomes) {
         log::info!("message for {user}: {outcome:?}");
     }
-    let bytes: Vec<u8> = outcomes.iter().map(|outcome| outcome.byte()).collect();
-    stream.write_all(&bytes).await?;
-    engine.soiled();
-    Ok(())
 }
 
-fn recipient(host: &crate::mailbox::Host, addressee: Addressee) -> Recipient {
+/// A message as far as it is written.
+struct Writing {
+    host: Host,
+    hostname: String,
+    /// Recipients, until their copies are begun.
+    beginning: Vec<Addressee>,
+    users: Vec<String>,
+    delivery: Option<Delivery>,
+}
+
+impl Writing {
+    /// Begins with the envelope, and writes what came so far.
+    fn write(&mut self, incoming: &mut Incoming) {
+        if let Some(envelope) = incoming.envelope.take() {
+            let addressees = std::mem::take(&mut self.beginning);
+            self.users = addressees.iter().map(|a| a.user.clone()).collect();
+            let recipients = addressees.into_iter().map(|a| recipient(&self.host, a));
+            let now = crate::sys::clock::now();
+            let id = format!("{:x}.{}", now.as_micros(), std::process::id());
+            let seconds = crate::sys::clock::now_seconds();
+            let recipients = recipients.collect();
+            let delivery = Delivery::new(recipients, &envelope, &self.hostname, &id, seconds);
+            self.delivery = Some(delivery);
+        }
+        if let Some(delivery) = self.delivery.as_mut() {
+            delivery.write(&incoming.body);
+        }
+        incoming.body.clear();
+    }
+}
+
+fn recipient(host: &Host, addressee: Addressee) -> Recipient {
     let account = Engine::account(host, &addressee.user, &addressee.root);
     if let Err(error) = &account {
         log::error!("the mail of {} cannot be opened: {error:?}", addressee.user);
@@ -113,25 +133,152 @@ fn recipient(host: &crate::mailbox::Host, addressee: Addressee) -> Recipient {
     }
 }
 
-/// The next piece; `None` for the mark of the end.
-async fn piece(stream: &mut Socket) -> io::Result<Option<Vec<u8>>> {
-    let read = async {
-        let mut length = [0u8; 4];
-        stream.read_exact(&mut length).await?;
-        let length = u32::from_le_bytes(length);
-        if length == COMMIT {
-            return Ok(None);
+/// What came from `front` and is not written yet.
+#[derive(Default)]
+struct Incoming {
+    /// A frame that is not complete.
+    raw: Vec<u8>,
+    /// The first frame was seen.
+    begun: bool,
+    envelope: Option<Envelope>,
+    body: Vec<u8>,
+    /// All has come and is to be filed.
+    committed: bool,
+}
+
+impl Incoming {
+    /// Takes as much as is wanted at once. Errors: `WouldBlock` if that is not there yet,
+    /// `UnexpectedEof`, and `InvalidData` for what `front` does not send.
+    fn receive(&mut self, stream: impl AsFd) -> io::Result<()> {
+        while !self.committed && self.body.len() < COLLECT {
+            let count = with_scratch(|scratch| {
+                let (count, _) = recv(&stream, &mut *scratch, RecvFlags::DONTWAIT)?;
+                let bytes = scratch.get(..count).unwrap_or_default();
+                self.raw.extend_from_slice(bytes);
+                Ok::<usize, io::Error>(count)
+            });
+            match count? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => self.frames()?,
+            }
         }
-        if length > MAX_PIECE {
-            return Err(io::ErrorKind::InvalidData.into());
+        Ok(())
+    }
+
+    /// Takes complete frames apart.
+    fn frames(&mut self) -> io::Result<()> {
+        let broken = || io::Error::from(io::ErrorKind::InvalidData);
+        let mut taken = 0;
+        while let Some((length, rest)) = self
+            .raw
+            .get(taken..)
+            .and_then(|left| left.split_first_chunk::<4>())
+        {
+            let length = u32::from_le_bytes(*length);
+            if length == COMMIT {
+                self.committed = true;
+                if !self.begun {
+                    return Err(broken());
+                }
+                break;
+            }
+            if length > MAX_PIECE {
+                return Err(broken());
+            }
+            let length = usize::try_from(length).map_err(|_| broken())?;
+            let Some(frame) = rest.get(..length) else {
+                break;
+            };
+            if self.begun {
+                self.body.extend_from_slice(frame);
+            } else {
+                self.envelope = Some(Envelope::decode(frame).ok_or_else(broken)?);
+                self.begun = true;
+            }
+            taken += 4 + length;
         }
-        let mut piece = vec![0; usize::try_from(length).unwrap_or(0)];
-        stream.read_exact(&mut piece).await?;
-        Ok(Some(piece))
-    };
-    or(read, async {
-        Timer::after(PATIENCE).await;
-        Err(io::ErrorKind::TimedOut.into())
-    })
-    .await
+        self.raw.drain(..taken);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::lmtp::frame;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            reverse_path: b"a@b".to_vec(),
+            client: b"mx".to_vec(),
+            address: b"[::1]".to_vec(),
+        }
+    }
+
+    #[test]
+    fn frames_may_be_split_anywhere() {
+        let mut bytes = Vec::new();
+        frame(&envelope().encode(), &mut bytes);
+        frame(b"Subject: x\r\n", &mut bytes);
+        frame(b"\r\nbody\r\n", &mut bytes);
+        bytes.extend_from_slice(&COMMIT.to_le_bytes());
+        for split in 0..bytes.len() {
+            let (near, far) = UnixStream::pair().unwrap();
+            let mut incoming = Incoming::default();
+            (&near).write_all(&bytes[..split]).unwrap();
+            let error = incoming.receive(&far).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            (&near).write_all(&bytes[split..]).unwrap();
+            incoming.receive(&far).unwrap();
+            assert!(incoming.committed, "{split}");
+            assert_eq!(incoming.envelope, Some(envelope()));
+            assert_eq!(incoming.body, b"Subject: x\r\n\r\nbody\r\n");
+        }
+    }
+
+    #[test]
+    fn what_front_does_not_send_is_refused() {
+        let commit = COMMIT.to_le_bytes();
+        let long = (MAX_PIECE + 1).to_le_bytes();
+        for bytes in [&commit[..], &long, &[1, 0, 0, 0, 9]] {
+            let (near, far) = UnixStream::pair().unwrap();
+            (&near).write_all(bytes).unwrap();
+            let error = Incoming::default().receive(&far).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[test]
+    fn no_more_is_taken_than_can_be_written() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut bytes = Vec::new();
+        frame(&envelope().encode(), &mut bytes);
+        (0..9).for_each(|_| frame(&[b'x'; 16_000], &mut bytes));
+        let sender = std::thread::spawn(move || {
+            (&near).write_all(&bytes).unwrap();
+            near
+        });
+        let mut incoming = Incoming::default();
+        let mut octets = 0;
+        let error = loop {
+            match incoming.receive(&far) {
+                Ok(()) => {
+                    assert!(incoming.body.len() + incoming.raw.len() < COLLECT + 32_000);
+                    octets += incoming.body.len();
+                    incoming.body.clear();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if sender.is_finished() && octets + incoming.body.len() == 9 * 16_000 {
+                        break error;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(sender.join());
+        let ended = incoming.receive(&far).unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

@@ -1,9 +1,9 @@
 //! The loop around a machine before login and around LMTP: everything waits here.
 
+use super::deadline;
 use super::stop::Stop;
 use super::transport::Transport;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use smol::Timer;
 use smol::future::or;
 use std::io;
 use std::time::{Duration, Instant};
@@ -35,11 +35,7 @@ pub(super) async fn write(transport: &mut Transport, bytes: &[u8]) -> io::Result
     if bytes.is_empty() {
         return Ok(());
     }
-    or(transport.write(bytes), async {
-        Timer::after(WRITE_PATIENCE).await;
-        Err(io::ErrorKind::TimedOut.into())
-    })
-    .await
+    deadline::within(WRITE_PATIENCE, transport.write(bytes)).await
 }
 
 /// Drives the machine until it ends or its peer does. `deadline` ends its patience in any case.
@@ -91,7 +87,7 @@ pub(super) async fn drive<M: Machine>(
             }
         };
         let timer = async {
-            Timer::after(patience).await;
+            deadline::after(patience).await;
             Ok(Waited::TimedOut)
         };
         let stopping = async {

@@ -2,14 +2,17 @@
 
 use super::channel::Channel;
 use super::control::{Message, Setup};
+use super::deadline;
 use super::drive::write;
+use super::pool::Pool;
+use super::reactor::{self, Source};
 use super::stop::Stop;
 use super::transport::{Socket, Transport, socket};
 use crate::mailbox::{Account, Error, Host, Limits};
 use crate::protocol::imap::{Bounds, Handover, Session, SessionSettings};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use smol::LocalExecutor;
 use smol::future::{FutureExt, or};
-use smol::{Async, LocalExecutor, Timer};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +20,8 @@ use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long after a change the index is made durable.
@@ -34,10 +39,13 @@ pub(super) struct Engine {
     parent: Channel,
     executor: Rc<LocalExecutor<'static>>,
     pub(super) host: Host,
+    pub(super) pool: Pool,
     stop: Stop,
     sessions: RefCell<HashMap<String, u32>>,
-    /// Sessions, deliveries and checks that run.
+    /// Tasks that run: sessions, checks, deliveries while they come in.
     busy: Cell<u32>,
+    /// Deliveries that a thread of the pool brings to their end.
+    filing: Arc<AtomicU32>,
     /// Changes whenever something begins or ends.
     turns: Cell<u64>,
     flushing: Cell<bool>,
@@ -50,9 +58,11 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
         executor: Rc::new(LocalExecutor::new()),
         host,
+        pool: Pool::new(setup.limits.blocking_threads),
         stop: Stop::default(),
         sessions: RefCell::default(),
         busy: Cell::new(0),
+        filing: Arc::default(),
         turns: Cell::new(0),
         flushing: Cell::new(false),
         setup,
@@ -60,19 +70,17 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     let executor = engine.executor.clone();
     executor.spawn(engine.clone().watch()).detach();
     engine.clone().idle_watch();
-    smol::block_on(executor.run(async {
+    let ran = reactor::block_on(executor.run(async {
         engine.listen().await;
         engine.stop.ring();
         let gone = async {
-            while engine.busy.get() > 0 {
-                Timer::after(Duration::from_millis(10)).await;
+            while engine.is_busy() {
+                deadline::after(Duration::from_millis(10)).await;
             }
         };
-        or(gone, async {
-            Timer::after(STOP_PATIENCE).await;
-        })
-        .await;
+        or(gone, deadline::after(STOP_PATIENCE)).await;
     }));
+    ran.map_err(|error| format!("waiting for events: {error}"))?;
     engine
         .host
         .close()
@@ -112,8 +120,7 @@ impl Engine {
                     self.spawn(session);
                 }
                 (Message::Deliver { addressees }, Some(stream)) => {
-                    let delivery = super::delivery::deliver(self.clone(), addressees, stream);
-                    self.spawn(delivery);
+                    super::delivery::deliver(self, addressees, stream);
                 }
                 (
                     Message::Check {
@@ -130,7 +137,7 @@ impl Engine {
     }
 
     /// Runs beside the others; whatever panics in it ends it alone.
-    fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let engine = self.clone();
         self.busy.set(self.busy.get() + 1);
         self.turns.set(self.turns.get() + 1);
@@ -154,14 +161,15 @@ impl Engine {
         else {
             return;
         };
-        let Ok(readable) = Async::new(descriptor) else {
+        let Ok(events) = Source::new(descriptor) else {
             return;
         };
-        while readable.readable().await.is_ok() {
+        loop {
+            events.event().await;
             let host = self.host.clone();
-            smol::unblock(move || host.drain()).await;
+            self.pool.unblock(move || host.drain()).await;
             // A session that renames thousands of files causes as many events.
-            Timer::after(WATCH_PAUSE).await;
+            deadline::after(WATCH_PAUSE).await;
         }
     }
 
@@ -174,8 +182,8 @@ impl Engine {
         let watching = async move {
             loop {
                 let before = self.turns.get();
-                Timer::after(self.setup.limits.engine_idle_timeout).await;
-                if self.busy.get() == 0 && self.turns.get() == before {
+                deadline::after(self.setup.limits.engine_idle_timeout).await;
+                if !self.is_busy() && self.turns.get() == before {
                     self.parent.send(&Message::Idle, &[]).await.ok();
                 }
             }
@@ -183,23 +191,57 @@ impl Engine {
         executor.spawn(watching).detach();
     }
 
+    fn is_busy(&self) -> bool {
+        self.busy.get() > 0 || self.filing.load(Ordering::Acquire) > 0
+    }
+
+    /// Has a thread of the pool bring a delivery to its end; nobody waits for it.
+    pub(super) fn file(self: &Rc<Self>, delivery: impl FnOnce() + Send + 'static) {
+        /// Counts down even if the delivery panics.
+        struct Filing(Arc<AtomicU32>);
+        impl Drop for Filing {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        self.turns.set(self.turns.get() + 1);
+        self.filing.fetch_add(1, Ordering::AcqRel);
+        let filing = Filing(self.filing.clone());
+        self.pool.run(move || {
+            let _filing = filing;
+            delivery();
+        });
+        self.flush_later();
+    }
+
     /// Makes the index durable a little later, if there is something in it that is not.
-    pub(super) fn soiled(self: &Rc<Self>) {
-        if !self.host.is_dirty() || self.flushing.replace(true) {
+    fn soiled(self: &Rc<Self>) {
+        if self.host.is_dirty() {
+            self.flush_later();
+        }
+    }
+
+    /// Makes the index durable again and again, until nothing is left and nothing comes.
+    fn flush_later(self: &Rc<Self>) {
+        if self.flushing.replace(true) {
             return;
         }
         let engine = self.clone();
-        let host = self.host.clone();
         let flushing = async move {
-            Timer::after(FLUSH_AFTER).await;
-            let flushed = smol::unblock(move || host.flush()).await;
-            if let Err(error) = flushed {
-                log::error!("the index is not durable yet: {error:?}");
+            loop {
+                deadline::after(FLUSH_AFTER).await;
+                let comes = engine.filing.load(Ordering::Acquire) > 0;
+                if engine.host.is_dirty() {
+                    let host = engine.host.clone();
+                    let flushed = engine.pool.unblock(move || host.flush()).await;
+                    if let Err(error) = flushed {
+                        log::error!("the index is not durable yet: {error:?}");
+                    }
+                } else if !comes {
+                    break;
+                }
             }
             engine.flushing.set(false);
-            if engine.host.is_dirty() {
-                engine.soiled();
-            }
         };
         self.executor.spawn(flushing).detach();
     }
@@ -213,7 +255,7 @@ impl Engine {
 
     async fn check(self: Rc<Self>, user: String, root: PathBuf, rebuild: bool, stream: OwnedFd) {
         let host = self.host.clone();
-        smol::unblock(move || {
+        let checking = self.pool.unblock(move || {
             use std::io::Write;
             let mut stream = std::os::unix::net::UnixStream::from(stream);
             stream.set_nonblocking(false).ok();
@@ -231,8 +273,8 @@ impl Engine {
                 Ok(_) => writeln!(stream, "ok").ok(),
                 Err(error) => writeln!(stream, "failed {}", error.reason()).ok(),
             }
-        })
-        .await;
+        });
+        checking.await;
     }
 
     async fn session(
@@ -295,7 +337,10 @@ impl Engine {
             return Ok(());
         }
         let (host, name) = (self.host.clone(), user.to_owned());
-        let opened = smol::unblock(move || Engine::account(&host, &name, &root)).await;
+        let opened = self
+            .pool
+            .unblock(move || Engine::account(&host, &name, &root));
+        let opened = opened.await;
         let account = match opened {
             Ok(account) => account,
             Err(error) => {
@@ -336,11 +381,11 @@ impl Engine {
         loop {
             let mut progress = session.advance(Turn::Quick, &mut out);
             while matches!(progress, Progress::Disk) {
-                (session, out, progress) = smol::unblock(move || {
+                let turn = self.pool.unblock(move || {
                     let progress = session.advance(Turn::Disk, &mut out);
                     (session, out, progress)
-                })
-                .await;
+                });
+                (session, out, progress) = turn.await;
                 self.soiled();
             }
             write(transport, out.bytes()).await?;
@@ -412,7 +457,7 @@ impl Engine {
                 Event::Stopping
             };
             let timer = async {
-                Timer::after(patience).await;
+                deadline::after(patience).await;
                 Event::TimedOut
             };
             Ok(Some(Some(or(woken, or(stopping, timer)).await)))

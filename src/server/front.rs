@@ -2,9 +2,11 @@
 
 use super::channel::Channel;
 use super::control::{Message, Served, Setup};
+use super::deadline;
 use super::drive::{Driven, drive, write};
 use super::permit::{Permit, Permits, Refused};
 use super::proxy;
+use super::reactor::{self, Source};
 use super::relay::relay;
 use super::stop::Stop;
 use super::transport::{Socket, Transport, socket};
@@ -14,9 +16,9 @@ use crate::protocol::{Event, Machine};
 use crate::sys::message;
 use futures_rustls::TlsAcceptor;
 use rustix::net::{RecvFlags, SocketFlags, accept_with};
+use smol::LocalExecutor;
 use smol::channel::Sender;
 use smol::future::or;
-use smol::{Async, LocalExecutor, Timer};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -51,6 +53,8 @@ pub(super) struct Front {
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a handshake may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a proxy may take to say for whom it connects.
+const PROXY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long goodbyes may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -75,25 +79,21 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
     let executor = Rc::new(LocalExecutor::new());
     front.set_auth(auth, &executor);
     for (listener, served) in more.into_iter().zip(front.setup.listeners.clone()) {
-        let listener = Async::new(listener)?;
+        let listener = Source::new(listener)?;
         executor
             .spawn(accept(front.clone(), executor.clone(), listener, served))
             .detach();
     }
-    smol::block_on(executor.run(async {
+    reactor::block_on(executor.run(async {
         front.listen_to_parent(&executor).await;
         front.stop.ring();
         let gone = async {
             while front.open.get() > 0 {
-                Timer::after(Duration::from_millis(10)).await;
+                deadline::after(Duration::from_millis(10)).await;
             }
         };
-        or(gone, async {
-            Timer::after(STOP_PATIENCE).await;
-        })
-        .await;
-    }));
-    Ok(())
+        or(gone, deadline::after(STOP_PATIENCE)).await;
+    }))
 }
 
 impl Front {
@@ -180,7 +180,7 @@ impl Front {
             return None;
         }
         let reply = or(async { receiver.recv().await.ok() }, async {
-            Timer::after(ANSWER_PATIENCE).await;
+            deadline::after(ANSWER_PATIENCE).await;
             None
         });
         let reply = reply.await;
@@ -216,27 +216,29 @@ pub(super) struct Accepted {
 async fn accept(
     front: Rc<Front>,
     executor: Rc<LocalExecutor<'static>>,
-    listener: Async<OwnedFd>,
+    listener: Source<OwnedFd>,
     served: Served,
 ) {
     loop {
-        let next = or(async { Some(listener.readable().await) }, async {
+        let next = listener.read_with(|listener| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            Ok(accept_with(listener, flags)?)
+        });
+        let next = or(async { Some(next.await) }, async {
             front.stop.wait().await;
             None
         });
-        if next.await.is_none() {
-            return;
-        }
-        match accept_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            Ok(descriptor) => {
+        match next.await {
+            None => return,
+            Some(Ok(descriptor)) => {
                 let front = front.clone();
                 executor.spawn(serve(front, descriptor, served)).detach();
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::CONNABORTED) => {}
-            Err(error) => {
+            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Some(Err(error)) => {
                 // No descriptors or no memory: others have to end first.
                 log::error!("a connection cannot be accepted: {error}");
-                Timer::after(Duration::from_millis(100)).await;
+                deadline::after(Duration::from_millis(100)).await;
             }
         }
     }
@@ -328,30 +330,21 @@ async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refuse
 
 /// Reads the header of a proxy, not one byte more.
 async fn proxied(socket: &Socket) -> io::Result<Option<IpAddr>> {
-    let read = async {
+    let read = socket.read_with(|socket| {
         let mut bytes = [0u8; proxy::MAX_OCTETS];
-        loop {
-            socket.readable().await?;
-            let (count, _) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK)?;
-            match proxy::header(bytes.get(..count).unwrap_or_default()) {
-                proxy::Header::Client(client, octets) => {
-                    let header = bytes.get_mut(..octets).unwrap_or_default();
-                    rustix::net::recv(socket, header, RecvFlags::empty())?;
-                    return Ok(client);
-                }
-                proxy::Header::Incomplete if count > 0 => {
-                    // What is there already would count as readable again and again.
-                    Timer::after(Duration::from_millis(20)).await;
-                }
-                _ => return Err(io::ErrorKind::InvalidData.into()),
+        let (count, _) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::PEEK)?;
+        match proxy::header(bytes.get(..count).unwrap_or_default()) {
+            proxy::Header::Client(client, octets) => {
+                let header = bytes.get_mut(..octets).unwrap_or_default();
+                rustix::net::recv(socket, header, RecvFlags::empty())?;
+                Ok(client)
             }
+            // Looked at again when more has come.
+            proxy::Header::Incomplete if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
         }
-    };
-    or(read, async {
-        Timer::after(Duration::from_secs(5)).await;
-        Err(io::ErrorKind::TimedOut.into())
-    })
-    .await
+    });
+    deadline::within(PROXY_PATIENCE, read).await
 }
 
 impl Front {
@@ -359,10 +352,7 @@ impl Front {
     pub(super) async fn secure(&self, socket: Socket) -> io::Result<Transport> {
         let acceptor = self.tls.borrow().clone();
         let acceptor = acceptor.ok_or(io::ErrorKind::Unsupported)?;
-        let handshake = or(acceptor.accept(socket), async {
-            Timer::after(HANDSHAKE_PATIENCE).await;
-            Err(io::ErrorKind::TimedOut.into())
-        });
+        let handshake = deadline::within(HANDSHAKE_PATIENCE, acceptor.accept(socket));
         Ok(Transport::Tls(Box::new(handshake.await?)))
     }
 }

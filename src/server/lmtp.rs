@@ -1,16 +1,18 @@
 //! LMTP in `front`: messages go to the engines of their recipients as they come.
 
 use super::control::{Message, Served};
+use super::deadline;
 use super::drive::{Driven, WRITE_PATIENCE, drive};
 use super::front::{Accepted, Front, Reply};
 use super::transport::{Socket, Transport, socket};
 use crate::deliver::{Envelope, Outcome};
 use crate::protocol::lmtp::{Answer, Lookup, Question, Session, Settings};
-use smol::Timer;
-use smol::future::or;
+use crate::sys::message;
+use rustix::net::{SendFlags, send};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ const FILE_PATIENCE: Duration = Duration::from_secs(300);
 struct Running {
     next_ticket: u32,
     tickets: Vec<u32>,
+    /// The envelope with its length, until the first piece goes to the engines.
+    beginning: Option<Vec<u8>>,
     engines: Vec<Engine>,
 }
 
@@ -40,11 +44,7 @@ impl Engine {
         let Some(stream) = self.stream.as_mut() else {
             return;
         };
-        let written = or(stream.write_all(bytes), async {
-            Timer::after(WRITE_PATIENCE).await;
-            Err(io::ErrorKind::TimedOut.into())
-        });
-        if let Err(error) = written.await {
+        if let Err(error) = deadline::within(WRITE_PATIENCE, stream.write_all(bytes)).await {
             log::error!("an engine does not take a message: {error}");
             self.stream = None;
         }
@@ -53,10 +53,7 @@ impl Engine {
     async fn outcomes(&mut self) -> Vec<Outcome> {
         let mut bytes = vec![Outcome::Unavailable.byte(); self.tickets.len()];
         if let Some(stream) = self.stream.as_mut() {
-            let read = or(stream.read_exact(&mut bytes), async {
-                Timer::after(FILE_PATIENCE).await;
-                Err(io::ErrorKind::TimedOut.into())
-            });
+            let read = deadline::within(FILE_PATIENCE, stream.read_exact(&mut bytes));
             if let Err(error) = read.await {
                 log::error!("an engine does not answer for a message: {error}");
                 return vec![Outcome::Unavailable; self.tickets.len()];
@@ -67,7 +64,7 @@ impl Engine {
 }
 
 /// A piece with its length in front.
-fn frame(piece: &[u8], out: &mut Vec<u8>) {
+pub(super) fn frame(piece: &[u8], out: &mut Vec<u8>) {
     if !piece.is_empty() {
         out.extend_from_slice(&u32::try_from(piece.len()).unwrap_or(0).to_le_bytes());
         out.extend_from_slice(piece);
@@ -138,21 +135,27 @@ async fn answer(
                 client,
                 address: format!("[{}]", accepted.address).into_bytes(),
             };
-            Answer::Begun(
-                running
-                    .begin(front, accepted.number, tickets, &envelope)
-                    .await,
-            )
+            // The engines are asked for together with the first piece: mostly that is all of it.
+            running.engines.clear();
+            running.tickets = tickets;
+            let mut first = Vec::new();
+            frame(&envelope.encode(), &mut first);
+            running.beginning = Some(first);
+            Answer::Begun(true)
         }
         Question::Body(piece) => {
             let mut bytes = Vec::new();
             frame(&piece, &mut bytes);
-            for engine in &mut running.engines {
-                engine.write(&bytes).await;
-            }
+            running.pass(front, accepted.number, &bytes).await;
             Answer::Begun(running.engines.iter().any(|engine| engine.stream.is_some()))
         }
-        Question::End(piece) => Answer::Outcomes(running.end(&piece).await),
+        Question::End(piece) => {
+            let mut bytes = Vec::new();
+            frame(&piece, &mut bytes);
+            bytes.extend_from_slice(&COMMIT.to_le_bytes());
+            running.pass(front, accepted.number, &bytes).await;
+            Answer::Outcomes(running.outcomes().await)
+        }
         Question::Abandon => {
             running.engines.clear();
             Answer::Begun(true)
@@ -161,44 +164,68 @@ async fn answer(
 }
 
 impl Running {
-    async fn begin(
-        &mut self,
-        front: &Front,
-        connection: u64,
-        tickets: Vec<u32>,
-        envelope: &Envelope,
-    ) -> bool {
-        self.engines.clear();
+    /// Gives the bytes to every engine; the first time with the envelope in front of them.
+    async fn pass(&mut self, front: &Front, connection: u64, bytes: &[u8]) {
+        let Some(mut first) = self.beginning.take() else {
+            for engine in &mut self.engines {
+                engine.write(bytes).await;
+            }
+            return;
+        };
+        first.extend_from_slice(bytes);
+        let begun = match self.tickets.as_slice() {
+            [_] => self.begin_one(front, connection, &first).await,
+            _ => self.begin(front, connection, &first).await,
+        };
+        if let Err(error) = begun {
+            log::error!("no engine takes a message: {error}");
+        }
+    }
+
+    /// One recipient has one engine: it gets the stream with the message in it already.
+    async fn begin_one(&mut self, front: &Front, connection: u64, bytes: &[u8]) -> io::Result<()> {
+        let (near, far) = message::stream()?;
+        // Nobody reads yet: only what has room goes now.
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = send(&near, bytes, flags).unwrap_or(0);
         let message = Message::Transaction {
             connection,
-            tickets: tickets.clone(),
+            tickets: self.tickets.clone(),
+        };
+        front.parent.send(&message, &[far.as_fd()]).await?;
+        drop(far);
+        let mut engine = Engine {
+            stream: Some(socket(near)?),
+            tickets: self.tickets.clone(),
+        };
+        engine.write(bytes.get(sent..).unwrap_or_default()).await;
+        self.engines.push(engine);
+        Ok(())
+    }
+
+    /// The parent knows which recipients have the same engine.
+    async fn begin(&mut self, front: &Front, connection: u64, bytes: &[u8]) -> io::Result<()> {
+        let message = Message::Transaction {
+            connection,
+            tickets: self.tickets.clone(),
         };
         let Some(Reply::Groups(groups, streams)) = front.ask(connection, &message, false).await
         else {
-            return false;
+            return Err(io::ErrorKind::TimedOut.into());
         };
-        self.tickets = tickets;
-        let mut first = Vec::new();
-        frame(&envelope.encode(), &mut first);
         for (tickets, stream) in groups.into_iter().zip(streams) {
             let mut engine = Engine {
                 stream: socket(stream).ok(),
                 tickets,
             };
-            engine.write(&first).await;
+            engine.write(bytes).await;
             self.engines.push(engine);
         }
-        !self.engines.is_empty()
+        Ok(())
     }
 
     /// Every engine files its copies at the same time; then each answers.
-    async fn end(&mut self, piece: &[u8]) -> Vec<Outcome> {
-        let mut bytes = Vec::new();
-        frame(piece, &mut bytes);
-        bytes.extend_from_slice(&COMMIT.to_le_bytes());
-        for engine in &mut self.engines {
-            engine.write(&bytes).await;
-        }
+    async fn outcomes(&mut self) -> Vec<Outcome> {
         let mut all = Vec::new();
         for engine in &mut self.engines {
             let outcomes = engine.outcomes().await;

@@ -7,6 +7,7 @@ mod children;
 #[cfg(debug_assertions)]
 mod compromised;
 mod control;
+mod deadline;
 mod delivery;
 mod drive;
 mod engine;
@@ -17,7 +18,9 @@ mod lmtp;
 mod pack;
 mod parent;
 mod permit;
+mod pool;
 mod proxy;
+mod reactor;
 mod relay;
 mod request;
 mod role;

@@ -68,6 +68,15 @@ struct Grant {
     until: Instant,
 }
 
+/// Who has something to say.
+struct Ready {
+    signals: bool,
+    control: bool,
+    front: bool,
+    auth: bool,
+    engines: Vec<String>,
+}
+
 struct Parent {
     config: Config,
     identities: Identities,
@@ -234,8 +243,10 @@ impl Parent {
     /// Until told to stop.
     fn serve(&mut self, signals: &Signals) {
         loop {
-            self.wait(signals);
-            while let Some(signal) = signals.next() {
+            let ready = self.wait(signals);
+            while ready.signals
+                && let Some(signal) = signals.next()
+            {
                 match signal {
                     Signal::Stop => return,
                     Signal::Reload => self.reload(),
@@ -243,16 +254,22 @@ impl Parent {
                 }
             }
             // What auth said comes before what front asks for.
-            self.hear_auth();
-            self.hear_front();
-            self.hear_engines();
-            self.hear_control();
+            if ready.auth {
+                self.hear_auth();
+            }
+            if ready.front {
+                self.hear_front();
+            }
+            self.hear_engines(&ready.engines);
+            if ready.control {
+                self.hear_control();
+            }
             self.revive();
         }
     }
 
     /// Waits for a message, a signal, or the time to start something again.
-    fn wait(&self, signals: &Signals) {
+    fn wait(&self, signals: &Signals) -> Ready {
         let now = Instant::now();
         let mut timeout: Option<Duration> = None;
         let mut until = |wait: Duration| {
@@ -272,17 +289,37 @@ impl Parent {
         if !self.logins.is_empty() || !self.grants.is_empty() {
             until(GRANT_PATIENCE);
         }
-        let roles = [&self.front, &self.auth];
-        let engines = self.engines.values().filter(|engine| !engine.ending);
-        let engines = engines.filter_map(|engine| engine.role.as_ref());
-        let mut polled = vec![
-            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
-            PollFd::new(&self.control, PollFlags::IN),
+        let front = self.front.as_ref().map(|role| role.channel.as_fd());
+        let auth = self.auth.as_ref().map(|role| role.channel.as_fd());
+        // What does not run stands as the signals, so that places stay the same.
+        let first = [
+            signals.as_fd(),
+            self.control.as_fd(),
+            front.unwrap_or(signals.as_fd()),
+            auth.unwrap_or(signals.as_fd()),
         ];
-        let roles = roles.into_iter().flatten().chain(engines);
-        polled.extend(roles.map(|role| PollFd::new(&role.channel, PollFlags::IN)));
+        let engines = self.engines.iter().filter(|(_, engine)| !engine.ending);
+        let engines = engines.filter_map(|(name, engine)| Some((name, engine.role.as_ref()?)));
+        let mut names = Vec::new();
+        let mut polled: Vec<PollFd<'_>> = first
+            .into_iter()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        for (name, role) in engines {
+            names.push(name);
+            polled.push(PollFd::new(&role.channel, PollFlags::IN));
+        }
         let timeout = timeout.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
         poll(&mut polled, timeout.as_ref()).ok();
+        let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
+        let mut next = || ready.next().unwrap_or(false);
+        Ready {
+            signals: next(),
+            control: next(),
+            front: next() && front.is_some(),
+            auth: next() && auth.is_some(),
+            engines: names.into_iter().filter(|_| next()).cloned().collect(),
+        }
     }
 
     /// Starts what has ended, once its back-off is over, and forgets what nobody came for.
@@ -380,7 +417,10 @@ impl Parent {
                 Message::Transaction {
                     connection,
                     tickets,
-                } => self.transaction(&front, connection, &tickets),
+                } => match descriptors.pop() {
+                    Some(stream) => self.single(connection, &tickets, stream),
+                    None => self.transaction(&front, connection, &tickets),
+                },
                 _ => log::error!("front sent what it should not"),
             }
         });
@@ -519,31 +559,58 @@ impl Parent {
         }
     }
 
+    /// Whom a ticket stands for; only once.
+    fn addressee(&mut self, connection: u64, ticket: u32) -> Option<(Owner, Addressee)> {
+        let Some(grant) = self.grants.remove(&(connection, ticket)) else {
+            log::error!("front delivers to a recipient that was not granted");
+            return None;
+        };
+        let addressee = Addressee {
+            user: grant.owner.name.clone(),
+            root: self.root(&grant.owner),
+            address: grant.address,
+            detail: grant.detail,
+        };
+        Some((grant.owner, addressee))
+    }
+
+    /// A message for one recipient: its engine gets the stream. Without one the stream ends, and so
+    /// `front` knows.
+    fn single(&mut self, connection: u64, tickets: &[u32], stream: OwnedFd) {
+        let [ticket] = *tickets else {
+            log::error!("front sent one stream for several recipients");
+            return;
+        };
+        if let Some((owner, addressee)) = self.addressee(connection, ticket) {
+            let request = Request {
+                message: Message::Deliver {
+                    addressees: vec![addressee],
+                },
+                descriptor: stream,
+                connection: None,
+            };
+            self.request(&owner, request);
+        }
+    }
+
     /// A stream to the engine of each recipient.
     fn transaction(&mut self, front: &Role, connection: u64, tickets: &[u32]) {
         let mut by_engine: Vec<(Owner, Vec<u32>, Vec<Addressee>)> = Vec::new();
         for ticket in tickets {
-            let Some(grant) = self.grants.remove(&(connection, *ticket)) else {
-                log::error!("front delivers to a recipient that was not granted");
+            let Some((owner, addressee)) = self.addressee(connection, *ticket) else {
                 continue;
             };
-            let addressee = Addressee {
-                user: grant.owner.name.clone(),
-                root: self.root(&grant.owner),
-                address: grant.address,
-                detail: grant.detail,
-            };
-            let key = self.key(&grant.owner);
-            let found = by_engine.iter_mut().find(|(owner, ..)| match key.as_str() {
+            let key = self.key(&owner);
+            let found = by_engine.iter_mut().find(|(other, ..)| match key.as_str() {
                 "" => true,
-                name => owner.name == name,
+                name => other.name == name,
             });
             match found {
                 Some((_, tickets, addressees)) => {
                     tickets.push(*ticket);
                     addressees.push(addressee);
                 }
-                None => by_engine.push((grant.owner, vec![*ticket], vec![addressee])),
+                None => by_engine.push((owner, vec![*ticket], vec![addressee])),
             }
         }
         let (mut groups, mut streams) = (Vec::new(), Vec::new());
@@ -572,11 +639,10 @@ impl Parent {
         front.send(&Message::Groups { connection, groups }, &descriptors);
     }
 
-    fn hear_engines(&mut self) {
-        let names: Vec<String> = self.engines.keys().cloned().collect();
+    fn hear_engines(&mut self, names: &[String]) {
         let now = Instant::now();
         for name in names {
-            let Some(engine) = self.engines.get_mut(&name) else {
+            let Some(engine) = self.engines.get_mut(name) else {
                 continue;
             };
             let Some(role) = engine.role.as_ref().filter(|_| !engine.ending) else {

@@ -1,7 +1,7 @@
 //! A client's connection, plain or under TLS.
 
+use super::reactor::Source;
 use futures_rustls::server::TlsStream;
-use smol::Async;
 use smol::io::{AsyncRead, AsyncWriteExt};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// A socket: TCP sockets too, which read and write the same.
-pub(super) type Socket = Async<UnixStream>;
+pub(super) type Socket = Source<UnixStream>;
 
 /// Octets of one read.
 pub(super) const READ: usize = 16 * 1024;
@@ -39,7 +39,7 @@ pub(super) enum Transport {
 
 /// A socket of a descriptor.
 pub(super) fn socket(descriptor: OwnedFd) -> io::Result<Socket> {
-    Async::new(UnixStream::from(descriptor))
+    Source::new(UnixStream::from(descriptor))
 }
 
 impl Transport {

@@ -103,7 +103,6 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_write,
     libc::SYS_writev,
     libc::SYS_close,
-    libc::SYS_timerfd_settime,
     libc::SYS_ioctl,
     libc::SYS_fcntl,
     libc::SYS_getrandom,
@@ -124,7 +123,6 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_ppoll,
     libc::SYS_epoll_create1,
     libc::SYS_eventfd2,
-    libc::SYS_timerfd_create,
     libc::SYS_mprotect,
     libc::SYS_munmap,
     libc::SYS_mremap,
@@ -189,7 +187,6 @@ const WORD: &[libc::c_long] = &[
     403, // clock_gettime64
     406, // clock_getres_time64
     407, // clock_nanosleep_time64
-    411, // timerfd_settime64
     414, // ppoll_time64
     422, // futex_time64
     #[cfg(target_arch = "x86")]

@@ -8,14 +8,13 @@ use std::process::{Child, Command, Stdio};
 /// Argument that makes the executable a role.
 pub(crate) const ROLE: &str = "--role=";
 
-/// Starts `role`; returns the child and our end of its channel. `threads`: how many may block at once.
-pub(crate) fn spawn(role: &str, threads: u32, stack: usize) -> io::Result<(Child, OwnedFd)> {
+/// Starts `role`; returns the child and our end of its channel. `stack`: octets of a thread's stack.
+pub(crate) fn spawn(role: &str, stack: usize) -> io::Result<(Child, OwnedFd)> {
     let (near, far) = message::channel()?;
     let mut command = Command::new("/proc/self/exe");
     command
         .arg(format!("{ROLE}{role}"))
         .env_clear()
-        .env("BLOCKING_MAX_THREADS", threads.max(1).to_string())
         .env("RUST_MIN_STACK", stack.to_string())
         .stdin(Stdio::from(far))
         .stdout(Stdio::null());

@@ -1,0 +1,480 @@
+//! Waiting for descriptors, deadlines and other threads: one epoll for all tasks of a thread.
+//!
+//! Tasks, streams and channels are smol's; the waiting is not. smol's reactor serves many threads and
+//! has a helper thread that takes turns at epoll with them: an event then costs a switch to the helper
+//! and one back, and every wait a change of what epoll waits for. A role here has one thread of tasks.
+//! Its descriptors stay in epoll as they are, edge-triggered (epoll(7)), and an event that nobody
+//! waits for is only noted.
+
+use super::deadline;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+use smol::io::{AsyncRead, AsyncWrite};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// Events taken at once.
+const EVENTS: usize = 64;
+/// Turns of busy tasks between two looks at the descriptors.
+const TURNS: u32 = 8;
+/// The key of the bell; sources have lower ones.
+const BELL: u64 = u64::MAX;
+
+/// Wakes the thread from others.
+struct Bell {
+    event: OwnedFd,
+    state: AtomicU8,
+}
+
+const AWAKE: u8 = 0;
+const RUNG: u8 = 1;
+const ASLEEP: u8 = 2;
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.swap(RUNG, Ordering::AcqRel) == ASLEEP {
+            // Edge-triggered: nobody needs to read it. It cannot overflow in the age of the universe.
+            rustix::io::write(&self.event, &1u64.to_ne_bytes()).ok();
+        }
+    }
+}
+
+/// What is known of a descriptor.
+struct Readiness {
+    key: usize,
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+    /// The peer ends: there may be an end to be read behind whatever comes.
+    ending: Cell<bool>,
+    /// epoll tells when it can be written.
+    watched_for_room: Cell<bool>,
+    reader: Cell<Option<Waker>>,
+    writer: Cell<Option<Waker>>,
+}
+
+/// The epoll of a thread.
+struct Reactor {
+    epoll: OwnedFd,
+    bell: Arc<Bell>,
+    sources: RefCell<Vec<Option<Rc<Readiness>>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+thread_local! {
+    static REACTOR: RefCell<Option<Rc<Reactor>>> = const { RefCell::new(None) };
+}
+
+impl Reactor {
+    /// The one of this thread, made at the first time.
+    fn current() -> io::Result<Rc<Reactor>> {
+        REACTOR.with(|current| {
+            let mut current = current.borrow_mut();
+            if let Some(reactor) = &*current {
+                return Ok(reactor.clone());
+            }
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            let flags = EventFlags::IN | EventFlags::ET;
+            epoll::add(&epoll, &event, EventData::new_u64(BELL), flags)?;
+            let reactor = Rc::new(Reactor {
+                epoll,
+                bell: Arc::new(Bell {
+                    event,
+                    state: AtomicU8::new(AWAKE),
+                }),
+                sources: RefCell::default(),
+                free: RefCell::default(),
+            });
+            *current = Some(reactor.clone());
+            Ok(reactor)
+        })
+    }
+
+    fn add(&self, descriptor: BorrowedFd<'_>) -> io::Result<Rc<Readiness>> {
+        let mut sources = self.sources.borrow_mut();
+        let key = self.free.borrow_mut().pop().unwrap_or(sources.len());
+        let data = EventData::new_u64(key as u64);
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        if let Err(error) = epoll::add(&self.epoll, descriptor, data, flags) {
+            if key < sources.len() {
+                self.free.borrow_mut().push(key);
+            }
+            return Err(error.into());
+        }
+        let readiness = Rc::new(Readiness {
+            key,
+            // Whether it is so is seen at the first try.
+            readable: Cell::new(true),
+            writable: Cell::new(true),
+            ending: Cell::new(false),
+            watched_for_room: Cell::new(false),
+            reader: Cell::new(None),
+            writer: Cell::new(None),
+        });
+        if key == sources.len() {
+            sources.push(None);
+        }
+        if let Some(place) = sources.get_mut(key) {
+            *place = Some(readiness.clone());
+        }
+        Ok(readiness)
+    }
+
+    fn remove(&self, descriptor: BorrowedFd<'_>, key: usize) {
+        // A descriptor that was passed on lives elsewhere: closing it would not take it out of epoll.
+        epoll::delete(&self.epoll, descriptor).ok();
+        if let Some(place) = self.sources.borrow_mut().get_mut(key) {
+            *place = None;
+            self.free.borrow_mut().push(key);
+        }
+    }
+
+    /// Waits at most so long for events and wakes their tasks.
+    fn wait(&self, events: &mut Vec<epoll::Event>, timeout: Option<Duration>) {
+        // Rounded up, so that a deadline is over when its time has come.
+        let millis = |time: Duration| (time + Duration::from_nanos(999_999)).as_millis();
+        let timeout = timeout.map(|time| {
+            let millis = i64::try_from(millis(time)).unwrap_or(i64::MAX);
+            Timespec {
+                tv_sec: (millis / 1000).min(1 << 20),
+                tv_nsec: (millis % 1000) * 1_000_000,
+            }
+        });
+        events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => log::error!("epoll_wait: {error}"),
+        }
+        // From here on nobody has to ring.
+        self.bell.state.store(AWAKE, Ordering::Release);
+        let sources = self.sources.borrow();
+        for event in events.iter() {
+            let key = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            if let Some(Some(readiness)) = sources.get(key) {
+                readiness.note(event.flags);
+            }
+        }
+    }
+}
+
+impl Readiness {
+    fn note(&self, flags: EventFlags) {
+        let end = EventFlags::HUP | EventFlags::ERR;
+        let ending = end | EventFlags::RDHUP;
+        if flags.intersects(ending) {
+            self.ending.set(true);
+        }
+        if flags.intersects(ending | EventFlags::IN) {
+            self.readable.set(true);
+            self.reader.take().into_iter().for_each(Waker::wake);
+        }
+        if flags.intersects(end | EventFlags::OUT) {
+            self.writable.set(true);
+            self.writer.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Runs a future, with the tasks in it, on this thread until it is done. Errors: the kernel gives no epoll.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let reactor = Reactor::current()?;
+    let bell = &reactor.bell;
+    let waker = Waker::from(bell.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    let mut events = Vec::with_capacity(EVENTS);
+    let mut turns = 0;
+    loop {
+        bell.state.store(AWAKE, Ordering::Release);
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return Ok(done);
+        }
+        let next = deadline::due();
+        let slept = bell
+            .state
+            .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire);
+        if slept.is_ok() {
+            let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
+            reactor.wait(&mut events, timeout);
+            turns = 0;
+        } else {
+            turns += 1;
+            if turns % TURNS == 0 {
+                reactor.wait(&mut events, Some(Duration::ZERO));
+            }
+        }
+    }
+}
+
+/// A descriptor whose reads and writes can be waited for, by tasks of the thread that made it.
+pub(super) struct Source<T: AsFd> {
+    /// `None` only while it is taken apart.
+    io: Option<T>,
+    reactor: Rc<Reactor>,
+    readiness: Rc<Readiness>,
+}
+
+impl<T: AsFd> Source<T> {
+    /// The descriptor does not block from now on.
+    pub(super) fn new(io: T) -> io::Result<Source<T>> {
+        rustix::io::ioctl_fionbio(&io, true)?;
+        let reactor = Reactor::current()?;
+        let readiness = reactor.add(io.as_fd())?;
+        Ok(Source {
+            io: Some(io),
+            reactor,
+            readiness,
+        })
+    }
+
+    /// The descriptor; it still does not block.
+    pub(super) fn into_inner(mut self) -> io::Result<T> {
+        let io = self.io.take().ok_or(io::ErrorKind::InvalidInput)?;
+        self.reactor.remove(io.as_fd(), self.readiness.key);
+        Ok(io)
+    }
+
+    fn io(&self) -> io::Result<&T> {
+        self.io.as_ref().ok_or(io::ErrorKind::InvalidInput.into())
+    }
+
+    fn poll_read_with<R>(
+        &self,
+        context: &mut Context<'_>,
+        mut read: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        while self.readiness.readable.get() {
+            match read(self.io()?) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readiness.readable.set(false);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return Poll::Ready(done),
+            }
+        }
+        self.readiness.reader.set(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    fn poll_write_with<R>(
+        &self,
+        context: &mut Context<'_>,
+        mut write: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        while self.readiness.writable.get() {
+            match write(self.io()?) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_room()?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return Poll::Ready(done),
+            }
+        }
+        self.readiness.writer.set(Some(context.waker().clone()));
+        Poll::Pending
+    }
+
+    /// From the first time that there is no room, epoll tells when there is.
+    fn await_room(&self) -> io::Result<()> {
+        self.readiness.writable.set(false);
+        if !self.readiness.watched_for_room.replace(true) {
+            let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+            let data = EventData::new_u64(self.readiness.key as u64);
+            // Tells at once if there is room by now.
+            epoll::modify(&self.reactor.epoll, self.io()?, data, flags)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `read` until it does something else than to say `WouldBlock`: now, and after every event.
+    pub(super) async fn read_with<R>(
+        &self,
+        mut read: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        poll_fn(|context| self.poll_read_with(context, &mut read)).await
+    }
+
+    /// As [`Source::read_with`], for room to write.
+    pub(super) async fn write_with<R>(
+        &self,
+        mut write: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        poll_fn(|context| self.poll_write_with(context, &mut write)).await
+    }
+
+    /// Waits for an event since the last call, or the last read.
+    pub(super) async fn event(&self) {
+        poll_fn(|context| {
+            if self.readiness.readable.take() {
+                return Poll::Ready(());
+            }
+            self.readiness.reader.set(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl<T: AsFd> Drop for Source<T> {
+    fn drop(&mut self) {
+        if let Some(io) = &self.io {
+            self.reactor.remove(io.as_fd(), self.readiness.key);
+        }
+    }
+}
+
+impl<T: AsFd> AsFd for Source<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.io {
+            Some(io) => io.as_fd(),
+            None => unreachable!("a source has its descriptor until it is taken apart"),
+        }
+    }
+}
+
+impl AsyncRead for Source<UnixStream> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = self.poll_read_with(context, |mut stream| stream.read(into));
+        if let Poll::Ready(Ok(count)) = polled
+            && count < into.len()
+            && !self.readiness.ending.get()
+        {
+            // A stream that gives less than it could has nothing more; what comes is an event.
+            self.readiness.readable.set(false);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Source<UnixStream> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_with(context, |mut stream| stream.write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.io()?.shutdown(std::net::Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smol::future::{or, zip};
+    use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn pair() -> (Source<UnixStream>, Source<UnixStream>) {
+        let (a, b) = UnixStream::pair().unwrap();
+        (Source::new(a).unwrap(), Source::new(b).unwrap())
+    }
+
+    #[test]
+    fn much_goes_through_a_stream_and_its_end_too() {
+        let (mut near, mut far) = pair();
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+        let sent = bytes.clone();
+        let received = block_on(async {
+            let send = async move {
+                near.write_all(&sent).await.unwrap();
+                near.close().await.unwrap();
+                near
+            };
+            let receive = async {
+                let mut all = Vec::new();
+                far.read_to_end(&mut all).await.unwrap();
+                all
+            };
+            zip(send, receive).await.1
+        });
+        assert!(received.unwrap() == bytes);
+    }
+
+    /// Octets and the end may come with one event: the end must not be waited for then.
+    #[test]
+    fn an_end_behind_octets_is_seen() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut far = Source::new(far).unwrap();
+        let seen = block_on(async {
+            let mut bytes = [0; 100];
+            let send = async {
+                (&near).write_all(b"x").unwrap();
+                near.shutdown(std::net::Shutdown::Write).unwrap();
+            };
+            let receive = async {
+                let first = far.read(&mut bytes).await.unwrap();
+                (first, far.read(&mut bytes).await.unwrap())
+            };
+            let ((), seen) = zip(
+                send,
+                or(receive, async {
+                    deadline::after(Duration::from_secs(5)).await;
+                    (9, 9)
+                }),
+            )
+            .await;
+            seen
+        });
+        assert_eq!(seen.unwrap(), (1, 0));
+    }
+
+    #[test]
+    fn another_thread_wakes_a_sleeping_one() {
+        let (sender, receiver) = smol::channel::bounded(1);
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            sender.send_blocking(7).unwrap();
+        });
+        let received = block_on(or(async { receiver.recv().await.ok() }, async {
+            deadline::after(Duration::from_secs(5)).await;
+            None
+        }));
+        assert_eq!(received.unwrap(), Some(7));
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn descriptors_that_live_elsewhere_are_forgotten() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let elsewhere = far.try_clone().unwrap();
+        drop(Source::new(far).unwrap());
+        let other = pair();
+        (&near).write_all(b"x").unwrap();
+        let woken = block_on(or(
+            async {
+                other.0.event().await;
+                other.0.event().await;
+                true
+            },
+            async {
+                deadline::after(Duration::from_millis(20)).await;
+                false
+            },
+        ));
+        assert!(!woken.unwrap());
+        drop(elsewhere);
+    }
+}
