@@ -11,7 +11,6 @@ use crate::store::{Maildir, Store};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Store handles kept for the next operation.
@@ -27,8 +26,8 @@ pub(super) struct Inner {
     root: PathBuf,
     pub(super) boxes: Mutex<Kept>,
     handles: Mutex<Handles>,
-    /// What a login looks for was looked for.
-    prepared: AtomicBool,
+    /// What a login looks for was looked for; two at once would make the same mailboxes.
+    prepared: Mutex<bool>,
 }
 
 /// Store handles that nobody uses.
@@ -91,7 +90,7 @@ impl Inner {
             root: root.to_owned(),
             boxes: Mutex::default(),
             handles: Mutex::default(),
-            prepared: AtomicBool::new(false),
+            prepared: Mutex::default(),
         })
     }
 
@@ -153,11 +152,11 @@ impl Account {
     /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet, and sweeps what
     /// a crash left. Call before anything else; costs nothing while the account stays in use.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
-        if self.0.prepared.load(Ordering::Acquire) {
-            return Ok(());
+        let mut prepared = lock(&self.0.prepared);
+        if !*prepared {
+            self.make_special_use()?;
+            *prepared = true;
         }
-        self.make_special_use()?;
-        self.0.prepared.store(true, Ordering::Release);
         Ok(())
     }
 
