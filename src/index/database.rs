@@ -1,35 +1,77 @@
 //! The redb file: tables, transactions, and what happens when it is damaged.
 
-use super::{Cached, Error, FlagChunk, Glance, NameChunk, Overview, Summary};
+use super::{Cached, Error, FlagChunk, Glance, Name, NameChunk, Overview, Summary};
 use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{
-    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table,
-    TableDefinition,
+    AccessGuard, Builder, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
+    ReadableTable, Table, TableDefinition, WriteTransaction,
 };
+use std::cell::OnceCell;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Names an account inside one index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AccountId(u32);
 
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-const ACCOUNTS: TableDefinition<&str, u32> = TableDefinition::new("accounts");
-const MAILBOXES: TableDefinition<(u32, &str), u32> = TableDefinition::new("mailboxes");
-const SUMMARIES: TableDefinition<u32, &[u8]> = TableDefinition::new("summaries");
-/// Key: mailbox in the high half, UID divided by 256 in the low one.
-const FLAGS: TableDefinition<u64, &[u8]> = TableDefinition::new("flags");
-const NAMES: TableDefinition<u64, &[u8]> = TableDefinition::new("names");
-/// Key: mailbox in the high half, UID divided by 4096 in the low one.
-const OVERVIEWS: TableDefinition<u64, &[u8]> = TableDefinition::new("overviews");
-/// Key: mailbox, mod-sequence of the expunge, UID divided by 256.
-pub(super) const EXPUNGED: TableDefinition<(u32, u64, u32), &[u8]> =
-    TableDefinition::new("expunged");
-/// Key: mailbox in the high half, UID in the low one.
-const CACHE: TableDefinition<u64, &[u8]> = TableDefinition::new("cache");
+/// Keys and values of every table are bytes: one B-tree in the binary instead of one for each pair of
+/// types. Numbers in keys are big-endian, so that their order is that of the bytes.
+type Bytes = &'static [u8];
+
+/// The tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Names of counters and marks; a number.
+    Meta,
+    /// Names; an account.
+    Accounts,
+    /// Account and name; a mailbox.
+    Mailboxes,
+    /// Mailbox.
+    Summaries,
+    /// Mailbox, UID divided by 256.
+    Flags,
+    Names,
+    /// Mailbox, UID divided by 4096.
+    Overviews,
+    /// Mailbox, UID.
+    Cache,
+    /// Mailbox, mod-sequence of the expunge, UID divided by 256.
+    Expunged,
+}
+
+impl Kind {
+    const ALL: [Kind; 9] = [
+        Kind::Meta,
+        Kind::Accounts,
+        Kind::Mailboxes,
+        Kind::Summaries,
+        Kind::Flags,
+        Kind::Names,
+        Kind::Overviews,
+        Kind::Cache,
+        Kind::Expunged,
+    ];
+
+    fn definition(self) -> TableDefinition<'static, Bytes, Bytes> {
+        TableDefinition::new(match self {
+            Kind::Meta => "meta",
+            Kind::Accounts => "accounts",
+            Kind::Mailboxes => "mailboxes",
+            Kind::Summaries => "summaries",
+            Kind::Flags => "flags",
+            Kind::Names => "names",
+            Kind::Overviews => "overviews",
+            Kind::Cache => "cache",
+            Kind::Expunged => "expunged",
+        })
+    }
+}
 
 /// Raised whenever the tables change so that an older program cannot read them.
-/// 1: the first; 2: overviews; 3: expunges, and their horizon in summaries.
-const SCHEMA_VERSION: u64 = 3;
+/// 1: the first; 2: overviews; 3: expunges; 4: all keys and values are bytes. Older ones count as
+/// damaged.
+const SCHEMA_VERSION: u64 = 4;
 
 /// What is known about messages of one or many accounts.
 pub(crate) struct Index {
@@ -50,8 +92,34 @@ pub(crate) enum Durable {
     Later,
 }
 
-fn key(mailbox: MailboxId, low: u32) -> u64 {
-    u64::from(mailbox.0) << 32 | u64::from(low)
+fn key(mailbox: MailboxId, low: u32) -> [u8; 8] {
+    (u64::from(mailbox.0) << 32 | u64::from(low)).to_be_bytes()
+}
+
+/// The lower half of a key.
+fn low(key: &[u8]) -> u32 {
+    let low = key.last_chunk::<4>().copied();
+    u32::from_be_bytes(low.unwrap_or_default())
+}
+
+fn mailbox_key(account: AccountId, name: &MailboxName) -> Vec<u8> {
+    let mut key = account.0.to_be_bytes().to_vec();
+    key.extend_from_slice(name.as_str().as_bytes());
+    key
+}
+
+/// A number as a value.
+fn number(row: Option<AccessGuard<'_, Bytes>>) -> Result<Option<u64>, Error> {
+    let number = |row: AccessGuard<'_, Bytes>| row.value().try_into().map(u64::from_le_bytes);
+    row.map(number)
+        .transpose()
+        .map_err(|_| Error::Corrupt { what: "a number" })
+}
+
+/// As `number`, for those of accounts and mailboxes.
+fn short(row: Option<AccessGuard<'_, Bytes>>) -> Result<Option<u32>, Error> {
+    let number = number(row)?.map(u32::try_from).transpose();
+    number.map_err(|_| Error::Corrupt { what: "a number" })
 }
 
 impl Index {
@@ -86,9 +154,10 @@ impl Index {
             let version = w.meta("version")?.unwrap_or(SCHEMA_VERSION);
             let clean = w.meta("clean")?.unwrap_or(1) == 1;
             if version <= SCHEMA_VERSION {
-                if version < 2 {
-                    w.make_overviews()?;
-                }
+                // Readers find every table.
+                Kind::ALL
+                    .iter()
+                    .try_for_each(|kind| w.table(*kind).map(|_| ()))?;
                 w.set_meta("version", SCHEMA_VERSION)?;
                 w.set_meta("clean", 0)?;
             }
@@ -130,15 +199,8 @@ impl Index {
         }
         let result = {
             let mut writer = Writer {
-                meta: transaction.open_table(META)?,
-                accounts: transaction.open_table(ACCOUNTS)?,
-                mailboxes: transaction.open_table(MAILBOXES)?,
-                summaries: transaction.open_table(SUMMARIES)?,
-                flags: transaction.open_table(FLAGS)?,
-                names: transaction.open_table(NAMES)?,
-                overviews: transaction.open_table(OVERVIEWS)?,
-                cache: transaction.open_table(CACHE)?,
-                expunged: transaction.open_table(EXPUNGED)?,
+                transaction: &transaction,
+                tables: Default::default(),
             };
             work(&mut writer)?
         };
@@ -159,33 +221,49 @@ pub(crate) struct Reader {
     pub(super) transaction: ReadTransaction,
 }
 
+/// What is done with a row: the lower part of its key, its value; `false` if that was enough.
+type Each<'a> = dyn FnMut(u32, &[u8]) -> Result<bool, Error> + 'a;
+
 impl Reader {
+    fn table(&self, kind: Kind) -> Result<ReadOnlyTable<Bytes, Bytes>, Error> {
+        Ok(self.transaction.open_table(kind.definition())?)
+    }
+
+    /// Calls `each` with the lower half of the key of every row, ascending, until it says `false`.
+    pub(super) fn each<const OCTETS: usize>(
+        &self,
+        kind: Kind,
+        range: RangeInclusive<[u8; OCTETS]>,
+        each: &mut Each<'_>,
+    ) -> Result<(), Error> {
+        let (first, last) = (range.start().as_slice(), range.end().as_slice());
+        for row in self.table(kind)?.range::<&[u8]>(first..=last)? {
+            let (at, value) = row?;
+            if !each(low(at.value()), value.value())? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn summary(&self, mailbox: MailboxId) -> Result<Option<Summary>, Error> {
-        let table = self.transaction.open_table(SUMMARIES)?;
-        let row = table.get(mailbox.0)?;
+        let table = self.table(Kind::Summaries)?;
+        let row = table.get(mailbox.0.to_be_bytes().as_slice())?;
         row.map(|row| Summary::decode(row.value()).ok_or(Error::Corrupt { what: "a summary" }))
             .transpose()
     }
 
     /// The chunk of UIDs `number * 256` to `number * 256 + 255`; empty if there is none.
     pub(crate) fn flags(&self, mailbox: MailboxId, number: u32) -> Result<FlagChunk, Error> {
-        let table = self.transaction.open_table(FLAGS)?;
-        flags_of(
-            table
-                .get(key(mailbox, number))?
-                .as_ref()
-                .map(|row| row.value()),
-        )
+        let table = self.table(Kind::Flags)?;
+        let row = table.get(key(mailbox, number).as_slice())?;
+        flags_of(row.as_ref().map(|row| row.value()))
     }
 
     pub(crate) fn names(&self, mailbox: MailboxId, number: u32) -> Result<NameChunk, Error> {
-        let table = self.transaction.open_table(NAMES)?;
-        names_of(
-            table
-                .get(key(mailbox, number))?
-                .as_ref()
-                .map(|row| row.value()),
-        )
+        let table = self.table(Kind::Names)?;
+        let row = table.get(key(mailbox, number).as_slice())?;
+        names_of(row.as_ref().map(|row| row.value()))
     }
 
     /// Calls `each` for every chunk, ascending.
@@ -194,12 +272,10 @@ impl Reader {
         mailbox: MailboxId,
         each: &mut dyn FnMut(u32, FlagChunk),
     ) -> Result<(), Error> {
-        let table = self.transaction.open_table(FLAGS)?;
-        for row in table.range(key(mailbox, 0)..=key(mailbox, u32::MAX))? {
-            let (at, value) = row?;
-            each(at.value() as u32, flags_of(Some(value.value()))?);
-        }
-        Ok(())
+        self.each(Kind::Flags, whole(mailbox), &mut |at, value| {
+            each(at, flags_of(Some(value))?);
+            Ok(true)
+        })
     }
 
     /// Calls `each` for every chunk, ascending.
@@ -208,12 +284,10 @@ impl Reader {
         mailbox: MailboxId,
         each: &mut dyn FnMut(u32, NameChunk),
     ) -> Result<(), Error> {
-        let table = self.transaction.open_table(NAMES)?;
-        for row in table.range(key(mailbox, 0)..=key(mailbox, u32::MAX))? {
-            let (at, value) = row?;
-            each(at.value() as u32, names_of(Some(value.value()))?);
-        }
-        Ok(())
+        self.each(Kind::Names, whole(mailbox), &mut |at, value| {
+            each(at, names_of(Some(value))?);
+            Ok(true)
+        })
     }
 
     /// Calls `each` with the number of every chunk that is not empty and what there is in it,
@@ -223,18 +297,16 @@ impl Reader {
         mailbox: MailboxId,
         each: &mut dyn FnMut(u32, &Glance) -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        let table = self.transaction.open_table(OVERVIEWS)?;
-        for row in table.range(key(mailbox, 0)..=key(mailbox, u32::MAX))? {
-            let (at, value) = row?;
-            let first = (at.value() as u32).saturating_mul(Overview::CHUNKS as u32);
-            let overview = overview_of(Some(value.value()))?;
+        self.each(Kind::Overviews, whole(mailbox), &mut |at, value| {
+            let first = at.saturating_mul(Overview::CHUNKS as u32);
+            let overview = overview_of(Some(value))?;
             for (number, glance) in (first..).zip(&overview.chunks) {
                 if !glance.present.is_empty() && !each(number, glance)? {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
-        }
-        Ok(())
+            Ok(true)
+        })
     }
 
     /// Every UID of the mailbox; reads a small row for each 4,096.
@@ -281,29 +353,23 @@ impl Reader {
         last: Uid,
         count: usize,
     ) -> Result<Vec<(Uid, Cached)>, Error> {
-        let table = self.transaction.open_table(CACHE)?;
         let mut found = Vec::new();
-        for row in table
-            .range(key(mailbox, first.number())..=key(mailbox, last.number()))?
-            .take(count)
-        {
-            let (at, value) = row?;
+        let mut rows = 0;
+        let range = key(mailbox, first.number())..=key(mailbox, last.number());
+        self.each(Kind::Cache, range, &mut |at, value| {
             // What cannot be read is as good as not there: it is computed anew.
-            if let (Some(uid), Some(cached)) =
-                (Uid::new(at.value() as u32), Cached::decode(value.value()))
-            {
+            if let (Some(uid), Some(cached)) = (Uid::new(at), Cached::decode(value)) {
                 found.push((uid, cached));
             }
-        }
+            rows += 1;
+            Ok(rows < count)
+        })?;
         Ok(found)
     }
 
     pub(crate) fn account(&self, name: &str) -> Result<Option<AccountId>, Error> {
-        Ok(self
-            .transaction
-            .open_table(ACCOUNTS)?
-            .get(name)?
-            .map(|row| AccountId(row.value())))
+        let table = self.table(Kind::Accounts)?;
+        Ok(short(table.get(name.as_bytes())?)?.map(AccountId))
     }
 
     pub(crate) fn mailbox(
@@ -311,11 +377,15 @@ impl Reader {
         account: AccountId,
         name: &MailboxName,
     ) -> Result<Option<MailboxId>, Error> {
-        let table = self.transaction.open_table(MAILBOXES)?;
-        Ok(table
-            .get((account.0, name.as_str()))?
-            .map(|row| MailboxId(row.value())))
+        let table = self.table(Kind::Mailboxes)?;
+        let row = table.get(mailbox_key(account, name).as_slice())?;
+        Ok(short(row)?.map(MailboxId))
     }
+}
+
+/// All keys of a mailbox.
+fn whole(mailbox: MailboxId) -> RangeInclusive<[u8; 8]> {
+    key(mailbox, 0)..=key(mailbox, u32::MAX)
 }
 
 fn flags_of(row: Option<&[u8]>) -> Result<FlagChunk, Error> {
@@ -341,25 +411,77 @@ fn names_of(row: Option<&[u8]>) -> Result<NameChunk, Error> {
 
 /// Reads and writes rows inside one transaction.
 pub(crate) struct Writer<'t> {
-    meta: Table<'t, &'static str, u64>,
-    accounts: Table<'t, &'static str, u32>,
-    mailboxes: Table<'t, (u32, &'static str), u32>,
-    summaries: Table<'t, u32, &'static [u8]>,
-    flags: Table<'t, u64, &'static [u8]>,
-    names: Table<'t, u64, &'static [u8]>,
-    overviews: Table<'t, u64, &'static [u8]>,
-    cache: Table<'t, u64, &'static [u8]>,
-    pub(super) expunged: Table<'t, (u32, u64, u32), &'static [u8]>,
+    transaction: &'t WriteTransaction,
+    /// Those that were needed, in the order of [`Kind::ALL`].
+    tables: [OnceCell<Table<'t, Bytes, Bytes>>; Kind::ALL.len()],
 }
 
-impl Writer<'_> {
+impl<'t> Writer<'t> {
+    fn table(&self, kind: Kind) -> Result<&Table<'t, Bytes, Bytes>, Error> {
+        let missing = Error::Corrupt { what: "a table" };
+        let cell = self.tables.get(kind as usize).ok_or(missing)?;
+        match cell.get() {
+            Some(table) => Ok(table),
+            None => {
+                let table = self.transaction.open_table(kind.definition())?;
+                Ok(cell.get_or_init(|| table))
+            }
+        }
+    }
+
+    fn table_mut(&mut self, kind: Kind) -> Result<&mut Table<'t, Bytes, Bytes>, Error> {
+        self.table(kind)?;
+        let cell = self.tables.get_mut(kind as usize);
+        cell.and_then(OnceCell::get_mut)
+            .ok_or(Error::Corrupt { what: "a table" })
+    }
+
+    pub(super) fn get(
+        &self,
+        kind: Kind,
+        key: &[u8],
+    ) -> Result<Option<AccessGuard<'_, Bytes>>, Error> {
+        Ok(self.table(kind)?.get(key)?)
+    }
+
+    pub(super) fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.table_mut(kind)?.insert(key, value)?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, kind: Kind, key: &[u8]) -> Result<(), Error> {
+        self.table_mut(kind)?.remove(key)?;
+        Ok(())
+    }
+
+    /// The key of the first row of a range.
+    pub(super) fn first<const OCTETS: usize>(
+        &self,
+        kind: Kind,
+        range: RangeInclusive<[u8; OCTETS]>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let (first, last) = (range.start().as_slice(), range.end().as_slice());
+        let row = self.table(kind)?.range::<&[u8]>(first..=last)?.next();
+        Ok(row.transpose()?.map(|(key, _)| key.value().to_vec()))
+    }
+
+    fn remove_range<const OCTETS: usize>(
+        &mut self,
+        kind: Kind,
+        range: RangeInclusive<[u8; OCTETS]>,
+    ) -> Result<(), Error> {
+        let (first, last) = (range.start().as_slice(), range.end().as_slice());
+        let table = self.table_mut(kind)?;
+        table.retain_in::<&[u8], _>(first..=last, |_, _| false)?;
+        Ok(())
+    }
+
     fn meta(&self, name: &str) -> Result<Option<u64>, Error> {
-        Ok(self.meta.get(name)?.map(|row| row.value()))
+        number(self.get(Kind::Meta, name.as_bytes())?)
     }
 
     fn set_meta(&mut self, name: &str, value: u64) -> Result<(), Error> {
-        self.meta.insert(name, value)?;
-        Ok(())
+        self.put(Kind::Meta, name.as_bytes(), &value.to_le_bytes())
     }
 
     /// The next number of a counter that never goes back.
@@ -371,12 +493,36 @@ impl Writer<'_> {
 
     /// The account of that name, made if there is none.
     pub(crate) fn account(&mut self, name: &str) -> Result<AccountId, Error> {
-        if let Some(row) = self.accounts.get(name)? {
-            return Ok(AccountId(row.value()));
+        if let Some(id) = short(self.get(Kind::Accounts, name.as_bytes())?)? {
+            return Ok(AccountId(id));
         }
         let id = self.next("accounts")?;
-        self.accounts.insert(name, id)?;
+        self.put(
+            Kind::Accounts,
+            name.as_bytes(),
+            &u64::from(id).to_le_bytes(),
+        )?;
         Ok(AccountId(id))
+    }
+
+    /// The number of a mailbox, if it has one.
+    fn mailbox_id(
+        &self,
+        account: AccountId,
+        name: &MailboxName,
+    ) -> Result<Option<MailboxId>, Error> {
+        let row = self.get(Kind::Mailboxes, &mailbox_key(account, name))?;
+        Ok(short(row)?.map(MailboxId))
+    }
+
+    fn set_mailbox_id(
+        &mut self,
+        account: AccountId,
+        name: &MailboxName,
+        id: MailboxId,
+    ) -> Result<(), Error> {
+        let id = u64::from(id.0).to_le_bytes();
+        self.put(Kind::Mailboxes, &mailbox_key(account, name), &id)
     }
 
     /// The mailbox of that name, made if there is none.
@@ -385,12 +531,12 @@ impl Writer<'_> {
         account: AccountId,
         name: &MailboxName,
     ) -> Result<MailboxId, Error> {
-        if let Some(row) = self.mailboxes.get((account.0, name.as_str()))? {
-            return Ok(MailboxId(row.value()));
+        if let Some(id) = self.mailbox_id(account, name)? {
+            return Ok(id);
         }
-        let id = self.next("mailboxes")?;
-        self.mailboxes.insert((account.0, name.as_str()), id)?;
-        Ok(MailboxId(id))
+        let id = MailboxId(self.next("mailboxes")?);
+        self.set_mailbox_id(account, name, id)?;
+        Ok(id)
     }
 
     pub(crate) fn rename(
@@ -399,36 +545,29 @@ impl Writer<'_> {
         from: &MailboxName,
         to: &MailboxName,
     ) -> Result<(), Error> {
-        let id = self
-            .mailboxes
-            .remove((account.0, from.as_str()))?
-            .map(|row| row.value());
-        if let Some(id) = id {
-            self.mailboxes.insert((account.0, to.as_str()), id)?;
+        if let Some(id) = self.mailbox_id(account, from)? {
+            self.remove(Kind::Mailboxes, &mailbox_key(account, from))?;
+            self.set_mailbox_id(account, to, id)?;
         }
         Ok(())
     }
 
     /// Forgets a mailbox and everything about it.
     pub(crate) fn forget(&mut self, account: AccountId, name: &MailboxName) -> Result<(), Error> {
-        let id = self
-            .mailboxes
-            .remove((account.0, name.as_str()))?
-            .map(|row| MailboxId(row.value()));
-        id.map_or(Ok(()), |id| self.clear(id))
+        if let Some(id) = self.mailbox_id(account, name)? {
+            self.remove(Kind::Mailboxes, &mailbox_key(account, name))?;
+            self.clear(id)?;
+        }
+        Ok(())
     }
 
     /// Forgets everything about a mailbox but that it exists.
     pub(crate) fn clear(&mut self, mailbox: MailboxId) -> Result<(), Error> {
-        let all = key(mailbox, 0)..=key(mailbox, u32::MAX);
-        self.summaries.remove(mailbox.0)?;
-        self.flags.retain_in(all.clone(), |_, _| false)?;
-        self.names.retain_in(all.clone(), |_, _| false)?;
-        self.overviews.retain_in(all.clone(), |_, _| false)?;
-        self.cache.retain_in(all, |_, _| false)?;
-        let all = (mailbox.0, 0, 0)..=(mailbox.0, u64::MAX, u32::MAX);
-        self.expunged.retain_in(all, |_, _| false)?;
-        Ok(())
+        self.remove(Kind::Summaries, &mailbox.0.to_be_bytes())?;
+        [Kind::Flags, Kind::Names, Kind::Overviews, Kind::Cache]
+            .into_iter()
+            .try_for_each(|kind| self.remove_range(kind, whole(mailbox)))?;
+        self.remove_range(Kind::Expunged, super::expunged::from(mailbox, 0))
     }
 
     pub(crate) fn set_summary(
@@ -436,18 +575,13 @@ impl Writer<'_> {
         mailbox: MailboxId,
         summary: &Summary,
     ) -> Result<(), Error> {
-        self.summaries
-            .insert(mailbox.0, summary.encode().as_slice())?;
-        Ok(())
+        let key = mailbox.0.to_be_bytes();
+        self.put(Kind::Summaries, &key, summary.encode().as_slice())
     }
 
     pub(crate) fn flags(&self, mailbox: MailboxId, number: u32) -> Result<FlagChunk, Error> {
-        flags_of(
-            self.flags
-                .get(key(mailbox, number))?
-                .as_ref()
-                .map(|row| row.value()),
-        )
+        let row = self.get(Kind::Flags, &key(mailbox, number))?;
+        flags_of(row.as_ref().map(|row| row.value()))
     }
 
     /// An empty chunk is taken out.
@@ -459,50 +593,52 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let at = key(mailbox, number);
         if chunk.present.is_empty() {
-            self.flags.remove(at)?;
+            self.remove(Kind::Flags, &at)?;
         } else {
-            self.flags.insert(at, chunk.encode().as_slice())?;
+            self.put(Kind::Flags, &at, chunk.encode().as_slice())?;
         }
         self.set_glance(mailbox, number, &chunk.into())
-    }
-
-    /// For an index of schema version 1.
-    fn make_overviews(&mut self) -> Result<(), Error> {
-        let mut all: Vec<(u64, Glance)> = Vec::new();
-        for row in self.flags.iter()? {
-            let (at, value) = row?;
-            all.push((at.value(), (&flags_of(Some(value.value()))?).into()));
-        }
-        all.into_iter().try_for_each(|(at, glance)| {
-            let mailbox = MailboxId((at >> 32) as u32);
-            self.set_glance(mailbox, at as u32, &glance)
-        })
     }
 
     /// Keeps the overview in line with a chunk of flags.
     fn set_glance(&mut self, mailbox: MailboxId, number: u32, new: &Glance) -> Result<(), Error> {
         let at = key(mailbox, number / Overview::CHUNKS as u32);
-        let mut overview = overview_of(self.overviews.get(at)?.as_ref().map(|row| row.value()))?;
+        let row = self.get(Kind::Overviews, &at)?;
+        let mut overview = overview_of(row.as_ref().map(|row| row.value()))?;
+        drop(row);
         let slot = (number % Overview::CHUNKS as u32) as usize;
         match overview.chunks.get_mut(slot) {
             Some(old) if old != new => *old = *new,
             _ => return Ok(()),
         }
         if overview.is_empty() {
-            self.overviews.remove(at)?;
+            self.remove(Kind::Overviews, &at)
         } else {
-            self.overviews.insert(at, overview.encode().as_slice())?;
+            self.put(Kind::Overviews, &at, overview.encode().as_slice())
         }
-        Ok(())
     }
 
     pub(crate) fn names(&self, mailbox: MailboxId, number: u32) -> Result<NameChunk, Error> {
-        names_of(
-            self.names
-                .get(key(mailbox, number))?
-                .as_ref()
-                .map(|row| row.value()),
-        )
+        let row = self.get(Kind::Names, &key(mailbox, number))?;
+        names_of(row.as_ref().map(|row| row.value()))
+    }
+
+    /// Puts names, ascending, into a chunk; mostly they are higher than those it has.
+    pub(crate) fn add_names(
+        &mut self,
+        mailbox: MailboxId,
+        chunk: u32,
+        names: Vec<Name>,
+    ) -> Result<(), Error> {
+        let at = key(mailbox, chunk);
+        let row = self.get(Kind::Names, &at)?;
+        let mut bytes = row.map(|row| row.value().to_vec()).unwrap_or_default();
+        if NameChunk::extend(&mut bytes, &names).is_some() {
+            return self.put(Kind::Names, &at, &bytes);
+        }
+        let mut all = self.names(mailbox, chunk)?;
+        names.into_iter().for_each(|name| all.put(name));
+        self.set_names(mailbox, chunk, &all)
     }
 
     /// An empty chunk is taken out.
@@ -514,11 +650,10 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let at = key(mailbox, number);
         if chunk.names.is_empty() {
-            self.names.remove(at)?;
+            self.remove(Kind::Names, &at)
         } else {
-            self.names.insert(at, chunk.encode().as_slice())?;
+            self.put(Kind::Names, &at, chunk.encode().as_slice())
         }
-        Ok(())
     }
 
     pub(crate) fn set_cached(
@@ -527,9 +662,7 @@ impl Writer<'_> {
         uid: Uid,
         cached: &Cached,
     ) -> Result<(), Error> {
-        self.cache
-            .insert(key(mailbox, uid.number()), cached.encode())?;
-        Ok(())
+        self.put(Kind::Cache, &key(mailbox, uid.number()), cached.encode())
     }
 
     /// Forgets cached fields of the messages from `first` to `last`.
@@ -540,14 +673,11 @@ impl Writer<'_> {
         last: Uid,
     ) -> Result<(), Error> {
         if first == last {
-            self.cache.remove(key(mailbox, first.number()))?;
+            self.remove(Kind::Cache, &key(mailbox, first.number()))
         } else {
-            self.cache.retain_in(
-                key(mailbox, first.number())..=key(mailbox, last.number()),
-                |_, _| false,
-            )?;
+            let range = key(mailbox, first.number())..=key(mailbox, last.number());
+            self.remove_range(Kind::Cache, range)
         }
-        Ok(())
     }
 }
 
@@ -643,33 +773,43 @@ mod tests {
     }
 
     #[test]
-    fn an_index_without_overviews_gets_them() {
+    fn tables_of_other_types_count_as_damage() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("index.redb");
-        let index = Index::open(&path, 1 << 20).unwrap();
-        let chunks = [
-            (MailboxId(1), 3, chunk(&[1, 200], 1)),
-            (MailboxId(7), 90, chunk(&[0], 1)),
-        ];
-        let old = index.write(Durable::Yes, |w| {
-            for (mailbox, number, chunk) in &chunks {
-                w.set_flags(*mailbox, *number, chunk)?;
+        let old: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+        let database = Builder::new().create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut table = transaction.open_table(old).unwrap();
+        table.insert("version", 2).unwrap();
+        drop(table);
+        transaction.commit().unwrap();
+        drop(database);
+        let opened = Index::open(&path, 1 << 20);
+        assert!(opened.err().is_some_and(|error| error.is_damage()));
+    }
+
+    #[test]
+    fn mailboxes_keep_apart_what_is_theirs() {
+        let index = Index::memory().unwrap();
+        let cached = Cached::new(1, 2, b"", b"", b"");
+        let uid = |number| Uid::new(number).unwrap();
+        let written = index.write(Durable::Later, |w| {
+            for (mailbox, number) in [(1, 300), (1, 7), (2, 5), (256, 6), (0, u32::MAX)] {
+                w.set_cached(MailboxId(mailbox), uid(number), &cached)?;
             }
-            w.overviews.retain(|_, _| false)?;
-            w.set_meta("version", 1)
+            w.uncache(MailboxId(2), uid(1), uid(4))
         });
-        old.unwrap();
-        drop(index);
-        for _ in 0..2 {
-            let index = Index::open(&path, 1 << 20).unwrap();
-            assert_eq!(
-                overview_shown(&index, MailboxId(1)),
-                ("769,968".into(), Some(968))
-            );
-            assert_eq!(overview_shown(&index, MailboxId(7)).0, "23040");
-            let version = index.write(Durable::Later, |w| w.meta("version"));
-            assert_eq!(version.unwrap(), Some(SCHEMA_VERSION));
-        }
+        written.unwrap();
+        let reader = index.read().unwrap();
+        let uids = |mailbox, count| -> Vec<u32> {
+            let found = reader.cached(MailboxId(mailbox), Uid::MIN, Uid::MAX, count);
+            found.unwrap().iter().map(|(uid, _)| uid.number()).collect()
+        };
+        assert_eq!(uids(1, 10), [7, 300]);
+        assert_eq!(uids(1, 1), [7]);
+        assert_eq!(uids(2, 10), [5]);
+        assert_eq!(uids(256, 10), [6]);
+        assert_eq!(uids(0, 10), [u32::MAX]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Which UIDs were expunged when: what QRESYNC asks (RFC 7162 section 5.3).
 
 use super::bits::Bits;
-use super::database::{EXPUNGED, Reader, Writer};
+use super::database::{Kind, Reader, Writer};
 use super::{Error, Summary};
 use crate::mail::{MailboxId, ModSeq, Since};
-use redb::ReadableTable;
+use std::ops::RangeInclusive;
 
 /// More runs than this are written as a bitmap.
 const MAX_RUNS: usize = 15;
@@ -32,6 +32,22 @@ fn decode(mut bytes: &[u8]) -> Option<Bits> {
     Some(slots)
 }
 
+fn key(mailbox: MailboxId, mod_seq: u64, number: u32) -> [u8; 16] {
+    let high = u128::from(mailbox.0) << 96 | u128::from(mod_seq) << 32;
+    (high | u128::from(number)).to_be_bytes()
+}
+
+/// The mod-sequence in a key.
+fn mod_seq(key: &[u8]) -> u64 {
+    let octets = key.get(4..12).and_then(|octets| octets.try_into().ok());
+    octets.map_or(0, u64::from_be_bytes)
+}
+
+/// All keys of a mailbox from that mod-sequence on.
+pub(super) fn from(mailbox: MailboxId, mod_seq: u64) -> RangeInclusive<[u8; 16]> {
+    key(mailbox, mod_seq, 0)..=key(mailbox, u64::MAX, u32::MAX)
+}
+
 impl Writer<'_> {
     /// Remembers that these messages of a chunk were expunged with that mod-sequence. Beyond `limit`
     /// rows a mailbox the oldest are forgotten, and `summary.horizon` says up to where.
@@ -47,25 +63,20 @@ impl Writer<'_> {
         if slots.is_empty() {
             return Ok(());
         }
-        let at = (mailbox.0, mod_seq.number(), number);
-        let known = self
-            .expunged
-            .get(at)?
-            .and_then(|row| decode(row.value()))
-            .unwrap_or_default();
-        let row = encode(&known.or(slots));
-        if self.expunged.insert(at, row.as_slice())?.is_none() {
+        let at = key(mailbox, mod_seq.number(), number);
+        let row = self.get(Kind::Expunged, &at)?;
+        if row.is_none() {
             summary.expunges = summary.expunges.saturating_add(1);
         }
+        let known = row.and_then(|row| decode(row.value())).unwrap_or_default();
+        self.put(Kind::Expunged, &at, &encode(&known.or(slots)))?;
         while summary.expunges > limit {
-            let all = (mailbox.0, 0, 0)..=(mailbox.0, u64::MAX, u32::MAX);
-            let oldest = self.expunged.range(all)?.next().transpose()?;
-            let Some(oldest) = oldest.map(|(at, _)| at.value()) else {
+            let Some(oldest) = self.first(Kind::Expunged, from(mailbox, 0))? else {
                 break;
             };
-            self.expunged.remove(oldest)?;
+            self.remove(Kind::Expunged, &oldest)?;
             summary.expunges -= 1;
-            summary.horizon = summary.horizon.max(oldest.1);
+            summary.horizon = summary.horizon.max(self::mod_seq(&oldest));
         }
         Ok(())
     }
@@ -80,16 +91,14 @@ impl Reader {
         since: Since,
         each: &mut dyn FnMut(u32, Bits),
     ) -> Result<(), Error> {
-        let table = self.transaction.open_table(EXPUNGED)?;
-        let first = (mailbox.0, since.number().saturating_add(1), 0);
-        for row in table.range(first..=(mailbox.0, u64::MAX, u32::MAX))? {
-            let (at, value) = row?;
-            let slots = decode(value.value()).ok_or(Error::Corrupt {
+        let range = from(mailbox, since.number().saturating_add(1));
+        self.each(Kind::Expunged, range, &mut |number, value| {
+            let slots = decode(value).ok_or(Error::Corrupt {
                 what: "a row of expunges",
             })?;
-            each(at.value().2, slots);
-        }
-        Ok(())
+            each(number, slots);
+            Ok(true)
+        })
     }
 }
 

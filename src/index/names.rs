@@ -27,6 +27,33 @@ const VERSION: u8 = 1;
 const NEW: u8 = 0x80;
 const LETTERS: u8 = 0x40;
 
+impl Name {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.slot);
+        let place = if self.is_new { NEW } else { 0 };
+        let letters = if self.letters == 0 { 0 } else { LETTERS };
+        out.push(self.flags.bits() | place | letters);
+        if self.letters != 0 {
+            put_varint(u64::from(self.letters), out);
+        }
+        put_varint(self.base.len() as u64, out);
+        out.extend_from_slice(self.base.as_bytes());
+    }
+
+    /// Takes one off: slot, marks, letters, base.
+    fn head<'a>(bytes: &mut &'a [u8]) -> Option<(u8, u8, u32, &'a [u8])> {
+        let head = take(bytes, 2)?;
+        let (slot, marks) = (*head.first()?, *head.get(1)?);
+        let letters = if marks & LETTERS != 0 {
+            u32::try_from(take_varint(bytes)?).ok()?
+        } else {
+            0
+        };
+        let length = usize::try_from(take_varint(bytes)?).ok()?;
+        Some((slot, marks, letters, take(bytes, length)?))
+    }
+}
+
 impl NameChunk {
     pub(crate) fn find(&self, slot: u8) -> Option<&Name> {
         self.names
@@ -50,18 +77,33 @@ impl NameChunk {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 * self.names.len() + 1);
         out.push(VERSION);
-        for name in &self.names {
-            out.push(name.slot);
-            let place = if name.is_new { NEW } else { 0 };
-            let letters = if name.letters == 0 { 0 } else { LETTERS };
-            out.push(name.flags.bits() | place | letters);
-            if name.letters != 0 {
-                put_varint(u64::from(name.letters), &mut out);
-            }
-            put_varint(name.base.len() as u64, &mut out);
-            out.extend_from_slice(name.base.as_bytes());
-        }
+        self.names.iter().for_each(|name| name.encode(&mut out));
         out
+    }
+
+    /// Puts names behind those of an encoded chunk (nothing: an empty one) without taking it apart.
+    /// `None` if they do not come behind the others; then nothing is known of the result.
+    pub(crate) fn extend(bytes: &mut Vec<u8>, names: &[Name]) -> Option<()> {
+        if bytes.is_empty() {
+            bytes.push(VERSION);
+        }
+        let mut last = None;
+        let rest = &mut bytes.as_slice();
+        if take(rest, 1)? != [VERSION] {
+            return None;
+        }
+        while !rest.is_empty() {
+            let (slot, ..) = Name::head(rest)?;
+            last = Some(slot);
+        }
+        for name in names {
+            if last.is_some_and(|last| last >= name.slot) {
+                return None;
+            }
+            last = Some(name.slot);
+            name.encode(bytes);
+        }
+        Some(())
     }
 
     pub(crate) fn decode(mut bytes: &[u8]) -> Option<NameChunk> {
@@ -71,15 +113,8 @@ impl NameChunk {
         }
         let mut names = Vec::with_capacity(bytes.len() / 40);
         while !bytes.is_empty() {
-            let head = take(bytes, 2)?;
-            let (slot, marks) = (*head.first()?, *head.get(1)?);
-            let letters = if marks & LETTERS != 0 {
-                u32::try_from(take_varint(bytes)?).ok()?
-            } else {
-                0
-            };
-            let length = usize::try_from(take_varint(bytes)?).ok()?;
-            let base = std::str::from_utf8(take(bytes, length)?).ok()?.into();
+            let (slot, marks, letters, base) = Name::head(bytes)?;
+            let base = std::str::from_utf8(base).ok()?.into();
             names.push(Name {
                 slot,
                 base,
@@ -112,6 +147,19 @@ mod tests {
         assert_eq!(NameChunk::decode(&chunk.encode()), Some(chunk.clone()));
         assert_eq!(chunk.find(9).map(|n| &*n.base), Some("c"));
         assert_eq!(chunk.find(4), None);
+        let mut bytes = Vec::new();
+        NameChunk::extend(&mut bytes, &[name(3, "a", 1 << 25)]).unwrap();
+        NameChunk::extend(&mut bytes, &[name(9, "c", 0)]).unwrap();
+        assert_eq!(bytes, chunk.encode());
+        assert_eq!(
+            NameChunk::extend(&mut bytes.clone(), &[name(9, "d", 0)]),
+            None
+        );
+        let two = [name(11, "d", 0), name(10, "e", 0)];
+        assert_eq!(NameChunk::extend(&mut bytes.clone(), &two), None);
+        assert_eq!(NameChunk::extend(&mut b"\x02".to_vec(), &[]), None);
+        bytes.pop();
+        assert_eq!(NameChunk::extend(&mut bytes, &[]), None);
         assert_eq!(NameChunk::decode(b"\x02"), None);
         assert_eq!(NameChunk::decode(b"\x01\x05\x00\x09ab"), None);
     }

@@ -74,10 +74,8 @@ impl Account {
         // The slow part, outside the mailbox's lock: deliveries sync side by side.
         let synced = draft.draft.sync();
         synced.map_err(store_fault("filing a message"))?;
-        let cached = draft.draft.reader().ok().and_then(|mut file| {
-            let date = date.map_or_else(crate::sys::clock::now_seconds, |d| d.seconds);
-            learn::from_file(&mut file, date, &self.0.host.limits.mime)
-        });
+        let date = date.map_or_else(crate::sys::clock::now_seconds, |d| d.seconds);
+        let cached = learn::from_draft(&mut *draft.draft, date, &self.0.host.limits.mime);
         let (flight, uid_validity, mut arrived) = shared.file(&mut *store, draft, flags)?;
         arrived.cached = cached;
         let arrived = [arrived];

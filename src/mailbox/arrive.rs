@@ -143,7 +143,8 @@ impl Shared {
         told: Uid,
         summary: &mut crate::index::Summary,
     ) -> Result<(), crate::index::Error> {
-        let (mut flags, mut names) = (w.flags(self.id, number)?, w.names(self.id, number)?);
+        let mut flags = w.flags(self.id, number)?;
+        let mut names = Vec::new();
         let mut new = Bits::default();
         for message in arrived {
             let uid = message.filing.uid;
@@ -163,12 +164,15 @@ impl Shared {
                 summary.seen += u32::from(message.filing.flags.contains(SystemFlags::SEEN));
                 flags.present.set(slot, true);
                 flags.set_system(slot, message.filing.flags);
-                names.put(name(slot, &message.blob));
+                names.push(name(slot, &message.blob));
             }
         }
         flags.set_mod_seq(&new, summary.highest_mod_seq);
         w.set_flags(self.id, number, &flags)?;
-        w.set_names(self.id, number, &names)
+        if names.is_empty() {
+            return Ok(());
+        }
+        w.add_names(self.id, number, names)
     }
 
     /// Makes flags durable that no file name can hold, if this mailbox has such.

@@ -2,6 +2,7 @@
 
 use crate::index::Cached;
 use crate::mime;
+use crate::store::Draft;
 use std::fs::File;
 use std::io::{Read, Seek};
 
@@ -43,6 +44,18 @@ pub(super) fn knows<N: AsRef<str>>(names: &[N]) -> bool {
             .iter()
             .any(|common| common.eq_ignore_ascii_case(name.as_ref()))
     })
+}
+
+/// Computes what is to be remembered of a message that was just written. `None` if it cannot be read.
+pub(super) fn from_draft(
+    draft: &mut dyn Draft,
+    internal_date: i64,
+    limits: &mime::Limits,
+) -> Option<Cached> {
+    if let Some(bytes) = draft.whole().ok()? {
+        return Some(from_bytes(bytes, internal_date, limits));
+    }
+    from_file(&mut draft.reader().ok()?, internal_date, limits)
 }
 
 /// Reads a message from its start and computes what is to be remembered. `None` if it cannot be read.

@@ -119,19 +119,31 @@ impl Drop for Deadline {
 mod tests {
     use super::*;
     use crate::server::reactor::block_on;
-    use smol::future::{or, pending, zip};
+    use smol::future::{or, pending};
 
     #[test]
     fn deadlines_end_in_their_order() {
         let order = RefCell::new(Vec::new());
-        let note = async |ms| {
-            after(Duration::from_millis(ms)).await;
-            order.borrow_mut().push(ms);
-        };
         let began = Instant::now();
-        let all = async {
-            zip(note(40), zip(note(1), note(20))).await;
-        };
+        let executor = smol::LocalExecutor::new();
+        let tasks: Vec<_> = [40, 1, 20]
+            .map(|ms| {
+                let deadline = Deadline {
+                    at: began.checked_add(Duration::from_millis(ms)),
+                    number: None,
+                };
+                let order = &order;
+                executor.spawn(async move {
+                    deadline.await;
+                    order.borrow_mut().push(ms);
+                })
+            })
+            .into();
+        let all = executor.run(async {
+            for task in tasks {
+                task.await;
+            }
+        });
         block_on(or(after(Duration::from_secs(60)), all)).unwrap();
         assert_eq!(*order.borrow(), [1, 20, 40]);
         assert!(began.elapsed() >= Duration::from_millis(40));

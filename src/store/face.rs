@@ -123,6 +123,8 @@ pub(crate) trait Draft: Send {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
     /// RFC822.SIZE of what was written so far: octets with every line end as CRLF.
     fn octets(&self) -> u64;
+    /// Writes what is buffered; all that was written so far, raw as stored, if that is still in memory.
+    fn whole(&mut self) -> Result<Option<&[u8]>, Error>;
     /// Writes what is buffered and opens what was written so far for reading, raw as stored.
     fn reader(&mut self) -> Result<File, Error>;
     /// Sets INTERNALDATE, in seconds since 1970; before [`Draft::sync`]. All names of the draft share it.

@@ -17,7 +17,12 @@ const BUFFER_OCTETS: usize = 64 * 1024;
 pub(crate) struct MaildirDraft {
     pub(super) file: File,
     encoder: ToLf,
+    /// What is collected; of a small message all of it.
     buffer: Vec<u8>,
+    /// Octets of the buffer that are written.
+    written: usize,
+    /// The buffer has been emptied: the message is larger than it.
+    large: bool,
     synced: bool,
     finished: bool,
     /// Where its name is now.
@@ -41,6 +46,8 @@ impl MaildirDraft {
             file,
             encoder: ToLf::default(),
             buffer: Vec::new(),
+            written: 0,
+            large: false,
             synced: false,
             finished: false,
             home: Home::Staged(tmp.clone(), unique.clone()),
@@ -54,8 +61,18 @@ impl MaildirDraft {
             self.finished = true;
             self.encoder.finish(&mut self.buffer);
         }
-        self.file.write_all(&self.buffer)?;
-        self.buffer = Vec::new();
+        self.write_buffer()?;
+        if self.large {
+            self.buffer = Vec::new();
+            self.written = 0;
+        }
+        Ok(())
+    }
+
+    fn write_buffer(&mut self) -> Result<(), Error> {
+        let rest = self.buffer.get(self.written..).unwrap_or_default();
+        self.file.write_all(rest)?;
+        self.written = self.buffer.len();
         Ok(())
     }
 
@@ -83,8 +100,10 @@ impl Draft for MaildirDraft {
         for piece in bytes.chunks(BUFFER_OCTETS) {
             self.encoder.encode(piece, &mut self.buffer);
             if self.buffer.len() >= BUFFER_OCTETS {
-                self.file.write_all(&self.buffer)?;
+                self.write_buffer()?;
                 self.buffer.clear();
+                self.written = 0;
+                self.large = true;
             }
         }
         self.synced = false;
@@ -93,6 +112,11 @@ impl Draft for MaildirDraft {
 
     fn octets(&self) -> u64 {
         self.encoder.virtual_octets()
+    }
+
+    fn whole(&mut self) -> Result<Option<&[u8]>, Error> {
+        self.flush()?;
+        Ok((!self.large).then_some(self.buffer.as_slice()))
     }
 
     fn reader(&mut self) -> Result<File, Error> {
