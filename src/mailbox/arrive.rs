@@ -93,7 +93,7 @@ impl Shared {
         let mut gone = 0;
         for message in arrived {
             match store.remove(&state.name, &message.blob) {
-                Ok(()) => gone += 1,
+                Ok(removed) => gone += i64::from(removed),
                 // The next scan finds it.
                 Err(error) => log::error!("{}: {error}", state.name),
             }

@@ -2,6 +2,7 @@
 
 use super::append::{blob, letters, name};
 use super::host::lock;
+use super::resync::set_named;
 use super::shared::{Shared, State};
 use super::{Access, Error, View, store_fault};
 use crate::index::{Bits, FlagChunk, NameChunk};
@@ -206,7 +207,7 @@ impl Shared {
             if flags.clone_slot(slot) == before {
                 continue;
             }
-            match rename(store, &state, &mut names, &flags, slot) {
+            match rename(store, &state, &mut names, &mut flags, slot) {
                 Ok(count) => {
                     events += count;
                     changed.set(slot, true);
@@ -280,7 +281,7 @@ impl Shared {
         let mut events = 0;
         for gone in names.names.iter().filter(|n| slots.has(n.slot)) {
             match store.remove(&state.name, &blob(gone)) {
-                Ok(()) => events += 1,
+                Ok(removed) => events += i64::from(removed),
                 // The message comes back with the next scan.
                 Err(error) => result = Err(store_fault("removing a message")(error)),
             }
@@ -370,7 +371,7 @@ fn rename(
     store: &mut dyn Store,
     state: &State,
     names: &mut NameChunk,
-    flags: &FlagChunk,
+    flags: &mut FlagChunk,
     slot: u8,
 ) -> Result<i64, crate::store::Error> {
     let Some(old) = names.find(slot).map(blob) else {
@@ -378,9 +379,13 @@ fn rename(
     };
     let mut keywords = Vec::new();
     flags.keywords(slot, &mut keywords);
-    let new = store.mark(&state.name, &old, flags.system(slot), letters(&keywords))?;
-    // A rename is one event where the name goes and one where it comes.
-    let events = if new == old { 0 } else { 2 };
+    let (system, named) = (flags.system(slot), letters(&keywords));
+    let (new, renamed) = store.mark(&state.name, &old, system, named)?;
+    // It may have flags by now that another program gave it.
+    if (new.flags, new.letters) != (system, named) {
+        set_named(flags, slot, new.flags, new.letters);
+    }
     names.put(name(slot, &new));
-    Ok(events)
+    // A rename is one event where the name goes and one where it comes.
+    Ok(if renamed { 2 } else { 0 })
 }

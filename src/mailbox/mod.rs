@@ -36,6 +36,8 @@ mod kept;
 mod learn;
 mod mark;
 #[cfg(test)]
+mod meddling_tests;
+#[cfg(test)]
 mod noticing_tests;
 mod numbering;
 mod resync;

@@ -67,7 +67,8 @@ pub(super) fn resync(
     if !start_anew {
         known_names(shared, &mut scanned.found)?;
         if state.caught_up && state.summary.is_some() {
-            name_anew(shared, state, store, told, &mut summary, &mut scanned.found)?;
+            let found = &mut scanned.found;
+            name_anew(shared, state, store, told, &mut summary, found)?;
         }
     }
     let given = give_uids(&mut summary, &mut scanned.found)?;
@@ -184,12 +185,12 @@ fn name_anew(
     store: &mut dyn Store,
     told: Uid,
     summary: &mut Summary,
-    found: &mut [Found],
+    found: &mut Vec<Found>,
 ) -> Result<(), Error> {
     shared.load_uids(state)?;
     let known = state.uids.as_ref().ok_or(Error::Fault)?;
     let is_back = |f: &&mut Found| f.uid.is_some_and(|uid| uid < told && !known.contains(uid));
-    let mut any = false;
+    let (mut any, mut gone) = (false, Vec::new());
     for message in found.iter_mut().filter(is_back) {
         let filing = Filing {
             uid: summary.uid_next,
@@ -201,9 +202,15 @@ fn name_anew(
             state.name,
             message.blob.name
         );
-        message.blob = store
-            .transfer(&state.name, &message.blob, &state.name, &filing)
-            .map_err(store_fault("naming a message"))?;
+        match store.transfer(&state.name, &message.blob, &state.name, &filing) {
+            Ok(blob) => message.blob = blob,
+            // It went again since the directory was read.
+            Err(crate::store::Error::NoSuchMessage) => {
+                gone.extend(message.uid);
+                continue;
+            }
+            Err(error) => return Err(store_fault("naming a message")(error)),
+        }
         message.uid = Some(filing.uid);
         message.listed = false;
         summary.uid_next = filing
@@ -215,6 +222,7 @@ fn name_anew(
     if any {
         store.sync().map_err(store_fault("syncing a mailbox"))?;
     }
+    found.retain(|f| f.uid.is_none_or(|uid| !gone.contains(&uid)));
     Ok(())
 }
 
@@ -365,7 +373,7 @@ impl Merge {
             if flags.system(slot) != message.blob.flags
                 || letters(&flags, slot) != message.blob.letters
             {
-                set_flags(&mut flags, slot, message.blob.flags, message.blob.letters);
+                set_named(&mut flags, slot, message.blob.flags, message.blob.letters);
                 changed.set(slot, true);
             }
         }
@@ -424,7 +432,7 @@ pub(super) fn letters(flags: &FlagChunk, slot: u8) -> u32 {
 }
 
 /// Sets system flags and the keywords that have letters.
-fn set_flags(flags: &mut FlagChunk, slot: u8, system: SystemFlags, letters: u32) {
+pub(super) fn set_named(flags: &mut FlagChunk, slot: u8, system: SystemFlags, letters: u32) {
     flags.set_system(slot, system);
     for keyword in 0..LETTERS {
         flags.set_keyword(slot, keyword, letters >> keyword & 1 == 1);

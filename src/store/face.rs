@@ -44,16 +44,18 @@ pub(crate) trait Store: Send {
     fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error>;
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
-    /// Puts flags into the name. Durable after [`Store::sync`].
+    /// Puts flags into the name. Durable after [`Store::sync`]. Where `blob` is not what the name
+    /// says, only what differs from `blob` is changed. Returns the message as it is then, and
+    /// whether its file was renamed.
     fn mark(
         &mut self,
         name: &MailboxName,
         blob: &BlobId,
         flags: SystemFlags,
         letters: u32,
-    ) -> Result<BlobId, Error>;
-    /// Removes a message; one that is gone already is no error. Durable after [`Store::sync`].
-    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<(), Error>;
+    ) -> Result<(BlobId, bool), Error>;
+    /// Removes a message. Durable after [`Store::sync`]. False if it was gone already.
+    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error>;
     /// Everything that is really there, in the order in which new messages get their UIDs
     /// (those with a UID first, ascending, then by file name). Reads the side files first.
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error>;

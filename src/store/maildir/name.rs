@@ -13,16 +13,16 @@ const LETTERS: [(u8, SystemFlags); 5] = [
 ];
 
 /// What separates the base name from the flags.
-const INFO: &[u8] = b":2,";
+const INFO: &str = ":2,";
 
 /// Base name, flags and keyword letters of a file name.
-pub(crate) fn split(name: &[u8]) -> (&[u8], SystemFlags, u32) {
-    let Some(at) = memchr::memchr(b':', name) else {
+pub(crate) fn split(name: &str) -> (&str, SystemFlags, u32) {
+    let Some(at) = name.find(':') else {
         return (name, SystemFlags::NONE, 0);
     };
     let (base, info) = name.split_at(at);
     let (mut flags, mut letters) = (SystemFlags::NONE, 0);
-    for &byte in info.strip_prefix(INFO).unwrap_or_default() {
+    for byte in info.strip_prefix(INFO).unwrap_or_default().bytes() {
         match byte {
             b'a'..=b'z' => letters |= 1 << (byte - b'a'),
             b',' => break,
@@ -40,7 +40,7 @@ pub(crate) fn split(name: &[u8]) -> (&[u8], SystemFlags, u32) {
 pub(crate) fn with_flags(base: &str, flags: SystemFlags, letters: u32) -> String {
     let mut name = String::with_capacity(base.len() + 10);
     name.push_str(base);
-    name.push_str(":2,");
+    name.push_str(INFO);
     name.extend(
         LETTERS
             .iter()
@@ -52,6 +52,28 @@ pub(crate) fn with_flags(base: &str, flags: SystemFlags, letters: u32) -> String
             .filter(|letter| letters >> (letter - b'a') & 1 == 1)
             .map(char::from),
     );
+    name
+}
+
+/// The file name in `cur/` of a file that is called `old`; letters that mean nothing to this server
+/// (`P` for passed, what other programs made up) stay.
+pub(crate) fn reflagged(old: &str, flags: SystemFlags, letters: u32) -> String {
+    let (base, info) = old.split_once(':').unwrap_or((old, ""));
+    let mut name = with_flags(base, flags, letters);
+    let info = info.strip_prefix("2,").unwrap_or_default();
+    let (named, rest) = info.split_at(info.find(',').unwrap_or(info.len()));
+    let is_own = |letter: char| {
+        letter.is_ascii_lowercase() || LETTERS.iter().any(|(own, _)| char::from(*own) == letter)
+    };
+    let others: Vec<char> = named.chars().filter(|letter| !is_own(*letter)).collect();
+    if !others.is_empty() {
+        let own = name.split_off(base.len() + INFO.len());
+        let mut all: Vec<char> = own.chars().chain(others).collect();
+        all.sort_unstable();
+        all.dedup();
+        name.extend(all);
+    }
+    name.push_str(rest);
     name
 }
 
@@ -147,16 +169,27 @@ mod tests {
             ("1:2,PS,x", "1", SystemFlags::SEEN, 0),
             ("1:1,S", "1", SystemFlags::NONE, 0),
         ] {
-            assert_eq!(
-                split(name.as_bytes()),
-                (base.as_bytes(), flags, letters),
-                "{name}"
-            );
+            assert_eq!(split(name), (base, flags, letters), "{name}");
         }
         assert_eq!(
             with_flags("1", SystemFlags::from_bits(31), 1 << 25 | 1),
             "1:2,DFRSTaz"
         );
+    }
+
+    #[test]
+    fn letters_of_others_stay() {
+        let flags = SystemFlags::SEEN.with(SystemFlags::FLAGGED);
+        for (old, new) in [
+            ("1", "1:2,FSb"),
+            ("1:2,", "1:2,FSb"),
+            ("1:2,PS", "1:2,FPSb"),
+            ("1:2,SFPTac", "1:2,FPSb"),
+            ("1:2,P9,x=P,y", "1:2,9FPSb,x=P,y"),
+            ("1:1,P", "1:2,FSb"),
+        ] {
+            assert_eq!(reflagged(old, flags, 2), new, "{old}");
+        }
     }
 
     #[test]

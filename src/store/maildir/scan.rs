@@ -40,20 +40,22 @@ pub(super) fn collect(
     let free = list.uid_next.filter(|_| !list.damaged);
     let own = |uid: &Uid| free.is_none_or(|free| *uid >= free);
     entries(directory, &mut |file| {
-        let (base, flags, letters) = name::split(file);
         // A name that is no text cannot have been given by a mail program.
-        let Ok(text) = std::str::from_utf8(base) else {
+        let Ok(text) = std::str::from_utf8(file) else {
             return;
         };
-        let entry = listed.get(base);
+        let (base, flags, letters) = name::split(text);
+        let entry = listed.get(base.as_bytes());
         found.push(Found {
             blob: BlobId {
-                name: text.into(),
+                name: base.into(),
                 place,
                 flags,
                 letters,
             },
-            uid: entry.map(|e| e.uid).or_else(|| name::uid(base).filter(own)),
+            uid: entry
+                .map(|e| e.uid)
+                .or_else(|| name::uid(base.as_bytes()).filter(own)),
             listed: entry.is_some(),
         });
     })

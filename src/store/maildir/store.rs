@@ -216,47 +216,52 @@ impl Maildir {
         Ok(())
     }
 
-    /// Where the file of a message is now, if not under the name we know.
-    fn locate(&mut self, name: &MailboxName, base: &str) -> Result<BlobId, Error> {
+    /// Where the file of a message is now, if not under the name we know, and that name: other
+    /// programs need not spell it as this server does.
+    fn locate(&mut self, name: &MailboxName, base: &str) -> Result<(BlobId, String), Error> {
         let directory = self.directory(name)?;
         for place in [Place::Cur, Place::New] {
             let mut hit = None;
             let fd = directory.of(place).clone();
             scan::entries(fd.as_fd(), &mut |file| {
+                let Ok(file) = std::str::from_utf8(file) else {
+                    return;
+                };
                 let (found, flags, letters) = name::split(file);
-                if found == base.as_bytes() {
-                    hit = Some(BlobId {
+                if found == base {
+                    let blob = BlobId {
                         name: base.into(),
                         place,
                         flags,
                         letters,
-                    });
+                    };
+                    hit = Some((blob, file.to_owned()));
                 }
             })?;
-            if let Some(blob) = hit {
-                return Ok(blob);
+            if let Some(hit) = hit {
+                return Ok(hit);
             }
         }
         Err(Error::NoSuchMessage)
     }
 
     /// Runs `action` with the message's directory and file name; again where it really is if it is
-    /// not there.
+    /// not there. Returns where it was.
     fn with_file<T>(
         &mut self,
         name: &MailboxName,
         blob: &BlobId,
-        action: impl Fn(&OwnedFd, &str) -> rustix::io::Result<T>,
+        action: impl Fn(&OwnedFd, &BlobId, &str) -> rustix::io::Result<T>,
     ) -> Result<(T, BlobId), Error> {
         let directory = self.directory(name)?;
-        match action(directory.of(blob.place), &file_name(blob)) {
+        match action(directory.of(blob.place), blob, &file_name(blob)) {
             Ok(done) => return Ok((done, blob.clone())),
             Err(Errno::NOENT) => {}
             Err(error) => return Err(io::Error::from(error).into()),
         }
-        let blob = self.locate(name, &blob.name)?;
+        let (blob, file) = self.locate(name, &blob.name)?;
         let directory = self.directory(name)?;
-        match action(directory.of(blob.place), &file_name(&blob)) {
+        match action(directory.of(blob.place), &blob, &file) {
             Ok(done) => Ok((done, blob)),
             Err(Errno::NOENT) => Err(Error::NoSuchMessage),
             Err(error) => Err(io::Error::from(error).into()),
@@ -471,7 +476,8 @@ impl Store for Maildir {
             directory.of(target_blob.place).clone(),
             file_name(&target_blob),
         );
-        let link = |fd: &OwnedFd, name: &str| match disk::link(fd, name, &target, &file) {
+        let link = |fd: &OwnedFd, _: &BlobId, name: &str| match disk::link(fd, name, &target, &file)
+        {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Err(Errno::NOENT),
             Err(_) => Ok(false),
@@ -498,7 +504,7 @@ impl Store for Maildir {
             directory.of(target_blob.place).clone(),
             file_name(&target_blob),
         );
-        let (_, found) = self.with_file(from, blob, |fd, name| {
+        let (_, found) = self.with_file(from, blob, |fd, _, name| {
             disk::rename(fd, name, &target, &file)
         })?;
         self.directory(from)?.change(found.place, Unsynced::Went);
@@ -521,7 +527,7 @@ impl Store for Maildir {
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let (fd, _) = self.with_file(name, blob, |fd, file| {
+        let (fd, _) = self.with_file(name, blob, |fd, _, file| {
             rustix::fs::openat(fd, file, flags, Mode::empty())
         })?;
         let file = File::from(fd);
@@ -539,42 +545,55 @@ impl Store for Maildir {
         blob: &BlobId,
         flags: SystemFlags,
         letters: u32,
-    ) -> Result<BlobId, Error> {
-        let place = match blob.place {
-            Place::New => place_for(flags, letters),
-            Place::Cur => Place::Cur,
+    ) -> Result<(BlobId, bool), Error> {
+        // Another program may have changed other flags meanwhile: those stay.
+        let wanted = |found: &BlobId| {
+            let (old, system) = (blob.flags, found.flags);
+            let flags = system.without(old.without(flags)).with(flags.without(old));
+            let letters = found.letters & !(blob.letters & !letters) | letters & !blob.letters;
+            BlobId {
+                name: blob.name.clone(),
+                place: match found.place {
+                    Place::New => place_for(flags, letters),
+                    Place::Cur => Place::Cur,
+                },
+                flags,
+                letters,
+            }
         };
-        let marked = BlobId {
-            name: blob.name.clone(),
-            place,
-            flags,
-            letters,
-        };
-        if marked == *blob {
-            return Ok(marked);
+        if wanted(blob) == *blob {
+            return Ok((blob.clone(), false));
         }
         let directory = self.directory(name)?;
-        let (target, file) = (directory.of(place).clone(), file_name(&marked));
-        let (_, found) = self.with_file(name, blob, |fd, old| {
-            if place == Place::Cur && old == file {
-                Ok(())
-            } else {
-                disk::rename(fd, old, &target, &file)
+        let targets = [directory.new.clone(), directory.cur.clone()];
+        let ((marked, renamed), found) = self.with_file(name, blob, |fd, found, old| {
+            let marked = wanted(found);
+            let [new, cur] = &targets;
+            let (target, file) = match marked.place {
+                Place::New => (new, old.to_owned()),
+                Place::Cur => (cur, name::reflagged(old, marked.flags, marked.letters)),
+            };
+            let renamed = marked.place != found.place || old != file;
+            if renamed {
+                disk::rename(fd, old, target, &file)?;
             }
+            Ok((marked, renamed))
         })?;
-        let directory = self.directory(name)?;
-        directory.change(place, Unsynced::Came);
-        directory.change(found.place, Unsynced::Went);
-        Ok(marked)
+        if renamed {
+            let directory = self.directory(name)?;
+            directory.change(marked.place, Unsynced::Came);
+            directory.change(found.place, Unsynced::Went);
+        }
+        Ok((marked, renamed))
     }
 
-    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<(), Error> {
-        match self.with_file(name, blob, disk::unlink) {
+    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
+        match self.with_file(name, blob, |fd, _, file| disk::unlink(fd, file)) {
             Ok((_, found)) => {
                 self.directory(name)?.change(found.place, Unsynced::Went);
-                Ok(())
+                Ok(true)
             }
-            Err(Error::NoSuchMessage) => Ok(()),
+            Err(Error::NoSuchMessage) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -64,7 +64,9 @@ fn a_message_is_filed_marked_copied_moved_and_removed() {
         store.open(&inbox, &blob).unwrap().internal_date,
         1_000_000_000
     );
-    let marked = store.mark(&inbox, &blob, SystemFlags::SEEN, 1).unwrap();
+    let marked = store.mark(&inbox, &blob, SystemFlags::SEEN, 1);
+    let (marked, renamed) = marked.unwrap();
+    assert!(renamed);
     assert!(
         directory
             .path()
@@ -97,8 +99,8 @@ fn a_message_is_filed_marked_copied_moved_and_removed() {
         .map(|f| f.uid.unwrap().number())
         .collect();
     assert_eq!((uids, scanned.state.uid_next.number()), (vec![1, 2], 3));
-    store.remove(&other, &copy).unwrap();
-    store.remove(&other, &copy).unwrap();
+    assert!(store.remove(&other, &copy).unwrap());
+    assert!(!store.remove(&other, &copy).unwrap());
     assert_eq!(store.scan(&other).unwrap().found.len(), 1);
     let mut names = store.mailboxes().unwrap();
     names.sort();
