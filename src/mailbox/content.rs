@@ -136,9 +136,26 @@ impl Source {
             Source::File { ready, at, .. } => (ready, at),
         };
         if let Some(out) = out {
-            out.extend_from_slice(bytes.get(*at..*at + count).unwrap_or_default());
+            put_literal(bytes.get(*at..*at + count).unwrap_or_default(), out);
         }
         *at += count;
+    }
+}
+
+/// Appends octets of a literal: NUL, which may not be in one (RFC 3501 section 9: `CHAR8`), as 0x80,
+/// as Dovecot has it.
+pub(crate) fn put_literal(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(bytes);
+    let mut rest = out.get_mut(start..).unwrap_or_default();
+    while let Some(at) = memchr::memchr(0, rest) {
+        let (_, from_nul) = rest.split_at_mut(at);
+        if let Some((nul, after)) = from_nul.split_first_mut() {
+            *nul = 0x80;
+            rest = after;
+        } else {
+            return;
+        }
     }
 }
 
@@ -192,6 +209,21 @@ mod tests {
                 let to = from.saturating_add(count as usize).min(wire.len());
                 assert_eq!(out, &wire.as_bytes()[from..to], "{start} {count}");
             }
+        }
+    }
+
+    #[test]
+    fn nul_is_in_no_literal() {
+        // NULs went out in literals, which are CHAR8.
+        for (raw, wire) in [
+            (&b""[..], &b""[..]),
+            (b"a\0b", b"a\x80b"),
+            (b"\0\0x\0", b"\x80\x80x\x80"),
+        ] {
+            let mut out = b"\0".to_vec();
+            let mut content = Content::memory(raw.to_vec());
+            while content.read(&mut out, 2).unwrap() > 0 {}
+            assert_eq!(out, [b"\0", wire].concat());
         }
     }
 

@@ -53,7 +53,7 @@ mod watch;
 
 pub(crate) use account::{Account, Copied, Listed};
 pub(crate) use append::Draft;
-pub(crate) use content::Content;
+pub(crate) use content::{Content, put_literal};
 pub(crate) use error::Error;
 use error::{fault, store_fault};
 pub(crate) use host::{Host, Limits};

@@ -365,6 +365,15 @@ impl Rows {
         Ok(out)
     }
 
+    /// As `header_fields`, if the index knows them: then they are few octets. `None`: they have to be
+    /// read from the message.
+    pub(crate) fn known_fields(&mut self, names: &[String]) -> Result<Option<&[u8]>, Error> {
+        if learn::knows(names) && !self.cached()?.header().is_empty() {
+            return self.header_fields(names).map(Some);
+        }
+        Ok(None)
+    }
+
     /// These fields of the message's header with their names, as BODY[HEADER.FIELDS (...)] has them,
     /// the empty line at the end included. Names are compared without regard to case.
     pub(crate) fn header_fields(&mut self, names: &[String]) -> Result<&[u8], Error> {

@@ -6,7 +6,8 @@ use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, Search, Want, fault};
 use crate::mail::{
-    Criteria, Keyword, ModSeq, SeqNum, SeqSet, SequenceSet, Since, Uid, UidSet, UidValidity,
+    Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, Since, SystemFlags, Uid,
+    UidSet, UidValidity,
 };
 use event_listener::EventListener;
 use std::sync::Arc;
@@ -197,6 +198,11 @@ impl View {
         self.keywords.iter().flatten().count() < self.shared.host.limits.keywords
     }
 
+    /// The mailbox's name now: another session may have changed it.
+    pub(crate) fn name(&self) -> MailboxName {
+        lock(&self.shared.state).name.clone()
+    }
+
     pub(crate) fn seq(&self, uid: Uid) -> Option<SeqNum> {
         self.numbers.seq(uid)
     }
@@ -372,6 +378,29 @@ impl View {
             highest = highest.max(own.slots().map(|slot| flags.mod_seq(slot)).max());
         }
         Ok(highest)
+    }
+
+    /// Those of these messages without `\Seen`, which costs by the chunks they lie in.
+    pub(crate) fn unseen(&self, uids: &UidSet) -> Result<UidSet, Error> {
+        let reader = self
+            .shared
+            .host
+            .index
+            .read()
+            .map_err(fault("reading the index"))?;
+        let mut unseen = UidSet::new();
+        for (number, slots) in chunks(uids) {
+            let flags = reader
+                .flags(self.shared.id, number)
+                .map_err(fault("reading the index"))?;
+            let seen = flags.with_flag(SystemFlags::SEEN);
+            let own = flags.present.and(&slots).without(&seen);
+            let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+            own.slots()
+                .filter_map(uid)
+                .for_each(|uid| unseen.insert(uid));
+        }
+        Ok(unseen)
     }
 
     /// Numbers of these messages in this view.

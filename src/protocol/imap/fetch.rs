@@ -5,8 +5,8 @@ use super::messages::resolve;
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{Criteria, Flags, SequenceSet, SystemFlags, UidSet};
-use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want};
+use crate::mail::{Flags, SequenceSet, SystemFlags, UidSet};
+use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want, put_literal};
 use crate::mime::SectionText;
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{FetchItem, FetchModifiers, SectionItem, date_time, flag_list, number};
@@ -123,13 +123,8 @@ fn mark_seen(view: &mut View, uids: &UidSet) -> UidSet {
     if view.access() == Access::ReadOnly {
         return UidSet::new();
     }
-    let mut search = view.search(Criteria::Not(Box::new(Criteria::Flag(SystemFlags::SEEN))));
-    let unseen = loop {
-        match search.step() {
-            Ok(None) => {}
-            Ok(Some(found)) => break found.intersection(uids),
-            Err(_) => return UidSet::new(),
-        }
+    let Ok(unseen) = view.unseen(uids) else {
+        return UidSet::new();
     };
     if unseen.is_empty() {
         return unseen;
@@ -375,8 +370,9 @@ impl Fetch {
     }
 
     fn section(&mut self, item: &SectionItem, out: &mut Output) -> Result<Option<Content>, Error> {
-        if let Some(names) = from_fields(item) {
-            let fields = self.rows.header_fields(names)?;
+        if let Some(names) = from_fields(item)
+            && let Some(fields) = self.rows.known_fields(names)?
+        {
             let fields = match item.partial {
                 None => fields,
                 Some((start, count)) => {
@@ -387,7 +383,7 @@ impl Fetch {
                 }
             };
             announce(item, fields.len() as u64, out);
-            out.put(fields);
+            put_literal(fields, out.buffer());
             return Ok(None);
         }
         let Some(mut content) = self.rows.content(&item.section)? else {

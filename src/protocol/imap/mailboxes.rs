@@ -21,9 +21,18 @@ pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<Special
     Ran::of(created, "OK Create completed.")
 }
 
-pub(super) fn delete(session: &mut Session, name: Name) -> Ran {
-    let deleted = valid(name).and_then(|name| session.account.delete(&name));
-    Ran::of(deleted, "OK Delete completed.")
+pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran {
+    let deleted = valid(name).and_then(|name| {
+        session.account.delete(&name)?;
+        Ok(name)
+    });
+    let selected = session.selected.as_ref().map(|s| s.view.name());
+    // Nothing more can be told of it, so the session leaves it (RFC 7162 section 3.2.11).
+    if deleted.is_ok() && deleted.as_ref().ok() == selected.as_ref() {
+        session.selected = None;
+        out.put(b"* OK [CLOSED] The selected mailbox was deleted.\r\n");
+    }
+    Ran::of(deleted.map(|_| ()), "OK Delete completed.")
 }
 
 pub(super) fn rename(session: &mut Session, from: Name, to: Name) -> Ran {

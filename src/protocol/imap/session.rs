@@ -266,7 +266,7 @@ impl Session {
                 params,
             } => select(self, tag, mailbox, read_only, params, out),
             Command::Create { mailbox, uses } => mailboxes::create(self, mailbox, uses),
-            Command::Delete(name) => mailboxes::delete(self, name),
+            Command::Delete(name) => mailboxes::delete(self, name, out),
             Command::Rename { from, to } => mailboxes::rename(self, from, to),
             Command::Subscribe { mailbox, on } => mailboxes::subscribe(self, mailbox, on),
             Command::List(wanted) => list(self, tag, *wanted, rule, out),
