@@ -2,10 +2,10 @@
 
 use super::arrive::{Arrived, Flight};
 use super::host::lock;
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use super::{Account, Error, learn, store_fault};
-use crate::index::Name;
-use crate::mail::{DateTime, Flags, MailboxName, Uid, UidValidity};
+use crate::index::{Cached, Name};
+use crate::mail::{DateTime, Flags, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::{self, BlobId, Filing, Place};
 use std::sync::Arc;
 
@@ -35,11 +35,19 @@ impl Draft {
     }
 }
 
-/// What APPENDUID tells (RFC 4315 section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A message to be filed.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) draft: &'a mut Draft,
+    pub(crate) flags: &'a Flags,
+    /// INTERNALDATE, now if `None`.
+    pub(crate) date: Option<DateTime>,
+}
+
+/// What APPENDUID tells (RFC 4315 section 3): UIDs in the order of the messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Appended {
     pub(crate) uid_validity: UidValidity,
-    pub(crate) uid: Uid,
+    pub(crate) uids: UidSet,
 }
 
 impl Account {
@@ -56,8 +64,8 @@ impl Account {
         })
     }
 
-    /// Files the draft; durable when it returns. `date` is INTERNALDATE, now if `None`. A draft can be
-    /// appended to several mailboxes, of several accounts, one after the other.
+    /// Files the draft; durable when it returns. A draft can be appended to several mailboxes, of
+    /// several accounts, one after the other.
     pub(crate) fn append(
         &self,
         name: &MailboxName,
@@ -65,20 +73,26 @@ impl Account {
         flags: &Flags,
         date: Option<DateTime>,
     ) -> Result<Appended, Error> {
+        self.append_all(name, &mut [NewMessage { draft, flags, date }])
+    }
+
+    /// Files all of them or none (RFC 3502); nobody is told of one before all are there. Durable when
+    /// it returns.
+    pub(crate) fn append_all(
+        &self,
+        name: &MailboxName,
+        messages: &mut [NewMessage<'_>],
+    ) -> Result<Appended, Error> {
         let shared = self.shared(name)?;
         let mut store = self.0.store()?;
-        if let Some(date) = date {
-            let dated = draft.draft.date(date.seconds);
-            dated.map_err(store_fault("filing a message"))?;
+        let mut cached = Vec::with_capacity(messages.len());
+        for message in &mut *messages {
+            cached.push(self.make_ready(message)?);
         }
-        // The slow part, outside the mailbox's lock: deliveries sync side by side.
-        let synced = draft.draft.sync();
-        synced.map_err(store_fault("filing a message"))?;
-        let date = date.map_or_else(crate::sys::clock::now_seconds, |d| d.seconds);
-        let cached = learn::from_draft(&mut *draft.draft, date, &self.0.host.limits.mime);
-        let (flight, uid_validity, mut arrived) = shared.file(&mut *store, draft, flags)?;
-        arrived.cached = cached;
-        let arrived = [arrived];
+        let (flight, uid_validity, mut arrived) = shared.file(&mut *store, messages)?;
+        for (arrived, cached) in arrived.iter_mut().zip(cached) {
+            arrived.cached = cached;
+        }
         if let Err(error) = store.sync() {
             shared.abandon(&mut *store, &arrived);
             return Err(store_fault("filing a message")(error));
@@ -87,52 +101,102 @@ impl Account {
             shared.abandon(&mut *store, &arrived);
             return Err(error);
         }
-        let [Arrived { filing, .. }] = arrived;
         Ok(Appended {
             uid_validity,
-            uid: filing.uid,
+            uids: arrived.iter().map(|a| a.filing.uid).collect(),
         })
+    }
+
+    /// The slow part, outside the mailbox's lock: deliveries sync side by side.
+    fn make_ready(&self, message: &mut NewMessage<'_>) -> Result<Option<Cached>, Error> {
+        let draft = &mut message.draft.draft;
+        if let Some(date) = message.date {
+            let dated = draft.date(date.seconds);
+            dated.map_err(store_fault("filing a message"))?;
+        }
+        draft.sync().map_err(store_fault("filing a message"))?;
+        let date = message.date.map(|date| date.seconds);
+        let date = date.unwrap_or_else(crate::sys::clock::now_seconds);
+        Ok(learn::from_draft(
+            &mut **draft,
+            date,
+            &self.0.host.limits.mime,
+        ))
     }
 }
 
 impl Shared {
-    /// Gives the message the next UID and a name.
+    /// Gives the messages the next UIDs and names.
     fn file(
         self: &Arc<Self>,
         store: &mut dyn store::Store,
-        draft: &mut Draft,
-        flags: &Flags,
-    ) -> Result<(Flight, UidValidity, Arrived), Error> {
+        messages: &mut [NewMessage<'_>],
+    ) -> Result<(Flight, UidValidity, Vec<Arrived>), Error> {
         let mut state = lock(&self.state);
         self.prepare_to_add(&mut state, store)?;
+        let validity = state.summary.as_ref().map(|s| s.uid_validity);
+        let validity = validity.ok_or(Error::Fault)?;
+        let first = state.next_uid()?;
+        let (mut next, mut failure) = (first, None);
+        let mut arrived = Vec::with_capacity(messages.len());
+        for message in messages {
+            match self.name_one(&mut state, store, message, next) {
+                Ok((one, after)) => {
+                    arrived.push(one);
+                    next = after;
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if next == first {
+            return Err(failure.unwrap_or(Error::Fault));
+        }
+        let flight = self.take_off(&mut state, first, next);
+        drop(state);
+        match failure {
+            None => Ok((flight, validity, arrived)),
+            Some(error) => {
+                self.abandon(store, &arrived);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives one message its name; returns the UID of the next.
+    fn name_one(
+        &self,
+        state: &mut State,
+        store: &mut dyn store::Store,
+        message: &mut NewMessage<'_>,
+        uid: Uid,
+    ) -> Result<(Arrived, Uid), Error> {
         let mut keywords = Vec::new();
-        for keyword in &flags.keywords {
-            keywords.push(self.keyword(&mut state, store, keyword)?);
+        for keyword in &message.flags.keywords {
+            keywords.push(self.keyword(state, store, keyword)?);
         }
         keywords.sort_unstable();
         keywords.dedup();
-        let uid = state.next_uid()?;
         let next = uid
             .next()
             .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
-        let validity = state.summary.as_ref().map(|s| s.uid_validity);
         let filing = Filing {
             uid,
-            flags: flags.system,
+            flags: message.flags.system,
             letters: letters(&keywords),
         };
         self.begin();
-        let committed = store.commit(&mut *draft.draft, &state.name, &filing);
+        let committed = store.commit(&mut *message.draft.draft, &state.name, &filing);
         self.end(i64::from(committed.is_ok()));
-        let blob = committed.map_err(store_fault("filing a message"))?;
-        let flight = self.take_off(&mut state, uid, next);
         let arrived = Arrived {
             filing,
             keywords,
-            blob,
+            blob: committed.map_err(store_fault("filing a message"))?,
             cached: None,
         };
-        Ok((flight, validity.ok_or(Error::Fault)?, arrived))
+        Ok((arrived, next))
     }
 }
 

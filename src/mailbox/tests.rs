@@ -28,7 +28,9 @@ pub(super) fn append(account: &Account, mailbox: &str, subject: &str, flags: &Fl
             Some(DateTime::utc(1_000_000_000)),
         )
         .unwrap()
-        .uid
+        .uids
+        .last()
+        .unwrap()
         .number()
 }
 

@@ -1,190 +1,379 @@
-//! APPEND (RFC 3501 section 6.3.11): the message goes into a draft as it comes.
+//! APPEND (RFC 3501 section 6.3.11): messages go into drafts as they come; those of one command are
+//! filed together or not at all (RFC 3502 section 6.3.11).
 
+use super::catenate::{bad_url, open_url};
 use super::refusal::{refusal, refusal_of_target};
 use super::session::{Doing, Session};
 use super::table::named;
 use super::tag::{Tag, tag};
-use crate::mail::{DateTime, Flags, MailboxName};
-use crate::mailbox::{Draft, Error, Expunges};
+use crate::mail::{DateTime, Flags, InvalidName, MailboxName};
+use crate::mailbox::{Content, Draft, Error, NewMessage};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{Frame, append_head, tag_of};
+use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Piece};
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 /// Octets that are written at once.
 const PIECE: u64 = 32 * 1024;
+/// Messages of one APPEND; each has a file open until all are filed.
+pub(super) const MAX_MESSAGES: usize = 100;
+/// Octets of a URL.
+const MAX_URL: u64 = 4096;
 
 /// A running APPEND.
 pub(super) struct Append {
     tag: Tag,
-    mailbox: Result<MailboxName, Error>,
-    flags: Flags,
-    date: Option<DateTime>,
-    octets: u64,
-    synchronising: bool,
+    mailbox: Result<MailboxName, InvalidName>,
+    text: AppendText,
+    /// What is to be done before the literal.
+    pieces: VecDeque<Piece>,
+    literal: Option<Literal>,
+    /// The last line of the command was read.
+    ended: bool,
+    messages: Vec<Message>,
     stage: Stage,
 }
 
+/// A literal that is announced.
+#[derive(Clone, Copy)]
+pub(super) struct Literal {
+    pub(super) octets: u64,
+    pub(super) synchronising: bool,
+}
+
+/// A message that comes or came.
+struct Message {
+    draft: Draft,
+    flags: Flags,
+    date: Option<DateTime>,
+    /// Octets of it as they came.
+    octets: u64,
+}
+
 enum Stage {
-    /// Nothing is checked yet.
-    Announced,
-    /// So many octets are to come.
-    Receiving(Draft, u64),
-    /// Something went wrong: so many octets are still to be swallowed.
+    /// The next piece is to be done.
+    Pieces,
+    /// What a URL names is copied.
+    Copying(Content),
+    /// So many octets of the message are to come.
+    Receiving(u64),
+    /// So many octets of a URL are to come.
+    ReceivingUrl(u64),
+    /// The next line is to come.
+    Line,
+    /// Something went wrong: so many octets are still to be swallowed, and what follows them.
     Swallowing(Cow<'static, str>, u64),
 }
 
+type Next = Option<Progress<()>>;
+type Failure = Cow<'static, str>;
+
 impl Append {
-    pub(super) fn new(head: &[u8], octets: u64, synchronising: bool) -> Append {
-        let parsed = append_head(head);
-        let tag = tag(&tag_of(head));
-        let (mailbox, flags, date) = match parsed {
-            Some(head) => (
-                head.mailbox.map_err(Error::InvalidName),
-                head.flags,
-                head.date,
-            ),
-            None => (Err(Error::NoSuchMailbox), Flags::default(), None),
-        };
+    pub(super) fn new(start: AppendStart, literal: Option<Literal>) -> Append {
         Append {
-            tag,
-            mailbox,
-            flags,
-            date,
-            octets,
-            synchronising,
-            stage: Stage::Announced,
+            tag: tag(&start.tag),
+            mailbox: start.mailbox,
+            text: start.text,
+            pieces: start.pieces.into(),
+            ended: literal.is_none(),
+            literal,
+            messages: Vec::new(),
+            stage: Stage::Pieces,
         }
     }
 }
 
 impl Session {
-    pub(super) fn append(
-        &mut self,
-        mut append: Box<Append>,
-        turn: Turn,
-        out: &mut Output,
-    ) -> Option<Progress<()>> {
-        match append.stage {
-            Stage::Announced if turn == Turn::Quick => {
-                self.doing = Doing::Append(append);
-                return Some(Progress::Disk);
+    pub(super) fn append(&mut self, mut append: Box<Append>, turn: Turn, out: &mut Output) -> Next {
+        let quick = turn == Turn::Quick;
+        let next = match &mut append.stage {
+            Stage::Pieces | Stage::Copying(_) if quick => Some(Progress::Disk),
+            Stage::Receiving(left) | Stage::ReceivingUrl(left)
+                if self.framer.waiting() < PIECE.min(self.framer.capacity()).min(*left) =>
+            {
+                Some(Progress::NeedInput)
             }
-            Stage::Announced => match self.begin_append(&append) {
-                Ok(draft) => {
-                    if append.synchronising {
-                        out.put(b"+ OK\r\n");
-                    }
-                    append.stage = Stage::Receiving(draft, append.octets);
-                    self.doing = Doing::Append(append);
-                }
-                Err(text) => self.refuse_append(*append, text),
-            },
-            Stage::Receiving(ref mut draft, ref mut left) => {
-                let piece = PIECE.min(self.framer.capacity()).min(*left);
-                if self.framer.waiting() < piece {
-                    self.doing = Doing::Append(append);
-                    return Some(Progress::NeedInput);
-                }
-                if turn == Turn::Quick {
-                    self.doing = Doing::Append(append);
-                    return Some(Progress::Disk);
-                }
-                if *left == 0 {
-                    return self.end_append(append, out);
-                }
-                let bytes = self.framer.take(piece);
-                *left -= bytes.len() as u64;
-                if let Err(error) = draft.write(&bytes) {
-                    append.stage = Stage::Swallowing(refusal(error).into(), *left);
-                }
+            Stage::Receiving(_) | Stage::ReceivingUrl(_) if quick => Some(Progress::Disk),
+            Stage::Pieces => return self.piece(append, out),
+            Stage::Copying(_) => return self.copy_piece(append),
+            Stage::Receiving(_) => return self.receive(append),
+            Stage::ReceivingUrl(_) => return self.receive_url(append),
+            // What is filed at the end of the command needs the disk.
+            Stage::Line if quick => Some(Progress::Disk),
+            Stage::Line => return self.line(append),
+            Stage::Swallowing(..) => return self.swallow(append),
+        };
+        self.doing = Doing::Append(append);
+        next
+    }
+
+    /// Does the next piece; then the literal is asked for, or the messages are filed.
+    fn piece(&mut self, mut append: Box<Append>, out: &mut Output) -> Next {
+        let done = match append.pieces.pop_front() {
+            Some(Piece::Message { flags, date }) => self.begin_message(&mut append, flags, date),
+            Some(Piece::Url(url)) => self.begin_url(&mut append, &url),
+            Some(Piece::Literal) => self.begin_literal(&mut append, out),
+            Some(Piece::UrlLiteral) => begin_url_literal(&mut append, out),
+            None if append.ended => return self.file(append),
+            None => {
+                append.stage = Stage::Line;
+                Ok(())
+            }
+        };
+        self.go_on(append, done)
+    }
+
+    fn go_on(&mut self, append: Box<Append>, done: Result<(), Failure>) -> Next {
+        match done {
+            Ok(()) => self.doing = Doing::Append(append),
+            Err(text) => self.fail(append, text),
+        }
+        None
+    }
+
+    /// A client that waits for `+` will send nothing more of the command; another one has sent it
+    /// already.
+    fn fail(&mut self, mut append: Box<Append>, text: Failure) {
+        append.messages.clear();
+        let left = match append.literal.take() {
+            Some(literal) if literal.synchronising => None,
+            Some(literal) => Some(literal.octets),
+            None => (!append.ended).then_some(0),
+        };
+        match left {
+            None => self.finish(append.tag, text, named("APPEND").expunges),
+            Some(left) => {
+                append.stage = Stage::Swallowing(text, left);
                 self.doing = Doing::Append(append);
             }
-            Stage::Swallowing(ref mut text, ref mut left) => {
-                *left -= self.framer.take(*left).len() as u64;
-                if *left > 0 {
-                    self.doing = Doing::Append(append);
-                    return Some(Progress::NeedInput);
-                }
-                return match self.framer.next() {
-                    Frame::NeedInput => {
-                        self.doing = Doing::Append(append);
-                        Some(Progress::NeedInput)
-                    }
-                    _ => {
-                        let text = std::mem::take(text);
-                        self.finish(append.tag, text, Expunges::Tell);
-                        None
-                    }
-                };
+        }
+    }
+
+    fn begin_message(
+        &self,
+        append: &mut Append,
+        flags: Flags,
+        date: Option<DateTime>,
+    ) -> Result<(), Failure> {
+        if append.messages.len() >= MAX_MESSAGES {
+            return Err("NO [LIMIT] Too many messages at a time.".into());
+        }
+        ended_message(append)?;
+        let name = append
+            .mailbox
+            .as_ref()
+            .map_err(|why| Error::InvalidName(*why));
+        let draft = name.and_then(|name| match self.account.exists(name)? {
+            true => self.account.draft(),
+            false => Err(Error::NoSuchMailbox),
+        });
+        append.messages.push(Message {
+            draft: draft.map_err(refusal_of_target)?,
+            flags,
+            date,
+            octets: 0,
+        });
+        Ok(())
+    }
+
+    fn begin_url(&self, append: &mut Append, url: &[u8]) -> Result<(), Failure> {
+        let content = open_url(self, url)?;
+        append.stage = Stage::Copying(content);
+        Ok(())
+    }
+
+    fn begin_literal(&self, append: &mut Append, out: &mut Output) -> Result<(), Failure> {
+        let Some(literal) = append.literal else {
+            return Err("BAD A literal is missing.".into());
+        };
+        let before = append.messages.last().map_or(0, |message| message.octets);
+        if before.saturating_add(literal.octets) > self.settings.message_octets {
+            return Err(refusal(Error::TooLarge).into());
+        }
+        if literal.synchronising {
+            out.put(b"+ OK\r\n");
+        }
+        append.literal = None;
+        append.stage = Stage::Receiving(literal.octets);
+        Ok(())
+    }
+
+    fn copy_piece(&mut self, mut append: Box<Append>) -> Next {
+        let mut bytes = Vec::new();
+        let Stage::Copying(content) = &mut append.stage else {
+            return self.go_on(append, Ok(()));
+        };
+        let size = usize::try_from(PIECE).unwrap_or(usize::MAX);
+        let copied = content.read(&mut bytes, size).and_then(|count| {
+            if count == 0 {
+                append.stage = Stage::Pieces;
+            }
+            write(&mut append, &bytes)
+        });
+        self.go_on(append, copied.map_err(|error| refusal(error).into()))
+    }
+
+    fn receive(&mut self, mut append: Box<Append>) -> Next {
+        let Stage::Receiving(left) = &mut append.stage else {
+            return self.go_on(append, Ok(()));
+        };
+        let bytes = self.framer.take(PIECE.min(*left));
+        *left -= bytes.len() as u64;
+        let left = *left;
+        if left == 0 {
+            append.stage = Stage::Line;
+        }
+        match write(&mut append, &bytes) {
+            Ok(()) => self.doing = Doing::Append(append),
+            Err(error) => {
+                append.messages.clear();
+                append.stage = Stage::Swallowing(refusal(error).into(), left);
+                self.doing = Doing::Append(append);
             }
         }
         None
     }
 
-    fn begin_append(&self, append: &Append) -> Result<Draft, Cow<'static, str>> {
-        if append.octets == 0 {
-            return Err(Cow::Borrowed(
-                "NO [CANNOT] An empty message cannot be appended.",
-            ));
-        }
-        if append.octets > self.settings.message_octets {
-            return Err(refusal(Error::TooLarge).into());
-        }
-        let begun = append.mailbox.clone().and_then(|name| {
-            if !self.account.exists(&name)? {
-                return Err(Error::NoSuchMailbox);
-            }
-            self.account.draft()
-        });
-        begun.map_err(|error| refusal_of_target(error).into())
+    fn receive_url(&mut self, mut append: Box<Append>) -> Next {
+        let Stage::ReceivingUrl(octets) = append.stage else {
+            return self.go_on(append, Ok(()));
+        };
+        // It is no longer than a piece.
+        let url = self.framer.take(octets);
+        append.stage = Stage::Pieces;
+        let begun = self.begin_url(&mut append, &url);
+        self.go_on(append, begun)
     }
 
-    /// A client that waits for `+` will not send the message; another one has sent it already.
-    fn refuse_append(&mut self, mut append: Append, text: Cow<'static, str>) {
-        if append.synchronising {
-            self.finish(append.tag, text, Expunges::Tell);
-        } else {
-            append.stage = Stage::Swallowing(text, append.octets);
-            self.doing = Doing::Append(Box::new(append));
-        }
-    }
-
-    /// After the literal only the line end may come.
-    fn end_append(&mut self, append: Box<Append>, out: &mut Output) -> Option<Progress<()>> {
-        match self.framer.next() {
+    /// What follows a literal: the end, or text up to the next one.
+    fn line(&mut self, mut append: Box<Append>) -> Next {
+        let (text, ends) = match self.framer.next_of_append() {
             Frame::NeedInput => {
                 self.doing = Doing::Append(append);
                 return Some(Progress::NeedInput);
             }
-            Frame::Command(rest) if rest.is_empty() => {}
-            _ => {
-                let text = "BAD Only one message can be appended at a time.";
-                self.finish(append.tag, text.into(), Expunges::Tell);
+            Frame::Append {
+                head,
+                octets,
+                synchronising,
+            } => {
+                append.literal = Some(Literal {
+                    octets,
+                    synchronising,
+                });
+                (head, Ends::Literal)
+            }
+            Frame::Command(text) => {
+                append.ended = true;
+                (text, Ends::Command)
+            }
+            Frame::Continue | Frame::Refused { .. } => {
+                let text = "BAD [LIMIT] The line is too long.".into();
+                self.finish(append.tag, text, named("APPEND").expunges);
                 return None;
             }
-        }
-        let _ = out;
-        let Append {
-            tag,
-            mailbox,
-            flags,
-            date,
-            stage,
-            ..
-        } = *append;
-        let Stage::Receiving(mut draft, _) = stage else {
-            return None;
         };
-        let appended =
-            mailbox.and_then(|name| self.account.append(&name, &mut draft, &flags, date));
+        append.stage = Stage::Pieces;
+        let read = append.text.read(&text, ends);
+        let done = match read {
+            Ok(pieces) => {
+                append.pieces = pieces.into();
+                Ok(())
+            }
+            Err(syntax) => Err(format!("BAD {}.", syntax.0).into()),
+        };
+        self.go_on(append, done)
+    }
+
+    fn swallow(&mut self, mut append: Box<Append>) -> Next {
+        if let Stage::Swallowing(_, left) = &mut append.stage {
+            *left -= self.framer.take(*left).len() as u64;
+            if *left > 0 {
+                self.doing = Doing::Append(append);
+                return Some(Progress::NeedInput);
+            }
+        }
+        let frame = self.framer.next_of_append();
+        let text = match &mut append.stage {
+            Stage::Swallowing(text, left) => match frame {
+                Frame::NeedInput => {
+                    self.doing = Doing::Append(append);
+                    return Some(Progress::NeedInput);
+                }
+                Frame::Append {
+                    octets,
+                    synchronising: false,
+                    ..
+                } => {
+                    *left = octets;
+                    self.doing = Doing::Append(append);
+                    return None;
+                }
+                _ => std::mem::take(text),
+            },
+            _ => Cow::Borrowed("BAD The command is broken."),
+        };
+        self.finish(append.tag, text, named("APPEND").expunges);
+        None
+    }
+
+    /// Files all messages and answers.
+    fn file(&mut self, mut append: Box<Append>) -> Next {
+        if let Err(text) = ended_message(&append) {
+            self.fail(append, text);
+            return None;
+        }
+        let mailbox = append.mailbox.map_err(Error::InvalidName);
+        let appended = mailbox.and_then(|name| {
+            let mut messages: Vec<NewMessage<'_>> = append
+                .messages
+                .iter_mut()
+                .map(|message| NewMessage {
+                    draft: &mut message.draft,
+                    flags: &message.flags,
+                    date: message.date,
+                })
+                .collect();
+            self.account.append_all(&name, &mut messages)
+        });
         let text = match appended {
             Ok(appended) => format!(
                 "OK [APPENDUID {} {}] Append completed.",
-                appended.uid_validity, appended.uid
+                appended.uid_validity, appended.uids
             ),
             Err(error) => refusal_of_target(error),
         };
-        self.finish(tag, text.into(), named("APPEND").expunges);
+        self.finish(append.tag, text.into(), named("APPEND").expunges);
         None
     }
+}
+
+/// A message with nothing in it takes the whole command back (RFC 3502 section 6.3.11).
+fn ended_message(append: &Append) -> Result<(), Failure> {
+    match append.messages.last() {
+        Some(message) if message.octets == 0 => {
+            Err("NO [CANNOT] An empty message cannot be appended.".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn begin_url_literal(append: &mut Append, out: &mut Output) -> Result<(), Failure> {
+    let Some(literal) = append.literal.filter(|literal| literal.octets <= MAX_URL) else {
+        return Err(bad_url(b"").into());
+    };
+    if literal.synchronising {
+        out.put(b"+ OK\r\n");
+    }
+    append.literal = None;
+    append.stage = Stage::ReceivingUrl(literal.octets);
+    Ok(())
+}
+
+fn write(append: &mut Append, bytes: &[u8]) -> Result<(), Error> {
+    let Some(message) = append.messages.last_mut() else {
+        return Err(Error::Fault);
+    };
+    message.octets += bytes.len() as u64;
+    message.draft.write(bytes)
 }

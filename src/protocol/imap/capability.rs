@@ -1,6 +1,7 @@
 //! What a client is told that it may use.
 
 use super::table::{RULES, Rule};
+use crate::wire::imap::number;
 
 /// When a capability is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +41,11 @@ const fn capability(
     }
 }
 
+/// Told with its value (RFC 7889 section 2).
+const APPENDLIMIT: &str = "APPENDLIMIT";
+
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 22] = [
+pub(crate) const CAPABILITIES: [Capability; 25] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -53,6 +57,9 @@ pub(crate) const CAPABILITIES: [Capability; 22] = [
     capability("UNSELECT", 3691, When::Session, Some("UNSELECT")),
     capability("CHILDREN", 3348, When::Session, None),
     capability("MOVE", 6851, When::Session, Some("MOVE")),
+    capability("MULTIAPPEND", 3502, When::Session, None),
+    capability("CATENATE", 4469, When::Session, None),
+    capability(APPENDLIMIT, 7889, When::Session, None),
     capability("CONDSTORE", 7162, When::Session, None),
     capability("QRESYNC", 7162, When::Session, None),
     capability("LIST-EXTENDED", 5258, When::Session, None),
@@ -72,6 +79,8 @@ pub(super) struct Situation {
     pub(super) logged_in: bool,
     pub(super) starttls: bool,
     pub(super) password: bool,
+    /// Octets of a message; told after login.
+    pub(super) append_limit: u64,
 }
 
 impl Capability {
@@ -105,5 +114,9 @@ pub(super) fn capability_line(now: Situation, out: &mut Vec<u8>) {
     for capability in CAPABILITIES.iter().filter(|c| c.listed(now)) {
         out.push(b' ');
         out.extend_from_slice(capability.name.as_bytes());
+        if capability.name == APPENDLIMIT {
+            out.push(b'=');
+            number(now.append_limit, out);
+        }
     }
 }

@@ -229,10 +229,10 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
 impl Line {
     /// With the status of the mailbox behind it; one that is gone meanwhile cannot be selected
     /// (RFC 5819 section 2).
-    fn put(mut self, account: &Account, word: &str, items: &[StatusItem], out: &mut Output) {
+    fn put(mut self, session: &Session, word: &str, items: &[StatusItem], out: &mut Output) {
         let mut status = Vec::new();
         if self.status {
-            match status_line(account, &self.name, items, &mut status) {
+            match status_line(session, &self.name, items, &mut status) {
                 Ok(()) => {}
                 Err(Error::NoSuchMailbox) => self.attributes.insert(0, "\\NonExistent"),
                 // It is logged; the list goes on.
@@ -264,7 +264,7 @@ impl Session {
             return Some(Progress::Disk);
         }
         while let Some(line) = listing.lines.pop_front() {
-            line.put(&self.account, listing.word, &listing.status, out);
+            line.put(self, listing.word, &listing.status, out);
             if out.full() {
                 self.doing = Doing::List(listing);
                 return Some(Progress::Flush);

@@ -76,6 +76,7 @@ impl Login {
             logged_in: false,
             starttls: self.settings.starttls && !self.settings.secured,
             password: self.password_allowed(),
+            append_limit: 0,
         }
     }
 

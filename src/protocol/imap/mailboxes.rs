@@ -2,7 +2,7 @@
 
 use super::session::{Ran, Session};
 use crate::mail::{InvalidName, MailboxName, SpecialUse};
-use crate::mailbox::{Account, Asked, Error};
+use crate::mailbox::{Asked, Error};
 use crate::protocol::Output;
 use crate::wire::imap::{StatusItem, mailbox, number};
 
@@ -68,14 +68,14 @@ pub(super) fn status(
         session.enable_condstore(out);
     }
     let mut line = Vec::new();
-    let told = valid(name).and_then(|name| status_line(&session.account, &name, items, &mut line));
+    let told = valid(name).and_then(|name| status_line(session, &name, items, &mut line));
     out.put(&line);
     Ran::of(told, "OK Status completed.")
 }
 
 /// Appends `* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)`; nothing if it fails.
 pub(super) fn status_line(
-    account: &Account,
+    session: &Session,
     name: &MailboxName,
     items: &[StatusItem],
     out: &mut Vec<u8>,
@@ -85,7 +85,7 @@ pub(super) fn status_line(
         deleted: items.contains(&StatusItem::Deleted),
         size: items.contains(&StatusItem::Size),
     };
-    let status = account.status(name, asked)?;
+    let status = session.account.status(name, asked)?;
     out.extend_from_slice(b"* STATUS ");
     mailbox(name, out);
     for (at, item) in items.iter().enumerate() {
@@ -101,6 +101,7 @@ pub(super) fn status_line(
             StatusItem::HighestModSeq => status.highest_mod_seq.number(),
             StatusItem::Size => status.size,
             StatusItem::Deleted => u64::from(status.deleted),
+            StatusItem::AppendLimit => session.settings.message_octets,
         };
         out.push(b' ');
         number(value, out);

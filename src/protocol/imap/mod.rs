@@ -2,6 +2,7 @@
 
 mod append;
 mod capability;
+mod catenate;
 mod enable;
 mod fetch;
 mod handover;

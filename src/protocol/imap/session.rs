@@ -1,6 +1,6 @@
 //! A connection after login: reading commands, running them, answering.
 
-use super::append::Append;
+use super::append::{Append, Literal};
 use super::capability::{Situation, capability_line};
 use super::enable::{Enabled, enable};
 use super::fetch::Fetch;
@@ -15,7 +15,9 @@ use super::tag::{Tag, tag};
 use super::{mailboxes, messages};
 use crate::mailbox::{Account, Error, Expunges};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse};
+use crate::wire::imap::{
+    AppendStart, Bounds, Command, Ends, Frame, Framer, Refusal, append_start, parse, tag_of,
+};
 use event_listener::EventListener;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -167,15 +169,25 @@ impl Session {
         match self.framer.next() {
             Frame::NeedInput => return Some(Progress::NeedInput),
             Frame::Continue => out.put(b"+ OK\r\n"),
-            Frame::Command(text) => return self.parsed(&text, turn, out),
+            Frame::Command(text) => match append_start(&text, Ends::Command) {
+                Some(start) => self.begin_append(start, None),
+                None => return self.parsed(&text, turn, out),
+            },
             Frame::Append {
                 head,
                 octets,
                 synchronising,
-            } => {
-                self.bad = 0;
-                self.doing = Doing::Append(Box::new(Append::new(&head, octets, synchronising)));
-            }
+            } => match append_start(&head, Ends::Literal) {
+                Some(start) => {
+                    let literal = Literal {
+                        octets,
+                        synchronising,
+                    };
+                    self.begin_append(start, Some(literal));
+                }
+                // The framer announces nothing else.
+                None => self.bad(&tag(&tag_of(&head)), "BAD The command is broken.", out),
+            },
             Frame::Refused { tag: of, why } => {
                 let text = match why {
                     Refusal::LineTooLong => "BAD [LIMIT] The line is too long.",
@@ -185,6 +197,21 @@ impl Session {
             }
         }
         None
+    }
+
+    /// After login all is said and done.
+    fn situation(&self) -> Situation {
+        Situation {
+            logged_in: true,
+            starttls: false,
+            password: false,
+            append_limit: self.settings.message_octets,
+        }
+    }
+
+    fn begin_append(&mut self, start: AppendStart, literal: Option<Literal>) {
+        self.bad = 0;
+        self.doing = Doing::Append(Box::new(Append::new(start, literal)));
     }
 
     fn parsed(&mut self, text: &[u8], turn: Turn, out: &mut Output) -> Next {
@@ -231,7 +258,7 @@ impl Session {
         match command {
             Command::Capability => {
                 out.put(b"* ");
-                capability_line(SITUATION, out.buffer());
+                capability_line(self.situation(), out.buffer());
                 out.put(b"\r\n");
                 Ran::ok("OK Capability completed.")
             }
@@ -364,13 +391,6 @@ impl Session {
     }
 }
 
-/// After login all is said and done.
-const SITUATION: Situation = Situation {
-    logged_in: true,
-    starttls: false,
-    password: false,
-};
-
 impl Machine for Session {
     type Question = ();
     type Answer = ();
@@ -388,7 +408,7 @@ impl Machine for Session {
                 Doing::Begin(tag) => {
                     out.put(&tag);
                     out.put(b" OK [");
-                    capability_line(SITUATION, out.buffer());
+                    capability_line(self.situation(), out.buffer());
                     out.put(b"] Logged in\r\n");
                     None
                 }

@@ -299,12 +299,13 @@ fn run(name: &str, text: &str, pieces: Pieces) {
 const UNKNOWN: [&[u8]; 4] = [b"* ID ", b"* NAMESPACE ", b"* VANISHED ", b"* XLIST "];
 
 /// Items which that parser does not know (RFC 7162), with what is put in their place.
-const UNKNOWN_ITEMS: [(&str, &str, &str); 6] = [
+const UNKNOWN_ITEMS: [(&str, &str, &str); 7] = [
     ("MODSEQ (", ")", "RFC822.SIZE 1"),
     (" (MODSEQ ", ")", ""),
     ("(HIGHESTMODSEQ ", ")", "(MESSAGES 1)"),
     (" (\"CHILDINFO\" ", "))", ""),
     ("(SIZE ", ")", "(MESSAGES 1)"),
+    ("(APPENDLIMIT ", " ", "("),
     (" SIZE 20", " ", " "),
 ];
 

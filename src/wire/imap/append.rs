@@ -1,47 +1,160 @@
-//! The head of APPEND (RFC 3501 section 6.3.11): everything before the message.
+//! APPEND (RFC 3501 section 6.3.11), of several messages (RFC 3502) and put together of parts
+//! (RFC 4469): what stands between its literals, read piece by piece as it comes.
 
-use super::token::{Parsed, atom, date_time, flag_list, mailbox, space};
+use super::token::{Parsed, Syntax, astring, atom, date_time, flag_list, mailbox, space};
 use crate::mail::{DateTime, Flags, InvalidName, MailboxName};
 use crate::wire::reader::Reader;
 
-/// `"APPEND" SP mailbox [SP flag-list] [SP date-time] SP`.
+/// The next thing that an APPEND says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct AppendHead {
-    pub(crate) tag: Vec<u8>,
-    pub(crate) mailbox: Result<MailboxName, InvalidName>,
-    pub(crate) flags: Flags,
-    pub(crate) date: Option<DateTime>,
+pub(crate) enum Piece {
+    /// A message begins.
+    Message {
+        flags: Flags,
+        date: Option<DateTime>,
+    },
+    /// The literal behind this text goes into the message.
+    Literal,
+    /// What the URL names goes into the message.
+    Url(Vec<u8>),
+    /// The literal behind this text is such a URL.
+    UrlLiteral,
 }
 
-/// `None` unless `text` is the whole head of an APPEND, up to where its message is announced.
-pub(crate) fn append_head(text: &[u8]) -> Option<AppendHead> {
+/// Reads what stands between the literals; remembers where in the grammar it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AppendText {
+    expected: Expected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// A message has to follow.
+    Message,
+    /// A message can follow.
+    MoreMessages,
+    /// A part of a message has to follow, after `(` or a space.
+    Part,
+    /// A further part or `)`.
+    MoreParts,
+}
+
+/// The beginning of an APPEND.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AppendStart {
+    pub(crate) tag: Vec<u8>,
+    pub(crate) mailbox: Result<MailboxName, InvalidName>,
+    pub(crate) text: AppendText,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// What a piece of text ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// A literal follows.
+    Literal,
+    /// The command ends.
+    Command,
+}
+
+/// `append = "APPEND" SP mailbox 1*append-message`, up to its first literal or its end. `None` for
+/// anything else.
+pub(crate) fn append_start(text: &[u8], ends: Ends) -> Option<AppendStart> {
     let tag = super::framer::tag_of(text);
     let mut r = Reader::new(text.get(tag.len()..)?);
     if tag.is_empty() || !r.eat_word(" APPEND ") {
         return None;
     }
-    head(&mut r, tag).ok().filter(|_| r.at_end())
-}
-
-fn head(r: &mut Reader<'_>, tag: Vec<u8>) -> Parsed<AppendHead> {
-    let mailbox = mailbox(r)?;
-    space(r)?;
-    let mut flags = Flags::default();
-    let mut date = None;
-    if r.peek() == Some(b'(') {
-        flags = append_flags(r)?;
-        space(r)?;
-    }
-    if r.peek() == Some(b'"') {
-        date = Some(date_time(r)?);
-        space(r)?;
-    }
-    Ok(AppendHead {
+    let mailbox = mailbox(&mut r).ok()?;
+    let mut text = AppendText {
+        expected: Expected::Message,
+    };
+    let pieces = text.read(r.rest(), ends).ok()?;
+    Some(AppendStart {
         tag,
         mailbox,
-        flags,
-        date,
+        text,
+        pieces,
     })
+}
+
+impl AppendText {
+    /// What the text up to the next literal, or to the end of the command, says.
+    pub(crate) fn read(&mut self, text: &[u8], ends: Ends) -> Parsed<Vec<Piece>> {
+        let mut r = Reader::new(text);
+        let mut pieces = Vec::new();
+        loop {
+            let before = pieces.len();
+            match self.expected {
+                Expected::MoreMessages if r.at_end() && ends == Ends::Command => return Ok(pieces),
+                Expected::Message | Expected::MoreMessages => {
+                    self.message(&mut r, &mut pieces)?;
+                }
+                Expected::Part => self.part(&mut r, &mut pieces)?,
+                Expected::MoreParts => {
+                    if r.eat(b')') {
+                        self.expected = Expected::MoreMessages;
+                    } else {
+                        space(&mut r)?;
+                        self.expected = Expected::Part;
+                    }
+                }
+            }
+            let new = pieces.get(before..).unwrap_or_default();
+            if new.contains(&Piece::Literal) || new.contains(&Piece::UrlLiteral) {
+                return match ends {
+                    Ends::Literal if r.at_end() => Ok(pieces),
+                    _ => Err(Syntax("a message is missing")),
+                };
+            }
+        }
+    }
+
+    /// `append-message = [SP flag-list] [SP date-time] SP append-data`, where `append-data = literal /
+    /// "CATENATE" SP "(" cat-part *(SP cat-part) ")"`.
+    fn message(&mut self, r: &mut Reader<'_>, pieces: &mut Vec<Piece>) -> Parsed<()> {
+        space(r)?;
+        let mut flags = Flags::default();
+        let mut date = None;
+        if r.peek() == Some(b'(') {
+            flags = append_flags(r)?;
+            space(r)?;
+        }
+        if r.peek() == Some(b'"') {
+            date = Some(date_time(r)?);
+            space(r)?;
+        }
+        pieces.push(Piece::Message { flags, date });
+        if r.eat_word("CATENATE (") {
+            self.expected = Expected::Part;
+        } else if r.at_end() {
+            self.expected = Expected::MoreMessages;
+            pieces.push(Piece::Literal);
+        } else {
+            return Err(Syntax("a message is missing"));
+        }
+        Ok(())
+    }
+
+    /// `cat-part = "TEXT" SP literal / "URL" SP astring`.
+    fn part(&mut self, r: &mut Reader<'_>, pieces: &mut Vec<Piece>) -> Parsed<()> {
+        self.expected = Expected::MoreParts;
+        pieces.push(if r.eat_word("TEXT ") {
+            if !r.at_end() {
+                return Err(Syntax("TEXT takes a literal"));
+            }
+            Piece::Literal
+        } else if r.eat_word("URL ") {
+            if r.at_end() {
+                Piece::UrlLiteral
+            } else {
+                Piece::Url(astring(r)?)
+            }
+        } else {
+            return Err(Syntax("TEXT or URL is missing"));
+        });
+        Ok(())
+    }
 }
 
 /// As a flag list, but `\Recent` and unknown system flags are left out, as clients copy what they fetched.
@@ -71,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heads() {
+    fn starts() {
         for (text, good) in [
             ("a APPEND INBOX ", true),
             (
@@ -79,13 +192,46 @@ mod tests {
                 true,
             ),
             ("a APPEND INBOX (\\Recent \\Seen) ", true),
+            ("a APPEND INBOX CATENATE (TEXT ", true),
+            ("a APPEND INBOX (x) CATENATE (URL \"/x\" URL ", true),
+            ("a APPEND INBOX CATENATE (URL", false),
+            ("a APPEND INBOX CATENATE (FOO ", false),
             ("a APPEND INBOX", false),
             ("a APPEND ", false),
             ("a APPEND INBOX (\\Seen ", false),
             ("a LOGIN x ", false),
             ("a APPEND {5}\r\nINBOX ", true),
         ] {
-            assert_eq!(append_head(text.as_bytes()).is_some(), good, "{text:?}");
+            let start = append_start(text.as_bytes(), Ends::Literal);
+            assert_eq!(start.is_some(), good, "{text:?}");
         }
+        let whole = |text: &str| append_start(text.as_bytes(), Ends::Command).is_some();
+        assert!(whole("a APPEND x CATENATE (URL /y URL \"/z\")"));
+        assert!(whole(
+            "a APPEND x CATENATE (URL /y) (\\Seen) CATENATE (URL z)"
+        ));
+        assert!(!whole("a APPEND x CATENATE (URL /y"));
+        assert!(!whole("a APPEND x CATENATE ()"));
+        assert!(!whole("a APPEND x "));
+    }
+
+    #[test]
+    fn texts_between_literals() {
+        let start = append_start(b"a APPEND x (\\Seen) ", Ends::Literal).unwrap();
+        let mut text = start.text;
+        assert!(text.read(b"", Ends::Command).unwrap().is_empty());
+        let pieces = text.read(b" (\\Draft) CATENATE (TEXT ", Ends::Literal);
+        assert_eq!(pieces.unwrap().len(), 2);
+        assert!(text.read(b"", Ends::Command).is_err(), "a part is open");
+        let pieces = text
+            .read(b" URL \"/a;UID=1\" TEXT ", Ends::Literal)
+            .unwrap();
+        assert_eq!(pieces, [Piece::Url(b"/a;UID=1".to_vec()), Piece::Literal]);
+        let pieces = text.read(b") ", Ends::Literal).unwrap();
+        assert!(matches!(
+            pieces[..],
+            [Piece::Message { .. }, Piece::Literal]
+        ));
+        assert!(text.read(b"x", Ends::Command).is_err());
     }
 }

@@ -112,10 +112,12 @@ pub(crate) enum StatusItem {
     Size,
     /// RFC 9051 section 6.3.11.
     Deleted,
+    /// RFC 7889 section 5.
+    AppendLimit,
 }
 
 impl StatusItem {
-    pub(crate) const ALL: [(StatusItem, &'static str); 8] = [
+    pub(crate) const ALL: [(StatusItem, &'static str); 9] = [
         (StatusItem::Messages, "MESSAGES"),
         (StatusItem::Recent, "RECENT"),
         (StatusItem::UidNext, "UIDNEXT"),
@@ -124,6 +126,7 @@ impl StatusItem {
         (StatusItem::HighestModSeq, "HIGHESTMODSEQ"),
         (StatusItem::Size, "SIZE"),
         (StatusItem::Deleted, "DELETED"),
+        (StatusItem::AppendLimit, "APPENDLIMIT"),
     ];
 }
 

@@ -135,7 +135,7 @@ fn body(r: &mut Reader<'_>, seen: bool) -> Parsed<SectionItem> {
     })
 }
 
-fn section(r: &mut Reader<'_>) -> Parsed<Section> {
+pub(super) fn section(r: &mut Reader<'_>) -> Parsed<Section> {
     let mut part = Vec::new();
     while r.peek().is_some_and(|b| b.is_ascii_digit()) {
         let number = r

@@ -1,6 +1,6 @@
 //! Where a command ends: lines and literals, without understanding them.
 
-use super::append::append_head;
+use super::append::{Ends, append_start};
 
 /// Finds commands in what a client sends. Holds no memory while nothing waits.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Framer {
     literal_limit: usize,
     /// The continuation for the literal was asked for.
     continued: bool,
+    /// Between the literals of an APPEND.
+    appending: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Framer {
             line_limit,
             literal_limit,
             continued: false,
+            appending: false,
         }
     }
 
@@ -147,6 +150,14 @@ impl Framer {
         self.scanned = 0;
         self.literal_end = 0;
         self.continued = false;
+    }
+
+    /// What follows a literal of an APPEND: text up to the next one, or the end of the command.
+    pub(crate) fn next_of_append(&mut self) -> Frame {
+        self.appending = true;
+        let frame = self.next();
+        self.appending = false;
+        frame
     }
 
     /// The next thing in the buffer.
@@ -222,7 +233,7 @@ impl Framer {
         end: usize,
     ) -> Option<Frame> {
         let head = self.buffer.get(..head_end).unwrap_or_default();
-        if append_head(head).is_some() {
+        if self.appending || append_start(head, Ends::Literal).is_some() {
             let head = head.to_vec();
             self.buffer.drain(..=end);
             self.restart();
@@ -400,5 +411,17 @@ mod tests {
             }
         );
         assert_eq!(framer.take(1000), b"Subject");
+        framer.input(b" (\\Seen) {3}\r\nabc\r\nb NOOP\r\n");
+        assert_eq!(
+            framer.next_of_append(),
+            Frame::Append {
+                head: b" (\\Seen) ".to_vec(),
+                octets: 3,
+                synchronising: true
+            }
+        );
+        assert_eq!(framer.take(3), b"abc");
+        assert_eq!(framer.next_of_append(), Frame::Command(Vec::new()));
+        assert_eq!(framer.next(), Frame::Command(b"b NOOP".to_vec()));
     }
 }

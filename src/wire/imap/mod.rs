@@ -9,12 +9,14 @@ mod modseq;
 mod response;
 mod search;
 mod token;
+mod url;
 
 pub(crate) use super::reader::Bounds;
-pub(crate) use append::append_head;
+pub(crate) use append::{AppendStart, AppendText, Ends, Piece, append_start};
 pub(crate) use command::{Command, StatusItem, parse};
 pub(crate) use fetch::{FetchItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
 pub(crate) use list::{Form, List, Select};
 pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use response::{date_time, flag_list, mailbox, number, string};
+pub(crate) use url::{MessageUrl, message_url};
