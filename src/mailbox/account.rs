@@ -172,9 +172,11 @@ impl Account {
         }
         for (_, _, name) in SpecialUse::ALL {
             let name = MailboxName::new(name).map_err(Error::InvalidName)?;
-            store
-                .create(&name)
-                .map_err(store_fault("making a mailbox"))?;
+            match store.create(&name) {
+                // Another process may be at it too.
+                Ok(()) | Err(crate::store::Error::MailboxExists) => {}
+                Err(error) => return Err(store_fault("making a mailbox")(error)),
+            }
             store
                 .subscribe(&name, true)
                 .map_err(store_fault("subscribing"))?;

@@ -586,3 +586,24 @@ fn a_lost_uidlist_does_not_stop_expunges() {
         assert_eq!(listed_next(root), last + 1);
     }
 }
+
+#[test]
+fn a_new_account_is_prepared_by_many_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    // Two processes, and several threads of each.
+    let hosts = ["one", "other"].map(|index| {
+        let path = directory.path().join(index);
+        Host::open(&path, Limits::default()).unwrap()
+    });
+    let root = directory.path().join("mail");
+    std::thread::scope(|scope| {
+        for host in hosts.iter().flat_map(|host| [host; 4]) {
+            scope.spawn(|| {
+                let account = host.account("ann", &root).unwrap();
+                account.prepare().unwrap();
+            });
+        }
+    });
+    let account = hosts[0].account("ann", &root).unwrap();
+    assert_eq!(account.list().unwrap().len(), 6);
+}

@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command_line;
 mod compromised;
+mod delivery;
 mod limits;
 mod login;
 mod roles;

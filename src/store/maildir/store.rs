@@ -399,6 +399,14 @@ fn copy_bytes(source: &mut File, to: &OwnedFd, name: &str) -> Result<(), Error> 
     synced
 }
 
+/// Of a directory that somebody else made meanwhile.
+fn taken(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => Error::MailboxExists,
+        _ => error.into(),
+    }
+}
+
 impl Store for Maildir {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
         let tmp = match &self.tmp {
@@ -729,7 +737,7 @@ impl Store for Maildir {
         replace(&staged.join(uidlist::FILE), header.as_bytes())?;
         if let Err(error) = disk::rename_over(&staged, &path) {
             let _ = disk::remove_tree(&staged);
-            return Err(error.into());
+            return Err(taken(error));
         }
         Ok(disk::sync_directory_at(&self.root)?)
     }
@@ -742,7 +750,7 @@ impl Store for Maildir {
         self.open.retain(|d| d.name != *from && d.name != *to);
         match disk::rename_over(&old, &new) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMailbox),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(taken(error)),
             Ok(()) => Ok(disk::sync_directory_at(&self.root)?),
         }
     }

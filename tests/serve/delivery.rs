@@ -1,0 +1,181 @@
+//! What LMTP answers when a message cannot be taken, and that nothing of it stays.
+
+use crate::support::{Lmtp, Server, Start, is_root, line, message, run, skip};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file system of so many KiB that goes away with the value.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: &Path, kib: u32) -> Small {
+        fs::create_dir_all(at).unwrap();
+        let options = format!("size={kib}k,mode=755");
+        let mut command = Command::new("mount");
+        command
+            .args(["-t", "tmpfs", "-o", &options, "small"])
+            .arg(at);
+        run(&mut command).ok();
+        Small(at.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Also while somebody has files open there.
+        run(Command::new("umount").arg("--lazy").arg(&self.0));
+    }
+}
+
+fn files(maildir: &Path) -> usize {
+    let count = |part: &str| fs::read_dir(maildir.join(part)).map_or(0, Iterator::count);
+    ["new", "cur", "tmp"].into_iter().map(count).sum()
+}
+
+fn large(id: &str) -> String {
+    message(id, "large", &"0123456789\r\n".repeat(8000))
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_lost_or_left() {
+    if !is_root() && !skip("not root: no small file system can be mounted") {
+        return;
+    }
+    for isolation in ["user", "shared"] {
+        // Names without accounts: a reserved number owns the mail.
+        let settings = format!(
+            "isolation = \"{isolation}\"\n[storage]\npath = \"{{directory}}/small/{{user}}\"\n\
+             [process]\nuser = \"none-a\"\n"
+        );
+        let server = Server::with(Start {
+            settings: &settings,
+            users: line("ann", None) + &line("bob", None),
+            files: Vec::new(),
+            ..Start::default()
+        });
+        let small = server.path("small");
+        let _mounted = Small::mount(&small.join("ann"), 512);
+        let owner = Some(61_143);
+        std::os::unix::fs::chown(small.join("ann"), owner, owner).unwrap();
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        let mut delivered = 0;
+        let full = loop {
+            let text = large(&format!("{delivered}@test"));
+            let reply = lmtp.transaction(&["ann"], &text, true).unwrap().remove(0);
+            if !reply.starts_with("250") {
+                break reply;
+            }
+            delivered += 1;
+            assert!(delivered < 20, "it does not get full");
+        };
+        assert!(delivered > 0, "{full}\n{}", server.log());
+        assert!(full.starts_with("452 4.3.1"), "{full}\n{}", server.log());
+        assert_eq!(files(&small.join("ann")), delivered);
+        // Who has room gets the same message.
+        let replies = lmtp.transaction(&["ann", "bob"], &large("both@test"), true);
+        let codes: Vec<String> = replies.unwrap().iter().map(|r| r[..3].to_owned()).collect();
+        assert_eq!(codes, ["452", "250"]);
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let refused = imap
+            .append("INBOX", "", &large("append@test"))
+            .unwrap()
+            .status;
+        assert!(refused.starts_with("NO [OVERQUOTA]"), "{refused}");
+        assert_eq!(imap.list("1:*").unwrap().len(), delivered);
+        // Room is made, and it goes on.
+        imap.ok("STORE 1 +FLAGS.SILENT (\\Deleted)");
+        imap.ok("EXPUNGE");
+        let replies = lmtp
+            .transaction(&["ann"], &large("again@test"), true)
+            .unwrap();
+        assert!(
+            replies[0].starts_with("250"),
+            "{replies:?}\n{}",
+            server.log()
+        );
+        imap.ok("NOOP");
+        let last = imap.list("1:*").unwrap().pop().unwrap();
+        assert_eq!(last.id, "again@test");
+    }
+}
+
+#[test]
+fn trouble_of_one_recipient_is_not_that_of_others() {
+    let server = Server::start("isolation = \"user\"\n");
+    server.deliver("bob", &message("0@test", "x", "x"));
+    // A file where a directory should be.
+    fs::create_dir_all(server.data().join("mail")).unwrap();
+    fs::write(server.maildir("ann"), "not a directory").unwrap();
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    let text = message("a@test", "x", "x");
+    let replies = lmtp
+        .transaction(&["bob", "nobody", "ann", "bob"], &text, true)
+        .unwrap();
+    let codes: Vec<&str> = replies.iter().map(|r| &r[..9]).collect();
+    assert_eq!(codes, ["250 2.0.0", "550 5.1.1", "451 4.3.0", "250 2.0.0"]);
+    fs::remove_file(server.maildir("ann")).unwrap();
+    // The sender tries again, as 451 asks for.
+    let mut tries = 0;
+    while !lmtp.transaction(&["ann"], &text, true).unwrap()[0].starts_with("250") {
+        tries += 1;
+        assert!(tries < 40, "{}", server.log());
+        std::thread::sleep(std::time::Duration::from_millis(250));
+    }
+}
+
+#[test]
+fn only_a_dot_between_two_crlf_ends_a_message() {
+    let server = Server::start("");
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    let smuggled = "MAIL FROM:<evil@x>\r\nRCPT TO:<bob>\r\nDATA\r\nSubject: evil\r\n";
+    let ends = ["\n.\n", "\n.\r\n", "\r\n.\n", "\r.\r\n", "\r\n.\r", "\r.\r"];
+    for end in ends {
+        for line in ["MAIL FROM:<a@b>", "RCPT TO:<ann>", "DATA"] {
+            assert!(lmtp.command(line).unwrap().starts_with(['2', '3']));
+        }
+        let body = format!("Subject: honest\r\n\r\nText{end}{smuggled}\r\n.\r\n");
+        lmtp.send(body.as_bytes()).unwrap();
+        assert_eq!(lmtp.reply().unwrap(), "250 2.0.0 Delivered", "{end:?}");
+        assert_eq!(lmtp.command("NOOP").unwrap(), "250 2.0.0 OK", "{end:?}");
+    }
+    let mut ann = server.imap("ann");
+    ann.ok("SELECT INBOX");
+    for (at, _) in ends.iter().enumerate() {
+        let body = ann
+            .ok(&format!("FETCH {} BODY.PEEK[]", at + 1))
+            .untagged
+            .concat();
+        assert!(body.contains("evil@x"), "{body}");
+    }
+    let mut bob = server.imap("bob");
+    assert!(
+        bob.ok("SELECT INBOX")
+            .untagged
+            .contains(&"0 EXISTS".to_owned())
+    );
+}
+
+/// A client that goes away in the middle leaves nothing, and nobody waits for it.
+#[test]
+fn an_unfinished_message_leaves_nothing() {
+    let server = Server::start("");
+    for cut in [0, 1, 3] {
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        for line in ["MAIL FROM:<a@b>", "RCPT TO:<ann>", "RCPT TO:<bob>", "DATA"] {
+            assert!(lmtp.command(line).unwrap().starts_with(['2', '3']));
+        }
+        let text = large("a@test") + &".\r\n"[..cut.min(2)];
+        lmtp.send(text.as_bytes()).unwrap();
+    }
+    server.deliver("ann", &message("whole@test", "x", "x"));
+    let mut ann = server.imap("ann");
+    ann.ok("SELECT INBOX");
+    assert_eq!(ann.list("1:*").unwrap().len(), 1);
+    if is_root() || server.maildir("ann").is_dir() {
+        crate::support::wait_until("the drafts to be gone", || {
+            (files(&server.maildir("ann")) == 1).then_some(())
+        });
+    }
+}
