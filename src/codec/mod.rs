@@ -2,6 +2,7 @@
 
 pub(crate) mod base64;
 pub(crate) mod crlf;
+pub(crate) mod deflate;
 pub(crate) mod dot;
 pub(crate) mod mutf7;
 pub(crate) mod quoted;

@@ -53,6 +53,8 @@ pub(crate) enum Progress<Q> {
     Ask(Q),
     /// Output is to be written, unread input forgotten, then TLS begun; then `advance`.
     StartTls,
+    /// Output is to be written, then both directions are compressed (RFC 4978 section 3); then `advance`.
+    Compress,
     /// Output is to be written, then the machine has ended and can be taken apart.
     Done,
 }

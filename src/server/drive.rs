@@ -62,6 +62,8 @@ pub(super) async fn drive<M: Machine>(
                 continue;
             }
             Progress::StartTls => return Ok(Driven::StartTls),
+            // Only sessions compress; they are driven elsewhere.
+            Progress::Compress => return Err(io::ErrorKind::Unsupported.into()),
             Progress::Done => return Ok(Driven::Done),
             Progress::NeedInput | Progress::Wait => {}
         }

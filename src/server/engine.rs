@@ -8,6 +8,7 @@ use super::pool::Pool;
 use super::reactor::{self, Source};
 use super::stop::Stop;
 use super::transport::{Socket, Transport, socket};
+use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::{Account, Error, Host, Limits};
 use crate::protocol::imap::{Bounds, Handover, Session, SessionSettings};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
@@ -49,6 +50,12 @@ pub(super) struct Engine {
     /// Changes whenever something begins or ends.
     turns: Cell<u64>,
     flushing: Cell<bool>,
+}
+
+/// Where bytes from a client go that its session has no room for, or that are compressed.
+struct Inward<'a> {
+    left: &'a mut Vec<u8>,
+    packed: Option<&'a mut Inflate>,
 }
 
 /// Runs until told to stop.
@@ -377,6 +384,7 @@ impl Engine {
     ) -> io::Result<()> {
         let mut out = Output::new();
         let mut left: Vec<u8> = Vec::new();
+        let mut packed: Option<Inflate> = None;
         let mut told_of_stop = false;
         loop {
             let mut progress = session.advance(Turn::Quick, &mut out);
@@ -388,14 +396,30 @@ impl Engine {
                 (session, out, progress) = turn.await;
                 self.soiled();
             }
-            write(transport, out.bytes()).await?;
+            match packed {
+                None => write(transport, out.bytes()).await?,
+                Some(_) => {
+                    let mut small = Vec::new();
+                    deflate::compress(out.bytes(), &mut small);
+                    write(transport, &small).await?;
+                }
+            }
             out.clear();
             let waits = match progress {
+                Progress::Compress => {
+                    let inflate = packed.insert(Inflate::new());
+                    inflate.input(&session.take_compressed());
+                    continue;
+                }
                 Progress::Done => return Ok(()),
                 Progress::NeedInput => false,
                 Progress::Wait => true,
                 _ => continue,
             };
+            if let Some(inflate) = packed.as_mut().filter(|_| left.is_empty()) {
+                let undone = inflate.next(&mut left);
+                undone.map_err(|_| io::ErrorKind::InvalidData)?;
+            }
             if !left.is_empty() {
                 let taken = session.input(&left);
                 left.drain(..taken);
@@ -405,8 +429,13 @@ impl Engine {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             out.free();
+            left = Vec::new();
+            let mut inward = Inward {
+                left: &mut left,
+                packed: packed.as_mut(),
+            };
             match self
-                .wait(&mut session, transport, &mut left, waits, told_of_stop)
+                .wait(&mut session, transport, &mut inward, waits, told_of_stop)
                 .await?
             {
                 None => return Ok(()),
@@ -425,7 +454,7 @@ impl Engine {
         &self,
         session: &mut Session,
         transport: &mut Transport,
-        left: &mut Vec<u8>,
+        inward: &mut Inward<'_>,
         waits: bool,
         told_of_stop: bool,
     ) -> io::Result<Option<Option<Event>>> {
@@ -436,8 +465,12 @@ impl Engine {
         let patience = session.patience();
         let read = async {
             let read = transport.read(|bytes| {
+                if let Some(inflate) = inward.packed.as_mut() {
+                    return inflate.input(bytes);
+                }
                 let taken = session.input(bytes);
-                left.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                let rest = bytes.get(taken..).unwrap_or_default();
+                inward.left.extend_from_slice(rest);
             });
             Ok((read.await? > 0).then_some(None))
         };

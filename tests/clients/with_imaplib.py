@@ -1,8 +1,10 @@
 """A session with Python's imaplib. Arguments: ports of IMAP and IMAPS, certificate, user, password."""
 import imaplib
+import socket
 import ssl
 import sys
 import time
+import zlib
 
 port, tls_port, certificate, user, password = sys.argv[1:]
 context = ssl.create_default_context(cafile=certificate)
@@ -82,4 +84,52 @@ ok(client.delete('Projects/done'))
 ok(client.close())
 ok(other.unselect())
 assert other.logout()[0] == 'BYE' and client.logout()[0] == 'BYE'
+
+
+class Compressed:
+    """A connection that speaks DEFLATE with zlib after COMPRESS (RFC 4978)."""
+
+    def __init__(self):
+        plain = socket.create_connection(('localhost', int(tls_port)), timeout=20)
+        self.socket = context.wrap_socket(plain, server_hostname='localhost')
+        self.deflate = self.inflate = None
+        self.waiting = b''
+        self.octets = 0
+        self.until(b'\r\n')
+
+    def until(self, end):
+        while end not in self.waiting:
+            data = self.socket.recv(65536)
+            assert data, 'the server closed the connection'
+            self.octets += len(data)
+            self.waiting += self.inflate.decompress(data) if self.inflate else data
+        at = self.waiting.index(end) + len(end)
+        told, self.waiting = self.waiting[:at], self.waiting[at:]
+        return told
+
+    def ask(self, command):
+        data = b'x ' + command + b'\r\n'
+        if self.deflate:
+            data = self.deflate.compress(data) + self.deflate.flush(zlib.Z_SYNC_FLUSH)
+        self.socket.sendall(data)
+        told = self.until(b'x OK')
+        self.until(b'\r\n')
+        return told
+
+
+# Compression, as zlib has it; a long answer and a long command.
+squeezed = Compressed()
+squeezed.ask(f'LOGIN {user} {password}'.encode())
+squeezed.ask(b'COMPRESS DEFLATE')
+squeezed.deflate, squeezed.inflate = zlib.compressobj(9, zlib.DEFLATED, -15), zlib.decompressobj(-15)
+long = b'Subject: long\r\n\r\n' + b'A line of which there are many.\r\n' * 10000
+squeezed.ask(b'APPEND INBOX {%d+}\r\n' % len(long) + long)
+squeezed.ask(b'SELECT INBOX')
+for _ in range(3):
+    squeezed.octets = 0
+    assert long in squeezed.ask(b'UID FETCH * BODY.PEEK[]')
+    assert squeezed.octets * 20 < len(long), squeezed.octets
+squeezed.ask(b'UID STORE * +FLAGS.SILENT (\\Deleted)')
+squeezed.ask(b'EXPUNGE')
+squeezed.ask(b'LOGOUT')
 print('all is well')

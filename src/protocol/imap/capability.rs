@@ -45,7 +45,7 @@ const fn capability(
 const APPENDLIMIT: &str = "APPENDLIMIT";
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 25] = [
+pub(crate) const CAPABILITIES: [Capability; 26] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -57,6 +57,7 @@ pub(crate) const CAPABILITIES: [Capability; 25] = [
     capability("UNSELECT", 3691, When::Session, Some("UNSELECT")),
     capability("CHILDREN", 3348, When::Session, None),
     capability("MOVE", 6851, When::Session, Some("MOVE")),
+    capability("COMPRESS=DEFLATE", 4978, When::Session, Some("COMPRESS")),
     capability("MULTIAPPEND", 3502, When::Session, None),
     capability("CATENATE", 4469, When::Session, None),
     capability(APPENDLIMIT, 7889, When::Session, None),

@@ -44,6 +44,7 @@ pub(crate) struct Session {
     pub(super) selected: Option<Box<Selected>>,
     pub(super) settings: SessionSettings,
     pub(super) enabled: Enabled,
+    compressed: bool,
     pub(super) framer: Framer,
     pub(super) doing: Doing,
     bad: u32,
@@ -69,6 +70,8 @@ pub(super) enum Doing {
     Finish(Ending),
     /// Flags of messages are told, then the command is answered.
     Telling(Box<Fetch>, Ending),
+    /// The answer to COMPRESS was the last that is not compressed.
+    Compress,
     Goodbye(&'static str),
     Ended,
 }
@@ -120,6 +123,7 @@ impl Session {
             selected: None,
             settings,
             enabled: Enabled::default(),
+            compressed: false,
             framer,
             doing: Doing::Begin(tag(&handover.tag)),
             bad: 0,
@@ -277,6 +281,7 @@ impl Session {
                 out.put(b"\")\r\n");
                 Ran::ok("OK ID completed.")
             }
+            Command::Compress(mechanism) => self.compress(tag, &mechanism, out),
             Command::Enable(names) => enable(self, &names, out),
             Command::Namespace => {
                 out.put(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
@@ -304,6 +309,24 @@ impl Session {
             }
             command => messages::run(self, tag, command, rule, out),
         }
+    }
+
+    /// RFC 4978 section 3. The tagged response has to be the last thing before.
+    fn compress(&mut self, tag: &Tag, mechanism: &str, out: &mut Output) -> Ran {
+        if mechanism != "DEFLATE" {
+            return Ran::ok("BAD Only DEFLATE is served.");
+        }
+        if std::mem::replace(&mut self.compressed, true) {
+            return Ran::ok("BAD [COMPRESSIONACTIVE] DEFLATE is active already.");
+        }
+        self.reply(tag, "OK DEFLATE active.", out);
+        self.doing = Doing::Compress;
+        Ran::GoesOn
+    }
+
+    /// After `Progress::Compress`: what came behind the command already, which is compressed.
+    pub(crate) fn take_compressed(&mut self) -> Vec<u8> {
+        self.framer.take(u64::MAX)
     }
 
     /// Tells what changed and answers, or says what it needs to.
@@ -438,6 +461,7 @@ impl Machine for Session {
                 }
                 Doing::Finish(ending) => self.ending(ending, turn, out),
                 Doing::Telling(fetch, ending) => self.telling(fetch, ending, turn, out),
+                Doing::Compress => return Progress::Compress,
                 Doing::Goodbye(text) => {
                     out.put(text.as_bytes());
                     self.doing = Doing::Ended;

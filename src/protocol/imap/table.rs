@@ -39,7 +39,7 @@ use Expunges::{Hold, Tell};
 use State::{Any, Authenticated, NotAuthenticated, Selected};
 
 /// Every command that is served.
-pub(super) const RULES: [Rule; 37] = [
+pub(super) const RULES: [Rule; 38] = [
     rule("CAPABILITY", Any, false, Tell),
     rule("NOOP", Any, false, Tell),
     rule("LOGOUT", Any, false, Tell),
@@ -47,6 +47,7 @@ pub(super) const RULES: [Rule; 37] = [
     rule("STARTTLS", NotAuthenticated, false, Tell),
     rule("LOGIN", NotAuthenticated, false, Tell),
     rule("AUTHENTICATE", NotAuthenticated, false, Tell),
+    rule("COMPRESS", Authenticated, false, Tell),
     rule("ENABLE", Authenticated, false, Tell),
     rule("SELECT", Authenticated, true, Tell),
     rule("EXAMINE", Authenticated, true, Tell),
@@ -96,6 +97,7 @@ pub(super) fn rule_of(command: &Command) -> Rule {
         Command::StartTls => "STARTTLS",
         Command::Login { .. } => "LOGIN",
         Command::Authenticate { .. } => "AUTHENTICATE",
+        Command::Compress(_) => "COMPRESS",
         Command::Enable(_) => "ENABLE",
         Command::Select {
             read_only: false, ..

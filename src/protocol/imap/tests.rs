@@ -10,6 +10,7 @@ mod recorded;
 
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Credentials, Verdict};
+use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::Account;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use imap_codec::decode::Decoder;
@@ -47,6 +48,8 @@ struct Connection {
     out: Output,
     said: Vec<u8>,
     ended: bool,
+    /// After COMPRESS: the server's side and the client's.
+    packed: Option<(Inflate, Inflate)>,
 }
 
 fn verdict(credentials: &Credentials) -> Verdict {
@@ -64,6 +67,7 @@ impl Connection {
             out: Output::new(),
             said: Vec::new(),
             ended: false,
+            packed: None,
         };
         connection.run();
         connection
@@ -76,7 +80,24 @@ impl Connection {
         }
     }
 
-    fn send(&mut self, mut bytes: &[u8]) {
+    /// As the driver does it: what a client compressed is undone before the machine has it.
+    fn send(&mut self, bytes: &[u8]) {
+        if self.packed.is_none() {
+            return self.send_plain(bytes);
+        }
+        let mut small = Vec::new();
+        deflate::compress(bytes, &mut small);
+        for byte in small.chunks(1) {
+            let mut plain = Vec::new();
+            if let Some((server, _)) = &mut self.packed {
+                server.input(byte);
+                server.next(&mut plain).unwrap();
+            }
+            self.send_plain(&plain);
+        }
+    }
+
+    fn send_plain(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.ended {
             let taken = self.input(bytes);
             bytes = &bytes[taken..];
@@ -104,12 +125,25 @@ impl Connection {
                     other => panic!("{other:?}"),
                 },
             };
-            self.said.extend_from_slice(self.out.bytes());
+            match &mut self.packed {
+                None => self.said.extend_from_slice(self.out.bytes()),
+                Some((_, client)) => {
+                    let mut small = Vec::new();
+                    deflate::compress(self.out.bytes(), &mut small);
+                    client.input(&small);
+                    while {
+                        let before = self.said.len();
+                        client.next(&mut self.said).unwrap();
+                        self.said.len() > before
+                    } {}
+                }
+            }
             self.out.free();
             turn = Turn::Quick;
             match progress {
                 Progress::Disk => turn = Turn::Disk,
                 Progress::Flush => {}
+                Progress::Compress => self.packed = Some((Inflate::new(), Inflate::new())),
                 Progress::Done => self.ended = true,
                 _ => return,
             }

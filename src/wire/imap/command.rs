@@ -32,6 +32,8 @@ pub(crate) enum Command {
         initial: Option<Vec<u8>>,
     },
     Id,
+    /// RFC 4978 section 3: the name of a mechanism.
+    Compress(String),
     /// RFC 5161: names of capabilities as the client wrote them.
     Enable(Vec<String>),
     Select {
@@ -187,6 +189,10 @@ fn command(r: &mut Reader<'_>) -> Parsed<Command> {
             Command::Authenticate { mechanism, initial }
         }
         "ID" => id(r)?,
+        "COMPRESS" => {
+            space(r)?;
+            Command::Compress(atom(r)?.to_ascii_uppercase())
+        }
         "ENABLE" => enable(r)?,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
@@ -402,6 +408,7 @@ mod tests {
             "a UID MOVE 4 x",
             "a SEARCH ALL",
             "a ENABLE X Y",
+            "a COMPRESS deflate",
             "a SELECT x (CONDSTORE)",
             "a FETCH 1:* FAST (CHANGEDSINCE 0)",
             "a FETCH 1:* (FLAGS MODSEQ) (changedsince 12345)",
@@ -444,6 +451,8 @@ mod tests {
             "a FETCH 99999999999 FLAGS",
             "* NOOP",
             "a ENABLE",
+            "a COMPRESS",
+            "a COMPRESS DEFLATE 9",
             "a SELECT x (FOO)",
             "a SELECT x ()",
             "a SELECT x (CONDSTORE",
