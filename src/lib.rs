@@ -38,6 +38,9 @@
 //! BODYSTRUCTURE texts too, because the index keeps them ready), IMAP and LMTP in `wire`, passwd-file
 //! lines and password schemes in `auth`, TOML in `config`, Maildir side files in `store`.
 //!
+//! A role has one thread of tasks (smol's) over one epoll of its own (see [`server`]), and a pool of
+//! threads that may block. Nothing else runs: no helper threads, no timers but the next deadline.
+//!
 //! # The way of a command
 //!
 //! A client's bytes reach a [`protocol::Machine`]: it never reads, writes or waits; it takes
@@ -51,9 +54,10 @@
 //!
 //! # The way of a message
 //!
-//! `front` looks up each LMTP recipient in `auth`; at DATA `parent` connects it with the engines
-//! of the recipients, and the bytes go there as they arrive, into a draft below `tmp/`. At
-//! the end of data: the draft is synced, renamed to a name that holds its UID, the directory is synced,
+//! `front` looks up each LMTP recipient in `auth`; with the first piece of the message (mostly all of
+//! it) it asks `parent` to connect it with the engines of the recipients, and the bytes go there as
+//! they arrive, into a draft below `tmp/`. One thread of the engine's pool brings a delivery to
+//! its end and answers. At the end of data: the draft is synced, renamed to a name that holds its UID, the directory is synced,
 //! the index gets a row (not durable: names can rebuild it), sessions are woken, and only
 //! then the recipient is answered. See [`mailbox`] for every state a message can have on disk.
 //!
