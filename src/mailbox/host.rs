@@ -245,7 +245,7 @@ impl Host {
         drop(waiting);
         let flushed = self.inner.index.flush();
         if self.inner.bulky.swap(false, Ordering::AcqRel) {
-            crate::sys::limits::give_back_memory();
+            crate::sys::memory::give_back_memory();
         }
         flushed.map_err(fault("flushing the index"))
     }

@@ -145,6 +145,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         fingerprint: certificate::fingerprint(&certificates),
         new_certificate,
     });
+    crate::sys::memory::give_back_code();
     parent.serve(&signals);
     parent.stop();
     Ok(())

@@ -27,19 +27,6 @@ pub(crate) fn no_core_dumps() {
     setrlimit(Resource::Core, none).ok();
 }
 
-/// Gives memory that was freed back to the kernel, where the C library would keep it.
-#[cfg(target_env = "gnu")]
-#[allow(unsafe_code)]
-pub(crate) fn give_back_memory() {
-    // SAFETY: takes and returns a number; glibc locks its arenas itself.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Gives memory that was freed back to the kernel, where the C library would keep it. Others do
-/// that when it is freed.
-#[cfg(not(target_env = "gnu"))]
-pub(crate) fn give_back_memory() {}
-
 #[cfg(test)]
 mod tests {
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod confine;
 pub(crate) mod landlock;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod seccomp;
 pub(crate) mod signals;

@@ -1,0 +1,78 @@
+//! What of this process's memory the kernel may have back.
+
+/// Gives memory that was freed back to the kernel, where the C library would keep it.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code)]
+pub(crate) fn give_back_memory() {
+    // SAFETY: takes and returns a number; glibc locks its arenas itself.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Gives memory that was freed back to the kernel, where the C library would keep it. Others do
+/// that when it is freed.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_back_memory() {}
+
+/// All threads of this process allocate from one heap: what one of them frees another can use. To be
+/// called before there are others.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code)]
+pub(crate) fn one_heap() {
+    // SAFETY: takes and returns numbers.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Other libcs have one heap anyway.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn one_heap() {}
+
+/// Takes the code and constants of this executable out of the process's page table: what only the
+/// start needed is not counted as its memory for ever, what is needed comes back from the page
+/// cache when it is. To be called once the start is over.
+#[allow(unsafe_code)]
+pub(crate) fn give_back_code() {
+    unsafe extern "C" {
+        #[link_name = "__executable_start"]
+        static START: u8;
+        #[link_name = "etext"]
+        static END: u8;
+    }
+    let page = rustix::param::page_size();
+    let (start, end) = (&raw const START as usize, &raw const END as usize);
+    let start = start.next_multiple_of(page);
+    let length = (end & !(page - 1)).saturating_sub(start);
+    let advice = libc::MADV_DONTNEED;
+    // SAFETY: the linker puts only what nobody ever writes between these two (no relocations go
+    // there), so the pages are those of the file, and the kernel reads them from it again.
+    unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+}
+
+#[cfg(test)]
+mod tests {
+    /// Octets of the executable's code in memory.
+    fn code_in_memory() -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let own = std::env::current_exe().unwrap();
+        let mut counts = false;
+        let mut sum = 0;
+        for line in maps.lines() {
+            if line.contains(" r-xp ") || line.contains(" r--p ") || line.contains(" rw-p ") {
+                counts = line.contains(" r-xp ") && line.ends_with(own.to_str().unwrap());
+            } else if let Some(rest) = line.strip_prefix("Rss:").filter(|_| counts) {
+                sum += rest.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn code_goes_and_comes_back() {
+        super::one_heap();
+        let before = code_in_memory();
+        super::give_back_code();
+        let after = code_in_memory();
+        assert!(after < before, "{after} of {before} KiB");
+        let text: Vec<String> = (0..100).map(|n| format!("{n:>5}")).collect();
+        assert_eq!(text.concat().len(), 500);
+    }
+}
