@@ -329,6 +329,7 @@ impl Shared {
         if let Some(uids) = state.uids.as_mut() {
             *uids = uids.difference(&uids_of(number, slots));
         }
+        self.note_gone(state, &uids_of(number, slots));
         Ok(names)
     }
 }

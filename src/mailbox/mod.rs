@@ -19,9 +19,9 @@
 //!
 //! A UID that somebody was told of is never given again: a name or the uidlist holds it durably
 //! before it is told, and before the last such name goes (EXPUNGE, MOVE, RENAME of INBOX) the
-//! uidlist says durably that it was given; while it cannot be written, the name stays. Of
-//! what another program removes, the uidlist knows as soon as it lags behind no more, a second after
-//! the message came. UIDs of expunged messages do not come back with their files either.
+//! uidlist says durably that it was given; while it cannot be written, the name stays. Of what
+//! another program removes, the uidlist knows as soon as it lags behind no more, a second after the
+//! message came. Files that come back after a session was told that they are gone get new UIDs.
 
 mod account;
 mod append;

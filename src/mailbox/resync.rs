@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// After an unclean end some mod-sequences may have been told that the index forgot; a mailbox makes
-/// fewer than this many changes between two flushes, and in a second.
+/// fewer than this many changes between two flushes.
 const MOD_SEQ_LEAP: u64 = 1 << 20;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
@@ -60,16 +60,14 @@ pub(super) fn resync(
         // Messages may have come, been told and gone that the index forgot, too.
         summary.horizon = summary.highest_mod_seq.number();
     }
-    let told = summary.uid_next;
     summary.uid_next = summary.uid_next.max(scanned.state.uid_next);
     summary.uid_next = summary.uid_next.max(state.given.unwrap_or(Uid::MIN));
     take_keywords(&mut summary, &scanned);
-    if !start_anew {
+    if start_anew {
+        state.gone = UidSet::new();
+    } else {
         known_names(shared, &mut scanned.found)?;
-        if state.caught_up && state.summary.is_some() {
-            let found = &mut scanned.found;
-            name_anew(shared, state, store, told, &mut summary, found)?;
-        }
+        name_anew(state, store, &mut summary, &mut scanned.found)?;
     }
     let given = give_uids(&mut summary, &mut scanned.found)?;
     let new_validity = state.summary.is_none() && !scanned.header_known;
@@ -82,6 +80,7 @@ pub(super) fn resync(
         dirty: start_anew,
     };
     merge.mod_seq = merge.summary.highest_mod_seq.next();
+    let before = state.uids.take();
     merge.write(shared, &scanned.found, start_anew)?;
     shared.host.note_bulk(scanned.found.len());
     let Merge {
@@ -101,6 +100,9 @@ pub(super) fn resync(
     // What changes after this moment changes the stamp too, once the clock has moved on.
     summary.stamp_time = time;
     shared.host.write(|w| w.set_summary(shared.id, &summary))?;
+    if let Some(before) = before.filter(|_| !start_anew) {
+        shared.note_gone(state, &before.difference(&uids));
+    }
     state.summary = Some(summary);
     state.uids = Some(uids);
     state.caught_up = true;
@@ -121,14 +123,14 @@ pub(super) fn resync(
 }
 
 /// What is known of a mailbox that the index does not know, or no longer. Mod-sequences begin above
-/// all that an index which is gone can have given: with the clock, which no mailbox changes faster
-/// than, and above those that are known (RFC 7162 section 3.1.2.1: a client compares them as long as
+/// all that an index which is gone can have given: with the microseconds of the clock, which no
+/// mailbox changes faster than, and above those that are known (RFC 7162 section 3.1.2.1: a client compares them as long as
 /// UIDVALIDITY stays).
 fn anew(scanned: &Scanned, known: Option<ModSeq>) -> Summary {
     let state = &scanned.state;
     let mut summary = Summary::new(state.uid_validity, state.uid_next, state.guid);
-    let now = u64::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
-    let by_clock = now.checked_mul(MOD_SEQ_LEAP).and_then(ModSeq::new);
+    let now = u64::try_from(crate::sys::clock::now().as_micros()).unwrap_or(0);
+    let by_clock = ModSeq::new(now);
     summary.highest_mod_seq = by_clock.max(known).unwrap_or(ModSeq::MIN);
     summary.horizon = summary.highest_mod_seq.number();
     summary
@@ -177,19 +179,15 @@ fn known_names(shared: &Shared, found: &mut [Found]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A message that was expunged stays so: a file that comes back under a UID that is gone, and that
-/// sessions were told is gone, gets a new one.
+/// A message that was expunged stays so: a file that comes back under a UID that sessions were told
+/// is gone gets a new one. (What only the index says counts for nothing: it may be damaged.)
 fn name_anew(
-    shared: &Arc<Shared>,
-    state: &mut State,
+    state: &State,
     store: &mut dyn Store,
-    told: Uid,
     summary: &mut Summary,
     found: &mut Vec<Found>,
 ) -> Result<(), Error> {
-    shared.load_uids(state)?;
-    let known = state.uids.as_ref().ok_or(Error::Fault)?;
-    let is_back = |f: &&mut Found| f.uid.is_some_and(|uid| uid < told && !known.contains(uid));
+    let is_back = |f: &&mut Found| f.uid.is_some_and(|uid| state.gone.contains(uid));
     let (mut any, mut gone) = (false, Vec::new());
     for message in found.iter_mut().filter(is_back) {
         let filing = Filing {

@@ -16,6 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 const MAX_CHANGES: usize = 64;
 /// Runs of UIDs that are kept in memory though nobody has the mailbox open.
 const MAX_IDLE_RUNS: usize = 1024;
+/// Runs of expunged UIDs remembered.
+const MAX_GONE: usize = 4096;
 
 pub(super) struct Shared {
     pub(super) host: Arc<HostInner>,
@@ -48,6 +50,8 @@ pub(super) struct State {
     pub(super) listed: Uid,
     /// No UID from here on was given; `None`: see the summary.
     pub(super) given: Option<Uid>,
+    /// UIDs that sessions of this process were told are gone, unless that is long ago.
+    pub(super) gone: UidSet,
     /// The lowest UID of each batch that has names but is not published yet.
     pub(super) flights: BTreeSet<Uid>,
     /// The store was scanned since the process began, or the last one ended well.
@@ -88,6 +92,7 @@ impl Shared {
                 unlisted: Vec::new(),
                 listed: Uid::MIN,
                 given: None,
+                gone: UidSet::new(),
                 flights: BTreeSet::new(),
                 caught_up,
                 forget: false,
@@ -362,6 +367,14 @@ impl Shared {
             *list = stamp.list;
         }
         Ok(())
+    }
+
+    /// Notes that these messages are expunged.
+    pub(super) fn note_gone(&self, state: &mut State, gone: &UidSet) {
+        state.gone = state.gone.union(gone);
+        if state.gone.runs().len() > MAX_GONE {
+            state.gone = gone.clone();
+        }
     }
 
     /// Notes that flags of these messages changed.

@@ -1,3 +1,6 @@
+mod platter;
+mod power_cut;
+
 use super::*;
 use crate::mail::{Criteria, DateTime, Flags, Keyword, MailboxName, SystemFlags, Uid, UidSet};
 use crate::mime::Section;

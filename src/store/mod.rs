@@ -9,3 +9,5 @@ pub(crate) use face::{
     Blob, BlobId, Draft, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
 };
 pub(crate) use maildir::Maildir;
+#[cfg(test)]
+pub(crate) use maildir::journal;

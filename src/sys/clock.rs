@@ -9,6 +9,15 @@ pub(crate) fn now() -> Duration {
         .unwrap_or_default()
 }
 
+/// When this host was started, as its clock has it now, which may have been set since.
+pub(crate) fn boot() -> SystemTime {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let up = Duration::try_from(up).unwrap_or_default();
+    SystemTime::now()
+        .checked_sub(up)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// Seconds since 1970-01-01 00:00 UTC.
 pub(crate) fn now_seconds() -> i64 {
     i64::try_from(now().as_secs()).unwrap_or(i64::MAX)

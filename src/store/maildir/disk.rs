@@ -1,6 +1,8 @@
 //! Every change of names on the disk and every sync that a Maildir makes, in one place: what is to
 //! survive a power cut is seen here, by readers and by the tests that cut the power.
 
+#[cfg(test)]
+use super::journal;
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -16,17 +18,23 @@ pub(super) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rust
         Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(from, old, to, new)?,
         other => other?,
     }
+    #[cfg(test)]
+    journal::moved(from, old, to, new);
     Ok(())
 }
 
 /// A second name of a file.
 pub(super) fn link(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     rustix::fs::linkat(from, old, to, new, AtFlags::empty())?;
+    #[cfg(test)]
+    journal::linked(to, new);
     Ok(())
 }
 
 pub(super) fn unlink(directory: &OwnedFd, name: &str) -> rustix::io::Result<()> {
     rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
+    #[cfg(test)]
+    journal::removed(directory, name);
     Ok(())
 }
 
@@ -35,23 +43,31 @@ pub(super) fn create_in(directory: &OwnedFd, name: &str) -> rustix::io::Result<F
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?;
+    #[cfg(test)]
+    journal::created(directory, name);
     Ok(File::from(file))
 }
 
 /// Opens a file that these options may make.
 pub(super) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let file = options.open(path)?;
+    #[cfg(test)]
+    journal::created_at(path);
     Ok(file)
 }
 
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
+    #[cfg(test)]
+    journal::removed_at(path);
     Ok(())
 }
 
 /// Gives a file or directory another name, which replaces what has it.
 pub(super) fn rename_over(old: &Path, new: &Path) -> io::Result<()> {
     fs::rename(old, new)?;
+    #[cfg(test)]
+    journal::moved_at(old, new);
     Ok(())
 }
 
@@ -65,6 +81,8 @@ pub(super) fn place(old: &Path, new: &Path) -> io::Result<()> {
         }
         other => other?,
     }
+    #[cfg(test)]
+    journal::moved_at(old, new);
     Ok(())
 }
 
@@ -74,30 +92,40 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
     }
+    #[cfg(test)]
+    journal::created_at(path);
     Ok(())
 }
 
 /// Removes a directory with all that is in it.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)?;
+    #[cfg(test)]
+    journal::removed_at(path);
     Ok(())
 }
 
 /// Makes bytes and times of a file durable.
 pub(super) fn sync(file: &File) -> io::Result<()> {
     file.sync_all()?;
+    #[cfg(test)]
+    journal::synced(file);
     Ok(())
 }
 
 /// Makes bytes of a file durable.
 pub(super) fn sync_data(file: &File) -> io::Result<()> {
     file.sync_data()?;
+    #[cfg(test)]
+    journal::synced(file);
     Ok(())
 }
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
     rustix::fs::fsync(directory)?;
+    #[cfg(test)]
+    journal::directory_synced(directory);
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! leaves it behind, so a lock can be found to be abandoned: its process is gone from this host, or
 //! nobody touched it and its file for two minutes. This server writes the pid with ten digits and
 //! keeps its lock file locked (flock(2)) as well: the kernel forgets that with the process, and at
-//! a power cut, even where another process has the number now.
+//! a power cut, even where another process has the number now. A power cut may take what was in a
+//! lock: one that says nothing and is from before the host was started is abandoned too.
 
 use super::disk;
 use crate::store::Error;
@@ -15,7 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A lock this old was left behind by a program that died.
 const STALE: Duration = Duration::from_secs(120);
@@ -128,8 +129,19 @@ fn is_abandoned(lock: &File, file: &Path, path: &Path) -> bool {
             Err(_) => is_gone(pid),
         },
         Some(Holder::Local(pid)) => is_gone(pid),
-        None => is_old(path) && is_old(file),
+        Some(Holder::Remote) => is_old(path) && is_old(file),
+        None => is_from_before(lock) || (is_old(path) && is_old(file)),
     }
+}
+
+/// True of a file that nobody can have made since the host was started.
+fn is_from_before(lock: &File) -> bool {
+    let Ok(metadata) = lock.metadata() else {
+        return false;
+    };
+    // Without a clock of its own a host may begin in its past.
+    let before = |made: SystemTime| made < crate::sys::clock::boot() || made.elapsed().is_err();
+    metadata.modified().is_ok_and(before)
 }
 
 /// True of what nobody changed for two minutes, and of what is not there.
@@ -147,9 +159,11 @@ enum Holder {
     Own(Pid),
     /// Another program on this host.
     Local(Pid),
+    /// A program on another host.
+    Remote,
 }
 
-/// `None`: a program on another host, or one that does not say.
+/// `None`: the lock does not say.
 fn holder(lock: &File) -> Option<Holder> {
     let mut text = String::new();
     lock.take(MAX_OCTETS).read_to_string(&mut text).ok()?;
@@ -160,11 +174,11 @@ fn named(text: &str, own_host: &str) -> Option<Holder> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let (digits, host) = text.split_once(':')?;
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    let number = digits.parse().ok().filter(|_| plain && host == own_host)?;
-    let pid = Pid::from_raw(number)?;
-    Some(match digits.len() == OWN_DIGITS {
-        true => Holder::Own(pid),
-        false => Holder::Local(pid),
+    let pid = Pid::from_raw(digits.parse().ok().filter(|_| plain)?)?;
+    Some(match host == own_host {
+        true if digits.len() == OWN_DIGITS => Holder::Own(pid),
+        true => Holder::Local(pid),
+        false => Holder::Remote,
     })
 }
 
@@ -222,12 +236,13 @@ mod tests {
             ("0000000812:here", Some(Holder::Own(pid(812)))),
             ("812:here", Some(Holder::Local(pid(812)))),
             ("812:here\n", Some(Holder::Local(pid(812)))),
-            ("812:there", None),
-            ("0000000812:there", None),
+            ("812:there", Some(Holder::Remote)),
+            ("0000000812:there", Some(Holder::Remote)),
             ("812", None),
             ("0:here", None),
             ("-1:here", None),
             ("+812:here", None),
+            ("\0\0\0\0\0", None),
             ("", None),
         ] {
             assert_eq!(named(text, "here"), holder, "{text:?}");
@@ -264,7 +279,7 @@ mod tests {
         ] {
             let (_directory, file, path) = lock_with(&content);
             assert!(!remove_abandoned(&file, &path), "{content}");
-            let old = std::time::SystemTime::now() - 2 * STALE;
+            let old = SystemTime::now() - 2 * STALE;
             let times = fs::FileTimes::new().set_modified(old);
             let touch = |path: &Path| File::options().append(true).open(path)?.set_times(times);
             touch(&path).unwrap();
@@ -276,11 +291,20 @@ mod tests {
             assert_eq!(remove_abandoned(&file, &path), !local, "{content}");
         }
         let (_directory, file, path) = lock_with("");
-        fs::remove_file(&path).unwrap();
+        let touch = |time: SystemTime| {
+            let times = fs::FileTimes::new().set_modified(time);
+            File::options().append(true).open(&path)?.set_times(times)
+        };
+        // What a power cut left.
+        touch(crate::sys::clock::boot() - Duration::from_secs(1)).unwrap();
+        fs::write(&file, "x").unwrap();
+        assert!(remove_abandoned(&file, &path));
         let lock = DotLock::take(&file).unwrap();
         assert!(!remove_abandoned(&file, &path));
         drop(lock);
-        assert!(fs::read_dir(_directory.path()).unwrap().next().is_none());
+        let names = fs::read_dir(_directory.path()).unwrap().flatten();
+        let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+        assert_eq!(names, ["dovecot-uidlist"]);
     }
 
     #[test]

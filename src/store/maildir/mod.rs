@@ -7,6 +7,8 @@
 
 mod disk;
 mod draft;
+#[cfg(test)]
+pub(crate) mod journal;
 mod keywords;
 mod layout;
 mod lock;
