@@ -8,6 +8,7 @@ use redb::{
 };
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
 /// Names an account inside one index file.
@@ -84,6 +85,24 @@ pub(crate) fn set_aside(path: &Path, aside: &Path) -> Result<(), Error> {
     std::fs::rename(path, aside).map_err(|error| redb::Error::Io(error).into())
 }
 
+/// Runs what may find the file damaged in a way that redb does not expect.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let what = "the index file";
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Error::Corrupt { what }))
+}
+
+/// Has `found` called when redb panics, which it does when its file is damaged.
+pub(crate) fn when_redb_panics(found: fn()) {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let place = info.location().map_or("", |location| location.file());
+        if place.contains("/redb-") {
+            found();
+        }
+        before(info);
+    }));
+}
+
 /// Whether a commit must survive a power cut by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durable {
@@ -125,8 +144,10 @@ fn short(row: Option<AccessGuard<'_, Bytes>>) -> Result<Option<u32>, Error> {
 impl Index {
     /// Opens or makes the file. `cache_octets` bounds redb's own memory.
     pub(crate) fn open(path: &Path, cache_octets: usize) -> Result<Index, Error> {
-        let database = Builder::new().set_cache_size(cache_octets).create(path)?;
-        Index::start(database)
+        guarded(|| {
+            let database = Builder::new().set_cache_size(cache_octets).create(path)?;
+            Index::start(database)
+        })
     }
 
     /// In memory, for tests.

@@ -1,6 +1,7 @@
 //! What can go wrong with an account, as far as a client may know it.
 
 use crate::mail::InvalidName;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why an account could not do what was asked. Faults were logged with their detail where they
 /// happened; this says only what to tell the client.
@@ -40,10 +41,24 @@ impl Error {
     }
 }
 
+/// The index of this process was found damaged. A process has one.
+static DAMAGED: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn note_damage() {
+    DAMAGED.store(true, Ordering::Release);
+}
+
+pub(super) fn is_damaged() -> bool {
+    DAMAGED.load(Ordering::Acquire)
+}
+
 /// Logs a fault of the index and tells what a client may know of it.
 pub(super) fn fault(doing: &'static str) -> impl Fn(crate::index::Error) -> Error {
     move |error| {
         log::error!("{doing}: {error}");
+        if error.is_damage() {
+            note_damage();
+        }
         match error {
             crate::index::Error::Full => Error::Full,
             crate::index::Error::InUse => Error::Busy,

@@ -122,17 +122,8 @@ impl Host {
     pub(crate) fn open(path: &Path, limits: Limits) -> Result<Host, Error> {
         let index = match Index::open(path, limits.index_cache_octets) {
             Err(error) if error.is_damage() => {
-                let aside = PathBuf::from(format!(
-                    "{}.damaged-{}",
-                    path.display(),
-                    crate::sys::clock::now_seconds()
-                ));
-                log::error!(
-                    "index {}: {error}; kept as {} and built anew",
-                    path.display(),
-                    aside.display()
-                );
-                crate::index::set_aside(path, &aside).map_err(fault("putting the index aside"))?;
+                log::error!("index {}: {error}", path.display());
+                Host::put_aside(path)?;
                 Index::open(path, limits.index_cache_octets)
             }
             other => other,
@@ -223,6 +214,25 @@ impl Host {
         if let Some(watch) = &self.inner.watch {
             watch.drain();
         }
+    }
+
+    /// Has redb's own way of finding damage noted. Call once in a process.
+    pub(crate) fn look_for_damage() {
+        crate::index::when_redb_panics(super::error::note_damage);
+    }
+
+    /// Renames a damaged index file, so that the next `open` builds it anew and somebody can look at it.
+    pub(crate) fn put_aside(path: &Path) -> Result<(), Error> {
+        let now = crate::sys::clock::now_seconds();
+        let aside = PathBuf::from(format!("{}.damaged-{now}", path.display()));
+        log::error!("the damaged index is kept as {}", aside.display());
+        crate::index::set_aside(path, &aside).map_err(fault("putting the index aside"))
+    }
+
+    /// True once the index was found damaged. The process should put it aside then and end: the next
+    /// one builds it anew.
+    pub(crate) fn is_damaged() -> bool {
+        super::error::is_damaged()
     }
 
     /// True if something waits for [`Host::flush`].

@@ -1,3 +1,4 @@
+mod damage;
 mod platter;
 mod power_cut;
 

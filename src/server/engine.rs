@@ -60,6 +60,7 @@ struct Inward<'a> {
 
 /// Runs until told to stop.
 pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
+    Host::look_for_damage();
     let host = open(&setup.index, Limits::from(&setup.limits))?;
     let engine = Rc::new(Engine {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
@@ -224,6 +225,12 @@ impl Engine {
 
     /// Makes the index durable a little later, if there is something in it that is not.
     fn soiled(self: &Rc<Self>) {
+        if Host::is_damaged() {
+            // What was acknowledged is in the store; the next engine builds the index from that.
+            log::error!("the index is damaged: this engine ends, the next one builds it anew");
+            let put_aside = Host::put_aside(&self.setup.index);
+            std::process::exit(i32::from(put_aside.is_err()) + 1);
+        }
         if self.host.is_dirty() {
             self.flush_later();
         }

@@ -1,0 +1,147 @@
+//! An index that is damaged, cut off or gone costs nobody a message, a UID or a flag.
+
+use super::platter::Dice;
+use super::{append, flags, name, shown, uids};
+use crate::mail::SystemFlags;
+use crate::mailbox::{Access, Account, Error, Expunges, FlagChange, Host, Limits};
+use std::fs;
+use std::path::Path;
+
+type Seen = (u32, u32, Vec<(u32, u32, u8)>, Vec<String>);
+
+fn look(account: &Account, mailbox: &str) -> Seen {
+    let view = account.select(&name(mailbox), Access::ReadOnly).unwrap();
+    let keywords = view.keywords().iter().flatten();
+    (
+        view.uid_validity().number(),
+        view.uid_next().number(),
+        shown(&view),
+        keywords.map(|k| k.as_str().to_owned()).collect(),
+    )
+}
+
+/// An account with two mailboxes and an index beside it that was closed.
+fn prepared(root: &Path) -> [Seen; 2] {
+    let host = Host::open(&root.join("index"), Limits::default()).unwrap();
+    let account = host.account("u", &root.join("mail")).unwrap();
+    account.create(&name("other")).unwrap();
+    for number in 0..40 {
+        let system = SystemFlags::from_bits(number & 15);
+        append(
+            &account,
+            "INBOX",
+            &number.to_string(),
+            &flags(system, &["k"]),
+        );
+    }
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    view.copy(&uids(&[3, 4, 5, 6, 40]), &name("other")).unwrap();
+    let deleted = flags(SystemFlags::DELETED, &[]);
+    view.mark(&uids(&[5, 40]), FlagChange::Add, &deleted, None)
+        .unwrap();
+    view.expunge(None).unwrap();
+    view.sync(Expunges::Tell).unwrap();
+    drop(view);
+    let seen = ["INBOX", "other"].map(|mailbox| look(&account, mailbox));
+    host.close().unwrap();
+    seen
+}
+
+/// Looks at everything, then adds to it; says what is wrong. Errors: the index was found damaged, the
+/// process ends.
+fn serve(root: &Path, seen: &[Seen; 2]) -> Result<Option<String>, Error> {
+    let host = Host::open(&root.join("index"), Limits::default())?;
+    let account = host.account("u", &root.join("mail"))?;
+    for (mailbox, seen) in ["INBOX", "other"].iter().zip(seen) {
+        drop(account.select(&name(mailbox), Access::ReadWrite)?);
+        let now = look(&account, mailbox);
+        let old = now.2.iter().filter(|message| message.1 < seen.1);
+        let same = old.eq(&seen.2) && now.0 == seen.0 && now.3 == seen.3;
+        if !same || now.1 < seen.1 {
+            // Not by a panic, which would pass for one of redb.
+            return Ok(Some(format!("{now:?}, not {seen:?}")));
+        }
+        let next = append(&account, mailbox, "more", &flags(SystemFlags::DELETED, &[]));
+        if next != now.1 {
+            return Ok(Some(format!("UID {next}, not {}", now.1)));
+        }
+    }
+    host.close().map(|()| None)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// Cuts the file off, or turns a few of its bits.
+fn spoil(index: &[u8], round: u64, dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = index.to_vec();
+    let length = index.len() as u64;
+    if round.is_multiple_of(4) {
+        bytes.truncate(dice.below(length) as usize);
+        return bytes;
+    }
+    // Half of the time among the pages that hold something.
+    let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    for _ in 0..=dice.below(20) {
+        let at = match round % 2 {
+            0 => dice.below(length) as usize,
+            _ => used[dice.below(used.len() as u64) as usize],
+        };
+        bytes[at] ^= 1 << dice.below(8);
+    }
+    bytes
+}
+
+#[test]
+fn a_damaged_index_serves_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let seen = prepared(root);
+    let index = fs::read(root.join("index")).unwrap();
+    let seed = std::env::var("DOVELET_DAMAGE_SEED").ok();
+    let mut dice = Dice::new(seed.map_or(7, |seed| seed.parse().unwrap()));
+    let (mut again, rounds) = (0, 100);
+    for round in 0..rounds {
+        let other = super::power_cut::temporary();
+        copy(&root.join("mail"), &other.path().join("mail"));
+        fs::write(other.path().join("index"), spoil(&index, round, &mut dice)).unwrap();
+        // A process that finds damage, by an error or by a panic of redb, puts it aside and ends.
+        let first = std::panic::catch_unwind(|| serve(other.path(), &seen));
+        if let Ok(Ok(wrong)) = first {
+            assert_eq!(wrong, None, "{round}");
+        } else {
+            again += 1;
+            Host::put_aside(&other.path().join("index")).unwrap();
+            assert_eq!(serve(other.path(), &seen), Ok(None), "{round}");
+        }
+    }
+    println!("{rounds} damaged indexes, {again} of them noticed late");
+}
+
+#[test]
+fn deleted_indexes_change_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let seen = prepared(root);
+    for _ in 0..2 {
+        fs::remove_file(root.join("index")).unwrap();
+        let host = Host::open(&root.join("index"), Limits::default()).unwrap();
+        let account = host.account("u", &root.join("mail")).unwrap();
+        for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
+            assert_eq!(look(&account, mailbox), *seen);
+        }
+        // As `dovelet doctor --rebuild` does it.
+        account.check(true, &mut |_| {}).unwrap();
+        for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
+            assert_eq!(look(&account, mailbox), *seen);
+        }
+    }
+}
