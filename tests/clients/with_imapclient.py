@@ -73,7 +73,7 @@ other.noop()
 assert other.search() == [2, 3]
 other.select_folder('M\u00fcll/alt')
 assert other.search() == [1, 2, 3]
-subjects = [m[b'ENVELOPE'].subject for _, m in sorted(other.fetch('1:*', 'ENVELOPE').items())]
+subjects = [m[b'ENVELOPE'].subject for _, m in sorted(other.fetch(other.search('ALL'), 'ENVELOPE').items())]
 assert subjects == [b'one', b'four', b'two'], subjects
 assert set(other.get_flags([1])[1]) >= {SEEN, b'$Forwarded'}
 assert FLAGGED in other.get_flags([3])[3]

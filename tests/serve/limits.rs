@@ -434,7 +434,7 @@ limits! {
     }
 
     index_cache_octets(server, "index_cache_octets = \"64KiB\"") {
-        // What it bounds is seen in the room of the index; here: that one so small serves.
+        // redb keeps to it; here: one so small serves, though all does not fit in.
         for number in 0..20 {
             server.deliver("ann", &message(&format!("{number}@test"), "x", "x"));
         }

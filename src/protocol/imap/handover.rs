@@ -1,12 +1,12 @@
 //! What goes from the process before login to the one after it.
 
-use super::tag::MAX_OCTETS;
+use super::tag::{MAX_OCTETS, Tag};
 
 /// A logged-in connection, as bytes between processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Handover {
     /// The login command still to be answered; not empty.
-    pub(crate) tag: Vec<u8>,
+    pub(crate) tag: Tag,
     /// What the client sent after it already.
     pub(crate) input: Vec<u8>,
 }
@@ -30,7 +30,7 @@ impl Handover {
             && tag.iter().all(u8::is_ascii_graphic)
             && input.len() <= Self::MAX_INPUT;
         good.then(|| Handover {
-            tag: tag.to_vec(),
+            tag: super::tag::tag(tag),
             input: input.to_vec(),
         })
     }
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn handovers_come_back() {
         let handover = Handover {
-            tag: b"a1".to_vec(),
+            tag: crate::protocol::imap::tag::tag(b"a1"),
             input: b"a2 NOOP\r\n".to_vec(),
         };
         assert_eq!(Handover::decode(&handover.encode()), Some(handover));

@@ -64,7 +64,7 @@ impl Login {
     pub(crate) fn into_handover(self) -> Option<Handover> {
         match self.doing {
             Doing::Accepted(tag) => Some(Handover {
-                tag: tag.to_vec(),
+                tag,
                 input: self.framer.into_rest(),
             }),
             _ => None,

@@ -125,7 +125,7 @@ impl Session {
             enabled: Enabled::default(),
             compressed: false,
             framer,
-            doing: Doing::Begin(tag(&handover.tag)),
+            doing: Doing::Begin(handover.tag),
             bad: 0,
         }
     }

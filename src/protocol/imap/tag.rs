@@ -4,7 +4,7 @@
 pub(super) const MAX_OCTETS: usize = 64;
 
 /// `tag = 1*<any ASTRING-CHAR except "+">` (RFC 3501 section 9).
-pub(super) type Tag = heapless::Vec<u8, MAX_OCTETS>;
+pub(crate) type Tag = heapless::Vec<u8, MAX_OCTETS>;
 
 /// The tag as it is echoed: `*` where a command had none.
 pub(super) fn tag(bytes: &[u8]) -> Tag {

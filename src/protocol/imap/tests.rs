@@ -263,7 +263,7 @@ fn run(name: &str, text: &str, pieces: Pieces) {
             return Connection::new(Peer::Login(Box::new(Login::new(LOGIN))));
         }
         let handover = Handover {
-            tag: b"login".to_vec(),
+            tag: super::tag::tag(b"login"),
             input: Vec::new(),
         };
         let mut connection = Connection::new(Peer::Session(Box::new(Session::new(
@@ -470,7 +470,7 @@ fn random_bytes_never_panic() {
             text[at] = (state >> 40) as u8;
         }
         let handover = Handover {
-            tag: b"x".to_vec(),
+            tag: super::tag::tag(b"x"),
             input: text,
         };
         let session = Session::new(account.clone(), handover, SESSION);

@@ -32,7 +32,7 @@ fn selected(corpus: &Corpus, group: &str) -> (Connection, tempfile::TempDir) {
     let (account, directory) = Account::temporary();
     fill(directory.path(), corpus, group);
     let handover = Handover {
-        tag: b"login".to_vec(),
+        tag: crate::protocol::imap::tag::tag(b"login"),
         input: Vec::new(),
     };
     let session = Session::new(account, handover, SESSION);
