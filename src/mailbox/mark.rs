@@ -28,6 +28,13 @@ pub(crate) struct Marked {
     pub(crate) modified: UidSet,
 }
 
+/// Which messages are removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doomed {
+    Deleted,
+    All,
+}
+
 /// Flags by number, to be changed.
 struct Edit {
     change: FlagChange,
@@ -123,6 +130,16 @@ impl View {
     /// Removes messages with `\Deleted`, of these UIDs only if given. They are told by the next
     /// `sync`. Durable when it returns.
     pub(crate) fn expunge(&mut self, only: Option<&UidSet>) -> Result<(), Error> {
+        self.remove(only, Doomed::Deleted)
+    }
+
+    /// Removes these messages whatever their flags (RFC 8508 section 3.4). They are told by the next
+    /// `sync`. Durable when it returns.
+    pub(crate) fn discard(&mut self, uids: &UidSet) -> Result<(), Error> {
+        self.remove(Some(uids), Doomed::All)
+    }
+
+    fn remove(&mut self, only: Option<&UidSet>, which: Doomed) -> Result<(), Error> {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);
         }
@@ -142,10 +159,10 @@ impl View {
             let flags = reader
                 .flags(shared.id, number)
                 .map_err(super::fault("reading the index"))?;
-            let deleted = flags
-                .present
-                .and(&slots)
-                .and(&flags.with_flag(SystemFlags::DELETED));
+            let mut deleted = flags.present.and(&slots);
+            if which == Doomed::Deleted {
+                deleted = deleted.and(&flags.with_flag(SystemFlags::DELETED));
+            }
             if !deleted.is_empty() {
                 doomed.push((number, deleted));
             }

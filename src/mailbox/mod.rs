@@ -52,7 +52,7 @@ mod view;
 mod watch;
 
 pub(crate) use account::{Account, Copied, Listed};
-pub(crate) use append::{Draft, NewMessage};
+pub(crate) use append::{Appended, Draft, NewMessage};
 pub(crate) use content::{Content, put_literal};
 pub(crate) use error::Error;
 use error::{fault, store_fault};

@@ -2,14 +2,15 @@
 //! filed together or not at all (RFC 3502 section 6.3.11).
 
 use super::catenate::{bad_url, open_url};
+use super::messages::{NO_SUCH, by};
 use super::refusal::{refusal, refusal_of_target};
 use super::session::{Doing, Session};
 use super::table::named;
 use super::tag::{Tag, tag};
-use crate::mail::{DateTime, Flags, InvalidName, MailboxName};
-use crate::mailbox::{Content, Draft, Error, NewMessage};
+use crate::mail::{DateTime, Flags, InvalidName, MailboxName, SequenceSet, UidSet};
+use crate::mailbox::{Access, Appended, Content, Draft, Error, NewMessage};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Piece};
+use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Piece, Replaced};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -30,6 +31,8 @@ pub(super) struct Append {
     literal: Option<Literal>,
     /// The last line of the command was read.
     ended: bool,
+    /// What goes from the selected mailbox (RFC 8508 section 3.4).
+    replaced: Option<UidSet>,
     messages: Vec<Message>,
     stage: Stage,
 }
@@ -69,7 +72,7 @@ type Next = Option<Progress<()>>;
 type Failure = Cow<'static, str>;
 
 impl Append {
-    pub(super) fn new(start: AppendStart, literal: Option<Literal>) -> Append {
+    fn new(start: AppendStart, literal: Option<Literal>) -> Append {
         Append {
             tag: tag(&start.tag),
             mailbox: start.mailbox,
@@ -77,6 +80,7 @@ impl Append {
             pieces: start.pieces.into(),
             ended: literal.is_none(),
             literal,
+            replaced: None,
             messages: Vec::new(),
             stage: Stage::Pieces,
         }
@@ -84,6 +88,35 @@ impl Append {
 }
 
 impl Session {
+    pub(super) fn begin_append(&mut self, start: AppendStart, literal: Option<Literal>) {
+        let replaced = start.replaced.map(|replaced| self.replaced(replaced));
+        let mut append = Box::new(Append::new(start, literal));
+        match replaced.transpose() {
+            Ok(replaced) => {
+                append.replaced = replaced;
+                self.doing = Doing::Append(append);
+            }
+            Err(text) => self.fail(append, text),
+        }
+    }
+
+    /// The message that REPLACE means; it has to be there and removable.
+    fn replaced(&self, replaced: Replaced) -> Result<UidSet, Failure> {
+        let Some(selected) = &self.selected else {
+            return Err("BAD Select a mailbox first.".into());
+        };
+        if selected.view.access() == Access::ReadOnly {
+            return Err(refusal(Error::ReadOnly).into());
+        }
+        let set = SequenceSet(vec![(replaced.number, replaced.number)]);
+        let found = selected.view.resolve(&set, by(replaced.uid));
+        match found.filter(|uids| !uids.is_empty()) {
+            Some(uids) => Ok(uids),
+            None if replaced.uid => Err("NO There is no message of that UID.".into()),
+            None => Err(NO_SUCH.into()),
+        }
+    }
+
     pub(super) fn append(&mut self, mut append: Box<Append>, turn: Turn, out: &mut Output) -> Next {
         let quick = turn == Turn::Quick;
         let next = match &mut append.stage {
@@ -114,7 +147,7 @@ impl Session {
             Some(Piece::Url(url)) => self.begin_url(&mut append, &url),
             Some(Piece::Literal) => self.begin_literal(&mut append, out),
             Some(Piece::UrlLiteral) => begin_url_literal(&mut append, out),
-            None if append.ended => return self.file(append),
+            None if append.ended => return self.file(append, out),
             None => {
                 append.stage = Stage::Line;
                 Ok(())
@@ -318,7 +351,7 @@ impl Session {
     }
 
     /// Files all messages and answers.
-    fn file(&mut self, mut append: Box<Append>) -> Next {
+    fn file(&mut self, mut append: Box<Append>, out: &mut Output) -> Next {
         if let Err(text) = ended_message(&append) {
             self.fail(append, text);
             return None;
@@ -337,14 +370,29 @@ impl Session {
             self.account.append_all(&name, &mut messages)
         });
         let text = match appended {
-            Ok(appended) => format!(
-                "OK [APPENDUID {} {}] Append completed.",
-                appended.uid_validity, appended.uids
-            ),
             Err(error) => refusal_of_target(error),
+            Ok(Appended { uid_validity, uids }) => {
+                let code = format!("OK [APPENDUID {uid_validity} {uids}]");
+                match &append.replaced {
+                    None => format!("{code} Append completed."),
+                    Some(replaced) => {
+                        // RFC 8508 section 4.3: before the client is told what went.
+                        out.put(format!("* {code} Replacement message ready.\r\n").as_bytes());
+                        self.remove_replaced(replaced)
+                    }
+                }
+            }
         };
         self.finish(append.tag, text.into(), named("APPEND").expunges);
         None
+    }
+
+    fn remove_replaced(&mut self, uids: &UidSet) -> String {
+        let selected = self.selected.as_mut().ok_or(Error::NoSuchMailbox);
+        match selected.and_then(|selected| selected.view.discard(uids)) {
+            Ok(()) => "OK Replace completed.".to_owned(),
+            Err(error) => refusal(error),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ const fn capability(
 const APPENDLIMIT: &str = "APPENDLIMIT";
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 26] = [
+pub(crate) const CAPABILITIES: [Capability; 27] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -60,6 +60,7 @@ pub(crate) const CAPABILITIES: [Capability; 26] = [
     capability("COMPRESS=DEFLATE", 4978, When::Session, Some("COMPRESS")),
     capability("MULTIAPPEND", 3502, When::Session, None),
     capability("CATENATE", 4469, When::Session, None),
+    capability("REPLACE", 8508, When::Session, Some("REPLACE")),
     capability(APPENDLIMIT, 7889, When::Session, None),
     capability("CONDSTORE", 7162, When::Session, None),
     capability("QRESYNC", 7162, When::Session, None),

@@ -55,8 +55,10 @@ impl Session {
     /// mailbox (RFC 7162 section 3.1).
     pub(super) fn enable_condstore(&mut self, out: &mut Output) {
         if !std::mem::replace(&mut self.enabled.condstore, true)
-            && let Some(selected) = &self.selected
+            && let Some(selected) = self.selected.as_mut()
         {
+            // Not once more with the tagged response.
+            selected.owed_mod_seq();
             selected.highest_mod_seq(out);
         }
     }

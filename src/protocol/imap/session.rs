@@ -16,7 +16,7 @@ use super::{mailboxes, messages};
 use crate::mailbox::{Account, Error, Expunges};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::imap::{
-    AppendStart, Bounds, Command, Ends, Frame, Framer, Refusal, append_start, parse, tag_of,
+    Bounds, Command, Ends, Frame, Framer, Refusal, append_start, parse, tag_of,
 };
 use event_listener::EventListener;
 use std::borrow::Cow;
@@ -174,7 +174,10 @@ impl Session {
             Frame::NeedInput => return Some(Progress::NeedInput),
             Frame::Continue => out.put(b"+ OK\r\n"),
             Frame::Command(text) => match append_start(&text, Ends::Command) {
-                Some(start) => self.begin_append(start, None),
+                Some(start) => {
+                    self.bad = 0;
+                    self.begin_append(start, None);
+                }
                 None => return self.parsed(&text, turn, out),
             },
             Frame::Append {
@@ -187,6 +190,7 @@ impl Session {
                         octets,
                         synchronising,
                     };
+                    self.bad = 0;
                     self.begin_append(start, Some(literal));
                 }
                 // The framer announces nothing else.
@@ -211,11 +215,6 @@ impl Session {
             password: false,
             append_limit: self.settings.message_octets,
         }
-    }
-
-    fn begin_append(&mut self, start: AppendStart, literal: Option<Literal>) {
-        self.bad = 0;
-        self.doing = Doing::Append(Box::new(Append::new(start, literal)));
     }
 
     fn parsed(&mut self, text: &[u8], turn: Turn, out: &mut Output) -> Next {

@@ -39,7 +39,7 @@ use Expunges::{Hold, Tell};
 use State::{Any, Authenticated, NotAuthenticated, Selected};
 
 /// Every command that is served.
-pub(super) const RULES: [Rule; 38] = [
+pub(super) const RULES: [Rule; 40] = [
     rule("CAPABILITY", Any, false, Tell),
     rule("NOOP", Any, false, Tell),
     rule("LOGOUT", Any, false, Tell),
@@ -76,6 +76,8 @@ pub(super) const RULES: [Rule; 38] = [
     rule("UID STORE", Selected, true, Tell),
     rule("COPY", Selected, true, Tell),
     rule("UID COPY", Selected, true, Tell),
+    rule("REPLACE", Selected, true, Tell),
+    rule("UID REPLACE", Selected, true, Tell),
     rule("MOVE", Selected, true, Tell),
     rule("UID MOVE", Selected, true, Tell),
 ];

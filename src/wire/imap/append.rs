@@ -1,8 +1,9 @@
 //! APPEND (RFC 3501 section 6.3.11), of several messages (RFC 3502) and put together of parts
-//! (RFC 4469): what stands between its literals, read piece by piece as it comes.
+//! (RFC 4469): what stands between its literals, read piece by piece as it comes. REPLACE
+//! (RFC 8508) is the same with a message that goes.
 
-use super::token::{Parsed, Syntax, astring, atom, date_time, flag_list, mailbox, space};
-use crate::mail::{DateTime, Flags, InvalidName, MailboxName};
+use super::token::{Parsed, Syntax, astring, atom, bound, date_time, flag_list, mailbox, space};
+use crate::mail::{Bound, DateTime, Flags, InvalidName, MailboxName};
 use crate::wire::reader::Reader;
 
 /// The next thing that an APPEND says.
@@ -25,6 +26,8 @@ pub(crate) enum Piece {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AppendText {
     expected: Expected,
+    /// There can be no second message.
+    single: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +46,17 @@ enum Expected {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AppendStart {
     pub(crate) tag: Vec<u8>,
+    pub(crate) replaced: Option<Replaced>,
     pub(crate) mailbox: Result<MailboxName, InvalidName>,
     pub(crate) text: AppendText,
     pub(crate) pieces: Vec<Piece>,
+}
+
+/// The message that REPLACE removes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) uid: bool,
+    pub(crate) number: Bound,
 }
 
 /// What a piece of text ends with.
@@ -57,25 +68,41 @@ pub(crate) enum Ends {
     Command,
 }
 
-/// `append = "APPEND" SP mailbox 1*append-message`, up to its first literal or its end. `None` for
-/// anything else.
+/// `append = "APPEND" SP mailbox 1*append-message` or `replace = "REPLACE" SP seq-number SP mailbox
+/// append-message`, also after UID, up to the first literal or the end. `None` for anything else.
 pub(crate) fn append_start(text: &[u8], ends: Ends) -> Option<AppendStart> {
     let tag = super::framer::tag_of(text);
     let mut r = Reader::new(text.get(tag.len()..)?);
-    if tag.is_empty() || !r.eat_word(" APPEND ") {
+    if tag.is_empty() {
         return None;
     }
+    let replaced = replaced(&mut r)?;
     let mailbox = mailbox(&mut r).ok()?;
     let mut text = AppendText {
         expected: Expected::Message,
+        single: replaced.is_some(),
     };
     let pieces = text.read(r.rest(), ends).ok()?;
     Some(AppendStart {
         tag,
+        replaced,
         mailbox,
         text,
         pieces,
     })
+}
+
+/// The words before the mailbox; `Some(None)` for APPEND.
+fn replaced(r: &mut Reader<'_>) -> Option<Option<Replaced>> {
+    if r.eat_word(" APPEND ") {
+        return Some(None);
+    }
+    let uid = r.eat_word(" UID");
+    if !r.eat_word(" REPLACE ") {
+        return None;
+    }
+    let number = bound(r).ok()?;
+    r.eat(b' ').then_some(Some(Replaced { uid, number }))
 }
 
 impl AppendText {
@@ -87,6 +114,9 @@ impl AppendText {
             let before = pieces.len();
             match self.expected {
                 Expected::MoreMessages if r.at_end() && ends == Ends::Command => return Ok(pieces),
+                Expected::MoreMessages if self.single => {
+                    return Err(Syntax("one message replaces another"));
+                }
                 Expected::Message | Expected::MoreMessages => {
                     self.message(&mut r, &mut pieces)?;
                 }
@@ -195,6 +225,11 @@ mod tests {
             ("a APPEND INBOX CATENATE (TEXT ", true),
             ("a APPEND INBOX (x) CATENATE (URL \"/x\" URL ", true),
             ("a APPEND INBOX CATENATE (URL", false),
+            ("a REPLACE 4 Drafts (\\Seen) ", true),
+            ("a uid replace * Drafts CATENATE (TEXT ", true),
+            ("a REPLACE 0 Drafts ", false),
+            ("a REPLACE 1:2 Drafts ", false),
+            ("a UID APPEND Drafts ", false),
             ("a APPEND INBOX CATENATE (FOO ", false),
             ("a APPEND INBOX", false),
             ("a APPEND ", false),
@@ -233,5 +268,8 @@ mod tests {
             [Piece::Message { .. }, Piece::Literal]
         ));
         assert!(text.read(b"x", Ends::Command).is_err());
+        let mut text = append_start(b"a REPLACE 1 x ", Ends::Literal).unwrap().text;
+        assert!(text.read(b" (\\Seen) ", Ends::Literal).is_err());
+        assert!(text.read(b"", Ends::Command).is_ok());
     }
 }

@@ -12,7 +12,7 @@ mod token;
 mod url;
 
 pub(crate) use super::reader::Bounds;
-pub(crate) use append::{AppendStart, AppendText, Ends, Piece, append_start};
+pub(crate) use append::{AppendStart, AppendText, Ends, Piece, Replaced, append_start};
 pub(crate) use command::{Command, StatusItem, parse};
 pub(crate) use fetch::{FetchItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};

@@ -150,7 +150,7 @@ pub(crate) fn sequence_set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
     }
 }
 
-fn bound(r: &mut Reader<'_>) -> Parsed<Bound> {
+pub(crate) fn bound(r: &mut Reader<'_>) -> Parsed<Bound> {
     if r.eat(b'*') {
         return Ok(Bound::Star);
     }
