@@ -150,6 +150,7 @@ limits! {
     login_failure_delay: Duration, Duration, 0, seconds(2), "Delay of the answer to a failed login; doubled for each further failure of that address.";
     login_failure_delay_max: Duration, Duration, 0, seconds(15), "The longest delay; an address that fails on is refused.";
     index_cache_octets: usize, Size, 65_536, 2 << 20, "Memory for one user's index.";
+    sort_octets: usize, Size, 65_536, 32 << 20, "Memory for one SORT, which goes on in a file, or one THREAD, which is refused.";
     blocking_threads: u32, Count, 1, 4, "Threads of a process that wait for the disk.";
     stack_octets: usize, Size, 65_536, 512 << 10, "Stack of a thread.";
     engine_idle_timeout: Duration, Duration, 1, seconds(60), "Time without a session after which a user's process ends.";

@@ -55,6 +55,62 @@ impl Cached {
 
     /// `None` for what this version did not write: computed anew then.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Cached> {
+        let row = CachedRow::decode(bytes)?;
+        Some(Cached {
+            bytes: bytes.to_vec(),
+            octets: row.octets,
+            internal_date: row.internal_date,
+            starts: row.starts,
+            ends: row.ends,
+        })
+    }
+
+    /// The same without the buffer.
+    pub(crate) fn row(&self) -> CachedRow<'_> {
+        CachedRow {
+            bytes: &self.bytes,
+            octets: self.octets,
+            internal_date: self.internal_date,
+            starts: self.starts,
+            ends: self.ends,
+        }
+    }
+
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    pub(crate) fn internal_date(&self) -> i64 {
+        self.internal_date
+    }
+
+    pub(crate) fn envelope(&self) -> &[u8] {
+        self.row().text(0)
+    }
+
+    pub(crate) fn bodystructure(&self) -> &[u8] {
+        self.row().text(1)
+    }
+
+    /// The common header fields that the message has, with CRLF line ends.
+    pub(crate) fn header(&self) -> &[u8] {
+        self.row().text(2)
+    }
+}
+
+/// As [`Cached`], borrowed from where it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CachedRow<'a> {
+    bytes: &'a [u8],
+    octets: u64,
+    internal_date: i64,
+    starts: [usize; 3],
+    ends: [usize; 3],
+}
+
+impl<'a> CachedRow<'a> {
+    /// As [`Cached::decode`].
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<CachedRow<'a>> {
         let mut rest = bytes;
         if take(&mut rest, 1)? != [VERSION] {
             return None;
@@ -71,13 +127,20 @@ impl Cached {
             at = at.checked_add(*end)?;
             *end = at;
         }
-        (at == bytes.len()).then(|| Cached {
-            bytes: bytes.to_vec(),
+        (at == bytes.len()).then_some(CachedRow {
+            bytes,
             octets,
             internal_date,
             starts,
             ends,
         })
+    }
+
+    fn text(&self, at: usize) -> &'a [u8] {
+        let range = self.starts.get(at).zip(self.ends.get(at));
+        range
+            .and_then(|(&start, &end)| self.bytes.get(start..end))
+            .unwrap_or_default()
     }
 
     pub(crate) fn octets(&self) -> u64 {
@@ -88,23 +151,8 @@ impl Cached {
         self.internal_date
     }
 
-    fn text(&self, at: usize) -> &[u8] {
-        let range = self.starts.get(at).zip(self.ends.get(at));
-        range
-            .and_then(|(&start, &end)| self.bytes.get(start..end))
-            .unwrap_or_default()
-    }
-
-    pub(crate) fn envelope(&self) -> &[u8] {
-        self.text(0)
-    }
-
-    pub(crate) fn bodystructure(&self) -> &[u8] {
-        self.text(1)
-    }
-
-    /// The common header fields that the message has, with CRLF line ends.
-    pub(crate) fn header(&self) -> &[u8] {
+    /// As [`Cached::header`].
+    pub(crate) fn header(&self) -> &'a [u8] {
         self.text(2)
     }
 }

@@ -1,6 +1,6 @@
 //! The redb file: tables, transactions, and what happens when it is damaged.
 
-use super::{Cached, Error, FlagChunk, Glance, Name, NameChunk, Overview, Summary};
+use super::{Cached, CachedRow, Error, FlagChunk, Glance, Name, NameChunk, Overview, Summary};
 use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{
     AccessGuard, Builder, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
@@ -386,6 +386,23 @@ impl Reader {
             Ok(rows < count)
         })?;
         Ok(found)
+    }
+
+    /// Calls `each` with the cached fields of every message from `first` to `last` that has some,
+    /// ascending, until it returns `false`. Copies nothing.
+    pub(crate) fn each_cached(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        each: &mut dyn FnMut(Uid, CachedRow<'_>) -> bool,
+    ) -> Result<(), Error> {
+        let range = key(mailbox, first.number())..=key(mailbox, last.number());
+        self.each(Kind::Cache, range, &mut |at, value| {
+            // What cannot be read is as good as not there: it is computed anew.
+            let row = Uid::new(at).zip(CachedRow::decode(value));
+            Ok(row.is_none_or(|(uid, cached)| each(uid, cached)))
+        })
     }
 
     pub(crate) fn account(&self, name: &str) -> Result<Option<AccountId>, Error> {

@@ -46,6 +46,14 @@ impl FlagChunk {
         );
     }
 
+    /// True if that message has that keyword.
+    pub(crate) fn has_keyword(&self, slot: u8, keyword: u16) -> bool {
+        let at = self.keywords.binary_search_by_key(&keyword, |(k, _)| *k);
+        at.ok()
+            .and_then(|at| self.keywords.get(at))
+            .is_some_and(|(_, bits)| bits.has(slot))
+    }
+
     pub(crate) fn set_system(&mut self, slot: u8, flags: SystemFlags) {
         for (bits, (flag, _)) in self.system.iter_mut().zip(SystemFlags::ALL) {
             bits.set(slot, flags.contains(flag));

@@ -15,8 +15,8 @@ mod overview;
 mod summary;
 
 pub(crate) use bits::Bits;
-pub(crate) use cached::Cached;
-pub(crate) use database::{AccountId, Durable, Index, Writer, set_aside, when_redb_panics};
+pub(crate) use cached::{Cached, CachedRow};
+pub(crate) use database::{AccountId, Durable, Index, Reader, Writer, set_aside, when_redb_panics};
 pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;
 pub(crate) use names::{Name, NameChunk};

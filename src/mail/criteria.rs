@@ -25,6 +25,10 @@ pub(crate) enum Criteria {
     Since(DateField, Date),
     /// Changed at this mod-sequence or later (RFC 7162 section 3.1.5).
     ModSeq(Since),
+    /// Arrived that many seconds ago or earlier (RFC 5032 section 2).
+    Older(u32),
+    /// Arrived within the last so many seconds.
+    Younger(u32),
     /// Octets, as RFC822.SIZE.
     Larger(u64),
     Smaller(u64),

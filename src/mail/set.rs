@@ -234,6 +234,8 @@ impl<N> fmt::Display for Set<N> {
 pub(crate) enum Bound {
     Number(u32),
     Star,
+    /// `$`, alone in its set: what the last SEARCH saved (RFC 5182 section 2.1).
+    Saved,
 }
 
 /// What a client wrote: `1,3:*` (RFC 3501 section 9, sequence-set). Means nothing until it is
@@ -242,13 +244,25 @@ pub(crate) enum Bound {
 pub(crate) struct SequenceSet(pub(crate) Vec<(Bound, Bound)>);
 
 impl SequenceSet {
+    /// The set `$`.
+    pub(crate) fn saved() -> SequenceSet {
+        SequenceSet(vec![(Bound::Saved, Bound::Saved)])
+    }
+
+    /// True for `$`, which means messages that only the view knows.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.0 == [(Bound::Saved, Bound::Saved)]
+    }
+
     /// The numbers meant when `largest` is the largest one in use; `None` stands for an empty
-    /// mailbox, where `*` means nothing. Numbers above `largest` stay in the set.
+    /// mailbox, where `*` means nothing; `$` means nothing either. Numbers above `largest` stay in
+    /// the set.
     pub(crate) fn resolve<N: Number>(&self, largest: Option<N>) -> Set<N> {
         let star = largest.map_or(0, N::to_number);
         let number = |bound: Bound| match bound {
             Bound::Number(n) => n,
             Bound::Star => star,
+            Bound::Saved => 0,
         };
         let mut runs: Vec<(u32, u32)> = self
             .0
@@ -330,5 +344,6 @@ mod tests {
                 .to_string(),
             ""
         );
+        assert!(SequenceSet::saved().resolve(Uid::new(5)).is_empty());
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     pub(crate) expunges: u32,
     /// Octets of redb's own cache.
     pub(crate) index_cache_octets: usize,
+    /// Octets in memory for one SORT or THREAD.
+    pub(crate) sort_octets: usize,
     pub(crate) mime: crate::mime::Limits,
 }
 
@@ -41,6 +43,7 @@ impl Default for Limits {
             keywords: 200,
             expunges: 1000,
             index_cache_octets: 2 << 20,
+            sort_octets: 32 << 20,
             mime: crate::mime::Limits::default(),
         }
     }
@@ -74,6 +77,7 @@ impl From<&crate::config::Limits> for Limits {
             keywords: limits.max_keywords,
             expunges: limits.expunge_history,
             index_cache_octets: limits.index_cache_octets,
+            sort_octets: limits.sort_octets,
             mime: crate::mime::Limits {
                 header_octets: limits.header_octets,
                 line_octets: limits.header_line_octets,

@@ -29,14 +29,17 @@ mod arrive;
 mod changes;
 mod content;
 mod copy;
+mod criteria;
 mod error;
 mod events;
+mod forest;
 mod host;
 mod kept;
 mod learn;
 mod mark;
 #[cfg(test)]
 mod meddling_tests;
+mod needle;
 #[cfg(test)]
 mod noticing_tests;
 mod numbering;
@@ -44,11 +47,16 @@ mod resync;
 mod rows;
 mod search;
 mod shared;
+mod sort;
+mod sorter;
 mod special;
 mod status;
 #[cfg(test)]
 mod tests;
+mod thread;
+mod threading;
 mod view;
+mod walk;
 mod watch;
 
 pub(crate) use account::{Account, Copied, Listed};
@@ -60,5 +68,9 @@ pub(crate) use host::{Host, Limits};
 pub(crate) use mark::{FlagChange, Marked};
 pub(crate) use rows::{Rows, Want};
 pub(crate) use search::Search;
+pub(crate) use sort::Sort;
+pub(crate) use sorter::Sorted;
 pub(crate) use status::Asked;
+pub(crate) use thread::Thread;
+pub(crate) use threading::Threads;
 pub(crate) use view::{Access, By, Changes, Expunges, View};

@@ -6,7 +6,7 @@ use super::host::lock;
 use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, fault, learn, store_fault};
-use crate::index::{Cached, FlagChunk, NameChunk};
+use crate::index::{Cached, CachedRow, FlagChunk, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::Blob;
@@ -284,6 +284,11 @@ impl Rows {
             }
         }
         self.cached.as_ref().ok_or(Error::Fault)
+    }
+
+    /// As `cached`, for comparing.
+    pub(super) fn cached_row(&mut self) -> Result<CachedRow<'_>, Error> {
+        self.cached().map(Cached::row)
     }
 
     fn read_all(&self, blob: &mut Blob) -> Result<Vec<u8>, Error> {

@@ -4,10 +4,10 @@ use super::host::lock;
 use super::mark::chunks;
 use super::numbering::Numbering;
 use super::shared::Shared;
-use super::{Account, Error, Rows, Search, Want, fault};
+use super::{Account, Error, Rows, Search, Sort, Thread, Want, fault};
 use crate::mail::{
-    Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, Since, SystemFlags, Uid,
-    UidSet, UidValidity,
+    Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, Since, SortCriterion,
+    SystemFlags, Threading, Uid, UidSet, UidValidity,
 };
 use event_listener::EventListener;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ pub(crate) struct View {
     access: Access,
     pub(super) numbers: Arc<Numbering>,
     recent: Arc<UidSet>,
+    saved: UidSet,
     keywords: Vec<Option<Keyword>>,
     uid_next: Uid,
     uid_validity: UidValidity,
@@ -123,6 +124,7 @@ impl View {
             access,
             numbers: Arc::new(Numbering::new(uids)),
             recent: Arc::new(recent),
+            saved: UidSet::new(),
             keywords: summary.keywords,
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
@@ -207,9 +209,22 @@ impl View {
         self.numbers.seq(uid)
     }
 
+    /// Remembers messages for `$` (RFC 5182 section 2.1).
+    pub(crate) fn save(&mut self, found: UidSet) {
+        self.saved = found;
+    }
+
+    /// What `$` means now: what was saved and is still in the view.
+    pub(super) fn saved(&self) -> UidSet {
+        self.saved.intersection(self.uids())
+    }
+
     /// The UIDs of this view that the client means. By sequence number: `None` if a number is
     /// beyond the last message (the client's fault: BAD); by UID unknown ones are left out.
     pub(crate) fn resolve(&self, set: &SequenceSet, by: By) -> Option<UidSet> {
+        if set.is_saved() {
+            return Some(self.saved());
+        }
         match by {
             By::Uid => Some(self.uids().intersection(&set.resolve(self.uids().last()))),
             By::Seq => {
@@ -243,6 +258,21 @@ impl View {
     /// Looks for messages of this view.
     pub(crate) fn search(&self, criteria: Criteria) -> Search {
         Search::new(self, criteria)
+    }
+
+    /// Looks for messages of this view and puts them in order.
+    pub(crate) fn sort(&self, order: Vec<SortCriterion>, criteria: Criteria) -> Sort {
+        Sort::new(self, order, criteria)
+    }
+
+    /// Looks for messages of this view and puts them into threads.
+    pub(crate) fn thread(&self, by: Threading, criteria: Criteria) -> Thread {
+        Thread::new(self, by, criteria)
+    }
+
+    /// Sequence numbers of these messages of the view.
+    pub(crate) fn seqs(&self, uids: &UidSet) -> SeqSet {
+        self.numbers.seqs_of(uids)
     }
 
     /// Brings the view up to date with the mailbox (and the mailbox with its directory).
@@ -317,6 +347,10 @@ impl View {
             shared.host.settle_later(&shared);
         }
         Ok(changes)
+    }
+
+    pub(super) fn recent_uids(&self) -> Arc<UidSet> {
+        self.recent.clone()
     }
 
     fn claim_recent(&mut self, new: &UidSet, first_recent: Uid) {

@@ -1,6 +1,7 @@
 //! Address lists (RFC 5322 section 3.4) as ENVELOPE wants them.
 
 use super::encoded::decode_header;
+use super::envelope::one_line;
 use super::token::Cursor;
 
 /// One entry of an address list.
@@ -23,6 +24,11 @@ const MISSING_MAILBOX: &[u8] = b"MISSING_MAILBOX";
 const MISSING_DOMAIN: &[u8] = b"MISSING_DOMAIN";
 /// The domain, likewise, of what stands between angle brackets and is no address.
 const SYNTAX_ERROR: &[u8] = b"SYNTAX_ERROR";
+
+/// The first entry of an address list.
+pub(crate) fn first_address(value: &[u8]) -> Option<Address> {
+    addresses(value, 1).into_iter().next()
+}
 
 /// Parses an address list; what is broken in an entry does not reach beyond its comma. Of more
 /// than `most` the rest is left out.
@@ -64,6 +70,23 @@ pub(crate) fn address_text(value: &[u8]) -> String {
         address.show(&mut out);
     }
     out
+}
+
+/// The DISPLAY sort value of a field (RFC 5957 section 3): the name of its first address as ENVELOPE
+/// has it, else the address; empty without one.
+pub(crate) fn display_name(value: &[u8]) -> String {
+    let Some(first) = first_address(value) else {
+        return String::new();
+    };
+    let text = |part: &Option<Vec<u8>>| decode_header(part.as_deref().unwrap_or_default());
+    let name = decode_header(&one_line(first.name.as_deref().unwrap_or_default()));
+    if !name.is_empty() {
+        return name;
+    }
+    match &first.domain {
+        Some(domain) => format!("{}@{}", text(&first.mailbox), decode_header(domain)),
+        None => text(&first.mailbox),
+    }
 }
 
 impl Address {
@@ -359,6 +382,14 @@ mod tests {
         ] {
             assert_eq!(address_text(value.as_bytes()), expected);
         }
+    }
+
+    #[test]
+    fn the_first_of_a_list() {
+        let first = |value: &str| first_address(value.as_bytes()).and_then(|a| a.mailbox);
+        assert_eq!(first("x <a@b>, c@d"), Some(b"a".to_vec()));
+        assert_eq!(first("G: e@f;"), Some(b"G".to_vec()));
+        assert_eq!(first(" , "), None);
     }
 
     #[test]

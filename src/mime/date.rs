@@ -3,7 +3,8 @@
 use super::token::Cursor;
 use crate::mail::{Date, DateTime};
 
-/// The moment a Date: field names; `None` if it names none. Blanks and comments may stand anywhere.
+/// The moment a Date: field names; `None` if it names no day. Blanks and comments may stand
+/// anywhere. Without a valid time it is 00:00:00 UTC of the day (RFC 5256 section 2.2).
 pub(crate) fn sent_date(value: &[u8]) -> Option<DateTime> {
     let mut cursor = Cursor::new(value);
     cursor.skip();
@@ -30,24 +31,27 @@ pub(crate) fn sent_date(value: &[u8]) -> Option<DateTime> {
     let year = year(&next(&mut cursor))?;
     let date = Date::new(year, month, u8::try_from(day).ok()?)?;
     cursor.skip();
-    let (hour, minute, second) = time(&mut cursor)?;
-    cursor.skip();
-    let zone = zone(cursor.atom());
-    DateTime::from_fields(date, hour, minute, second, zone)
+    let moment = time(&mut cursor).and_then(|(hour, minute, second)| {
+        cursor.skip();
+        DateTime::from_fields(date, hour, minute, second, zone(cursor.atom()))
+    });
+    moment.or_else(|| DateTime::from_fields(date, 0, 0, 0, 0))
 }
 
 fn number(text: &[u8]) -> Option<u16> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// RFC 5322 section 4.3: two and three digits mean years since 1900, two below 50 since 2000.
+/// RFC 5322 section 4.3: two and three digits mean years since 1900, two below 50 since 2000. By
+/// section 3.3 there is no other year before 1900.
 fn year(text: &[u8]) -> Option<u16> {
     let year = number(text)?;
-    Some(match text.len() {
+    let year = match text.len() {
         2 if year < 50 => year + 2000,
         2 | 3 => year + 1900,
         _ => year,
-    })
+    };
+    (year >= 1900).then_some(year)
 }
 
 /// `hour ":" minute [":" second]`.
@@ -120,6 +124,8 @@ mod tests {
             ("Fri, 21-Nov-97 09:55:06 EST", 880_124_106, -300),
             ("Friday, 21 November 1997 9:55:06 +0000", 880_106_106, 0),
             ("1 Jan 2000 00:00:00 XYZ", 946_684_800, 0),
+            ("1 Jan 2000", 946_684_800, 0),
+            ("1 Jan 2000 25:00 +0100", 946_684_800, 0),
         ] {
             let expected = DateTime {
                 seconds,
@@ -127,14 +133,7 @@ mod tests {
             };
             assert_eq!(sent_date(text.as_bytes()), Some(expected), "{text}");
         }
-        for text in [
-            "",
-            "yesterday",
-            "31 Feb 2000 00:00:00 +0000",
-            "1 Jan 2000",
-            "1 Jan 2000 25:00 +0000",
-            "1 J",
-        ] {
+        for text in ["", "yesterday", "31 Feb 2000 00:00:00 +0000", "1 J"] {
             assert_eq!(sent_date(text.as_bytes()), None, "{text}");
         }
     }

@@ -78,7 +78,7 @@ fn address_list(list: &[Address], out: &mut Vec<u8>) {
 }
 
 /// Text that people read: runs of blanks and line ends, which folding leaves behind, as one blank.
-fn one_line(text: &[u8]) -> Vec<u8> {
+pub(super) fn one_line(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     for word in text
         .split(u8::is_ascii_whitespace)

@@ -29,6 +29,11 @@ impl<'a> Cursor<'a> {
         self.rest.first().copied()
     }
 
+    /// What is not taken yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn at_end(&self) -> bool {
         self.rest.is_empty()
     }

@@ -220,6 +220,7 @@ limits!(
     login_failure_delay: time,
     login_failure_delay_max: time,
     index_cache_octets: size,
+    sort_octets: size,
     blocking_threads: number,
     stack_octets: size,
     engine_idle_timeout: time,

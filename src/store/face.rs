@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub(crate) trait Store: Send {
     /// A place to write a new message.
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error>;
+    /// A file without a name, on the same file system, for what does not fit in memory.
+    fn scratch(&mut self) -> Result<File, Error>;
     /// Puts the draft into the mailbox under a name that holds `uid`. The message's bytes and its
     /// name are durable when it returns, if the caller called `Draft::sync` before and
     /// [`Store::sync`] after. The draft can be committed again to other mailboxes (by link).

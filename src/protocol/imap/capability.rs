@@ -45,7 +45,7 @@ const fn capability(
 const APPENDLIMIT: &str = "APPENDLIMIT";
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 27] = [
+pub(crate) const CAPABILITIES: [Capability; 37] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -64,6 +64,16 @@ pub(crate) const CAPABILITIES: [Capability; 27] = [
     capability(APPENDLIMIT, 7889, When::Session, None),
     capability("CONDSTORE", 7162, When::Session, None),
     capability("QRESYNC", 7162, When::Session, None),
+    capability("ESEARCH", 4731, When::Session, None),
+    capability("SEARCHRES", 5182, When::Session, None),
+    capability("WITHIN", 5032, When::Session, None),
+    capability("SORT", 5256, When::Session, Some("SORT")),
+    capability("SORT=DISPLAY", 5957, When::Session, Some("SORT")),
+    capability("ESORT", 5267, When::Session, Some("SORT")),
+    capability("THREAD=ORDEREDSUBJECT", 5256, When::Session, Some("THREAD")),
+    capability("THREAD=REFERENCES", 5256, When::Session, Some("THREAD")),
+    capability("THREAD=REFS", 5256, When::Session, Some("THREAD")),
+    capability("I18NLEVEL=1", 5255, When::Session, None),
     capability("LIST-EXTENDED", 5258, When::Session, None),
     capability("LIST-STATUS", 5819, When::Session, None),
     capability("STATUS=SIZE", 8438, When::Session, None),

@@ -7,10 +7,12 @@ use super::session::{Doing, Ran, Session};
 use super::store::{Store, store};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{Criteria, InvalidName, MailboxName, SequenceSet, UidSet};
+use crate::mail::{
+    Criteria, InvalidName, MailboxName, SequenceSet, SortCriterion, Threading, UidSet,
+};
 use crate::mailbox::{Access, By, Copied, Error, Expunges};
 use crate::protocol::Output;
-use crate::wire::imap::{Command, number};
+use crate::wire::imap::{Command, Returns, number};
 
 /// Messages a client may not mean.
 pub(super) const NO_SUCH: &str = "BAD There is no message of that number.";
@@ -29,7 +31,43 @@ pub(super) fn run(
             Ran::ok("OK Unselect completed.")
         }
         Command::Expunge { only } => expunge(session, only),
-        Command::Search { uid, criteria } => search(session, tag, uid, criteria, rule, out),
+        Command::Search {
+            uid,
+            returns,
+            criteria,
+        } => {
+            let asked = Asked {
+                uid,
+                returns,
+                what: What::Search,
+            };
+            search(session, tag, asked, criteria, rule, out)
+        }
+        Command::Sort {
+            uid,
+            returns,
+            order,
+            criteria,
+        } => {
+            let asked = Asked {
+                uid,
+                returns,
+                what: What::Sort(order),
+            };
+            search(session, tag, asked, criteria, rule, out)
+        }
+        Command::Thread {
+            uid,
+            threading,
+            criteria,
+        } => {
+            let asked = Asked {
+                uid,
+                returns: None,
+                what: What::Thread(threading),
+            };
+            search(session, tag, asked, criteria, rule, out)
+        }
         Command::Fetch {
             uid,
             set,
@@ -115,17 +153,37 @@ fn expunge(session: &mut Session, only: Option<SequenceSet>) -> Ran {
     )
 }
 
+/// What SEARCH, SORT or THREAD is to do with what it finds.
+struct Asked {
+    uid: bool,
+    returns: Option<Returns>,
+    what: What,
+}
+
+enum What {
+    Search,
+    Sort(Vec<SortCriterion>),
+    Thread(Threading),
+}
+
 fn search(
     session: &mut Session,
     tag: &Tag,
-    uid: bool,
+    asked: Asked,
     criteria: Option<Criteria>,
     rule: Rule,
     out: &mut Output,
 ) -> Ran {
     let Some(criteria) = criteria else {
+        // RFC 5182 section 2.1: what was refused leaves nothing saved.
+        if asked.returns.is_some_and(|returns| returns.save)
+            && let Some(selected) = session.selected.as_mut()
+        {
+            selected.view.save(UidSet::new());
+        }
         return Ran::ok("NO [BADCHARSET (US-ASCII UTF-8)] This charset is not known.");
     };
+    // The answers of SORT and THREAD have no place for it (RFC 7162 section 3.1.6).
     let mod_seq = criteria.asks_mod_seq();
     if mod_seq {
         session.enable_condstore(out);
@@ -139,12 +197,18 @@ fn search(
     } else {
         rule.expunges
     };
+    let view = &selected.view;
     session.doing = Doing::Search(Box::new(Searching {
         tag: tag.clone(),
-        uid,
+        uid: asked.uid,
         mod_seq,
+        returns: asked.returns,
         expunges,
-        stage: Stage::Looking(Box::new(selected.view.search(criteria))),
+        stage: match asked.what {
+            What::Search => Stage::Looking(Box::new(view.search(criteria))),
+            What::Sort(order) => Stage::Sorting(Box::new(view.sort(order, criteria))),
+            What::Thread(by) => Stage::Threading(Box::new(view.thread(by, criteria))),
+        },
     }));
     Ran::GoesOn
 }

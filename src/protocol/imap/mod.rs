@@ -5,6 +5,7 @@ mod capability;
 mod catenate;
 mod enable;
 mod fetch;
+mod found;
 mod handover;
 mod list;
 mod login;

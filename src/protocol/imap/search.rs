@@ -1,27 +1,45 @@
-//! SEARCH (RFC 3501 section 6.4.4): runs in steps, answers as a stream.
+//! SEARCH (RFC 3501 section 6.4.4), SORT and THREAD (RFC 5256 section 3): run in steps, answer as a
+//! stream.
 
+use super::found::{InOrder, Numbers, SetText};
 use super::refusal::refusal;
 use super::session::{Doing, Session};
 use super::tag::Tag;
 use crate::mail::{ModSeq, Uid, UidSet};
-use crate::mailbox::{Error, Expunges, Search};
+use crate::mailbox::{Error, Expunges, Search, Sort, Thread, Threads, View};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::number;
+use crate::wire::imap::{Returns, number};
 
-/// A running SEARCH.
+/// A running SEARCH, SORT or THREAD.
 pub(super) struct Searching {
     pub(super) tag: Tag,
     pub(super) uid: bool,
     /// The highest mod-sequence of what is found is told (RFC 7162 section 3.1.6).
     pub(super) mod_seq: bool,
+    /// The answer is an ESEARCH response (RFC 4731 section 3.1).
+    pub(super) returns: Option<Returns>,
     pub(super) expunges: Expunges,
     pub(super) stage: Stage,
 }
 
 pub(super) enum Stage {
     Looking(Box<Search>),
+    Sorting(Box<Sort>),
+    Threading(Box<Thread>),
     /// Found, still to be told, and the highest mod-sequence if that is told too.
     Found(UidSet, Option<ModSeq>),
+    /// Numbers of an ESEARCH response, still to be told.
+    Set(SetText),
+    Sorted(Box<InOrder>),
+    Threaded(Box<Threads>),
+}
+
+/// How a step went.
+enum Went {
+    /// There is more to do of the same.
+    On,
+    Now(Stage),
+    Done(&'static str),
 }
 
 impl Session {
@@ -32,83 +50,253 @@ impl Session {
         turn: Turn,
         out: &mut Output,
     ) -> Option<Progress<()>> {
-        match &mut searching.stage {
-            Stage::Looking(search) => {
-                if turn == Turn::Quick {
-                    self.doing = Doing::Search(searching);
-                    return Some(Progress::Disk);
-                }
-                match search.step() {
-                    Ok(None) => {
-                        self.doing = Doing::Search(searching);
-                        return Some(Progress::Flush);
-                    }
-                    Ok(Some(found)) => match self.highest_found(&found, searching.mod_seq) {
-                        Ok(highest) => {
-                            out.put(b"* SEARCH");
-                            searching.stage = Stage::Found(found, highest);
-                            self.doing = Doing::Search(searching);
-                        }
-                        Err(error) => self.give_up(*searching, error),
-                    },
-                    Err(error) => self.give_up(*searching, error),
-                }
+        if turn == Turn::Quick {
+            self.doing = Doing::Search(searching);
+            return Some(Progress::Disk);
+        }
+        let went = match self.selected.as_mut() {
+            Some(selected) => searching.step(&mut selected.view, out),
+            None => Err(Error::NoSuchMailbox),
+        };
+        match went {
+            Ok(Went::On) => {
+                self.doing = Doing::Search(searching);
+                return Some(Progress::Flush);
             }
-            Stage::Found(found, highest) => {
-                let left = self.tell_found(found, searching.uid, out);
-                if left.is_empty() {
-                    if let Some(highest) = highest {
-                        out.put(b" (MODSEQ ");
-                        number(highest.number(), out.buffer());
-                        out.put(b")");
-                    }
-                    out.put(b"\r\n");
-                    let text = "OK Search completed.".into();
-                    self.finish(searching.tag, text, searching.expunges);
-                } else {
-                    *found = left;
-                    self.doing = Doing::Search(searching);
+            Ok(Went::Now(stage)) => {
+                searching.stage = stage;
+                self.doing = Doing::Search(searching);
+            }
+            Ok(Went::Done(text)) => self.finish(searching.tag, text.into(), searching.expunges),
+            Err(error) => {
+                // RFC 5182 section 2.1: what was refused leaves nothing saved.
+                if searching.returns.is_some_and(|returns| returns.save)
+                    && let Some(selected) = self.selected.as_mut()
+                {
+                    selected.view.save(UidSet::new());
                 }
+                let text = match searching.begun() {
+                    // An answer in the middle cannot be taken back.
+                    true => {
+                        out.put(b"\r\n");
+                        refusal(error)
+                    }
+                    false => refusal(error),
+                };
+                self.finish(searching.tag, text.into(), searching.expunges);
             }
         }
         None
     }
+}
 
-    fn give_up(&mut self, searching: Searching, error: Error) {
-        let text = refusal(error).into();
-        self.finish(searching.tag, text, searching.expunges);
+impl Searching {
+    /// True if a line of the answer is begun.
+    fn begun(&self) -> bool {
+        matches!(self.stage, Stage::Sorted(_))
+    }
+
+    fn step(&mut self, view: &mut View, out: &mut Output) -> Result<Went, Error> {
+        let uid = self.uid;
+        match &mut self.stage {
+            Stage::Looking(search) => match search.step()? {
+                None => Ok(Went::On),
+                Some(found) => self.found(found, view, out),
+            },
+            Stage::Sorting(sort) => match sort.step()? {
+                None => Ok(Went::On),
+                Some(sorted) => {
+                    let head = self.head("SORT", out);
+                    let order = InOrder::new(sorted, self.returns, Numbers::of(uid), head, out);
+                    Ok(Went::Now(Stage::Sorted(Box::new(order))))
+                }
+            },
+            Stage::Threading(thread) => match thread.step()? {
+                None => Ok(Went::On),
+                Some(threads) => {
+                    out.put(b"* THREAD");
+                    if !threads.is_empty() {
+                        out.put(b" ");
+                    }
+                    Ok(Went::Now(Stage::Threaded(Box::new(threads))))
+                }
+            },
+            Stage::Found(found, highest) => {
+                *found = tell_found(found, view, uid, out);
+                if !found.is_empty() {
+                    return Ok(Went::On);
+                }
+                if let Some(highest) = highest {
+                    out.put(b" (MODSEQ ");
+                    number(highest.number(), out.buffer());
+                    out.put(b")");
+                }
+                out.put(b"\r\n");
+                Ok(Went::Done("OK Search completed."))
+            }
+            Stage::Set(text) => Ok(match text.tell(out) {
+                false => Went::On,
+                true => Went::Done("OK Search completed."),
+            }),
+            Stage::Sorted(order) => {
+                if !order.tell(view, out)? {
+                    return Ok(Went::On);
+                }
+                if let Some(saved) = order.saved() {
+                    view.save(saved);
+                }
+                Ok(Went::Done("OK Sort completed."))
+            }
+            Stage::Threaded(threads) => {
+                let numbers = Numbers::of(uid);
+                while !out.full() {
+                    if !threads.tell(&|uid| numbers.number(view, uid), out.buffer()) {
+                        out.put(b"\r\n");
+                        return Ok(Went::Done("OK Thread completed."));
+                    }
+                }
+                Ok(Went::On)
+            }
+        }
+    }
+
+    /// Begins the answer; `false` if there is to be none but the tagged one.
+    fn head(&self, plain: &str, out: &mut Output) -> bool {
+        match self.returns {
+            None => {
+                out.put(b"* ");
+                out.put(plain.as_bytes());
+            }
+            // RFC 5182 section 2.2: what is only saved is not told.
+            Some(returns) if returns.is_silent() => return false,
+            Some(_) => {
+                out.put(b"* ESEARCH (TAG \"");
+                out.put(&self.tag);
+                out.put(b"\")");
+                if self.uid {
+                    out.put(b" UID");
+                }
+            }
+        }
+        true
+    }
+
+    fn found(&self, found: UidSet, view: &mut View, out: &mut Output) -> Result<Went, Error> {
+        let Some(returns) = self.returns else {
+            let highest = self.highest(&found, view)?;
+            self.head("SEARCH", out);
+            return Ok(Went::Now(Stage::Found(found, highest)));
+        };
+        let chosen = chosen(&returns, &found);
+        let highest = self.highest(&chosen, view)?;
+        if returns.save {
+            view.save(chosen);
+        }
+        if !self.head("SEARCH", out) {
+            return Ok(Went::Done("OK Search completed."));
+        }
+        let numbers = Numbers::of(self.uid);
+        let ends = [
+            (returns.min, " MIN ", found.first()),
+            (returns.max, " MAX ", found.last()),
+        ];
+        for (wanted, name, uid) in ends {
+            if let Some(told) = uid.filter(|_| wanted).map(|uid| numbers.number(view, uid)) {
+                out.put(name.as_bytes());
+                number(u64::from(told.unwrap_or(0)), out.buffer());
+            }
+        }
+        if returns.count {
+            out.put(b" COUNT ");
+            number(found.count(), out.buffer());
+        }
+        if let Some(highest) = highest {
+            out.put(b" MODSEQ ");
+            number(highest.number(), out.buffer());
+        }
+        let listed = match returns.partial {
+            Some(range) => {
+                out.put(b" PARTIAL (");
+                range.encode(out.buffer());
+                out.put(b" ");
+                window(&found, range.places(count(&found)))
+            }
+            None if returns.all && !found.is_empty() => {
+                out.put(b" ALL ");
+                found
+            }
+            None => {
+                out.put(b"\r\n");
+                return Ok(Went::Done("OK Search completed."));
+            }
+        };
+        if listed.is_empty() {
+            out.put(b"NIL");
+        }
+        let end = if returns.partial.is_some() {
+            ")\r\n"
+        } else {
+            "\r\n"
+        };
+        Ok(Went::Now(Stage::Set(SetText::new(
+            numbers.runs(view, &listed),
+            end,
+        ))))
     }
 
     /// `None` if it is not to be told or nothing was found.
-    fn highest_found(&self, found: &UidSet, wanted: bool) -> Result<Option<ModSeq>, Error> {
-        match &self.selected {
-            Some(selected) if wanted => selected.view.highest_of(found),
-            _ => Ok(None),
+    fn highest(&self, found: &UidSet, view: &View) -> Result<Option<ModSeq>, Error> {
+        match self.mod_seq {
+            true => view.highest_of(found),
+            false => Ok(None),
         }
     }
+}
 
-    /// Tells as many as fit; returns the others.
-    fn tell_found(&self, found: &UidSet, uid: bool, out: &mut Output) -> UidSet {
-        let Some(selected) = &self.selected else {
-            return UidSet::new();
-        };
-        for at in found.iter() {
-            let told = if uid {
-                Some(at.number())
-            } else {
-                selected.view.seq(at).map(|seq| seq.number())
-            };
-            if let Some(told) = told {
-                out.put(b" ");
-                number(u64::from(told), out.buffer());
-            }
-            if out.full() {
-                return match at.next() {
-                    Some(next) => found.intersection(&UidSet::range(next, Uid::MAX)),
-                    None => UidSet::new(),
-                };
-            }
-        }
-        UidSet::new()
+fn count(found: &UidSet) -> u32 {
+    u32::try_from(found.count()).unwrap_or(u32::MAX)
+}
+
+/// The results at these places.
+fn window(found: &UidSet, places: std::ops::Range<u32>) -> UidSet {
+    let skipped = usize::try_from(places.start).unwrap_or(usize::MAX);
+    found.iter().skip(skipped).take(places.len()).collect()
+}
+
+/// The messages that are returned, which is what is saved (RFC 5182 section 2.4, RFC 9394 section
+/// 3.2) and whose highest mod-sequence is told (RFC 4731 section 3.2).
+fn chosen(returns: &Returns, found: &UidSet) -> UidSet {
+    if returns.means_all() {
+        return found.clone();
     }
+    let mut chosen = match returns.partial {
+        Some(range) => window(found, range.places(count(found))),
+        None => UidSet::new(),
+    };
+    let ends = [
+        found.first().filter(|_| returns.min),
+        found.last().filter(|_| returns.max),
+    ];
+    ends.into_iter()
+        .flatten()
+        .for_each(|uid| chosen.insert(uid));
+    chosen
+}
+
+/// Tells as many as fit; returns the others.
+fn tell_found(found: &UidSet, view: &View, uid: bool, out: &mut Output) -> UidSet {
+    let numbers = Numbers::of(uid);
+    for at in found.iter() {
+        if let Some(told) = numbers.number(view, at) {
+            out.put(b" ");
+            number(u64::from(told), out.buffer());
+        }
+        if out.full() {
+            return match at.next() {
+                Some(next) => found.intersection(&UidSet::range(next, Uid::MAX)),
+                None => UidSet::new(),
+            };
+        }
+    }
+    UidSet::new()
 }

@@ -39,7 +39,7 @@ use Expunges::{Hold, Tell};
 use State::{Any, Authenticated, NotAuthenticated, Selected};
 
 /// Every command that is served.
-pub(super) const RULES: [Rule; 40] = [
+pub(super) const RULES: [Rule; 44] = [
     rule("CAPABILITY", Any, false, Tell),
     rule("NOOP", Any, false, Tell),
     rule("LOGOUT", Any, false, Tell),
@@ -70,6 +70,10 @@ pub(super) const RULES: [Rule; 40] = [
     rule("UID EXPUNGE", Selected, true, Tell),
     rule("SEARCH", Selected, true, Hold),
     rule("UID SEARCH", Selected, true, Tell),
+    rule("SORT", Selected, true, Hold),
+    rule("UID SORT", Selected, true, Tell),
+    rule("THREAD", Selected, true, Hold),
+    rule("UID THREAD", Selected, true, Tell),
     rule("FETCH", Selected, true, Hold),
     rule("UID FETCH", Selected, true, Tell),
     rule("STORE", Selected, true, Hold),
@@ -125,6 +129,10 @@ pub(super) fn rule_of(command: &Command) -> Rule {
         Command::Expunge { .. } => "UID EXPUNGE",
         Command::Search { uid: false, .. } => "SEARCH",
         Command::Search { .. } => "UID SEARCH",
+        Command::Sort { uid: false, .. } => "SORT",
+        Command::Sort { .. } => "UID SORT",
+        Command::Thread { uid: false, .. } => "THREAD",
+        Command::Thread { .. } => "UID THREAD",
         Command::Fetch { uid: false, .. } => "FETCH",
         Command::Fetch { .. } => "UID FETCH",
         Command::Store { uid: false, .. } => "STORE",

@@ -329,8 +329,17 @@ fn run(name: &str, text: &str, pieces: Pieces) {
     }
 }
 
-/// Responses of extensions which that parser does not know: RFC 2971, RFC 2342 and RFC 7162.
-const UNKNOWN: [&[u8]; 4] = [b"* ID ", b"* NAMESPACE ", b"* VANISHED ", b"* XLIST "];
+/// Responses of extensions which that parser does not know: RFC 2971, RFC 2342, RFC 7162, RFC 4731
+/// and RFC 5256.
+const UNKNOWN: [&[u8]; 7] = [
+    b"* ID ",
+    b"* NAMESPACE ",
+    b"* VANISHED ",
+    b"* XLIST ",
+    b"* ESEARCH ",
+    b"* SORT",
+    b"* THREAD",
+];
 
 /// Items which that parser does not know (RFC 7162), with what is put in their place.
 const UNKNOWN_ITEMS: [(&str, &str, &str); 7] = [

@@ -55,6 +55,11 @@ impl MaildirDraft {
         })
     }
 
+    /// The file alone; its name goes with the draft.
+    pub(super) fn nameless(self) -> Result<File, Error> {
+        Ok(self.file.try_clone()?)
+    }
+
     /// Writes what is collected.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         if !self.finished {

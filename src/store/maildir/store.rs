@@ -154,6 +154,17 @@ fn modified(path: &Path) -> i64 {
 }
 
 impl Maildir {
+    /// The directory of staged messages, made if it is not there.
+    fn tmp(&mut self) -> Result<Arc<OwnedFd>, Error> {
+        if let Some(tmp) = &self.tmp {
+            return Ok(tmp.clone());
+        }
+        let path = self.root.join("tmp");
+        let tmp = open_directory(&path)
+            .or_else(|_| make_durable_directory(&path).and_then(|()| open_directory(&path)))?;
+        Ok(self.tmp.insert(tmp).clone())
+    }
+
     /// Opens the Maildir at `root` and makes it if it is not there.
     pub(crate) fn open(root: &Path) -> Result<Maildir, Error> {
         if !root.join("cur").is_dir() {
@@ -409,17 +420,13 @@ fn taken(error: io::Error) -> Error {
 
 impl Store for Maildir {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
-        let tmp = match &self.tmp {
-            Some(tmp) => tmp.clone(),
-            None => {
-                let path = self.root.join("tmp");
-                let tmp = open_directory(&path).or_else(|_| {
-                    make_durable_directory(&path).and_then(|()| open_directory(&path))
-                })?;
-                self.tmp.insert(tmp).clone()
-            }
-        };
+        let tmp = self.tmp()?;
         Ok(Box::new(MaildirDraft::create(&tmp, &self.host)?))
+    }
+
+    fn scratch(&mut self) -> Result<fs::File, Error> {
+        let tmp = self.tmp()?;
+        MaildirDraft::create(&tmp, &self.host)?.nameless()
     }
 
     fn commit(

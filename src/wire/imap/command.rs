@@ -6,11 +6,16 @@ use super::list::{Form, List, create_params, list};
 use super::modseq::{
     FetchModifiers, SelectParams, fetch_modifiers, select_params, store_modifiers,
 };
-use super::search::{Searched, search};
+use super::returns::{Returns, returns};
+use super::search::search;
+use super::sort::{sort, thread};
 use super::token::{
     Parsed, Syntax, astring, atom, end, flag, flag_list, mailbox, sequence_set, space, string,
 };
-use crate::mail::{Flags, InvalidName, MailboxName, SequenceSet, Since, SpecialUse};
+use crate::mail::{
+    Criteria, Flags, InvalidName, MailboxName, SequenceSet, Since, SortCriterion, SpecialUse,
+    Threading,
+};
 use crate::wire::reader::{Bounds, Reader};
 
 type Name = Result<MailboxName, InvalidName>;
@@ -71,7 +76,19 @@ pub(crate) enum Command {
     /// `None`: a charset nobody knows.
     Search {
         uid: bool,
-        criteria: Option<crate::mail::Criteria>,
+        returns: Option<Returns>,
+        criteria: Option<Criteria>,
+    },
+    Sort {
+        uid: bool,
+        returns: Option<Returns>,
+        order: Vec<SortCriterion>,
+        criteria: Option<Criteria>,
+    },
+    Thread {
+        uid: bool,
+        threading: Threading,
+        criteria: Option<Criteria>,
     },
     Fetch {
         uid: bool,
@@ -252,15 +269,30 @@ fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>
     let parsed = match name {
         "EXPUNGE" if !uid => Ok(Command::Expunge { only: None }),
         "EXPUNGE" => set(r).map(|set| Command::Expunge { only: Some(set) }),
-        "SEARCH" => space(r)
-            .and_then(|()| search(r))
-            .map(|searched| Command::Search {
+        "SEARCH" => extended(r).and_then(|returns| {
+            Ok(Command::Search {
                 uid,
-                criteria: match searched {
-                    Searched::Criteria(criteria) => Some(criteria),
-                    Searched::BadCharset => None,
-                },
-            }),
+                returns,
+                criteria: search(r)?.criteria(),
+            })
+        }),
+        "SORT" => extended(r).and_then(|returns| {
+            let (order, searched) = sort(r)?;
+            Ok(Command::Sort {
+                uid,
+                returns,
+                order,
+                criteria: searched.criteria(),
+            })
+        }),
+        "THREAD" => space(r).and_then(|()| {
+            let (threading, searched) = thread(r)?;
+            Ok(Command::Thread {
+                uid,
+                threading,
+                criteria: searched.criteria(),
+            })
+        }),
         "FETCH" => set(r).and_then(|set| {
             space(r)?;
             Ok(Command::Fetch {
@@ -283,6 +315,12 @@ fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>
         _ => return None,
     };
     Some(parsed)
+}
+
+/// The result options of an extended SEARCH or SORT, if there are some.
+fn extended(r: &mut Reader<'_>) -> Parsed<Option<Returns>> {
+    space(r)?;
+    returns(r)
 }
 
 fn set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
@@ -407,6 +445,10 @@ mod tests {
             "a FETCH 1,3:* (FLAGS BODY[])",
             "a UID MOVE 4 x",
             "a SEARCH ALL",
+            "a UID SEARCH RETURN (MIN PARTIAL 1:5) CHARSET UTF-8 $",
+            "a SORT RETURN () (REVERSE DATE) UTF-8 ALL",
+            "a UID THREAD REFERENCES US-ASCII UNSEEN",
+            "a FETCH $ FLAGS",
             "a ENABLE X Y",
             "a COMPRESS deflate",
             "a SELECT x (CONDSTORE)",
@@ -462,6 +504,10 @@ mod tests {
             "a STORE 1 (UNCHANGEDSINCE 1)",
             "a STORE 1 (CHANGEDSINCE 1) FLAGS x",
             "a SEARCH MODSEQ",
+            "a SEARCH RETURN (ALL)",
+            "a THREAD",
+            "a SORT (DATE) ALL",
+            "a FETCH 1,$ FLAGS",
         ] {
             assert!(
                 parse(text.as_bytes(), Bounds::USUAL).command.is_err(),

@@ -7,7 +7,9 @@ mod framer;
 mod list;
 mod modseq;
 mod response;
+mod returns;
 mod search;
+mod sort;
 mod token;
 mod url;
 
@@ -19,4 +21,5 @@ pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
 pub(crate) use list::{Form, List, Select};
 pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use response::{date_time, flag_list, mailbox, number, string};
+pub(crate) use returns::Returns;
 pub(crate) use url::{MessageUrl, message_url};

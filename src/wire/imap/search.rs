@@ -20,17 +20,33 @@ struct Keys<'c> {
     bad_charset: bool,
 }
 
-/// `["CHARSET" SP astring SP] search-key *(SP search-key)`.
+/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`, to the end of the
+/// command.
 pub(crate) fn search(r: &mut Reader<'_>) -> Parsed<Searched> {
     let mut charset = "UTF-8".to_owned();
     if r.eat_word("CHARSET ") {
-        charset = String::from_utf8(astring(r)?).map_err(|_| Syntax("a charset is not valid"))?;
+        charset = charset_name(r)?;
         space(r)?;
     }
+    keys(r, &charset)
+}
+
+/// `search-criteria = charset 1*(SP search-key)` (RFC 5256 section 5), to the end of the command.
+pub(super) fn search_criteria(r: &mut Reader<'_>) -> Parsed<Searched> {
+    let charset = charset_name(r)?;
+    space(r)?;
+    keys(r, &charset)
+}
+
+fn charset_name(r: &mut Reader<'_>) -> Parsed<String> {
+    String::from_utf8(astring(r)?).map_err(|_| Syntax("a charset is not valid"))
+}
+
+fn keys(r: &mut Reader<'_>, charset: &str) -> Parsed<Searched> {
     let mut keys = Keys {
-        charset: &charset,
+        charset,
         count: 0,
-        bad_charset: from_charset(&charset, b"").is_none(),
+        bad_charset: from_charset(charset, b"").is_none(),
     };
     let criteria = keys.list(r, 0)?;
     if !r.at_end() {
@@ -41,6 +57,16 @@ pub(crate) fn search(r: &mut Reader<'_>) -> Parsed<Searched> {
     } else {
         Searched::Criteria(criteria)
     })
+}
+
+impl Searched {
+    /// `None`: a charset nobody knows.
+    pub(super) fn criteria(self) -> Option<Criteria> {
+        match self {
+            Searched::Criteria(criteria) => Some(criteria),
+            Searched::BadCharset => None,
+        }
+    }
 }
 
 impl Keys<'_> {
@@ -97,7 +123,9 @@ impl Keys<'_> {
                 Err(Syntax("a list of search keys does not end"))
             };
         }
-        if r.peek().is_some_and(|b| b.is_ascii_digit() || b == b'*') {
+        if r.peek()
+            .is_some_and(|b| b.is_ascii_digit() || b == b'*' || b == b'$')
+        {
             return Ok(Criteria::Seq(sequence_set(r)?));
         }
         let name = atom(r)?.to_ascii_uppercase();
@@ -135,6 +163,8 @@ impl Keys<'_> {
             "SENTBEFORE" => return dated(r, Criteria::Before, DateField::Sent),
             "SENTON" => return dated(r, Criteria::On, DateField::Sent),
             "SENTSINCE" => return dated(r, Criteria::Since, DateField::Sent),
+            "OLDER" => Criteria::Older(interval(r)?),
+            "YOUNGER" => Criteria::Younger(interval(r)?),
             "LARGER" => Criteria::Larger(number(r)?),
             "SMALLER" => Criteria::Smaller(number(r)?),
             "BCC" => self.address(r, "Bcc")?,
@@ -177,6 +207,15 @@ fn keyword(r: &mut Reader<'_>) -> Parsed<Criteria> {
         .ok_or(Syntax("a keyword is not valid"))
 }
 
+/// `interval = nz-number` (RFC 5032 section 3).
+fn interval(r: &mut Reader<'_>) -> Parsed<u32> {
+    let seconds = u32::try_from(number(r)?).unwrap_or(0);
+    match seconds {
+        0 => Err(Syntax("an interval is at least one second")),
+        seconds => Ok(seconds),
+    }
+}
+
 fn number(r: &mut Reader<'_>) -> Parsed<u64> {
     space(r)?;
     r.number(u64::from(u32::MAX))
@@ -201,6 +240,9 @@ mod tests {
                 "NOT ON 1-Feb-1994",
                 "Not(On(Internal, Date { year: 1994, month: 2, day: 1 }))",
             ),
+            ("YOUNGER 60 OLDER 1", "And([Younger(60), Older(1)])"),
+            ("UID $", "Uid(SequenceSet([(Saved, Saved)]))"),
+            ("NOT $", "Not(Seq(SequenceSet([(Saved, Saved)])))"),
             ("OR BODY a TEXT \"\"", "Or(Body(\"a\"), Text(\"\"))"),
             (
                 "CHARSET ISO-8859-1 SUBJECT {1+}\r\n\u{7f}",
@@ -224,6 +266,8 @@ mod tests {
             "BEFORE 31-Feb-2000",
             "UID",
             "LARGER x",
+            "OLDER 0",
+            "1,$",
             "ALL ",
         ] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");

@@ -134,8 +134,11 @@ pub(crate) fn list_mailbox(r: &mut Reader<'_>) -> Parsed<String> {
     name_text(&bytes).ok_or(Syntax("a mailbox name is not valid"))
 }
 
-/// `sequence-set`, with `*`.
+/// `sequence-set`, with `*`; or `seq-last-command = "$"` (RFC 5182 section 3).
 pub(crate) fn sequence_set(r: &mut Reader<'_>) -> Parsed<SequenceSet> {
+    if r.eat(b'$') {
+        return Ok(SequenceSet::saved());
+    }
     let mut ranges = Vec::new();
     loop {
         let first = bound(r)?;

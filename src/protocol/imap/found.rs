@@ -1,0 +1,221 @@
+//! Numbers of messages found, as they go into an answer.
+
+use crate::mail::{Uid, UidSet};
+use crate::mailbox::{Error, Sorted, View};
+use crate::protocol::Output;
+use crate::wire::imap::{Returns, number};
+use std::ops::Range;
+
+/// What a message is called in an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    Seq,
+    Uid,
+}
+
+impl Numbers {
+    pub(super) fn of(uid: bool) -> Numbers {
+        match uid {
+            true => Numbers::Uid,
+            false => Numbers::Seq,
+        }
+    }
+
+    /// `None` if the message is not in the view.
+    pub(super) fn number(self, view: &View, uid: Uid) -> Option<u32> {
+        match self {
+            Numbers::Seq => view.seq(uid).map(|seq| seq.number()),
+            Numbers::Uid => Some(uid.number()),
+        }
+    }
+
+    /// As runs, ascending.
+    pub(super) fn runs(self, view: &View, uids: &UidSet) -> Vec<(u32, u32)> {
+        match self {
+            Numbers::Seq => view.seqs(uids).runs().to_vec(),
+            Numbers::Uid => uids.runs().to_vec(),
+        }
+    }
+}
+
+/// A set, told run by run.
+pub(super) struct SetText {
+    runs: std::vec::IntoIter<(u32, u32)>,
+    begun: bool,
+    /// What follows.
+    end: &'static str,
+}
+
+impl SetText {
+    pub(super) fn new(runs: Vec<(u32, u32)>, end: &'static str) -> SetText {
+        SetText {
+            runs: runs.into_iter(),
+            begun: false,
+            end,
+        }
+    }
+
+    /// Tells as much as fits; `true` at the end.
+    pub(super) fn tell(&mut self, out: &mut Output) -> bool {
+        while !out.full() {
+            let Some(run) = self.runs.next() else {
+                out.put(self.end.as_bytes());
+                return true;
+            };
+            put_run(run, std::mem::replace(&mut self.begun, true), out);
+        }
+        false
+    }
+}
+
+fn put_run((first, last): (u32, u32), behind_another: bool, out: &mut Output) {
+    if behind_another {
+        out.put(b",");
+    }
+    number(u64::from(first), out.buffer());
+    if last > first {
+        out.put(b":");
+        number(u64::from(last), out.buffer());
+    }
+}
+
+/// Sorted messages, told one by one, as SORT or as ESEARCH (RFC 5267 section 3.1).
+pub(super) struct InOrder {
+    sorted: Sorted,
+    returns: Option<Returns>,
+    numbers: Numbers,
+    /// False: nothing is told.
+    told: bool,
+    /// Places of those that are listed.
+    listed: Range<u32>,
+    at: u32,
+    /// A run that can become longer, and whether another one was told.
+    run: Option<(u32, u32)>,
+    begun: bool,
+    ends: Option<(Uid, Uid)>,
+    saved: Vec<Uid>,
+}
+
+impl InOrder {
+    /// Begins to tell, behind the head of the answer if there is one.
+    pub(super) fn new(
+        sorted: Sorted,
+        returns: Option<Returns>,
+        numbers: Numbers,
+        told: bool,
+        out: &mut Output,
+    ) -> InOrder {
+        let count = sorted.count();
+        let mut listed = 0..count;
+        if let Some(returns) = returns.filter(|_| told) {
+            if returns.count {
+                out.put(b" COUNT ");
+                number(u64::from(count), out.buffer());
+            }
+            listed = match returns.partial {
+                Some(range) => {
+                    out.put(b" PARTIAL (");
+                    range.encode(out.buffer());
+                    out.put(b" ");
+                    range.places(count)
+                }
+                None if returns.all => 0..count,
+                None => 0..0,
+            };
+            if returns.all && count > 0 {
+                out.put(b" ALL ");
+            }
+        }
+        InOrder {
+            sorted,
+            returns,
+            numbers,
+            told,
+            listed,
+            at: 0,
+            run: None,
+            begun: false,
+            ends: None,
+            saved: Vec::new(),
+        }
+    }
+
+    /// Tells as much as fits; `true` at the end.
+    pub(super) fn tell(&mut self, view: &View, out: &mut Output) -> Result<bool, Error> {
+        while !out.full() {
+            let Some(uid) = self.sorted.next()? else {
+                self.end(view, out);
+                return Ok(true);
+            };
+            let listed = self.listed.contains(&self.at);
+            self.at += 1;
+            self.ends = Some((self.ends.map_or(uid, |ends| ends.0), uid));
+            if let Some(returns) = self.returns.filter(|returns| returns.save)
+                && (returns.means_all() || listed)
+            {
+                self.saved.push(uid);
+            }
+            if listed
+                && self.told
+                && let Some(own) = self.numbers.number(view, uid)
+            {
+                self.list(own, out);
+            }
+        }
+        Ok(false)
+    }
+
+    fn list(&mut self, own: u32, out: &mut Output) {
+        if self.returns.is_none() {
+            out.put(b" ");
+            return number(u64::from(own), out.buffer());
+        }
+        // RFC 5267 section 3.2: a range is in increasing order.
+        match &mut self.run {
+            Some(run) if run.1.checked_add(1) == Some(own) => run.1 = own,
+            run => {
+                if let Some(before) = run.replace((own, own)) {
+                    put_run(before, std::mem::replace(&mut self.begun, true), out);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, view: &View, out: &mut Output) {
+        let Some(returns) = self.returns else {
+            return out.put(b"\r\n");
+        };
+        let ends = self
+            .ends
+            .map(|(first, last)| [(returns.min, " MIN ", first), (returns.max, " MAX ", last)]);
+        let ends = ends.into_iter().flatten().filter(|end| end.0);
+        if returns.save && !returns.means_all() {
+            self.saved.extend(ends.clone().map(|end| end.2));
+        }
+        if !self.told {
+            return;
+        }
+        match self.run.take() {
+            Some(run) => put_run(run, self.begun, out),
+            None if returns.partial.is_some() => out.put(b"NIL"),
+            None => {}
+        }
+        if returns.partial.is_some() {
+            out.put(b")");
+        }
+        for (_, name, uid) in ends {
+            if let Some(own) = self.numbers.number(view, uid) {
+                out.put(name.as_bytes());
+                number(u64::from(own), out.buffer());
+            }
+        }
+        out.put(b"\r\n");
+    }
+
+    /// What `$` is to mean, if that was asked.
+    pub(super) fn saved(&mut self) -> Option<UidSet> {
+        self.returns.filter(|returns| returns.save)?;
+        self.saved.sort_unstable();
+        Some(self.saved.drain(..).collect())
+    }
+}
