@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -49,45 +49,51 @@ impl Identities {
     }
 }
 
-/// Makes a directory and what is missing above it; a new one gets the owner and mode.
-pub(super) fn directory(path: &Path, mode: u32, owner: Option<Identity>) -> Result<(), Error> {
+/// Makes a directory and what is missing above it; a new one gets the mode, and the owner if one is
+/// named. What users have written on the way decides nothing: see [`crate::sys::directory`].
+pub(super) fn directory(
+    config: &Config,
+    path: &Path,
+    mode: u32,
+    owner: Option<Identity>,
+) -> Result<(), Error> {
     if path.is_dir() {
         return Ok(());
     }
-    let made = (|| {
-        if let Some(parent) = path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(parent)?;
-        }
-        match DirBuilder::new().mode(mode).create(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        // The mode whatever the umask is.
-        fs::set_permissions(path, Permissions::from_mode(mode))?;
-        match owner {
-            Some(owner) => chown(path, Some(owner.uid), Some(owner.gid)),
-            None => Ok(()),
-        }
-    })();
+    let made = match owner {
+        Some(owner) => crate::sys::directory::make(&config.data_dir, path, mode, owner),
+        None => own_directory(path, mode),
+    };
     made.map_err(|error| Error::file("making", path, error))
+}
+
+/// A directory of whoever runs this, where only the configuration leads.
+fn own_directory(path: &Path, mode: u32) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        let mut way = DirBuilder::new();
+        way.recursive(true).mode(0o755).create(parent)?;
+    }
+    match DirBuilder::new().mode(mode).create(path) {
+        // The mode whatever the umask is.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes what every server needs below its data directory.
 pub(super) fn prepare(config: &Config, identities: &Identities) -> Result<(), Error> {
     let data = &config.data_dir;
-    directory(data, 0o755, None)?;
-    directory(&data.join("tls"), 0o700, None)?;
-    directory(&data.join("run"), 0o755, None)?;
-    directory(&data.join("run/empty"), 0o555, None)?;
+    directory(config, data, 0o755, None)?;
+    directory(config, &data.join("tls"), 0o700, None)?;
+    directory(config, &data.join("run"), 0o755, None)?;
+    directory(config, &data.join("run/empty"), 0o555, None)?;
     let shared = config.isolation == Isolation::Shared;
     let owner = identities.engine.filter(|_| shared);
     let mode = if shared { 0o700 } else { 0o711 };
-    directory(&data.join("index"), mode, owner)?;
+    directory(config, &data.join("index"), mode, owner)?;
     if config.storage.path.is_none() {
-        directory(&data.join("mail"), mode, owner)?;
+        directory(config, &data.join("mail"), mode, owner)?;
     }
     Ok(())
 }

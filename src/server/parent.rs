@@ -480,7 +480,9 @@ impl Parent {
     /// Gives a request to the engine of this user, which is started if need be.
     fn request(&mut self, owner: &Owner, request: Request) -> bool {
         let root = self.root(owner);
-        if let Err(error) = layout::directory(&root, 0o700, self.identity(Some(owner))) {
+        if let Err(error) =
+            layout::directory(&self.config, &root, 0o700, self.identity(Some(owner)))
+        {
             log::error!("{error}");
             return false;
         }
@@ -534,10 +536,10 @@ impl Parent {
             ..self.setup()
         };
         let mode = if single { 0o711 } else { 0o700 };
-        let started = layout::directory(&index, 0o700, identity)
+        let started = layout::directory(&self.config, &index, 0o700, identity)
             .and_then(|()| match single {
                 true => Ok(()),
-                false => layout::directory(&tree, mode, identity),
+                false => layout::directory(&self.config, &tree, mode, identity),
             })
             .and_then(|()| {
                 let setup = Message::Setup(Box::new(setup));
@@ -622,7 +624,9 @@ impl Parent {
             // Each of them may be new.
             for addressee in &addressees {
                 let identity = self.identity(Some(&owner));
-                if let Err(error) = layout::directory(&addressee.root, 0o700, identity) {
+                if let Err(error) =
+                    layout::directory(&self.config, &addressee.root, 0o700, identity)
+                {
                     log::error!("{error}");
                 }
             }

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod clock;
 pub(crate) mod confine;
+pub(crate) mod directory;
 pub(crate) mod landlock;
 pub(crate) mod limits;
 pub(crate) mod memory;

@@ -271,3 +271,48 @@ fn an_idle_engine_ends_and_comes_back() {
     imap.ok("SELECT INBOX");
     assert_eq!(imap.list("1:*").unwrap().len(), 1);
 }
+
+#[test]
+fn a_link_in_a_home_gives_nothing_away() {
+    // Root gave whatever `~/Maildir` led to to the user who had logged in.
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    if !is_root() && !skip("not root") {
+        return;
+    }
+    let settings =
+        format!("isolation = \"user\"\n{NOBODY}[storage]\npath = \"{{home}}/Maildir\"\n");
+    let server = Server::with(Start {
+        settings: &settings,
+        users: String::new(),
+        ..Start::default()
+    });
+    let mut users = String::new();
+    for (user, uid) in [("ann", 20_001), ("bob", 20_002)] {
+        let home = server.path(user);
+        fs::create_dir(&home).unwrap();
+        chown(&home, Some(uid), Some(uid)).unwrap();
+        users += &format!("{user}:{{PLAIN}}secret:{uid}:{uid}::{}::\n", home.display());
+    }
+    fs::write(server.path("users"), users).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    let secret = server.path("secret");
+    fs::write(&secret, "of root").unwrap();
+    symlink(&secret, server.path("ann/Maildir")).unwrap();
+    let before = fs::metadata(&secret).unwrap();
+    // Whose home holds no link is served.
+    wait_until("bob's login", || {
+        let mut imap = crate::support::Imap::connect(server.imap).ok()?;
+        let answer = imap.login("bob", "secret").ok()?;
+        answer.status.starts_with("OK").then_some(())
+    });
+    let made = fs::symlink_metadata(server.path("bob/Maildir")).unwrap();
+    assert_eq!((made.uid(), made.mode() & 0o7777), (20_002, 0o700));
+    let mut ann = crate::support::Imap::connect(server.imap).unwrap();
+    ann.login("ann", "secret").ok();
+    server.wait_for_log("a link that is not root's", 1);
+    let after = fs::metadata(&secret).unwrap();
+    assert_eq!(
+        (after.uid(), after.gid(), after.mode()),
+        (before.uid(), before.gid(), before.mode())
+    );
+}
