@@ -1,5 +1,6 @@
 //! The file of users on disk: read whole, written whole, one change at a time.
 
+use crate::auth::MAX_USERS_OCTETS;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,9 +8,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use super::console::Failure;
-
-/// Most octets of the file.
-const MAX_OCTETS: u64 = 64 << 20;
 
 /// What is in the file; nothing if it does not exist.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -59,11 +57,11 @@ fn make_directory(path: Option<&Path>) -> io::Result<()> {
 
 fn content(file: &File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    file.take(MAX_OCTETS + 1).read_to_end(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|octets| octets > MAX_OCTETS) {
+    file.take(MAX_USERS_OCTETS + 1).read_to_end(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|octets| octets > MAX_USERS_OCTETS) {
         return Err(io::Error::new(
             ErrorKind::FileTooLarge,
-            "larger than 64 MiB: that is no file of users",
+            "larger than 16 MiB: the server would not take it",
         ));
     }
     Ok(text)
@@ -78,8 +76,14 @@ fn lock(path: &Path) -> io::Result<(File, bool)> {
                 let mut options = OpenOptions::new();
                 options.read(true).write(true).create_new(true).mode(0o600);
                 match options.open(path) {
-                    // Someone else was quicker.
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+                            let why = "a link to a file that does not exist";
+                            return Err(io::Error::new(ErrorKind::NotFound, why));
+                        }
+                        // Someone else was quicker.
+                        continue;
+                    }
                     other => (other?, true),
                 }
             }
@@ -151,6 +155,16 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         let beside = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(beside, 1);
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_a_failure() {
+        // The lock was tried for again and again without end.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        std::os::unix::fs::symlink("nothing", &path).unwrap();
+        assert!(edit(&path, |text| Ok(text.to_vec())).is_err());
+        assert!(path.is_symlink());
     }
 
     #[test]

@@ -23,4 +23,4 @@ pub(crate) use scheme::hash;
 pub(crate) use secret::Secret;
 pub(crate) use throttle::Throttle;
 pub(crate) use user::{User, check_name};
-pub(crate) use users::Users;
+pub(crate) use users::{MAX_USERS_OCTETS, Users};

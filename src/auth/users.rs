@@ -9,6 +9,9 @@ use super::passwd_line::{self, Entry};
 use super::password::Password;
 use super::user::User;
 
+/// Octets of all passwd-files together.
+pub(crate) const MAX_USERS_OCTETS: u64 = 16 << 20;
+
 /// Most users of one file.
 const MAX_USERS: usize = 100_000;
 /// Most complaints about one file.

@@ -5,7 +5,7 @@ use super::control::{Message, Owner, Setup};
 use super::deadline;
 use super::pool::Pool;
 use super::reactor;
-use crate::auth::{Credentials, Secret, Throttle, User, Users, Verdict};
+use crate::auth::{Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict};
 use smol::LocalExecutor;
 use smol::lock::Semaphore;
 use std::cell::{Cell, RefCell};
@@ -15,9 +15,6 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Octets of all passwd-files.
-const MAX_USERS_OCTETS: u64 = 16 << 20;
 
 struct Auth {
     setup: Setup,
@@ -69,8 +66,7 @@ impl Auth {
     fn load(&self, files: Vec<OwnedFd>) {
         let mut text = Vec::new();
         for file in files {
-            let mut file = File::from(file).take(MAX_USERS_OCTETS - text.len() as u64);
-            if let Err(error) = file.read_to_end(&mut text) {
+            if let Err(error) = read(File::from(file), &mut text) {
                 log::error!("a users file cannot be read; the users stay as they were: {error}");
                 return;
             }
@@ -226,6 +222,18 @@ impl Auth {
     }
 }
 
+/// Appends the file. Errors: also `FileTooLarge` if all of them together are; a part of the users would be
+/// as if the others had never been.
+fn read(file: File, text: &mut Vec<u8>) -> io::Result<()> {
+    let before = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    let room = MAX_USERS_OCTETS.saturating_sub(before);
+    let count = file.take(room + 1).read_to_end(text)?;
+    match u64::try_from(count) {
+        Ok(count) if count <= room => Ok(()),
+        _ => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
 fn now() -> std::time::Duration {
     // Only differences count.
     crate::sys::clock::now()
@@ -237,5 +245,28 @@ fn owner(user: User) -> Owner {
         uid: user.uid,
         gid: user.gid,
         home: user.home,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_users_are_not_cut_short() {
+        // Who stood behind the limit was unknown, and mail for them went back.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::open(file.path()).unwrap();
+        file.as_file().set_len(MAX_USERS_OCTETS).unwrap();
+        let mut text = Vec::new();
+        read(open(), &mut text).unwrap();
+        let error = read(open(), &mut vec![0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        text.push(b'\n');
+        let error = read(open(), &mut text).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        file.as_file().set_len(MAX_USERS_OCTETS + 1).unwrap();
+        let error = read(open(), &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -4,9 +4,14 @@ use super::control::Message;
 use super::error::Error;
 use crate::config::Limits;
 use crate::sys::{message, spawn};
+use rustix::event::{PollFd, PollFlags, poll};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::time::{Duration, Instant};
+
+/// How long a role may have no room for what it must be told.
+const SEND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A role that runs.
 pub(super) struct Role {
@@ -31,22 +36,51 @@ impl Role {
             channel,
             started: Instant::now(),
         };
-        role.send(setup, descriptors);
+        role.try_send(setup, descriptors)
+            .map_err(Error::system("setting a role up"))?;
         Ok(role)
     }
 
     /// Sends a message; a role that takes none is stuck or gone, and its end will be noticed.
     pub(super) fn send(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> bool {
-        let sent = message::send(&self.channel, &message.encode(), descriptors);
+        let sent = self.try_send(message, descriptors);
         if let Err(error) = &sent {
             log::error!("process {} takes no message: {error}", self.child.id());
         }
         sent.is_ok()
     }
 
-    /// Everything it has sent; `true` if it is gone.
-    pub(super) fn receive(&self, each: &mut dyn FnMut(Message, Vec<OwnedFd>)) -> bool {
+    /// Sends a message. Errors: `WouldBlock` if the role has too many to read, and see [`message::send`].
+    pub(super) fn try_send(
+        &self,
+        message: &Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        message::send(&self.channel, &message.encode(), descriptors)
+    }
+
+    /// Sends a message that must arrive, and waits a little for room. Errors: see [`message::send`].
+    pub(super) fn send_surely(&self, message: &Message) -> io::Result<()> {
+        let end = Instant::now() + SEND_PATIENCE;
         loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.try_send(message, &[]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !left.is_zero() => {
+                    let mut room = [PollFd::new(&self.channel, PollFlags::OUT)];
+                    poll(&mut room, left.try_into().ok().as_ref()).ok();
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// What it has sent, at most so many messages; `true` if it is gone.
+    pub(super) fn receive(
+        &self,
+        at_most: usize,
+        each: &mut dyn FnMut(Message, Vec<OwnedFd>),
+    ) -> bool {
+        for _ in 0..at_most {
             match message::receive(self.channel.as_fd()) {
                 Ok(Some((bytes, descriptors))) => match Message::decode(&bytes) {
                     Some(message) => each(message, descriptors),
@@ -56,6 +90,7 @@ impl Role {
                 Ok(None) | Err(_) => return true,
             }
         }
+        false
     }
 
     /// True once the process has ended and is buried.

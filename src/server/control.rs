@@ -69,8 +69,12 @@ pub(super) enum Message {
     /// Parent to role, first of all. To `front` with its listeners and its channel to `auth` in front of them,
     /// to `auth` with its channel to `front`.
     Setup(Box<Setup>),
-    /// Parent to `front`.
-    Certificates(Vec<Certificate>),
+    /// Parent to `front`: one of all certificates, the first of them with number 0.
+    Certificate {
+        number: u32,
+        last: bool,
+        certificate: Certificate,
+    },
     /// Parent to `auth`, with a descriptor for each passwd-file.
     Users,
     /// Parent to `front` or `auth`: the channel to the other one, which was started again.
@@ -79,14 +83,16 @@ pub(super) enum Message {
     Stop,
     /// `front` to parent, with the connection: the user logged in.
     Handover { connection: u64, bytes: Vec<u8> },
-    /// Parent to `front`: this connection is gone.
-    Released { connection: u64 },
+    /// Parent to `front`: these connections are gone.
+    Released { connections: Vec<u64> },
     /// `front` to parent: a message for recipients that `auth` granted to this connection. For one
     /// recipient with the stream it comes from; for several the answer is `Groups`.
     Transaction { connection: u64, tickets: Vec<u32> },
-    /// Parent to `front`, with a stream for each group of tickets; no groups: it cannot be.
+    /// Parent to `front`, with a stream for each group of tickets; no groups: it cannot be. As many messages
+    /// as the streams take.
     Groups {
         connection: u64,
+        last: bool,
         groups: Vec<Vec<u32>>,
     },
     /// `front` to `auth`.
@@ -318,16 +324,24 @@ impl Message {
         let p = &mut pack;
         match self {
             Message::Setup(setup) => setup.pack(p.u8(0)),
-            Message::Certificates(all) => {
-                p.u8(1).list(all, |p, one| {
-                    p.text(&one.name).bytes(&one.chain).bytes(&one.key);
-                });
+            Message::Certificate {
+                number,
+                last,
+                certificate,
+            } => {
+                p.u8(1).u32(*number).u8(u8::from(*last));
+                p.text(&certificate.name);
+                p.bytes(&certificate.chain).bytes(&certificate.key);
             }
             Message::Users => drop(p.u8(2)),
             Message::NewPeer => drop(p.u8(3)),
             Message::Stop => drop(p.u8(4)),
             Message::Handover { connection, bytes } => drop(p.u8(5).u64(*connection).bytes(bytes)),
-            Message::Released { connection } => drop(p.u8(6).u64(*connection)),
+            Message::Released { connections } => {
+                p.u8(6).list(connections, |p, connection| {
+                    p.u64(*connection);
+                });
+            }
             Message::Transaction {
                 connection,
                 tickets,
@@ -336,12 +350,19 @@ impl Message {
                     p.u32(*t);
                 });
             }
-            Message::Groups { connection, groups } => {
-                p.u8(8).u64(*connection).list(groups, |p, group| {
-                    p.list(group, |p, ticket| {
-                        p.u32(*ticket);
+            Message::Groups {
+                connection,
+                last,
+                groups,
+            } => {
+                p.u8(8)
+                    .u64(*connection)
+                    .u8(u8::from(*last))
+                    .list(groups, |p, group| {
+                        p.list(group, |p, ticket| {
+                            p.u32(*ticket);
+                        });
                     });
-                });
             }
             Message::Verify {
                 connection,
@@ -412,13 +433,15 @@ impl Message {
         let u = &mut Unpack(bytes);
         Some(match u.u8()? {
             0 => Message::Setup(Box::new(Setup::unpack(u)?)),
-            1 => Message::Certificates(u.list(|u| {
-                Some(Certificate {
+            1 => Message::Certificate {
+                number: u.u32()?,
+                last: u.u8()? != 0,
+                certificate: Certificate {
                     name: u.text()?,
                     chain: u.bytes()?.to_vec(),
                     key: u.bytes()?.to_vec(),
-                })
-            })?),
+                },
+            },
             2 => Message::Users,
             3 => Message::NewPeer,
             4 => Message::Stop,
@@ -427,7 +450,7 @@ impl Message {
                 bytes: u.bytes()?.to_vec(),
             },
             6 => Message::Released {
-                connection: u.u64()?,
+                connections: u.list(Unpack::u64)?,
             },
             7 => Message::Transaction {
                 connection: u.u64()?,
@@ -435,6 +458,7 @@ impl Message {
             },
             8 => Message::Groups {
                 connection: u.u64()?,
+                last: u.u8()? != 0,
                 groups: u.list(|u| u.list(Unpack::u32))?,
             },
             9 => Message::Verify {
@@ -528,7 +552,20 @@ mod tests {
             Message::Setup(Box::new(setup.clone())),
             Message::Groups {
                 connection: 3,
+                last: true,
                 groups: vec![vec![1, 2], vec![]],
+            },
+            Message::Released {
+                connections: vec![7, 1 << 40],
+            },
+            Message::Certificate {
+                number: 1,
+                last: true,
+                certificate: Certificate {
+                    name: "h".into(),
+                    chain: b"c".to_vec(),
+                    key: b"k".to_vec(),
+                },
             },
             Message::Verify {
                 connection: 1,

@@ -51,6 +51,40 @@ pub(super) fn after(patience: Duration) -> Deadline {
     }
 }
 
+/// Ends once other tasks of this thread, and the descriptors, had their turn.
+pub(super) fn turn() -> Deadline {
+    let at = Instant::now();
+    let number = DEADLINES.with(|all| {
+        let mut all = all.borrow_mut();
+        let number = all.next;
+        all.next += 1;
+        // The task's own waker comes when it waits.
+        all.waiting.insert((at, number), Waker::noop().clone());
+        number
+    });
+    Deadline {
+        at: Some(at),
+        number: Some(number),
+    }
+}
+
+/// Rounds of a task between two turns of the others.
+const ROUNDS: u32 = 4;
+
+/// For a loop whose peer may always have something to say: others have their turns too.
+#[derive(Default)]
+pub(super) struct Rounds(u32);
+
+impl Rounds {
+    /// Once in each round.
+    pub(super) async fn next(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+        if self.0.is_multiple_of(ROUNDS) {
+            turn().await;
+        }
+    }
+}
+
 /// Runs the future, at most so long. Errors: `TimedOut`, and its own.
 pub(super) async fn within<T>(
     patience: Duration,
@@ -148,6 +182,35 @@ mod tests {
         assert_eq!(*order.borrow(), [1, 20, 40]);
         assert!(began.elapsed() >= Duration::from_millis(40));
         assert_eq!(DEADLINES.with(|all| all.borrow().waiting.len()), 0);
+    }
+
+    #[test]
+    fn a_task_that_never_waits_lets_others_go_on() {
+        // A client that never stopped sending stopped every other one.
+        let executor = smol::LocalExecutor::new();
+        let busy = executor.spawn(async {
+            let mut rounds = Rounds::default();
+            loop {
+                rounds.next().await;
+            }
+        });
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let waiting = crate::server::reactor::Source::new(far).unwrap();
+        io::Write::write_all(&mut &near, b"x").unwrap();
+        let other = async {
+            let mut octet = [0];
+            smol::io::AsyncReadExt::read_exact(&mut { waiting }, &mut octet)
+                .await
+                .unwrap();
+            after(Duration::from_millis(5)).await;
+            true
+        };
+        let late = async {
+            after(Duration::from_secs(60)).await;
+            false
+        };
+        assert!(block_on(executor.run(or(other, late))).unwrap());
+        drop(busy);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::lmtp::COMMIT;
 use super::transport::{Socket, socket, with_scratch};
 use crate::deliver::{Delivery, Envelope, Recipient};
 use crate::mailbox::Host;
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -81,12 +82,25 @@ fn finish(mut writing: Writing, incoming: &mut Incoming, mut stream: UnixStream)
     let Some(delivery) = writing.delivery else {
         return;
     };
+    if !is_waited_for(&stream) {
+        log::debug!("a delivery was given up before it was filed");
+        return;
+    }
     let outcomes = delivery.finish();
     let bytes: Vec<u8> = outcomes.iter().map(|outcome| outcome.byte()).collect();
     // So few octets always have room. Whoever does not wait any more need not know.
     stream.write_all(&bytes).ok();
     for (user, outcome) in writing.users.iter().zip(outcomes) {
         log::info!("message for {user}: {outcome:?}");
+    }
+}
+
+/// False once `front` has given the message up: its client will send it again.
+fn is_waited_for(stream: &UnixStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match recv(stream, &mut [0u8; 1][..], flags) {
+        Ok((count, _)) => count > 0,
+        Err(error) => error == Errno::AGAIN,
     }
 }
 
@@ -234,6 +248,18 @@ mod tests {
             assert_eq!(incoming.envelope, Some(envelope()));
             assert_eq!(incoming.body, b"Subject: x\r\n\r\nbody\r\n");
         }
+    }
+
+    #[test]
+    fn a_message_that_was_given_up_is_not_filed() {
+        // It was delivered all the same, and once more when it was sent again.
+        let (near, far) = UnixStream::pair().unwrap();
+        (&near).write_all(&COMMIT.to_le_bytes()).unwrap();
+        let mut mark = [0; 4];
+        recv(&far, &mut mark[..], RecvFlags::empty()).unwrap();
+        assert!(is_waited_for(&far));
+        drop(near);
+        assert!(!is_waited_for(&far));
     }
 
     #[test]

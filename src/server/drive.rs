@@ -1,6 +1,6 @@
 //! The loop around a machine before login and around LMTP: everything waits here.
 
-use super::deadline;
+use super::deadline::{self, Rounds};
 use super::stop::Stop;
 use super::transport::Transport;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
@@ -49,8 +49,10 @@ pub(super) async fn drive<M: Machine>(
     let mut out = Output::new();
     // What the machine had no room for yet.
     let mut left: Vec<u8> = Vec::new();
-    let mut told_of_stop = false;
+    let (mut told_of_stop, mut late) = (false, false);
+    let mut rounds = Rounds::default();
     loop {
+        rounds.next().await;
         let progress = machine.advance(Turn::Quick, &mut out);
         write(transport, out.bytes()).await?;
         out.free();
@@ -67,6 +69,12 @@ pub(super) async fn drive<M: Machine>(
             Progress::Done => return Ok(Driven::Done),
             Progress::NeedInput | Progress::Wait => {}
         }
+        let rest = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        // Also for a peer that never stops sending.
+        if rest.is_some_and(|rest| rest.is_zero()) && !std::mem::replace(&mut late, true) {
+            machine.event(Event::TimedOut);
+            continue;
+        }
         if !left.is_empty() {
             let taken = machine.input(&left);
             left.drain(..taken);
@@ -75,7 +83,6 @@ pub(super) async fn drive<M: Machine>(
             }
             return Ok(Driven::Gone);
         }
-        let rest = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let patience = machine.patience().min(rest.unwrap_or(Duration::MAX));
         let read = async {
             let read = transport.read(|bytes| {
@@ -99,7 +106,7 @@ pub(super) async fn drive<M: Machine>(
             }
             Ok(Waited::Stopping)
         };
-        match or(read, or(stopping, timer)).await? {
+        match or(stopping, or(read, timer)).await? {
             Waited::Bytes => {}
             Waited::End => return Ok(Driven::Gone),
             Waited::TimedOut => machine.event(Event::TimedOut),

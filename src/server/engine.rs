@@ -2,7 +2,7 @@
 
 use super::channel::Channel;
 use super::control::{Message, Setup};
-use super::deadline;
+use super::deadline::{self, Rounds};
 use super::drive::write;
 use super::pool::Pool;
 use super::reactor::{self, Source};
@@ -394,7 +394,10 @@ impl Engine {
         let mut left: Vec<u8> = Vec::new();
         let mut packed: Option<Inflate> = None;
         let mut told_of_stop = false;
+        let mut rounds = Rounds::default();
         loop {
+            // In an engine of all users the others have their turns too.
+            rounds.next().await;
             let mut progress = session.advance(Turn::Quick, &mut out);
             while matches!(progress, Progress::Disk) {
                 let turn = self.pool.unblock(move || {
@@ -503,6 +506,6 @@ impl Engine {
             };
             Ok(Some(Some(or(woken, or(stopping, timer)).await)))
         };
-        or(read, other).await
+        or(other, read).await
     }
 }

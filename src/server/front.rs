@@ -1,8 +1,8 @@
 //! The role that faces the network: TLS, everything before login, LMTP. It has no files and names no user.
 
 use super::channel::Channel;
-use super::control::{Message, Served, Setup};
-use super::deadline;
+use super::control::{Certificate, Message, Served, Setup};
+use super::deadline::{self, Rounds};
 use super::drive::{Driven, drive, write};
 use super::permit::{Permit, Permits, Refused};
 use super::proxy;
@@ -34,6 +34,9 @@ pub(super) enum Reply {
     Groups(Vec<Vec<u32>>, Vec<OwnedFd>),
 }
 
+/// Groups of tickets, and a stream for each.
+type Gathered = (Vec<Vec<u32>>, Vec<OwnedFd>);
+
 /// What all tasks of this process share.
 pub(super) struct Front {
     pub(super) setup: Setup,
@@ -43,6 +46,10 @@ pub(super) struct Front {
     pub(super) stop: Stop,
     next: Cell<u64>,
     waiting: RefCell<HashMap<u64, Sender<Reply>>>,
+    /// Streams that came for those who wait, until all are there.
+    gathered: RefCell<HashMap<u64, Gathered>>,
+    /// Certificates that came, until all are there.
+    certificates: RefCell<Vec<Certificate>>,
     permits: Rc<Permits>,
     /// Places of connections that are in an engine now.
     handed_over: RefCell<HashMap<u64, Permit>>,
@@ -72,6 +79,8 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         stop: Stop::default(),
         next: Cell::new(u64::from(setup.generation) << 40),
         waiting: RefCell::default(),
+        gathered: RefCell::default(),
+        certificates: RefCell::default(),
         handed_over: RefCell::default(),
         open: Cell::new(0),
         setup,
@@ -109,24 +118,62 @@ impl Front {
     async fn listen_to_parent(self: &Rc<Self>, executor: &Rc<LocalExecutor<'static>>) {
         while let Ok(Some((message, mut descriptors))) = self.parent.receive().await {
             match message {
-                Message::Certificates(all) => match super::tls::acceptor(&all) {
-                    Ok(acceptor) => *self.tls.borrow_mut() = Some(acceptor),
-                    Err(why) => log::error!("the certificates stay as they were: {why}"),
-                },
+                Message::Certificate {
+                    number,
+                    last,
+                    certificate,
+                } => self.certificate(number, last, certificate),
                 Message::NewPeer => {
                     if let Some(Ok(channel)) = descriptors.pop().map(Channel::new) {
                         self.set_auth(channel, executor);
                     }
                 }
-                Message::Groups { connection, groups } => {
-                    self.reply(connection, Reply::Groups(groups, descriptors));
-                }
-                Message::Released { connection } => {
-                    self.handed_over.borrow_mut().remove(&connection);
+                Message::Groups {
+                    connection,
+                    last,
+                    groups,
+                } => self.groups(connection, last, groups, descriptors),
+                Message::Released { connections } => {
+                    let mut held = self.handed_over.borrow_mut();
+                    connections.iter().for_each(|c| drop(held.remove(c)));
                 }
                 Message::Stop => return,
                 _ => log::error!("the parent sent what it should not"),
             }
+        }
+    }
+
+    /// One certificate of all; with the last one they take effect.
+    fn certificate(&self, number: u32, last: bool, certificate: Certificate) {
+        let mut all = self.certificates.borrow_mut();
+        if number == 0 {
+            all.clear();
+        }
+        all.push(certificate);
+        if last {
+            match super::tls::acceptor(&std::mem::take(&mut *all)) {
+                Ok(acceptor) => *self.tls.borrow_mut() = Some(acceptor),
+                Err(why) => log::error!("the certificates stay as they were: {why}"),
+            }
+        }
+    }
+
+    /// Some streams of all that a connection waits for.
+    fn groups(&self, connection: u64, last: bool, groups: Vec<Vec<u32>>, streams: Vec<OwnedFd>) {
+        if !self.waiting.borrow().contains_key(&connection) {
+            return;
+        }
+        let mut all = self.gathered.borrow_mut();
+        let gathered = all.entry(connection).or_default();
+        // Those without a stream had no room here.
+        for (group, stream) in groups.into_iter().zip(streams) {
+            gathered.0.push(group);
+            gathered.1.push(stream);
+        }
+        if last {
+            let (groups, streams) = all.remove(&connection).unwrap_or_default();
+            drop(all);
+            self.reply(connection, Reply::Groups(groups, streams));
         }
     }
 
@@ -186,6 +233,7 @@ impl Front {
         });
         let reply = reply.await;
         self.waiting.borrow_mut().remove(&connection);
+        self.gathered.borrow_mut().remove(&connection);
         reply
     }
 
@@ -220,7 +268,9 @@ async fn accept(
     listener: Source<OwnedFd>,
     served: Served,
 ) {
+    let mut rounds = Rounds::default();
     loop {
+        rounds.next().await;
         let next = listener.read_with(|listener| {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             Ok(accept_with(listener, flags)?)

@@ -7,8 +7,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 /// Whom the roles become. `None`: nobody else, as the parent is not root.
@@ -143,11 +143,18 @@ pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
     }
 }
 
+/// True for a socket that nobody listens on: no other file is ever taken away.
+fn is_left_behind(path: &Path) -> bool {
+    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
+        && UnixStream::connect(path).is_err_and(refused)
+}
+
 /// A unix socket with this mode.
 pub(super) fn unix(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
     let bound = (|| {
-        if std::os::unix::net::UnixStream::connect(path).is_err() {
-            fs::remove_file(path).ok();
+        if is_left_behind(path) {
+            fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -157,4 +164,28 @@ pub(super) fn unix(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
         address: format!("unix:{}", path.display()),
         error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_that_nobody_serves_is_replaced() {
+        // A file that was named as the address by mistake was deleted.
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "text").unwrap();
+        assert!(unix(&file, 0o600).is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"text");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(unix(&link, 0o600).is_err());
+        assert!(link.is_symlink());
+        let path = directory.path().join("socket");
+        let served = unix(&path, 0o600).unwrap();
+        assert!(unix(&path, 0o600).is_err());
+        drop(served);
+        unix(&path, 0o600).unwrap();
+    }
 }

@@ -11,16 +11,19 @@ use crate::sys::message;
 use rustix::net::{SendFlags, send};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Length of a frame that says: this was all, file it.
 pub(super) const COMMIT: u32 = u32::MAX;
 
-/// How long an engine may take to file a message.
-const FILE_PATIENCE: Duration = Duration::from_secs(300);
+/// How long the engines may take to file a message: less than the clients' patience, which is 10 minutes for
+/// the end of the data (RFC 5321 §4.5.3.2.6), but mostly set to 5.
+const FILE_PATIENCE: Duration = Duration::from_secs(240);
 
 /// A message on its way to some engines.
 #[derive(Default)]
@@ -61,6 +64,27 @@ impl Engine {
         }
         bytes.into_iter().map(Outcome::from_byte).collect()
     }
+}
+
+/// Runs all at once; their results in the same order.
+async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        for (future, result) in futures.iter_mut().filter(|(_, result)| result.is_none()) {
+            if let Poll::Ready(ready) = future.as_mut().poll(context) {
+                *result = Some(ready);
+            }
+        }
+        match futures.iter().all(|(_, result)| result.is_some()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    futures
+        .into_iter()
+        .filter_map(|(_, result)| result)
+        .collect()
 }
 
 /// A piece with its length in front.
@@ -167,9 +191,7 @@ impl Running {
     /// Gives the bytes to every engine; the first time with the envelope in front of them.
     async fn pass(&mut self, front: &Front, connection: u64, bytes: &[u8]) {
         let Some(mut first) = self.beginning.take() else {
-            for engine in &mut self.engines {
-                engine.write(bytes).await;
-            }
+            self.write(bytes).await;
             return;
         };
         first.extend_from_slice(bytes);
@@ -214,25 +236,30 @@ impl Running {
             return Err(io::ErrorKind::TimedOut.into());
         };
         for (tickets, stream) in groups.into_iter().zip(streams) {
-            let mut engine = Engine {
+            self.engines.push(Engine {
                 stream: socket(stream).ok(),
                 tickets,
-            };
-            engine.write(bytes).await;
-            self.engines.push(engine);
+            });
         }
+        self.write(bytes).await;
         Ok(())
+    }
+
+    /// Writes to all engines at once, so that stuck ones cost the time of one.
+    async fn write(&mut self, bytes: &[u8]) {
+        all(self.engines.iter_mut().map(|engine| engine.write(bytes))).await;
     }
 
     /// Every engine files its copies at the same time; then each answers.
     async fn outcomes(&mut self) -> Vec<Outcome> {
-        let mut all = Vec::new();
-        for engine in &mut self.engines {
-            let outcomes = engine.outcomes().await;
-            all.extend(engine.tickets.iter().copied().zip(outcomes));
-        }
+        let answers = all(self.engines.iter_mut().map(Engine::outcomes)).await;
+        let tickets = self.engines.iter().map(|engine| engine.tickets.clone());
+        let answers = tickets.zip(answers);
+        let answers: Vec<(u32, Outcome)> = answers
+            .flat_map(|(tickets, outcomes)| tickets.into_iter().zip(outcomes))
+            .collect();
         self.engines.clear();
-        let of = |ticket: &u32| all.iter().find(|(own, _)| own == ticket);
+        let of = |ticket: &u32| answers.iter().find(|(own, _)| own == ticket);
         let outcome = |ticket| of(ticket).map_or(Outcome::Unavailable, |(_, outcome)| *outcome);
         self.tickets.iter().map(outcome).collect()
     }

@@ -2,7 +2,7 @@
 //! nothing from the network. One thread, no waiting but for all at once.
 
 use super::children::{BackOff, Role};
-use super::control::{Addressee, Message, Owner, Served, Setup};
+use super::control::{Addressee, Certificate, Message, Owner, Served, Setup};
 use super::error::Error;
 use super::layout::{self, Identities};
 use super::request::{self, Asked};
@@ -10,11 +10,11 @@ use super::{certificate, role};
 use crate::config::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
 use crate::sys::accounts::Identity;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{confine, message, spawn};
+use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -37,6 +37,12 @@ const RECIPIENT_PATIENCE: Duration = Duration::from_secs(600);
 const MAX_GRANTS: usize = 20_000;
 /// Requests that wait for an engine to start.
 const MAX_QUEUED: usize = 1000;
+/// Messages of `front` or an engine that are heard before others are.
+const MAX_MESSAGES: usize = 64;
+/// Messages of `auth`, which have to be heard before those of `front` that rest on them.
+const MAX_FROM_AUTH: usize = 10_000;
+/// Connections in one message.
+const MAX_RELEASED: usize = 4096;
 /// How long roles may take to end in order.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
@@ -52,8 +58,8 @@ struct Request {
 #[derive(Default)]
 struct Engine {
     role: Option<Role>,
-    /// It was told to end, or its channel is closed: nothing is sent any more.
-    ending: bool,
+    /// It was told to end, or its channel is closed: nothing is sent any more, and then it is killed.
+    ending: Option<Instant>,
     queue: Vec<Request>,
     connections: Vec<u64>,
     back_off: BackOff,
@@ -87,6 +93,10 @@ struct Parent {
     front_back_off: BackOff,
     auth_back_off: BackOff,
     generation: u32,
+    /// There was a users file.
+    users_seen: bool,
+    /// Connections that are gone and of which `front` is still to be told.
+    released: Vec<u64>,
     engines: HashMap<String, Engine>,
     logins: HashMap<u64, (Owner, Instant)>,
     grants: HashMap<(u64, u32), Grant>,
@@ -94,6 +104,7 @@ struct Parent {
 
 /// Runs a server until it is told to stop. `started` is called once it accepts connections.
 pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), Error> {
+    limits::open_files(u64::from(config.limits.max_connections) * 2 + 200);
     let signals = Signals::take().map_err(Error::system("taking signals"))?;
     spawn::keep_descriptors();
     confine::keep_few_rights().map_err(Error::system("giving up rights"))?;
@@ -130,6 +141,8 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         front_back_off: BackOff::default(),
         auth_back_off: BackOff::default(),
         generation: 0,
+        users_seen: false,
+        released: Vec::new(),
         engines: HashMap::new(),
         logins: HashMap::new(),
         grants: HashMap::new(),
@@ -137,7 +150,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     };
     parent.control.set_nonblocking(true).ok();
     parent.start_auth()?;
-    parent.start_front(&Message::Certificates(certificates.clone()))?;
+    parent.start_front(&certificates)?;
     if parent.config.isolation == Isolation::Shared {
         parent.engine_for("");
     }
@@ -184,7 +197,7 @@ impl Parent {
     }
 
     /// Starts `front` with the listeners and a new channel to `auth`.
-    fn start_front(&mut self, certificates: &Message) -> Result<(), Error> {
+    fn start_front(&mut self, certificates: &[Certificate]) -> Result<(), Error> {
         let (to_auth, to_front) = message::channel().map_err(Error::system("making a channel"))?;
         self.generation += 1;
         let setup = Setup {
@@ -198,43 +211,60 @@ impl Parent {
         let mut descriptors = vec![to_auth.as_fd()];
         descriptors.extend(self.listeners.iter().map(|(socket, _)| socket.as_fd()));
         let role = Role::start("front", &self.config.limits, &setup, &descriptors)?;
-        role.send(certificates, &[]);
+        send_certificates(&role, certificates)?;
         self.front = Some(role);
+        // Its predecessor's places are gone with it.
+        self.released.clear();
         if let Some(auth) = &self.auth {
             auth.send(&Message::NewPeer, &[to_front.as_fd()]);
         }
         Ok(())
     }
 
-    /// Opens the users files, which `auth` may not, and gives them to it.
-    fn send_users(&self) {
+    /// Opens the users files, which `auth` may not, and gives them to it. If one of them cannot be opened,
+    /// `auth` keeps those it has: without them their mail would be sent back.
+    fn send_users(&mut self) {
         let Some(auth) = &self.auth else {
             return;
         };
+        // The one that nobody has configured is made by the first `dovelet user add`.
+        let own = UserSource::default_in(&self.config.data_dir);
         let mut files = Vec::new();
         for UserSource::File(path) in &self.config.users {
             match File::open(path) {
                 Ok(file) => files.push(file),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound
+                        && !self.users_seen
+                        && UserSource::File(path.clone()) == own =>
+                {
                     log::warn!(
                         "there is no users file {}: nobody can log in",
                         path.display()
                     );
                 }
-                Err(error) => log::error!("users file {}: {error}", path.display()),
+                Err(error) => {
+                    log::error!(
+                        "users file {}: {error}; the users stay as they were",
+                        path.display()
+                    );
+                    return;
+                }
             }
         }
         let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         auth.send(&Message::Users, &descriptors);
+        self.users_seen |= !files.is_empty();
     }
 
-    fn reload(&self) {
+    fn reload(&mut self) {
         log::info!("reading users and certificates again; other settings need a restart");
         self.send_users();
         match certificate::load(&self.config) {
             Ok(certificates) => {
                 if let Some(front) = &self.front {
-                    front.send(&Message::Certificates(certificates), &[]);
+                    send_certificates(front, &certificates)
+                        .unwrap_or_else(|error| log::error!("{error}; TLS stays as it was"));
                 }
             }
             Err(error) => log::error!("the certificates stay as they were: {error}"),
@@ -266,6 +296,7 @@ impl Parent {
                 self.hear_control();
             }
             self.revive();
+            self.release();
         }
     }
 
@@ -286,6 +317,9 @@ impl Parent {
             if engine.role.is_none() && !engine.queue.is_empty() {
                 until(engine.back_off.wait(now));
             }
+            if let Some(kill) = engine.ending {
+                until(kill.saturating_duration_since(now));
+            }
         }
         if !self.logins.is_empty() || !self.grants.is_empty() {
             until(GRANT_PATIENCE);
@@ -299,16 +333,26 @@ impl Parent {
             front.unwrap_or(signals.as_fd()),
             auth.unwrap_or(signals.as_fd()),
         ];
-        let engines = self.engines.iter().filter(|(_, engine)| !engine.ending);
-        let engines = engines.filter_map(|(name, engine)| Some((name, engine.role.as_ref()?)));
+        let engines = self.engines.iter();
+        let engines = engines.filter(|(_, engine)| engine.ending.is_none());
+        let engines =
+            engines.filter_map(|(name, engine)| Some((name, engine, engine.role.as_ref()?)));
+        // Whoever is owed something is asked for room.
+        let flags = |owed: bool| match owed {
+            true => PollFlags::IN | PollFlags::OUT,
+            false => PollFlags::IN,
+        };
         let mut names = Vec::new();
         let mut polled: Vec<PollFd<'_>> = first
             .into_iter()
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        for (name, role) in engines {
+        if let (Some(front), Some(polled)) = (front, polled.get_mut(2)) {
+            *polled = PollFd::from_borrowed_fd(front, flags(!self.released.is_empty()));
+        }
+        for (name, engine, role) in engines {
             names.push(name);
-            polled.push(PollFd::new(&role.channel, PollFlags::IN));
+            polled.push(PollFd::new(&role.channel, flags(!engine.queue.is_empty())));
         }
         let timeout = timeout.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
         poll(&mut polled, timeout.as_ref()).ok();
@@ -334,8 +378,7 @@ impl Parent {
             self.auth_back_off.failed(now, now);
         }
         if self.front.is_none() && self.front_back_off.wait(now).is_zero() {
-            let started = certificate::load(&self.config)
-                .and_then(|all| self.start_front(&Message::Certificates(all)));
+            let started = certificate::load(&self.config).and_then(|all| self.start_front(&all));
             if let Err(error) = started {
                 log::error!("{error}");
                 self.front_back_off.failed(now, now);
@@ -354,9 +397,18 @@ impl Parent {
         let Some(engine) = self.engines.get_mut(name) else {
             return;
         };
-        if engine.ending && engine.role.as_mut().is_none_or(Role::ended) {
-            engine.role = None;
-            engine.ending = false;
+        if let Some(until) = engine.ending {
+            if until <= now
+                && let Some(role) = engine.role.as_mut()
+            {
+                log::error!("the engine {name:?} does not end and is killed");
+                role.kill();
+                engine.role = None;
+            }
+            if engine.role.as_mut().is_none_or(Role::ended) {
+                engine.role = None;
+                engine.ending = None;
+            }
         }
         if engine.role.is_some() {
             return;
@@ -374,7 +426,7 @@ impl Parent {
         let Some(auth) = self.auth.take() else {
             return;
         };
-        let gone = auth.receive(&mut |message, _| match message {
+        let gone = auth.receive(MAX_FROM_AUTH, &mut |message, _| match message {
             Message::Login { connection, owner } if self.logins.len() < MAX_GRANTS => {
                 let until = Instant::now() + GRANT_PATIENCE;
                 self.logins.insert(connection, (owner, until));
@@ -403,7 +455,7 @@ impl Parent {
         let Some(front) = self.front.take() else {
             return;
         };
-        let gone = front.receive(&mut |message, mut descriptors| {
+        let gone = front.receive(MAX_MESSAGES, &mut |message, mut descriptors| {
             // Its verdict was sent before front was told.
             self.hear_auth();
             match message {
@@ -412,7 +464,7 @@ impl Parent {
                         .pop()
                         .is_some_and(|descriptor| self.handover(connection, bytes, descriptor));
                     if !given {
-                        front.send(&Message::Released { connection }, &[]);
+                        self.released.push(connection);
                     }
                 }
                 Message::Transaction {
@@ -502,12 +554,22 @@ impl Parent {
     fn engine_for(&mut self, key: &str) {
         let engine = self.engines.entry(key.to_owned()).or_default();
         match &engine.role {
-            Some(role) if !engine.ending => {
-                for request in engine.queue.drain(..) {
-                    if role.send(&request.message, &[request.descriptor.as_fd()]) {
-                        engine.connections.extend(request.connection);
+            Some(role) if engine.ending.is_none() => {
+                let mut queue = std::mem::take(&mut engine.queue).into_iter();
+                for request in queue.by_ref() {
+                    match role.try_send(&request.message, &[request.descriptor.as_fd()]) {
+                        Ok(()) => engine.connections.extend(request.connection),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                            engine.queue.push(request);
+                            break;
+                        }
+                        Err(error) => {
+                            log::error!("an engine takes no request: {error}");
+                            self.released.extend(request.connection);
+                        }
                     }
                 }
+                engine.queue.extend(queue);
             }
             Some(_) => {}
             None if engine.back_off.wait(Instant::now()).is_zero() => self.start_engine(key),
@@ -557,7 +619,9 @@ impl Parent {
                 log::error!("{error}");
                 let now = Instant::now();
                 engine.back_off.failed(now, now);
-                engine.queue.clear();
+                let thrown_away = engine.queue.drain(..);
+                self.released
+                    .extend(thrown_away.filter_map(|request| request.connection));
             }
         }
     }
@@ -641,7 +705,30 @@ impl Parent {
             }
         }
         let descriptors: Vec<BorrowedFd<'_>> = streams.iter().map(AsFd::as_fd).collect();
-        front.send(&Message::Groups { connection, groups }, &descriptors);
+        let count = groups.len().div_ceil(message::MAX_DESCRIPTORS).max(1);
+        let mut groups = groups.chunks(message::MAX_DESCRIPTORS);
+        let mut descriptors = descriptors.chunks(message::MAX_DESCRIPTORS);
+        for piece in 1..=count {
+            let message = Message::Groups {
+                connection,
+                last: piece == count,
+                groups: groups.next().unwrap_or_default().to_vec(),
+            };
+            front.send(&message, descriptors.next().unwrap_or_default());
+        }
+    }
+
+    /// Tells `front` whose places are free; what it has no room for now it is told later.
+    fn release(&mut self) {
+        while let Some(front) = self.front.as_ref().filter(|_| !self.released.is_empty()) {
+            let count = self.released.len().min(MAX_RELEASED);
+            let connections = self.released.iter().take(count).copied().collect();
+            match front.try_send(&Message::Released { connections }, &[]) {
+                Ok(()) => drop(self.released.drain(..count)),
+                // Full; or gone, which is noticed elsewhere.
+                Err(_) => return,
+            }
+        }
     }
 
     fn hear_engines(&mut self, names: &[String]) {
@@ -650,11 +737,12 @@ impl Parent {
             let Some(engine) = self.engines.get_mut(name) else {
                 continue;
             };
-            let Some(role) = engine.role.as_ref().filter(|_| !engine.ending) else {
+            let ending = engine.ending.is_some();
+            let Some(role) = engine.role.as_ref().filter(|_| !ending) else {
                 continue;
             };
             let (mut ended, mut idle) = (Vec::new(), false);
-            let gone = role.receive(&mut |message, _| match message {
+            let gone = role.receive(MAX_MESSAGES, &mut |message, _| match message {
                 Message::Ended { connection } => ended.push(connection),
                 Message::Idle => idle = true,
                 _ => log::error!("an engine sent what it should not"),
@@ -662,17 +750,19 @@ impl Parent {
             if gone {
                 log::error!("the engine {name:?} is gone; its connections are closed");
                 engine.back_off.failed(role.started, now);
-                engine.ending = true;
+                engine.ending = Some(now + STOP_PATIENCE);
                 ended = engine.connections.clone();
-            } else if idle && engine.connections.len() == ended.len() && engine.queue.is_empty() {
-                role.send(&Message::Stop, &[]);
-                engine.ending = true;
             }
+            // One that was taken over may not give away the places of others.
+            ended.retain(|connection| engine.connections.contains(connection));
             engine.connections.retain(|c| !ended.contains(c));
-            if let Some(front) = &self.front {
-                for connection in ended {
-                    front.send(&Message::Released { connection }, &[]);
-                }
+            self.released.append(&mut ended);
+            if gone || !engine.queue.is_empty() {
+                // What waited for room, or waits for the next engine.
+                self.engine_for(name);
+            } else if idle && engine.connections.is_empty() {
+                role.send(&Message::Stop, &[]);
+                engine.ending = Some(now + STOP_PATIENCE);
             }
         }
     }
@@ -730,6 +820,24 @@ impl Parent {
         }
         std::fs::remove_file(self.config.data_dir.join(request::SOCKET)).ok();
     }
+}
+
+/// One by one: all of them together may be more than a message holds.
+fn send_certificates(front: &Role, all: &[Certificate]) -> Result<(), Error> {
+    for (number, certificate) in all.iter().enumerate() {
+        let message = Message::Certificate {
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            last: number + 1 == all.len(),
+            certificate: certificate.clone(),
+        };
+        front.send_surely(&message).map_err(|error| {
+            let name = &certificate.name;
+            Error::Tls(format!(
+                "the certificate {name:?} cannot be given to front: {error}"
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 /// The role if it is not gone; else its end is waited for and noted.

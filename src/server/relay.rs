@@ -1,5 +1,6 @@
 //! Decrypted bytes between a client under TLS and its session in an engine.
 
+use super::deadline::{self, Deadline};
 use super::transport::{READ, Socket, with_scratch};
 use futures_rustls::server::TlsStream;
 use smol::io::{AsyncRead, AsyncWrite};
@@ -7,6 +8,9 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+/// Reads of one direction before others have their turn.
+const READS: u32 = 4;
 
 /// One direction: what was read and not yet written. Empty, without memory, while nothing moves.
 #[derive(Default)]
@@ -19,6 +23,8 @@ struct Way {
     closed: bool,
     /// Bytes may sit in the layer below.
     unflushed: bool,
+    /// Reads since others had their turn; at [`READS`] it waits for the next one.
+    reads: u32,
 }
 
 impl Way {
@@ -54,6 +60,10 @@ impl Way {
                 }
                 return Poll::Ready(Ok(()));
             }
+            if self.reads >= READS {
+                return Poll::Pending;
+            }
+            self.reads += 1;
             let read = with_scratch(|scratch| {
                 let scratch = scratch.get_mut(..READ).unwrap_or_default();
                 let count = match Pin::new(&mut *from).poll_read(context, scratch) {
@@ -89,13 +99,22 @@ impl Way {
 /// Relays until the session ends, or the client does and the session has said its last.
 pub(super) async fn relay(mut client: Box<TlsStream<Socket>>, mut session: Socket) {
     let (mut up, mut down) = (Way::default(), Way::default());
+    let mut pause: Option<Deadline> = None;
     let done = poll_fn(|context| {
-        let up = up.poll(context, &mut *client, &mut session);
-        if let Poll::Ready(Err(error)) = up {
+        (up.reads, down.reads, pause) = (0, 0, None);
+        let up_ended = up.poll(context, &mut *client, &mut session);
+        if let Poll::Ready(Err(error)) = up_ended {
             return Poll::Ready(Err(error));
         }
         // The session's end is the end; a client's end alone leaves time for the answer.
-        down.poll(context, &mut session, &mut *client)
+        let down_ended = down.poll(context, &mut session, &mut *client);
+        if down_ended.is_pending() && up.reads.max(down.reads) >= READS {
+            let mut turn = deadline::turn();
+            if Pin::new(&mut turn).poll(context).is_pending() {
+                pause = Some(turn);
+            }
+        }
+        down_ended
     });
     if let Err(error) = done.await {
         log::debug!("a relayed connection broke: {error}");

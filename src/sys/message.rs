@@ -60,7 +60,8 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) 
 /// One message and its descriptors; `None` at the end of the channel.
 pub(crate) type Received = Option<(Vec<u8>, Vec<OwnedFd>)>;
 
-/// Receives one message. Errors: `WouldBlock`; `InvalidData` for one that is cut off.
+/// Receives one message; without its descriptors, if this process can open no more. Errors:
+/// `WouldBlock`; `InvalidData` for one that is cut off.
 pub(crate) fn receive(from: impl AsFd) -> io::Result<Received> {
     // How large it is, so that a waiting process holds no large buffer.
     let mut none = [0u8; 0];
@@ -84,11 +85,12 @@ pub(crate) fn receive(from: impl AsFd) -> io::Result<Received> {
     if message.bytes == 0 {
         return Ok(None);
     }
-    if message
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    if message.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
+    }
+    // This process has no room for its descriptors: that is no fault of whoever sent it.
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        descriptors.clear();
     }
     bytes.truncate(message.bytes);
     Ok(Some((bytes, descriptors)))
@@ -99,6 +101,24 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_message_outlives_descriptors_without_room() {
+        // `front` was killed for a message that the parent had no room for.
+        let (a, b) = channel().unwrap();
+        let many = vec![a.as_fd(); MAX_DESCRIPTORS + 8];
+        let mut space =
+            [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS + 8))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&many)));
+        let bytes = [IoSlice::new(b"one")];
+        sendmsg(&a, &bytes, &mut control, SendFlags::NOSIGNAL).unwrap();
+        send(&a, b"two", &[a.as_fd()]).unwrap();
+        for (text, count) in [(&b"one"[..], 0), (b"two", 1)] {
+            let (bytes, descriptors) = receive(&b).unwrap().unwrap();
+            assert_eq!((bytes.as_slice(), descriptors.len()), (text, count));
+        }
+    }
 
     #[test]
     fn messages_keep_their_borders_and_descriptors() {
