@@ -3,6 +3,7 @@
 use super::account::Inner;
 use super::events::Events;
 use super::host::{HostInner, lock};
+use super::numbering::Numbering;
 use super::{Error, fault, store_fault};
 use crate::index::Summary;
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet};
@@ -39,6 +40,8 @@ pub(super) struct State {
     pub(super) summary: Option<Summary>,
     /// All UIDs, once somebody needed them.
     pub(super) uids: Option<UidSet>,
+    /// The numbering made last; sessions that know the same messages share one.
+    numbering: Weak<Numbering>,
     /// Newest last.
     pub(super) changes: VecDeque<Change>,
     /// Changes up to here may be missing in `changes`.
@@ -68,6 +71,20 @@ pub(super) struct Change {
     pub(super) uids: UidSet,
 }
 
+impl State {
+    /// The numbering of all messages. `None` if nobody looked which there are.
+    pub(super) fn numbering(&mut self) -> Option<Arc<Numbering>> {
+        let uids = self.uids.as_ref()?;
+        let last = self.numbering.upgrade();
+        if let Some(last) = last.filter(|last| last.uids() == uids) {
+            return Some(last);
+        }
+        let new = Arc::new(Numbering::new(uids.clone()));
+        self.numbering = Arc::downgrade(&new);
+        Some(new)
+    }
+}
+
 impl Shared {
     pub(super) fn new(
         host: &Arc<HostInner>,
@@ -86,6 +103,7 @@ impl Shared {
                 name: name.clone(),
                 summary,
                 uids: None,
+                numbering: Weak::new(),
                 changes: VecDeque::new(),
                 changes_after,
                 views: 0,

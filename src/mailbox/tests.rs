@@ -7,6 +7,7 @@ use crate::mail::{Criteria, DateTime, Flags, Keyword, MailboxName, SystemFlags, 
 use crate::mime::Section;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) fn name(text: &str) -> MailboxName {
     MailboxName::new(text).unwrap()
@@ -610,4 +611,27 @@ fn a_new_account_is_prepared_by_many_at_once() {
     });
     let account = hosts[0].account("ann", &root).unwrap();
     assert_eq!(account.list().unwrap().len(), 6);
+}
+
+#[test]
+fn sessions_that_know_the_same_share_a_numbering() {
+    let (account, _directory) = Account::temporary();
+    (0..6).for_each(|n| {
+        append(&account, "INBOX", &n.to_string(), &Flags::default());
+    });
+    let open = || account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    let (mut a, mut b) = (open(), open());
+    let shared = |a: &View, b: &View| Arc::ptr_eq(&a.numbers, &b.numbers);
+    assert!(shared(&a, &b));
+    let deleted = flags(SystemFlags::DELETED, &[]);
+    a.mark(&uids(&[2, 5]), FlagChange::Add, &deleted, None)
+        .unwrap();
+    a.expunge(None).unwrap();
+    append(&account, "INBOX", "new", &Flags::default());
+    a.sync(Expunges::Tell).unwrap();
+    // Who is not told yet that messages went numbers them still.
+    b.sync(Expunges::Hold).unwrap();
+    assert_eq!((a.exists(), b.exists(), shared(&a, &b)), (5, 7, false));
+    b.sync(Expunges::Tell).unwrap();
+    assert!(shared(&a, &b) && shared(&a, &open()));
 }

@@ -96,10 +96,10 @@ impl View {
             state
                 .summary
                 .clone()
-                .zip(state.uids.clone())
+                .zip(state.numbering())
                 .ok_or(Error::Fault)
         });
-        let (summary, uids) = match opened {
+        let (summary, numbers) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 drop(state);
@@ -107,7 +107,8 @@ impl View {
                 return Err(error);
             }
         };
-        let recent = uids.intersection(&UidSet::range(summary.first_recent, Uid::MAX));
+        let recent = UidSet::range(summary.first_recent, Uid::MAX);
+        let recent = numbers.uids().intersection(&recent);
         if access == Access::ReadWrite
             && let Some(own) = state
                 .summary
@@ -122,7 +123,7 @@ impl View {
             account,
             id: next_id(),
             access,
-            numbers: Arc::new(Numbering::new(uids)),
+            numbers,
             recent: Arc::new(recent),
             saved: UidSet::new(),
             keywords: summary.keywords,
@@ -283,6 +284,7 @@ impl View {
         shared.refresh(&mut state, &mut *store)?;
         drop(store);
         let generation = shared.generation();
+        let numbers = state.numbering().ok_or(Error::Fault)?;
         let mut changes = Changes::default();
         let (Some(summary), Some(current)) = (state.summary.as_ref(), state.uids.as_ref()) else {
             return Err(Error::Fault);
@@ -300,14 +302,15 @@ impl View {
             self.claim_recent(&new, summary.first_recent);
         }
         if !new.is_empty() || !changes.expunged.is_empty() {
-            let uids = match expunges {
-                Expunges::Tell => current.clone(),
-                Expunges::Hold => self.uids().union(&new),
-            };
             if expunges == Expunges::Tell {
                 self.recent = Arc::new(self.recent.difference(&gone));
             }
-            self.numbers = Arc::new(Numbering::new(uids));
+            self.numbers = match expunges {
+                Expunges::Hold if !gone.is_empty() => {
+                    Arc::new(Numbering::new(self.uids().union(&new)))
+                }
+                _ => numbers,
+            };
         }
         if !new.is_empty() {
             changes.exists = Some(self.exists());
