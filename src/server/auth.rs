@@ -44,7 +44,6 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         setup,
     });
     let executor = Rc::new(LocalExecutor::new());
-    executor.spawn(super::role::settle()).detach();
     auth.serve(&executor, Channel::new(front)?);
     reactor::block_on(executor.run(async {
         while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {

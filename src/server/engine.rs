@@ -77,7 +77,6 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     });
     let executor = engine.executor.clone();
     executor.spawn(engine.clone().watch()).detach();
-    executor.spawn(super::role::settle()).detach();
     engine.clone().idle_watch();
     let ran = reactor::block_on(executor.run(async {
         engine.listen().await;

@@ -86,7 +86,6 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         setup,
     });
     let executor = Rc::new(LocalExecutor::new());
-    executor.spawn(super::role::settle()).detach();
     front.set_auth(auth, &executor);
     for (listener, served) in more.into_iter().zip(front.setup.listeners.clone()) {
         let listener = Source::new(listener)?;

@@ -1,12 +1,10 @@
 //! The beginning of every role: its setup, then giving up what it does not need.
 
 use super::control::{Message, Setup};
-use super::deadline;
 use crate::sys::seccomp::Filter;
 use crate::sys::{confine, landlock, limits, memory, message, seccomp, signals, spawn};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// If this process was started as a role: runs it and returns its exit code.
 pub(crate) fn role_main() -> Option<ExitCode> {
@@ -39,15 +37,6 @@ fn begin(role: &str) -> Result<(), String> {
     #[cfg(debug_assertions)]
     super::compromised::play(role, &channel);
     run(role, *setup, channel, descriptors)
-}
-
-/// How long after its start a role has done what only the start needs.
-const SETTLED: Duration = Duration::from_secs(1);
-
-/// A task that gives back what only the start needed.
-pub(super) async fn settle() {
-    deadline::after(SETTLED).await;
-    memory::give_back_code();
 }
 
 fn run(role: &str, setup: Setup, channel: OwnedFd, more: Vec<OwnedFd>) -> Result<(), String> {

@@ -28,7 +28,7 @@ pub(crate) fn one_heap() {}
 
 /// Takes the code and constants of this executable out of the process's page table: what only the
 /// start needed is not counted as its memory for ever, what is needed comes back from the page
-/// cache when it is. To be called once the start is over.
+/// cache when it is. To be called once there is nothing to do for a while.
 #[allow(unsafe_code)]
 pub(crate) fn give_back_code() {
     unsafe extern "C" {
