@@ -21,6 +21,6 @@ pub(crate) use passwd_file::{EditFault, add, change, remove};
 pub(crate) use password::Password;
 pub(crate) use scheme::hash;
 pub(crate) use secret::Secret;
-pub(crate) use throttle::Throttle;
+pub(crate) use throttle::{Throttle, network};
 pub(crate) use user::{User, check_name};
 pub(crate) use users::{MAX_USERS_OCTETS, Users};

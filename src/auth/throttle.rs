@@ -107,8 +107,8 @@ impl Throttle {
     }
 }
 
-/// What shares a penalty: a single IPv4 address, a /48 of IPv6, as one customer has.
-fn network(address: IpAddr) -> Ipv6Addr {
+/// What shares a penalty, and a number of connections: a single IPv4 address, a /48 of IPv6, as one customer has.
+pub(crate) fn network(address: IpAddr) -> Ipv6Addr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80),

@@ -1,7 +1,7 @@
 //! The text of a settings file as a configuration.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::bounds;
 use super::builder;
@@ -92,7 +92,7 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
         config.tls = certificates::read(reader, &part);
     }
     if let Some(part) = reader.table(top, STORAGE) {
-        config.storage = storage(reader, &part);
+        config.storage = storage(reader, &part, &config);
     }
     if let Some(users) = users(reader, top, &config) {
         config.users = users;
@@ -145,11 +145,15 @@ fn board(
     found
 }
 
-fn storage(reader: &mut Reader<'_>, part: &Part<'_>) -> Storage {
+fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage {
     let format = reader.word(part, "format", &FORMATS).unwrap_or_default();
-    let path = reader
-        .text(part, "path")
-        .and_then(|(at, text)| template(reader, at, text));
+    let path = reader.text(part, "path").and_then(|(at, text)| {
+        let path = template(reader, at, text)?;
+        if config.isolation == Isolation::Shared {
+            shared(reader, at, &path, &config.data_dir);
+        }
+        Some(path)
+    });
     Storage { format, path }
 }
 
@@ -170,6 +174,17 @@ fn template(reader: &mut Reader<'_>, at: usize, text: &str) -> Option<Template> 
     };
     reader.faults.add(at, message);
     None
+}
+
+/// An engine of all users gets one directory, which must hold their mail and nothing else.
+fn shared(reader: &mut Reader<'_>, at: usize, path: &Template, data_dir: &Path) {
+    if path.begins_with_home() {
+        let message = "`{home}` needs isolation = \"user\": one engine for all users cannot be let into their homes only";
+        reader.faults.add(at, message);
+    } else if data_dir.starts_with(path.common_root(data_dir)) {
+        let message = "with isolation = \"shared\" the mail needs a directory of its own, such as \"{data_dir}/mail/{user}\"";
+        reader.faults.add(at, message);
+    }
 }
 
 fn users(reader: &mut Reader<'_>, top: &Part<'_>, config: &Config) -> Option<Vec<UserSource>> {

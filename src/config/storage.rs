@@ -196,7 +196,7 @@ mod tests {
             (None, "/data/mail"),
             (Some("/v/{domain}/{local_part}"), "/v"),
             (Some("{data_dir}/box/u-{user}"), "/data/box"),
-            (Some("{home}/Maildir"), "/data"),
+            (Some("{home}/Maildir"), "/data/mail"),
             (Some("{user}"), "/etc"),
             (Some("/v/u-{user}"), "/v"),
         ];

@@ -105,8 +105,17 @@ impl Template {
         })
     }
 
+    /// Whether the directories are below users' homes.
+    pub(super) fn begins_with_home(&self) -> bool {
+        self.pieces.first() == Some(&Piece::Variable(Variable::Home))
+    }
+
     /// See `Storage::common_root`.
     pub(super) fn common_root(&self, data_dir: &Path) -> PathBuf {
+        if self.begins_with_home() {
+            // Never the data directory itself, which holds more than mail.
+            return data_dir.join("mail");
+        }
         let mut path = OsString::new();
         for piece in &self.pieces {
             match piece {

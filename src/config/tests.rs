@@ -9,7 +9,7 @@ const GOOD: &str = r#"# A settings file that says everything once.
 data_dir = "/srv/mail"
 hostname = "mail.example.org"
 board = "nas"
-isolation = "shared"
+isolation = "user"
 
 [[listener]]
 protocol = "imap"
@@ -96,7 +96,7 @@ fn everything_said_is_heard() {
     assert_eq!(config.hostname, "mail.example.org");
     assert_eq!(
         (config.board.as_str(), config.isolation),
-        ("nas", Isolation::Shared)
+        ("nas", Isolation::User)
     );
     let listener = |protocol, address: &str, tls, proxy_protocol| Listener {
         protocol,
@@ -590,4 +590,29 @@ fn damaged_files_never_harm() {
     }
     // The damage is neither harmless nor total.
     assert!(right > 30 && wrong > 500, "{right} {wrong}");
+}
+
+#[test]
+fn a_shared_engine_gets_a_directory_of_mail_and_nothing_else() {
+    // It could reach keys and users in the data directory, and no home at all.
+    let text = |path: &str| format!("isolation = \"shared\"\n[storage]\npath = \"{path}\"\n");
+    for path in [
+        "{home}/Maildir",
+        "{data_dir}/{user}",
+        "/var/lib/{user}",
+        "/{user}",
+    ] {
+        let faults = parse(&text(path), settings()).unwrap_err();
+        assert_eq!((faults.len(), faults[0].line), (1, 3), "{path}");
+    }
+    for path in [
+        "{data_dir}/mail/{user}",
+        "/var/mail/{user}",
+        "/var/vmail/{domain}/{local_part}",
+    ] {
+        let config = parse(&text(path), settings()).unwrap();
+        assert_eq!(config.isolation, Isolation::Shared, "{path}");
+    }
+    let user = text("{home}/Maildir").replace("shared", "user");
+    assert!(parse(&user, settings()).is_ok());
 }

@@ -15,8 +15,10 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 struct Auth {
+    began: Instant,
     setup: Setup,
     parent: Channel,
     users: RefCell<Option<Arc<Users>>>,
@@ -35,6 +37,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
     let throttle = Throttle::new(limits.login_failure_delay, limits.login_failure_delay_max);
     let parallel = usize::try_from(limits.argon2_parallel.max(1)).unwrap_or(1);
     let auth = Rc::new(Auth {
+        began: Instant::now(),
         parent: Channel::new(parent)?,
         users: RefCell::default(),
         throttle: RefCell::new(throttle),
@@ -123,21 +126,21 @@ impl Auth {
     ) {
         let counted = !self.setup.limits.trusts(address);
         if counted {
-            let delay = self.throttle.borrow().delay(address, now());
+            let delay = self.throttle.borrow().delay(address, self.now());
             if !delay.is_zero() {
                 deadline::after(delay).await;
             }
         }
         let name = claim.authcid.clone();
-        let refused = counted && self.throttle.borrow().refuses(address, now());
+        let refused = counted && self.throttle.borrow().refuses(address, self.now());
         let (verdict, user) = match refused {
             true => (Verdict::Unavailable, None),
-            false => self.check(claim).await,
+            false => self.check(claim, counted.then_some(address)).await,
         };
         if counted {
             match verdict {
-                Verdict::Accepted => self.throttle.borrow_mut().succeeded(address, now()),
-                Verdict::Rejected => self.throttle.borrow_mut().failed(address, now()),
+                Verdict::Accepted => self.throttle.borrow_mut().succeeded(address, self.now()),
+                Verdict::Rejected => self.throttle.borrow_mut().failed(address, self.now()),
                 Verdict::Unavailable => {}
             }
         }
@@ -164,8 +167,13 @@ impl Auth {
         front.send(&message, &[]).await.ok();
     }
 
+    /// Time as penalties have it: no clock that is set moves it.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// The verdict, and the user if accepted. Slow hashes run beside, a bounded number at once and in wait.
-    async fn check(&self, claim: Credentials) -> (Verdict, Option<User>) {
+    async fn check(&self, claim: Credentials, counted: Option<IpAddr>) -> (Verdict, Option<User>) {
         let Some(users) = self.users.borrow().clone() else {
             return (Verdict::Unavailable, None);
         };
@@ -184,7 +192,13 @@ impl Auth {
         }
         self.queued.set(self.queued.get() + 1);
         let permit = self.hashing.acquire().await;
-        let checked = self.pool.unblock(move || check(&users, &claim)).await;
+        // Those that came together and were looked at before it may have failed meanwhile.
+        let refused =
+            counted.is_some_and(|address| self.throttle.borrow().refuses(address, self.now()));
+        let checked = match refused {
+            true => (Verdict::Unavailable, None),
+            false => self.pool.unblock(move || check(&users, &claim)).await,
+        };
         drop(permit);
         self.queued.set(self.queued.get().saturating_sub(1));
         checked
@@ -231,11 +245,6 @@ fn read(file: File, text: &mut Vec<u8>) -> io::Result<()> {
         Ok(count) if count <= room => Ok(()),
         _ => Err(io::ErrorKind::FileTooLarge.into()),
     }
-}
-
-fn now() -> std::time::Duration {
-    // Only differences count.
-    crate::sys::clock::now()
 }
 
 fn owner(user: User) -> Owner {

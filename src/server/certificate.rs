@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Years that a certificate of our own is good for.
 const YEARS: i32 = 10;
 
+/// The year when this was written: no clock that is right shows an earlier one.
+const WRITTEN: i32 = 2026;
+
 /// Files of the default certificate and its key.
 pub(super) fn files(config: &Config) -> (PathBuf, PathBuf) {
     match (&config.tls.certificate, &config.tls.key) {
@@ -46,12 +49,18 @@ fn read(name: String, certificate: &Path, key: &Path) -> Result<Certificate, Err
     })
 }
 
+/// The year of that time; of a clock that was never set, the first one that it can be.
+fn year(seconds: i64) -> i32 {
+    let year = i32::try_from(seconds / 31_556_952).map_or(0, |years| 1970 + years);
+    year.max(WRITTEN)
+}
+
 fn make(hostname: &str, certificate: &Path, key: &Path) -> Result<(), Error> {
     let mut names = vec![hostname.to_owned(), "localhost".to_owned()];
     names.dedup();
     let made = (|| {
         let mut params = rcgen::CertificateParams::new(names)?;
-        let year = 1970 + i32::try_from(crate::sys::clock::now_seconds() / 31_556_952).unwrap_or(0);
+        let year = year(crate::sys::clock::now_seconds());
         params.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
         params.not_after = rcgen::date_time_ymd(year + YEARS, 1, 1);
         params
@@ -77,4 +86,18 @@ pub(super) fn fingerprint(certificates: &[Certificate]) -> String {
     let hash = Sha256::digest(&der);
     let pairs: Vec<String> = hash.iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_clock_makes_a_certificate_for_today() {
+        // It was good from 1969 to 1980.
+        assert_eq!(year(0), WRITTEN);
+        assert_eq!(year(1_000_000_000), WRITTEN);
+        assert_eq!(year(1_893_456_000 + 86_400), 2030);
+        assert_eq!(year(i64::MAX), WRITTEN);
+    }
 }

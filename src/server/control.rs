@@ -146,6 +146,8 @@ pub(super) enum Message {
     Ended { connection: u64 },
     /// Engine to parent: nobody needs it.
     Idle,
+    /// `front` to parent: the connection has no more use for what was granted to it.
+    Closed { connection: u64 },
 }
 
 fn path(pack: &mut Pack, path: &Path) {
@@ -424,6 +426,7 @@ impl Message {
             }
             Message::Ended { connection } => drop(p.u8(18).u64(*connection)),
             Message::Idle => drop(p.u8(19)),
+            Message::Closed { connection } => drop(p.u8(20).u64(*connection)),
         }
         pack.0
     }
@@ -511,6 +514,9 @@ impl Message {
                 connection: u.u64()?,
             },
             19 => Message::Idle,
+            20 => Message::Closed {
+                connection: u.u64()?,
+            },
             _ => return None,
         })
     }
@@ -580,6 +586,9 @@ mod tests {
                 owner,
                 address: b"a@b".to_vec(),
                 detail: Some("d".into()),
+            },
+            Message::Closed {
+                connection: 1 << 40,
             },
             Message::Idle,
         ];

@@ -301,9 +301,12 @@ impl Engine {
     ) {
         let counted = self.count(&user);
         if let (Ok(socket), Some(handover)) = (socket(stream), Handover::decode(&bytes)) {
-            let served = self.serve(&user, root, handover, socket, counted).await;
-            if let Err(error) = served {
-                log::debug!("session of {user}: {error}");
+            let served = self.serve(&user, root, handover, socket, counted);
+            // Here, so that its place is given back whatever happens.
+            match AssertUnwindSafe(served).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log::debug!("session of {user}: {error}"),
+                Err(_) => log::error!("a session of {user} panicked; it ends, others go on"),
             }
         }
         self.uncount(&user);

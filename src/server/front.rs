@@ -18,12 +18,13 @@ use futures_rustls::TlsAcceptor;
 use rustix::net::{RecvFlags, SocketFlags, accept_with};
 use smol::LocalExecutor;
 use smol::channel::Sender;
-use smol::future::or;
+use smol::future::{FutureExt, or};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -312,7 +313,10 @@ async fn serve(front: Rc<Front>, descriptor: OwnedFd, served: Served) {
     let address = peer(&descriptor, served);
     if let Ok(socket) = socket(descriptor) {
         // Boxed, so that what waits for long is not as large as what is busy for a moment.
-        Box::pin(greet(front.clone(), socket, served, address)).await;
+        let greeted = Box::pin(greet(front.clone(), socket, served, address));
+        if AssertUnwindSafe(greeted).catch_unwind().await.is_err() {
+            log::error!("a connection from {address} panicked; it ends, others go on");
+        }
     }
     front.open.set(front.open.get().saturating_sub(1));
 }
@@ -338,7 +342,8 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
     }
     let number = front.next.get();
     front.next.set(number + 1);
-    let counted = (!address.is_loopback()).then_some(address);
+    let exempt = address.is_loopback() || front.setup.limits.trusts(address);
+    let counted = (!exempt).then_some(address);
     let permit = match front.permits.take(counted) {
         Ok(permit) => permit,
         Err(refused) => return refuse(socket, served, address, refused).await,
@@ -398,11 +403,14 @@ async fn proxied(socket: &Socket) -> io::Result<Option<IpAddr>> {
 }
 
 impl Front {
-    /// TLS on this connection from now on.
-    pub(super) async fn secure(&self, socket: Socket) -> io::Result<Transport> {
+    /// TLS on this connection from now on; agreed upon by then, or not at all.
+    pub(super) async fn secure(&self, socket: Socket, until: Instant) -> io::Result<Transport> {
         let acceptor = self.tls.borrow().clone();
         let acceptor = acceptor.ok_or(io::ErrorKind::Unsupported)?;
-        let handshake = deadline::within(HANDSHAKE_PATIENCE, acceptor.accept(socket));
+        let patience = until
+            .saturating_duration_since(Instant::now())
+            .min(HANDSHAKE_PATIENCE);
+        let handshake = deadline::within(patience, acceptor.accept(socket));
         Ok(Transport::Tls(Box::new(handshake.await?)))
     }
 }
@@ -411,7 +419,7 @@ async fn imap(
     front: &Rc<Front>,
     socket: Socket,
     served: Served,
-    mut accepted: Accepted,
+    accepted: Accepted,
 ) -> io::Result<()> {
     let limits = &front.setup.limits;
     let mut login = Box::new(Login::new(LoginSettings {
@@ -424,11 +432,11 @@ async fn imap(
         failures: limits.login_failures,
         patience: limits.login_timeout,
     }));
+    let deadline = Instant::now() + limits.login_timeout;
     let mut transport = match served.tls {
-        2 => Box::pin(front.secure(socket)).await?,
+        2 => Box::pin(front.secure(socket, deadline)).await?,
         _ => Transport::Plain(socket),
     };
-    let deadline = Instant::now() + limits.login_timeout;
     let (number, address) = (accepted.number, accepted.address);
     loop {
         let ask = async |credentials| front.verify(number, address, credentials).await;
@@ -444,7 +452,7 @@ async fn imap(
                 let Transport::Plain(socket) = transport else {
                     return Ok(());
                 };
-                transport = Box::pin(front.secure(socket)).await?;
+                transport = Box::pin(front.secure(socket, deadline)).await?;
                 login.event(Event::Secured);
             }
             Driven::Done => break,

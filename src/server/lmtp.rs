@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Length of a frame that says: this was all, file it.
 pub(super) const COMMIT: u32 = u32::MAX;
@@ -113,12 +113,23 @@ pub(super) async fn serve(
         patience: limits.lmtp_idle_timeout,
     }));
     let mut transport = match served.tls {
-        2 => Box::pin(front.secure(client)).await?,
+        2 => {
+            let until = Instant::now() + limits.login_timeout;
+            Box::pin(front.secure(client, until)).await?
+        }
         _ => Transport::Plain(client),
     };
     let running = RefCell::new(Running::default());
     let ask = async |question| answer(front, accepted, &running, question).await;
-    let driven = Box::pin(drive(&mut *session, &mut transport, None, &front.stop, ask)).await?;
+    let driven = Box::pin(drive(&mut *session, &mut transport, None, &front.stop, ask)).await;
+    if running.borrow().next_ticket > 0 {
+        let connection = accepted.number;
+        front
+            .parent
+            .send(&Message::Closed { connection }, &[])
+            .await?;
+    }
+    let driven = driven?;
     if driven == Driven::Done {
         transport.close().await;
     }
@@ -144,7 +155,11 @@ async fn answer(
                 address,
             };
             Answer::Recipient(match front.ask(accepted.number, &message, true).await {
-                Some(Reply::Lookup(0)) => Lookup::Known(ticket),
+                Some(Reply::Lookup(0)) => {
+                    // Mail servers keep their connections: they hold no place of those who log in.
+                    accepted.permit.logged_in();
+                    Lookup::Known(ticket)
+                }
                 Some(Reply::Lookup(1)) => Lookup::Unknown,
                 _ => Lookup::Unavailable,
             })

@@ -13,6 +13,7 @@ mod drive;
 mod engine;
 mod error;
 mod front;
+mod grants;
 mod layout;
 mod lmtp;
 mod pack;

@@ -4,6 +4,7 @@
 use super::children::{BackOff, Role};
 use super::control::{Addressee, Certificate, Message, Owner, Served, Setup};
 use super::error::Error;
+use super::grants::{Grant, Grants};
 use super::layout::{self, Identities};
 use super::request::{self, Asked};
 use super::{certificate, role};
@@ -31,10 +32,8 @@ pub(crate) struct Started {
 
 /// How long a verdict waits for its connection.
 const GRANT_PATIENCE: Duration = Duration::from_secs(60);
-/// How long recipients wait for their message.
-const RECIPIENT_PATIENCE: Duration = Duration::from_secs(600);
-/// Grants that wait at once.
-const MAX_GRANTS: usize = 20_000;
+/// Verdicts that wait at once.
+const MAX_LOGINS: usize = 20_000;
 /// Requests that wait for an engine to start.
 const MAX_QUEUED: usize = 1000;
 /// Messages of `front` or an engine that are heard before others are.
@@ -66,14 +65,6 @@ struct Engine {
     owner: Option<Owner>,
 }
 
-/// What `auth` granted to a connection.
-struct Grant {
-    owner: Owner,
-    address: Vec<u8>,
-    detail: Option<String>,
-    until: Instant,
-}
-
 /// Who has something to say.
 struct Ready {
     signals: bool,
@@ -99,7 +90,7 @@ struct Parent {
     released: Vec<u64>,
     engines: HashMap<String, Engine>,
     logins: HashMap<u64, (Owner, Instant)>,
-    grants: HashMap<(u64, u32), Grant>,
+    grants: Grants,
 }
 
 /// Runs a server until it is told to stop. `started` is called once it accepts connections.
@@ -145,7 +136,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         released: Vec::new(),
         engines: HashMap::new(),
         logins: HashMap::new(),
-        grants: HashMap::new(),
+        grants: Grants::new(config.limits.max_recipients),
         config,
     };
     parent.control.set_nonblocking(true).ok();
@@ -389,7 +380,7 @@ impl Parent {
             self.tend(&name, now);
         }
         self.logins.retain(|_, (_, until)| *until > now);
-        self.grants.retain(|_, grant| grant.until > now);
+        self.grants.expire(now);
     }
 
     /// Buries an engine that has ended; starts it if somebody waits.
@@ -427,7 +418,7 @@ impl Parent {
             return;
         };
         let gone = auth.receive(MAX_FROM_AUTH, &mut |message, _| match message {
-            Message::Login { connection, owner } if self.logins.len() < MAX_GRANTS => {
+            Message::Login { connection, owner } if self.logins.len() < MAX_LOGINS => {
                 let until = Instant::now() + GRANT_PATIENCE;
                 self.logins.insert(connection, (owner, until));
             }
@@ -437,14 +428,15 @@ impl Parent {
                 owner,
                 address,
                 detail,
-            } if self.grants.len() < MAX_GRANTS => {
+            } => {
                 let grant = Grant {
                     owner,
                     address,
                     detail,
-                    until: Instant::now() + RECIPIENT_PATIENCE,
                 };
-                self.grants.insert((connection, ticket), grant);
+                if !self.grants.add(connection, ticket, grant, Instant::now()) {
+                    log::error!("too many recipients wait for their messages");
+                }
             }
             _ => log::error!("auth sent what it should not"),
         });
@@ -474,6 +466,7 @@ impl Parent {
                     Some(stream) => self.single(connection, &tickets, stream),
                     None => self.transaction(&front, connection, &tickets),
                 },
+                Message::Closed { connection } => self.grants.close(connection),
                 _ => log::error!("front sent what it should not"),
             }
         });
@@ -628,7 +621,7 @@ impl Parent {
 
     /// Whom a ticket stands for; only once.
     fn addressee(&mut self, connection: u64, ticket: u32) -> Option<(Owner, Addressee)> {
-        let Some(grant) = self.grants.remove(&(connection, ticket)) else {
+        let Some(grant) = self.grants.take(connection, ticket) else {
             log::error!("front delivers to a recipient that was not granted");
             return None;
         };

@@ -1,9 +1,9 @@
 //! How many connections there may be: in all, and from one address.
 
 use crate::config::Limits;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
 /// Counts connections of this process and those it handed over.
@@ -19,15 +19,15 @@ pub(super) struct Permits {
 struct Counts {
     all: u32,
     login: u32,
-    by_address: HashMap<IpAddr, u32>,
+    by_address: HashMap<Ipv6Addr, u32>,
 }
 
 /// One connection's place; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     permits: Rc<Permits>,
-    address: Option<IpAddr>,
-    login: bool,
+    address: Option<Ipv6Addr>,
+    login: Cell<bool>,
 }
 
 /// Why a connection may not be.
@@ -53,6 +53,8 @@ impl Permits {
         if counts.all >= self.max || counts.login >= self.max_login {
             return Err(Refused::TooMany);
         }
+        // What one customer has is one address.
+        let address = address.map(crate::auth::network);
         if let Some(address) = address {
             let count = counts.by_address.entry(address).or_default();
             if *count >= self.max_per_address {
@@ -66,7 +68,7 @@ impl Permits {
         Ok(Permit {
             permits: self.clone(),
             address,
-            login: true,
+            login: Cell::new(true),
         })
     }
 
@@ -78,8 +80,8 @@ impl Permits {
 
 impl Permit {
     /// The connection is logged in: it no longer counts among those that are not.
-    pub(super) fn logged_in(&mut self) {
-        if std::mem::take(&mut self.login) {
+    pub(super) fn logged_in(&self) {
+        if self.login.replace(false) {
             let mut counts = self.permits.counts.borrow_mut();
             counts.login = counts.login.saturating_sub(1);
         }
@@ -115,7 +117,7 @@ mod tests {
             ..Limits::default()
         });
         let a: IpAddr = "192.0.2.1".parse().unwrap();
-        let mut first = permits.take(Some(a)).unwrap();
+        let first = permits.take(Some(a)).unwrap();
         let second = permits.take(Some(a)).unwrap();
         assert_eq!(permits.take(None).unwrap_err(), Refused::TooMany);
         first.logged_in();

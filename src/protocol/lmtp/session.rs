@@ -210,6 +210,8 @@ impl Session {
             self.doing = Doing::Goodbye(reply(421, "4.7.0", "Enough for one connection"));
             return;
         }
+        // Also those that are given up: each may have looked up many recipients.
+        self.transactions += 1;
         self.transaction = Some(Transaction {
             reverse_path,
             tickets: Vec::new(),
@@ -308,7 +310,6 @@ impl Session {
     /// One reply a recipient (RFC 2033 section 4.2).
     fn outcomes(&mut self, outcomes: &[Outcome], out: &mut Output) {
         let transaction = self.transaction.take().unwrap_or_default();
-        self.transactions += 1;
         for (at, _) in transaction.tickets.iter().enumerate() {
             let said = match outcomes.get(at) {
                 Some(Outcome::Delivered) => reply(250, "2.0.0", "Delivered"),
@@ -322,7 +323,6 @@ impl Session {
 
     fn all_refused(&mut self, refused: Reply, out: &mut Output) {
         let transaction = self.transaction.take().unwrap_or_default();
-        self.transactions += 1;
         for _ in &transaction.tickets {
             refused.encode(out.buffer());
         }

@@ -1,0 +1,129 @@
+//! What `auth` granted to LMTP connections and nobody has used yet.
+
+use super::control::Owner;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// How long recipients wait for their message.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Grants that wait at once.
+const MAX_GRANTS: usize = 20_000;
+
+/// A recipient that a connection may deliver to, once.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) owner: Owner,
+    pub(super) address: Vec<u8>,
+    pub(super) detail: Option<String>,
+}
+
+/// Grants of all connections.
+#[derive(Debug)]
+pub(super) struct Grants {
+    by_connection: HashMap<u64, BTreeMap<u32, (Grant, Instant)>>,
+    /// A transaction has no more recipients.
+    max_recipients: usize,
+    count: usize,
+}
+
+impl Grants {
+    pub(super) fn new(max_recipients: u32) -> Grants {
+        Grants {
+            by_connection: HashMap::new(),
+            max_recipients: usize::try_from(max_recipients.max(1)).unwrap_or(usize::MAX),
+            count: 0,
+        }
+    }
+
+    /// Keeps a grant; false if too many wait. Of a connection with more than a transaction can have, the
+    /// oldest is of a transaction that was given up.
+    pub(super) fn add(&mut self, connection: u64, ticket: u32, grant: Grant, now: Instant) -> bool {
+        let own = self.by_connection.entry(connection).or_default();
+        if own.len() >= self.max_recipients && own.pop_first().is_some() {
+            self.count -= 1;
+        }
+        let added = self.count < MAX_GRANTS;
+        if added && own.insert(ticket, (grant, now + PATIENCE)).is_none() {
+            self.count += 1;
+        }
+        if own.is_empty() {
+            self.by_connection.remove(&connection);
+        }
+        added
+    }
+
+    /// Takes a grant: it is good for one message.
+    pub(super) fn take(&mut self, connection: u64, ticket: u32) -> Option<Grant> {
+        let own = self.by_connection.get_mut(&connection)?;
+        let (grant, _) = own.remove(&ticket)?;
+        self.count -= 1;
+        if own.is_empty() {
+            self.by_connection.remove(&connection);
+        }
+        Some(grant)
+    }
+
+    /// Forgets what a connection has.
+    pub(super) fn close(&mut self, connection: u64) {
+        let own = self.by_connection.remove(&connection);
+        self.count -= own.map_or(0, |own| own.len());
+    }
+
+    /// Forgets what nobody came for.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let mut count = 0;
+        self.by_connection.retain(|_, own| {
+            own.retain(|_, (_, until)| *until > now);
+            count += own.len();
+            !own.is_empty()
+        });
+        self.count = count;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant() -> Grant {
+        Grant {
+            owner: Owner {
+                name: "ann".into(),
+                uid: None,
+                gid: None,
+                home: None,
+            },
+            address: b"ann".to_vec(),
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn given_up_transactions_leave_room() {
+        // A client that named recipients and reset kept everybody from delivering for ten minutes.
+        let mut grants = Grants::new(3);
+        let now = Instant::now();
+        for ticket in 1..=30_000 {
+            assert!(grants.add(7, ticket, grant(), now));
+        }
+        assert_eq!(grants.count, 3);
+        assert!(grants.take(7, 29_997).is_none());
+        assert!(grants.take(7, 29_998).is_some() && grants.take(7, 29_998).is_none());
+        grants.close(7);
+        assert!(grants.is_empty() && grants.by_connection.is_empty());
+        let many = u32::try_from(MAX_GRANTS).unwrap();
+        for connection in 0..many {
+            assert!(grants.add(u64::from(connection), 1, grant(), now));
+        }
+        assert!(!grants.add(u64::MAX, 1, grant(), now));
+        assert!(!grants.by_connection.contains_key(&u64::MAX));
+        grants.close(0);
+        assert!(grants.add(u64::MAX, 1, grant(), now));
+        grants.expire(now + PATIENCE);
+        assert!(grants.is_empty());
+    }
+}
