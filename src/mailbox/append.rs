@@ -2,8 +2,8 @@
 
 use super::arrive::{Arrived, Flight};
 use super::host::lock;
-use super::shared::{Shared, State};
-use super::{Account, Error, learn, store_fault};
+use super::shared::Shared;
+use super::{Account, Error, FlagChange, learn, store_fault};
 use crate::index::{Cached, Name};
 use crate::mail::{DateTime, Flags, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::{self, BlobId, Filing, Place};
@@ -136,11 +136,20 @@ impl Shared {
         self.prepare_to_add(&mut state, store)?;
         let validity = state.summary.as_ref().map(|s| s.uid_validity);
         let validity = validity.ok_or(Error::Fault)?;
+        // Before any name: a keyword may take a scan, which would find the names.
+        let mut keywords = Vec::with_capacity(messages.len());
+        for message in &*messages {
+            let named = &message.flags.keywords;
+            let mut numbers = self.numbers_of(&mut state, store, FlagChange::Add, named)?;
+            numbers.sort_unstable();
+            numbers.dedup();
+            keywords.push(numbers);
+        }
         let first = state.next_uid()?;
         let (mut next, mut failure) = (first, None);
         let mut arrived = Vec::with_capacity(messages.len());
-        for message in messages {
-            match self.name_one(&mut state, store, message, next) {
+        for (message, keywords) in messages.iter_mut().zip(keywords) {
+            match self.name_one(&state.name, store, message, keywords, next) {
                 Ok((one, after)) => {
                     arrived.push(one);
                     next = after;
@@ -168,17 +177,12 @@ impl Shared {
     /// Gives one message its name; returns the UID of the next.
     fn name_one(
         &self,
-        state: &mut State,
+        mailbox: &MailboxName,
         store: &mut dyn store::Store,
         message: &mut NewMessage<'_>,
+        keywords: Vec<u16>,
         uid: Uid,
     ) -> Result<(Arrived, Uid), Error> {
-        let mut keywords = Vec::new();
-        for keyword in &message.flags.keywords {
-            keywords.push(self.keyword(state, store, keyword)?);
-        }
-        keywords.sort_unstable();
-        keywords.dedup();
         let next = uid
             .next()
             .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
@@ -188,7 +192,7 @@ impl Shared {
             letters: letters(&keywords),
         };
         self.begin();
-        let committed = store.commit(&mut *message.draft.draft, &state.name, &filing);
+        let committed = store.commit(&mut *message.draft.draft, mailbox, &filing);
         self.end(i64::from(committed.is_ok()));
         let arrived = Arrived {
             filing,

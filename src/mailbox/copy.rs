@@ -4,13 +4,13 @@ use super::account::Copied;
 use super::append::{blob, letters};
 use super::arrive::{Arrived, Flight};
 use super::host::lock;
-use super::mark::chunks;
+use super::mark::{Doomed, chunks};
 use super::shared::{Shared, State};
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::{Bits, Cached, Name};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::{Filing, Store};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 /// Messages taken at a time, so that memory is bounded.
 const BATCH: usize = 1024;
@@ -64,6 +64,7 @@ impl View {
     fn carry(&self, uids: &UidSet, to: &MailboxName, way: Way) -> Result<Copied, Error> {
         let target = self.account.shared(to)?;
         let mut store = self.account.0.store()?;
+        self.refresh(&mut *store)?;
         let uids = self.uids().intersection(uids);
         let uid_validity = {
             let mut state = lock(&target.state);
@@ -119,18 +120,7 @@ impl View {
         way: Way,
         copied: &mut Copied,
     ) -> Result<(), Error> {
-        let source = {
-            let state = lock(&self.shared.state);
-            let keywords = state.summary.as_ref().map(|s| s.keywords.clone());
-            Source {
-                shared: &self.shared,
-                name: state.name.clone(),
-                keywords: keywords.unwrap_or_default(),
-            }
-        };
-        let items = self.shared.items(&batch)?;
-        self.shared.host.note_bulk(items.len());
-        let mut carried = target.name_all(store, &source, items, way)?;
+        let mut carried = self.name_batch(store, target, &batch, way)?;
         let synced = store.sync().map_err(store_fault("syncing a mailbox"));
         let mut result = carried.failure.map_or(synced, Err);
         if let Some(flight) = &carried.flight
@@ -150,11 +140,38 @@ impl View {
         if way == Way::Move {
             for (number, slots) in chunks(&gone) {
                 let mut state = lock(&self.shared.state);
-                self.shared.forget_chunk(&mut state, number, &slots)?;
+                let all = Doomed::All;
+                self.shared.forget_chunk(&mut state, number, &slots, all)?;
             }
             self.shared.raise();
         }
         result
+    }
+
+    /// Gives messages names in the target, with the flags they have at that moment: both mailboxes
+    /// are locked.
+    fn name_batch(
+        &self,
+        store: &mut dyn Store,
+        target: &Arc<Shared>,
+        batch: &[(u32, Bits)],
+        way: Way,
+    ) -> Result<Carried, Error> {
+        let mut states = lock_both(target, &self.shared);
+        let state = states.1.as_mut().unwrap_or(&mut states.0);
+        self.catch_up(state, store)?;
+        let keywords = state.summary.as_ref().map(|s| s.keywords.clone());
+        let source = Source {
+            shared: &self.shared,
+            name: state.name.clone(),
+            keywords: keywords.unwrap_or_default(),
+        };
+        let items = self.shared.items(batch)?;
+        self.shared.host.note_bulk(items.len());
+        let carried = target.name_all(&mut states.0, store, &source, items, way);
+        drop(states);
+        self.shared.drain();
+        carried
     }
 }
 
@@ -208,16 +225,16 @@ impl Shared {
     /// Gives messages names here, with UIDs in a row.
     fn name_all(
         self: &Arc<Self>,
+        state: &mut State,
         store: &mut dyn Store,
         source: &Source<'_>,
         items: Vec<Item>,
         way: Way,
     ) -> Result<Carried, Error> {
-        let mut state = lock(&self.state);
         if state.deleted {
             return Err(Error::NoSuchMailbox);
         }
-        let numbers = self.numbers(&mut state, store, &source.keywords, &items);
+        let numbers = self.numbers(state, store, &source.keywords, &items);
         let first = state.next_uid()?;
         let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
         if first.number().checked_add(count).is_none() {
@@ -247,16 +264,14 @@ impl Shared {
         self.end(count);
         source.shared.end(if way == Way::Move { count } else { 0 });
         if count > 0 {
-            carried.flight = Some(self.take_off(&mut state, first, next));
+            carried.flight = Some(self.take_off(state, first, next));
         }
-        drop(state);
-        self.drain();
         Ok(carried)
     }
 
     /// The numbers that the source's keywords have here.
     fn numbers(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         store: &mut dyn Store,
         named: &[Option<Keyword>],
@@ -279,11 +294,28 @@ impl Shared {
     fn take_back(self: &Arc<Self>, store: &mut dyn Store, uids: &UidSet) -> Result<(), Error> {
         self.secure_uids(store, uids.last())?;
         for (number, slots) in chunks(uids) {
-            self.expunge_chunk(store, number, slots)?;
+            let mut state = lock(&self.state);
+            self.expunge_chunk(&mut state, store, number, &slots, Doomed::All)?;
         }
         store.sync().map_err(store_fault("syncing a mailbox"))
     }
 }
+
+/// The states of both, the second if it is another. Locked in the order of their numbers, so that
+/// two who carry to and fro do not wait for each other.
+fn lock_both<'a>(a: &'a Arc<Shared>, b: &'a Arc<Shared>) -> (Locked<'a>, Option<Locked<'a>>) {
+    if Arc::ptr_eq(a, b) {
+        (lock(&a.state), None)
+    } else if (a.id.0, Arc::as_ptr(a)) < (b.id.0, Arc::as_ptr(b)) {
+        let first = lock(&a.state);
+        (first, Some(lock(&b.state)))
+    } else {
+        let first = lock(&b.state);
+        (lock(&a.state), Some(first))
+    }
+}
+
+type Locked<'a> = MutexGuard<'a, State>;
 
 fn carry_one(
     store: &mut dyn Store,
@@ -305,8 +337,9 @@ fn carry_one(
         Way::Copy => store.copy(&source.name, &from, to, &filing),
         Way::Move => store.transfer(&source.name, &from, to, &filing),
     }?;
+    let flags = blob.flags;
     Ok(Arrived {
-        filing,
+        filing: Filing { flags, ..filing },
         keywords,
         blob,
         cached: item.cached,

@@ -5,8 +5,8 @@ use super::host::lock;
 use super::resync::set_named;
 use super::shared::{Shared, State};
 use super::{Access, Error, View, store_fault};
-use crate::index::{Bits, FlagChunk, NameChunk};
-use crate::mail::{Flags, Since, SystemFlags, Uid, UidSet};
+use crate::index::{Bits, FlagChunk, Name, NameChunk};
+use crate::mail::{Flags, Keyword, Since, SystemFlags, Uid, UidSet};
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -18,6 +18,14 @@ pub(crate) enum FlagChange {
     Remove,
 }
 
+/// Which messages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doomed {
+    All,
+    /// Those that have `\Deleted` at that moment.
+    Deleted,
+}
+
 /// How STORE went.
 #[derive(Debug, Default)]
 pub(crate) struct Marked {
@@ -26,13 +34,6 @@ pub(crate) struct Marked {
     pub(crate) told: UidSet,
     /// Messages that changed after the mod-sequence which the client knew; not touched.
     pub(crate) modified: UidSet,
-}
-
-/// Which messages are removed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Doomed {
-    Deleted,
-    All,
 }
 
 /// Flags by number, to be changed.
@@ -96,29 +97,19 @@ impl View {
         }
         let shared = self.shared.clone();
         let mut store = self.account.0.store()?;
-        let edit = {
+        self.refresh(&mut *store)?;
+        let mut marked = Marked::default();
+        for (number, slots) in chunks(&self.uids().intersection(uids)) {
             let mut state = lock(&shared.state);
-            let mut keywords = Vec::new();
-            for keyword in &flags.keywords {
-                let known = |k: &&crate::mail::Keyword| *k == keyword;
-                let exists = state
-                    .summary
-                    .as_ref()
-                    .is_some_and(|s| s.keywords.iter().flatten().any(|k| known(&k)));
-                if exists || change != FlagChange::Remove {
-                    keywords.push(shared.keyword(&mut state, &mut *store, keyword)?);
-                }
-            }
-            Edit {
+            self.catch_up(&mut state, &mut *store)?;
+            let edit = Edit {
                 change,
                 unchanged,
                 system: flags.system,
-                keywords,
-            }
-        };
-        let mut marked = Marked::default();
-        for (number, slots) in chunks(&self.uids().intersection(uids)) {
-            let chunk = shared.mark_chunk(&mut *store, number, slots, &edit, self.id)?;
+                keywords: shared.numbers_of(&mut state, &mut *store, change, &flags.keywords)?,
+            };
+            let state = &mut *state;
+            let chunk = shared.mark_chunk(state, &mut *store, number, slots, &edit, self.id)?;
             marked.told = marked.told.union(&chunk.told);
             marked.modified = marked.modified.union(&chunk.modified);
         }
@@ -149,6 +140,7 @@ impl View {
         );
         let shared = self.shared.clone();
         let mut store = self.account.0.store()?;
+        self.refresh(&mut *store)?;
         let reader = shared
             .host
             .index
@@ -179,7 +171,9 @@ impl View {
             (secured, _) => secured?,
         }
         for (number, slots) in doomed {
-            shared.expunge_chunk(&mut *store, number, slots)?;
+            let mut state = lock(&shared.state);
+            self.catch_up(&mut state, &mut *store)?;
+            shared.expunge_chunk(&mut state, &mut *store, number, &slots, which)?;
         }
         store.sync().map_err(store_fault("syncing a mailbox"))?;
         secured
@@ -187,18 +181,34 @@ impl View {
 }
 
 impl Shared {
+    /// Numbers of these keywords; those that are not there are made, unless they are to be removed.
+    pub(super) fn numbers_of(
+        self: &Arc<Self>,
+        state: &mut State,
+        store: &mut dyn Store,
+        change: FlagChange,
+        named: &[Keyword],
+    ) -> Result<Vec<u16>, Error> {
+        let mut numbers = Vec::new();
+        for keyword in named {
+            let known = state.summary.as_ref().map(|s| s.keywords.iter().flatten());
+            let exists = known.is_some_and(|mut known| known.any(|k| k == keyword));
+            if exists || change != FlagChange::Remove {
+                numbers.push(self.keyword(state, store, keyword)?);
+            }
+        }
+        Ok(numbers)
+    }
+
     fn mark_chunk(
         self: &Arc<Self>,
+        state: &mut State,
         store: &mut dyn Store,
         number: u32,
         slots: Bits,
         edit: &Edit,
         by: u32,
     ) -> Result<Marked, Error> {
-        let mut state = lock(&self.state);
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
         let read = |what| super::fault(what);
         let reader = self.host.index.read().map_err(read("reading the index"))?;
         let mut flags = reader
@@ -224,7 +234,7 @@ impl Shared {
             if flags.clone_slot(slot) == before {
                 continue;
             }
-            match rename(store, &state, &mut names, &mut flags, slot) {
+            match rename(store, state, &mut names, &mut flags, slot) {
                 Ok(count) => {
                     events += count;
                     changed.set(slot, true);
@@ -255,8 +265,7 @@ impl Shared {
             })?;
             let mod_seq = summary.highest_mod_seq;
             state.summary = Some(summary);
-            self.note_change(&mut state, mod_seq, by, uids_of(number, &changed));
-            drop(state);
+            self.note_change(state, mod_seq, by, uids_of(number, &changed));
             self.raise();
         }
         result.map(|()| Marked {
@@ -287,16 +296,17 @@ impl Shared {
     /// Takes messages out of the index, then out of the store.
     pub(super) fn expunge_chunk(
         self: &Arc<Self>,
+        state: &mut State,
         store: &mut dyn Store,
         number: u32,
-        slots: Bits,
+        slots: &Bits,
+        doomed: Doomed,
     ) -> Result<(), Error> {
-        let mut state = lock(&self.state);
-        let names = self.forget_chunk(&mut state, number, &slots)?;
+        let names = self.forget_chunk(state, number, slots, doomed)?;
         self.begin();
         let mut result = Ok(());
         let mut events = 0;
-        for gone in names.names.iter().filter(|n| slots.has(n.slot)) {
+        for gone in &names {
             match store.remove(&state.name, &blob(gone)) {
                 Ok(removed) => events += i64::from(removed),
                 // The message comes back with the next scan.
@@ -305,31 +315,37 @@ impl Shared {
         }
         self.end(events);
         self.drain();
-        drop(state);
         self.raise();
         result
     }
 
-    /// Takes messages out of the index; returns the names the chunk had.
+    /// Takes messages out of the index; returns the names they had.
     pub(super) fn forget_chunk(
         self: &Arc<Self>,
         state: &mut State,
         number: u32,
         slots: &Bits,
-    ) -> Result<NameChunk, Error> {
+        doomed: Doomed,
+    ) -> Result<Vec<Name>, Error> {
         let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-        summary.highest_mod_seq = summary.highest_mod_seq.next();
-        let (mod_seq, limit) = (summary.highest_mod_seq, self.host.limits.expunges);
-        let names = self.host.write(|w| {
+        let limit = self.host.limits.expunges;
+        let (slots, gone) = self.host.write(|w| {
             let mut flags = w.flags(self.id, number)?;
-            let old = w.names(self.id, number)?;
-            let slots = flags.present.and(slots);
+            let mut slots = flags.present.and(slots);
+            if doomed == Doomed::Deleted {
+                slots = slots.and(&flags.with_flag(SystemFlags::DELETED));
+            }
+            if slots.is_empty() {
+                return Ok((slots, Vec::new()));
+            }
+            let mut names = w.names(self.id, number)?;
+            summary.highest_mod_seq = summary.highest_mod_seq.next();
+            let mod_seq = summary.highest_mod_seq;
             let seen = flags.with_flag(SystemFlags::SEEN).and(&slots).count();
             summary.messages = summary.messages.saturating_sub(slots.count());
             summary.seen = summary.seen.saturating_sub(seen);
             slots.slots().for_each(|slot| flags.remove(slot));
-            let mut names = old.clone();
-            names.names.retain(|n| !slots.has(n.slot));
+            let gone = names.names.extract_if(.., |n| slots.has(n.slot)).collect();
             w.set_flags(self.id, number, &flags)?;
             w.set_names(self.id, number, &names)?;
             for (first, last) in slots.runs() {
@@ -340,14 +356,14 @@ impl Shared {
             }
             w.note_expunged(self.id, &mut summary, mod_seq, number, &slots, limit)?;
             w.set_summary(self.id, &summary)?;
-            Ok(old)
+            Ok((slots, gone))
         })?;
         state.summary = Some(summary);
         if let Some(uids) = state.uids.as_mut() {
-            *uids = uids.difference(&uids_of(number, slots));
+            *uids = uids.difference(&uids_of(number, &slots));
         }
-        self.note_gone(state, &uids_of(number, slots));
-        Ok(names)
+        self.note_gone(state, &uids_of(number, &slots));
+        Ok(gone)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Other programs work in the same directories, and spell names as they like.
 
-use super::tests::{flags, name, uids};
+use super::tests::{append, flags, name, shown, uids};
 use super::*;
-use crate::mail::SystemFlags;
+use crate::mail::{Flags, SystemFlags};
 use crate::mime::Section;
 use std::fs;
 use std::path::Path;
@@ -107,4 +107,116 @@ fn names_that_others_spelled_are_expunged() {
         assert_eq!(view.uids().to_string(), "2:3", "{spelled}");
         assert!(body(&view, 2).is_ok() && body(&view, 3).is_ok());
     }
+}
+
+#[test]
+fn flags_that_others_gave_meanwhile_stay() {
+    // STORE wrote what the index knew over flags that another program had set since.
+    let (account, directory) = empty();
+    let root = directory.path();
+    account.create(&name("other")).unwrap();
+    deliver(root, "new/1.x");
+    deliver(root, "new/2.x");
+    let mut view = inbox(&account);
+    let rename = |from: &str, to: &str| fs::rename(root.join(from), root.join(to)).unwrap();
+    rename("new/1.x", "cur/1.x:2,F");
+    add(&mut view, 1, SystemFlags::ANSWERED).unwrap();
+    assert_eq!(files(root), ["cur/1.x:2,FR", "new/2.x"]);
+    rename("cur/1.x:2,FR", "cur/1.x:2,R");
+    rename("new/2.x", "cur/2.x:2,S");
+    let to = name("other");
+    view.copy(&uids(&[1, 2]), &to).unwrap();
+    rename("cur/1.x:2,R", "cur/1.x:2,FR");
+    view.transfer(&uids(&[1]), &to).unwrap();
+    let other = account.select(&to, Access::ReadOnly).unwrap();
+    assert_eq!(shown(&other), [(1, 1, 1), (2, 2, 8), (3, 3, 3)]);
+    assert_eq!(shown(&inbox(&account)), [(1, 2, 8)]);
+}
+
+#[test]
+fn what_is_undeleted_is_not_expunged() {
+    // EXPUNGE took what the index, or it itself a moment before, had seen with \Deleted.
+    let (account, directory) = empty();
+    let root = directory.path();
+    deliver(root, "new/1.x");
+    deliver(root, "new/2.x");
+    let mut view = inbox(&account);
+    add(&mut view, 1, SystemFlags::DELETED).unwrap();
+    fs::rename(root.join("cur/1.x:2,T"), root.join("cur/1.x:2,R")).unwrap();
+    view.expunge(None).unwrap();
+    assert_eq!(files(root), ["cur/1.x:2,R", "new/2.x"]);
+    // Another session's word between the two steps of EXPUNGE.
+    let slots = crate::index::Bits::range(0, 255);
+    let mut store = account.0.store().unwrap();
+    let shared = view.shared.clone();
+    let mut state = shared.state.lock().unwrap();
+    let doomed = mark::Doomed::Deleted;
+    let expunged = shared.expunge_chunk(&mut state, &mut *store, 0, &slots, doomed);
+    assert_eq!(expunged, Ok(()));
+    drop((state, store));
+    assert_eq!(files(root).len(), 2);
+    let changes = view.sync(Expunges::Tell).unwrap();
+    assert!(changes.expunged.is_empty() && view.exists() == 2);
+}
+
+#[test]
+fn a_store_between_looking_and_expunging_is_heard() {
+    // The file of a message that was undeleted after the last look was removed.
+    let (account, directory) = empty();
+    let root = directory.path();
+    deliver(root, "cur/1.x:2,RT");
+    let view = inbox(&account);
+    let mut store = account.0.store().unwrap();
+    let found = store.scan(&name("INBOX")).unwrap().found;
+    let blob = found[0].blob.clone();
+    fs::rename(root.join("cur/1.x:2,RT"), root.join("cur/1.x:2,R")).unwrap();
+    assert!(!store.remove(&name("INBOX"), &blob).unwrap());
+    assert_eq!(files(root), ["cur/1.x:2,R"]);
+    drop((view, store));
+}
+
+#[test]
+fn letters_that_others_gave_a_meaning_keep_it() {
+    // A new keyword took the letter that another program had just used for one of its own.
+    let (account, directory) = empty();
+    let root = directory.path();
+    deliver(root, "new/1.x");
+    let mut view = inbox(&account);
+    fs::write(root.join("dovecot-keywords"), "0 Theirs\n").unwrap();
+    let own = flags(SystemFlags::NONE, &["Own"]);
+    view.mark(&uids(&[1]), FlagChange::Add, &own, None).unwrap();
+    assert_eq!(files(root), ["cur/1.x:2,b"]);
+    let text = fs::read_to_string(root.join("dovecot-keywords")).unwrap();
+    assert_eq!(text, "0 Theirs\n1 Own\n");
+}
+
+#[test]
+fn messages_are_moved_to_and_fro_at_once() {
+    // Whoever locks two mailboxes does it in one order.
+    let (account, _directory) = empty();
+    account.create(&name("other")).unwrap();
+    (0..20).for_each(|n| {
+        append(&account, "INBOX", &n.to_string(), &Flags::default());
+    });
+    let carry = |from: &str, to: &str| {
+        let mut view = account.select(&name(from), Access::ReadWrite).unwrap();
+        for _ in 0..20 {
+            view.sync(Expunges::Tell).unwrap();
+            let some = view.uids().clone();
+            match view.transfer(&some, &name(to)) {
+                Ok(_) | Err(Error::Expunged) => {}
+                Err(error) => assert_eq!(error, Error::Busy),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| carry("INBOX", "other"));
+        scope.spawn(|| carry("other", "INBOX"));
+        scope.spawn(|| carry("INBOX", "INBOX"));
+    });
+    let count = |mailbox: &str| {
+        let view = account.select(&name(mailbox), Access::ReadOnly);
+        view.unwrap().exists()
+    };
+    assert_eq!(count("INBOX") + count("other"), 20);
 }

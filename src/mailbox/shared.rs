@@ -15,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 
 /// Flag changes remembered for sessions that ask; older ones are found in the index.
 const MAX_CHANGES: usize = 64;
+/// How often a keyword is tried to be made while other programs make some.
+const KEYWORD_TRIES: usize = 4;
 /// Runs of UIDs that are kept in memory though nobody has the mailbox open.
 const MAX_IDLE_RUNS: usize = 1024;
 /// Runs of expunged UIDs remembered.
@@ -287,6 +289,23 @@ impl Shared {
         super::resync::resync(self, state, store)
     }
 
+    /// As `refresh`, in the middle of an operation that began with it: what events tell is looked at,
+    /// and nothing else.
+    pub(super) fn catch_up(
+        self: &Arc<Self>,
+        state: &mut State,
+        store: &mut dyn Store,
+    ) -> Result<(), Error> {
+        if state.deleted {
+            return Err(Error::NoSuchMailbox);
+        }
+        self.drain();
+        if lock(&self.events).undisturbed() == Some(false) {
+            super::resync::resync(self, state, store)?;
+        }
+        self.load_uids(state)
+    }
+
     /// Reads the UIDs from the index.
     pub(super) fn load_uids(&self, state: &mut State) -> Result<(), Error> {
         if state.uids.is_none() {
@@ -407,44 +426,39 @@ impl Shared {
 
     /// The number of a keyword, which is made if there is none and it may be.
     pub(super) fn keyword(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         store: &mut dyn Store,
         keyword: &Keyword,
     ) -> Result<u16, Error> {
         let limit = self.host.limits.keywords;
-        let Some(summary) = state.summary.as_mut() else {
-            return Err(Error::Fault);
-        };
-        let at = match summary
-            .keywords
-            .iter()
-            .position(|k| k.as_ref() == Some(keyword))
-        {
-            Some(at) => at,
-            None => {
-                let free = summary
-                    .keywords
-                    .iter()
-                    .position(Option::is_none)
-                    .unwrap_or(summary.keywords.len());
-                if free >= limit {
-                    return Err(Error::Limit("too many keywords in this mailbox"));
-                }
-                let mut keywords = summary.keywords.clone();
-                keywords.resize(keywords.len().max(free + 1), None);
-                if let Some(slot) = keywords.get_mut(free) {
-                    *slot = Some(keyword.clone());
-                }
-                // A letter must not be in a file name before it has its meaning.
-                store
-                    .record_keywords(&state.name, &keywords)
-                    .map_err(store_fault("writing keywords"))?;
-                summary.keywords = keywords;
-                free
+        for _ in 0..KEYWORD_TRIES {
+            let summary = state.summary.as_mut().ok_or(Error::Fault)?;
+            let mut named = summary.keywords.iter();
+            if let Some(at) = named.position(|k| k.as_ref() == Some(keyword)) {
+                return u16::try_from(at).map_err(|_| Error::Fault);
             }
-        };
-        u16::try_from(at).map_err(|_| Error::Fault)
+            let free = summary.keywords.iter().position(Option::is_none);
+            let free = free.unwrap_or(summary.keywords.len());
+            if free >= limit {
+                return Err(Error::Limit("too many keywords in this mailbox"));
+            }
+            let mut keywords = summary.keywords.clone();
+            keywords.resize(keywords.len().max(free + 1), None);
+            if let Some(slot) = keywords.get_mut(free) {
+                *slot = Some(keyword.clone());
+            }
+            // A letter must not be in a file name before it has its meaning.
+            match store.record_keywords(&state.name, &keywords) {
+                Ok(()) => summary.keywords = keywords,
+                // Another program gave letters a meaning that is not known here.
+                Err(crate::store::Error::Corrupt { .. }) => {
+                    super::resync::resync(self, state, store)?;
+                }
+                Err(error) => return Err(store_fault("writing keywords")(error)),
+            }
+        }
+        Err(Error::Busy)
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn uids(numbers: &[u32]) -> UidSet {
     numbers.iter().filter_map(|&n| Uid::new(n)).collect()
 }
 
-fn shown(view: &View) -> Vec<(u32, u32, u8)> {
+pub(super) fn shown(view: &View) -> Vec<(u32, u32, u8)> {
     let mut rows = view.fetch(view.uids().clone(), Want::default());
     let mut all = Vec::new();
     while rows.advance().unwrap() {

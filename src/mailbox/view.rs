@@ -3,12 +3,13 @@
 use super::host::lock;
 use super::mark::chunks;
 use super::numbering::Numbering;
-use super::shared::Shared;
+use super::shared::{Shared, State};
 use super::{Account, Error, Rows, Search, Sort, Thread, Want, fault};
 use crate::mail::{
     Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, Since, SortCriterion,
     SystemFlags, Threading, Uid, UidSet, UidValidity,
 };
+use crate::store::Store;
 use event_listener::EventListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -276,6 +277,29 @@ impl View {
         self.numbers.seqs_of(uids)
     }
 
+    /// Brings the mailbox in line with its directory before something is changed in it.
+    pub(super) fn refresh(&self, store: &mut dyn Store) -> Result<(), Error> {
+        let mut state = lock(&self.shared.state);
+        self.shared.refresh(&mut state, store)?;
+        self.check(&state)
+    }
+
+    /// As `refresh`, between two steps of what began with it.
+    pub(super) fn catch_up(&self, state: &mut State, store: &mut dyn Store) -> Result<(), Error> {
+        self.shared.catch_up(state, store)?;
+        self.check(state)
+    }
+
+    /// Fails if UIDs mean other messages by now.
+    fn check(&self, state: &State) -> Result<(), Error> {
+        let uid_validity = state.summary.as_ref().map(|s| s.uid_validity);
+        if uid_validity == Some(self.uid_validity) {
+            Ok(())
+        } else {
+            Err(Error::NoSuchMailbox)
+        }
+    }
+
     /// Brings the view up to date with the mailbox (and the mailbox with its directory).
     pub(crate) fn sync(&mut self, expunges: Expunges) -> Result<Changes, Error> {
         let shared = self.shared.clone();
@@ -289,9 +313,7 @@ impl View {
         let (Some(summary), Some(current)) = (state.summary.as_ref(), state.uids.as_ref()) else {
             return Err(Error::Fault);
         };
-        if summary.uid_validity != self.uid_validity {
-            return Err(Error::NoSuchMailbox);
-        }
+        self.check(&state)?;
         let gone = self.uids().difference(current);
         let new = current.difference(self.uids());
         if expunges == Expunges::Tell {

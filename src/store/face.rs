@@ -77,7 +77,8 @@ pub(crate) trait Store: Send {
         state: &MailboxState,
         lines: &[(Uid, &str)],
     ) -> Result<(), Error>;
-    /// Writes the keywords file; a keyword's letter never changes. Durable.
+    /// Writes the keywords file; a keyword's letter never changes. Durable. Errors: `Corrupt` if the
+    /// file has a name for a letter that `keywords` has not; the mailbox then has to be scanned.
     fn record_keywords(
         &mut self,
         name: &MailboxName,

@@ -103,6 +103,30 @@ fn place_for(flags: SystemFlags, letters: u32) -> Place {
     }
 }
 
+/// The name and place of a message that is to be filed.
+fn placed(base: String, flags: SystemFlags, letters: u32) -> BlobId {
+    BlobId {
+        name: base.into(),
+        place: place_for(flags, letters),
+        flags,
+        letters,
+    }
+}
+
+/// As `placed`, for what was filed before: flags that another program changed since `known` stay so.
+/// (Letters need not mean the same in another mailbox.)
+fn filed(base: String, new: &Filing, known: &BlobId, found: &BlobId) -> BlobId {
+    let flags = change(known.flags, found.flags, new.flags);
+    placed(base, flags, new.letters)
+}
+
+/// What is different between the first two is made different in `flags`, too.
+fn change(before: SystemFlags, after: SystemFlags, flags: SystemFlags) -> SystemFlags {
+    flags
+        .without(before.without(after))
+        .with(after.without(before))
+}
+
 fn open_directory(path: &Path) -> io::Result<Arc<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(Arc::new(rustix::fs::open(path, flags, Mode::empty())?))
@@ -279,16 +303,6 @@ impl Maildir {
         }
     }
 
-    /// The name and place of a message that is to be filed.
-    fn filed(&self, base: String, new: &Filing) -> BlobId {
-        BlobId {
-            name: base.into(),
-            place: place_for(new.flags, new.letters),
-            flags: new.flags,
-            letters: new.letters,
-        }
-    }
-
     fn read_uidlist(path: &Path) -> Result<Option<String>, Error> {
         match fs::read(path.join(uidlist::FILE)) {
             Ok(text) => Ok(Some(String::from_utf8(text).unwrap_or_else(|error| {
@@ -445,10 +459,8 @@ impl Store for Maildir {
             Home::Staged(..) => draft.unique.clone(),
             Home::Committed(..) => name::unique(&self.host),
         };
-        let blob = self.filed(
-            name::base(&unique, draft.stored_octets(), wire, new.uid),
-            new,
-        );
+        let base = name::base(&unique, draft.stored_octets(), wire, new.uid);
+        let blob = placed(base, new.flags, new.letters);
         let directory = self.directory(to)?;
         let (target, file) = (directory.of(blob.place).clone(), file_name(&blob));
         match &draft.home {
@@ -484,25 +496,30 @@ impl Store for Maildir {
             (Some(stored), Some(wire)) => name::base(&unique, stored, wire, new.uid),
             _ => format!("{unique},U={}", new.uid),
         };
-        let target_blob = self.filed(base, new);
         let directory = self.directory(to)?;
-        directory.change(target_blob.place, Unsynced::Came);
-        let (target, file) = (
-            directory.of(target_blob.place).clone(),
-            file_name(&target_blob),
-        );
-        let link = |fd: &OwnedFd, _: &BlobId, name: &str| match disk::link(fd, name, &target, &file)
-        {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Err(Errno::NOENT),
-            Err(_) => Ok(false),
+        let targets = [directory.new.clone(), directory.cur.clone()];
+        let target = |filed: &BlobId| {
+            let [new, cur] = &targets;
+            match filed.place {
+                Place::New => new.clone(),
+                Place::Cur => cur.clone(),
+            }
         };
-        let (linked, found) = self.with_file(from, blob, link)?;
+        let link = |fd: &OwnedFd, found: &BlobId, name: &str| {
+            let filed = filed(base.clone(), new, blob, found);
+            match disk::link(fd, name, &target(&filed), &file_name(&filed)) {
+                Ok(()) => Ok((filed, true)),
+                Err(Errno::NOENT) => Err(Errno::NOENT),
+                Err(_) => Ok((filed, false)),
+            }
+        };
+        let ((filed, linked), found) = self.with_file(from, blob, link)?;
         if !linked {
             let mut source = self.open(from, &found)?.file;
-            copy_bytes(&mut source, &target, &file)?;
+            copy_bytes(&mut source, &target(&filed), &file_name(&filed))?;
         }
-        Ok(target_blob)
+        self.directory(to)?.change(filed.place, Unsynced::Came);
+        Ok(filed)
     }
 
     fn transfer(
@@ -512,18 +529,22 @@ impl Store for Maildir {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error> {
-        let target_blob = self.filed(name::with_uid(&blob.name, new.uid), new);
+        let base = name::with_uid(&blob.name, new.uid);
         let directory = self.directory(to)?;
-        directory.change(target_blob.place, Unsynced::Came);
-        let (target, file) = (
-            directory.of(target_blob.place).clone(),
-            file_name(&target_blob),
-        );
-        let (_, found) = self.with_file(from, blob, |fd, _, name| {
-            disk::rename(fd, name, &target, &file)
+        let targets = [directory.new.clone(), directory.cur.clone()];
+        let (filed, found) = self.with_file(from, blob, |fd, found, name| {
+            let filed = filed(base.clone(), new, blob, found);
+            let [new, cur] = &targets;
+            let (target, file) = match filed.place {
+                Place::New => (new, filed.name.to_string()),
+                Place::Cur => (cur, file_name(&filed)),
+            };
+            disk::rename(fd, name, target, &file)?;
+            Ok(filed)
         })?;
+        self.directory(to)?.change(filed.place, Unsynced::Came);
         self.directory(from)?.change(found.place, Unsynced::Went);
-        Ok(target_blob)
+        Ok(filed)
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -563,8 +584,7 @@ impl Store for Maildir {
     ) -> Result<(BlobId, bool), Error> {
         // Another program may have changed other flags meanwhile: those stay.
         let wanted = |found: &BlobId| {
-            let (old, system) = (blob.flags, found.flags);
-            let flags = system.without(old.without(flags)).with(flags.without(old));
+            let flags = change(blob.flags, flags, found.flags);
             let letters = found.letters & !(blob.letters & !letters) | letters & !blob.letters;
             BlobId {
                 name: blob.name.clone(),
@@ -603,7 +623,15 @@ impl Store for Maildir {
     }
 
     fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
-        match self.with_file(name, blob, |fd, _, file| disk::unlink(fd, file)) {
+        let remove = |fd: &OwnedFd, found: &BlobId, file: &str| {
+            let deleted = |blob: &BlobId| blob.flags.contains(SystemFlags::DELETED);
+            // Another program took the flag away meanwhile, so the message has to stay.
+            if deleted(blob) && !deleted(found) {
+                return Err(Errno::NOENT);
+            }
+            disk::unlink(fd, file)
+        };
+        match self.with_file(name, blob, remove) {
             Ok((_, found)) => {
                 self.directory(name)?.change(found.place, Unsynced::Went);
                 Ok(true)
@@ -672,11 +700,18 @@ impl Store for Maildir {
         keywords: &[Option<Keyword>],
     ) -> Result<(), Error> {
         let path = self.path(name)?;
+        let file = path.join(keywords::FILE);
         let _lock = DotLock::take(&path.join(uidlist::FILE))?;
-        replace(
-            &path.join(keywords::FILE),
-            keywords::encode(keywords).as_bytes(),
-        )
+        let named = keywords::parse(&fs::read(&file).unwrap_or_default());
+        let differs = |(at, named): (usize, &Option<Keyword>)| {
+            named.is_some() && keywords.get(at) != Some(named)
+        };
+        if named.iter().enumerate().any(differs) {
+            return Err(Error::Corrupt {
+                what: keywords::FILE,
+            });
+        }
+        replace(&file, keywords::encode(keywords).as_bytes())
     }
 
     fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error> {
