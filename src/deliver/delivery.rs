@@ -112,11 +112,16 @@ fn stage(recipient: &Recipient, fields: &[u8]) -> Result<Draft, Outcome> {
 fn file(recipient: &Recipient, draft: &mut Draft) -> Result<(), Outcome> {
     let account = recipient.account.as_ref().ok_or(Outcome::Unavailable)?;
     let named = recipient.detail.as_deref().map(MailboxName::new);
-    let mailbox = match named {
-        Some(Ok(name)) if account.exists(&name)? => name,
-        _ => MailboxName::inbox(),
-    };
-    account.append(&mailbox, draft, &Flags::default(), None)?;
+    if let Some(Ok(name)) = named
+        && account.exists(&name)?
+    {
+        match account.append(&name, draft, &Flags::default(), None) {
+            // It went meanwhile.
+            Err(Error::NoSuchMailbox) => {}
+            filed => return Ok(filed.map(|_| ())?),
+        }
+    }
+    account.append(&MailboxName::inbox(), draft, &Flags::default(), None)?;
     Ok(())
 }
 

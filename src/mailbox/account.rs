@@ -269,17 +269,22 @@ impl Account {
         if name.is_inbox() {
             return Err(Error::Cannot("INBOX cannot be deleted"));
         }
-        let open = lock(&self.0.boxes).remove(name);
+        let open = lock(&self.0.boxes).get(name);
         let mut store = self.0.store()?;
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
         let deleted = store.delete(name);
         self.0.rename_handles();
         deleted.map_err(store_fault("deleting a mailbox"))?;
-        self.0.host.write(|w| w.forget(self.0.id, name))?;
-        if let (Some(state), Some(shared)) = (state.as_mut(), open.as_ref()) {
+        if let Some(state) = state.as_mut() {
             state.deleted = true;
+        }
+        let forgotten = self.0.host.write(|w| w.forget(self.0.id, name));
+        drop(state);
+        if let Some(shared) = open {
+            lock(&self.0.boxes).remove(&shared);
             shared.raise();
         }
+        forgotten?;
         special::follow(&mut *store, name, None)
     }
 
@@ -302,7 +307,7 @@ impl Account {
             let all = view.uids().clone();
             return view.transfer(&all, to).map(|_| ());
         }
-        let moving: Vec<(MailboxName, MailboxName)> = names
+        let mut moving: Vec<(MailboxName, MailboxName)> = names
             .iter()
             .filter_map(|name| name.moved(from, to).map(|new| (name.clone(), new)))
             .collect();
@@ -320,6 +325,14 @@ impl Account {
         for (_, new) in &moving {
             self.0.host.limits.admit(new)?;
         }
+        let is_taken = |(_, new): &(MailboxName, MailboxName)| {
+            names.contains(new) && !moving.iter().any(|(old, _)| old == new)
+        };
+        if moving.iter().any(is_taken) {
+            return Err(Error::MailboxExists);
+        }
+        // A name that is to be taken is made free first.
+        moving.sort();
         if let Some(parent) = to.parent().filter(|parent| !names.contains(parent)) {
             self.create(&parent)?;
         }
@@ -330,19 +343,20 @@ impl Account {
 
     fn rename_one(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
         let mut boxes = lock(&self.0.boxes);
-        let open = boxes.remove(from);
+        let open = boxes.get(from);
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
         let renamed = self.0.store()?.rename(from, to);
         self.0.rename_handles();
         renamed.map_err(store_fault("renaming a mailbox"))?;
-        self.0.host.write(|w| w.rename(self.0.id, from, to))?;
         if let Some(state) = state.as_mut() {
             state.name = to.clone();
         }
         drop(state);
         if let Some(shared) = open {
+            boxes.remove(&shared);
             boxes.put(to.clone(), shared);
         }
+        self.0.host.write(|w| w.rename(self.0.id, from, to))?;
         special::follow(&mut *self.0.store()?, from, Some(to))
     }
 

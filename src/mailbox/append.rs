@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub(crate) struct Draft {
     draft: Box<dyn store::Draft>,
     limit: u64,
+    /// INTERNALDATE, once it is set.
+    date: Option<i64>,
 }
 
 impl Draft {
@@ -61,6 +63,7 @@ impl Account {
         Ok(Draft {
             draft,
             limit: self.0.host.limits.message_octets,
+            date: None,
         })
     }
 
@@ -109,14 +112,18 @@ impl Account {
 
     /// The slow part, outside the mailbox's lock: deliveries sync side by side.
     fn make_ready(&self, message: &mut NewMessage<'_>) -> Result<Option<Cached>, Error> {
-        let draft = &mut message.draft.draft;
-        if let Some(date) = message.date {
-            let dated = draft.date(date.seconds);
+        // What is filed again keeps its date; index and file have the same.
+        let known = message.date.map(|date| date.seconds);
+        let known = known.or(message.draft.date);
+        let date = known.unwrap_or_else(crate::sys::clock::now_seconds);
+        let Draft {
+            draft, date: own, ..
+        } = &mut *message.draft;
+        if own.replace(date) != Some(date) {
+            let dated = draft.date(date);
             dated.map_err(store_fault("filing a message"))?;
         }
         draft.sync().map_err(store_fault("filing a message"))?;
-        let date = message.date.map(|date| date.seconds);
-        let date = date.unwrap_or_else(crate::sys::clock::now_seconds);
         Ok(learn::from_draft(
             &mut **draft,
             date,

@@ -20,9 +20,8 @@ impl Kept {
         Some(shared)
     }
 
-    pub(super) fn remove(&mut self, name: &MailboxName) -> Option<Arc<Shared>> {
-        let at = self.0.iter().position(|(own, _)| own == name)?;
-        Some(self.0.remove(at).1)
+    pub(super) fn remove(&mut self, shared: &Arc<Shared>) {
+        self.0.retain(|(_, own)| !Arc::ptr_eq(own, shared));
     }
 
     /// Takes one in; the one used longest ago goes if nobody has it open and there are too many.

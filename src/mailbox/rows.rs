@@ -259,9 +259,16 @@ impl Rows {
             .map(blob)
             .ok_or(Error::Expunged)?;
         let mut store = self.account.0.store()?;
-        store
-            .open(&self.name, &name)
-            .map_err(store_fault("opening a message"))
+        let opened = store.open(&self.name, &name).or_else(|error| {
+            let current = lock(&self.shared.state).name.clone();
+            if current == self.name {
+                return Err(error);
+            }
+            // The mailbox was renamed meanwhile.
+            self.name = current;
+            store.open(&self.name, &name)
+        });
+        opened.map_err(store_fault("opening a message"))
     }
 
     /// What is remembered of the row, computed if nothing is.
