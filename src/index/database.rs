@@ -10,6 +10,7 @@ use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Names an account inside one index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +79,7 @@ const SCHEMA_VERSION: u64 = 4;
 pub(crate) struct Index {
     database: Database,
     clean: bool,
+    lost: AtomicBool,
 }
 
 /// Renames a damaged index file, so that somebody can look at it.
@@ -170,6 +172,7 @@ impl Index {
         let mut index = Index {
             database,
             clean: true,
+            lost: AtomicBool::new(false),
         };
         let (version, clean) = index.write(Durable::Yes, |w| {
             let version = w.meta("version")?.unwrap_or(SCHEMA_VERSION);
@@ -207,8 +210,25 @@ impl Index {
         self.write(Durable::Yes, |_| Ok(()))
     }
 
+    /// True once the disk failed: nothing can be read or written until the file is opened again.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
     /// Runs `work` in one write transaction; nothing of it is kept if it fails.
     pub(crate) fn write<T>(
+        &self,
+        durable: Durable,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let written = self.transact(durable, work);
+        if written.as_ref().is_err_and(Error::is_loss) {
+            self.lost.store(true, Ordering::Release);
+        }
+        written
+    }
+
+    fn transact<T>(
         &self,
         durable: Durable,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,

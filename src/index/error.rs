@@ -13,6 +13,8 @@ pub(crate) enum Error {
     InUse,
     /// No room to write.
     Full,
+    /// The file could not be written or read before; it has to be opened again.
+    Lost,
     Database(Box<redb::Error>),
 }
 
@@ -34,6 +36,18 @@ impl Error {
     }
 }
 
+impl Error {
+    /// True for what leaves the file unusable until it is opened again: redb refuses everything after
+    /// the first failure of the disk.
+    pub(super) fn is_loss(&self) -> bool {
+        match self {
+            Error::Full | Error::Lost => true,
+            Error::Database(error) => matches!(**error, redb::Error::Io(_)),
+            _ => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -41,6 +55,7 @@ impl std::fmt::Display for Error {
             Error::Newer => f.write_str("written by a newer version"),
             Error::InUse => f.write_str("in use by another process"),
             Error::Full => f.write_str("the disk is full"),
+            Error::Lost => f.write_str("the disk failed before"),
             Error::Database(error) => error.fmt(f),
         }
     }
@@ -50,7 +65,15 @@ impl From<redb::Error> for Error {
     fn from(error: redb::Error) -> Error {
         match &error {
             redb::Error::DatabaseAlreadyOpen => Error::InUse,
-            redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Error::Full,
+            redb::Error::PreviousIo => Error::Lost,
+            redb::Error::Io(io)
+                if matches!(
+                    io.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Error::Full
+            }
             _ => Error::Database(Box::new(error)),
         }
     }

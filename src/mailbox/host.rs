@@ -6,6 +6,7 @@ use super::watch::Watch;
 use super::{Error, fault};
 use crate::index::{Durable, Index};
 use crate::mail::{MailboxId, MailboxName};
+use event_listener::{Event, EventListener};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -96,6 +97,13 @@ pub(crate) struct Host {
     inner: Arc<HostInner>,
     /// Those used last, the newest at the end.
     kept: Arc<Mutex<VecDeque<Account>>>,
+    pending: Arc<Mutex<Vec<Pending>>>,
+}
+
+/// A mailbox whose summary or side file waits to be written. Its account stays until then.
+struct Pending {
+    shared: Arc<Shared>,
+    _account: Option<Arc<Inner>>,
 }
 
 pub(super) struct HostInner {
@@ -104,8 +112,9 @@ pub(super) struct HostInner {
     pub(super) limits: Limits,
     accounts: Mutex<HashMap<String, Weak<Inner>>>,
     dirty: AtomicBool,
-    /// Mailboxes whose summary or side file waits to be written.
-    pending: Mutex<Vec<Arc<Shared>>>,
+    pending: Weak<Mutex<Vec<Pending>>>,
+    /// The index was lost.
+    lost: Event,
     /// Mailboxes that were compared with their directories by this process.
     in_line: Mutex<HashMap<MailboxId, bool>>,
     /// Memory in proportion to a mailbox was used for a moment.
@@ -163,13 +172,15 @@ impl Host {
                 "the index was not closed: every mailbox is compared with its directory when it is opened"
             );
         }
+        let pending = Arc::default();
         let inner = HostInner {
             index,
             watch,
             limits,
             accounts: Mutex::default(),
             dirty: AtomicBool::new(false),
-            pending: Mutex::default(),
+            pending: Arc::downgrade(&pending),
+            lost: Event::new(),
             in_line: Mutex::default(),
             bulky: AtomicBool::new(false),
             #[cfg(test)]
@@ -178,6 +189,7 @@ impl Host {
         Host {
             inner: Arc::new(inner),
             kept: Arc::default(),
+            pending,
         }
     }
 
@@ -244,13 +256,24 @@ impl Host {
         self.inner.dirty.load(Ordering::Acquire)
     }
 
+    /// True once the index cannot be used any more because the disk failed or was full: all that
+    /// follows fails, too. Whoever opens the index again compares every mailbox with its directory.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.inner.index.is_lost()
+    }
+
+    /// Wakes when the index is lost. Make it, then ask `is_lost`, then wait.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.inner.lost.listen()
+    }
+
     /// Writes side files that lag behind and makes the index durable.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        let mut pending = std::mem::take(&mut *lock(&self.inner.pending));
-        pending.retain(|shared| !shared.settle());
+        let mut pending = std::mem::take(&mut *lock(&self.pending));
+        pending.retain(|waiting| !waiting.shared.settle());
         // What is committed from here on asks for the next flush.
         self.inner.dirty.store(false, Ordering::Release);
-        let mut waiting = lock(&self.inner.pending);
+        let mut waiting = lock(&self.pending);
         if !waiting.is_empty() {
             self.inner.soil();
         }
@@ -261,6 +284,7 @@ impl Host {
         if self.inner.bulky.swap(false, Ordering::AcqRel) {
             crate::sys::memory::give_back_memory();
         }
+        self.inner.notice_loss();
         flushed.map_err(fault("flushing the index"))
     }
 
@@ -268,7 +292,7 @@ impl Host {
     pub(crate) fn close(&self) -> Result<(), Error> {
         lock(&self.kept).clear();
         self.flush()?;
-        if !lock(&self.inner.pending).is_empty() {
+        if !lock(&self.pending).is_empty() {
             // The next process has to compare mailboxes with their directories.
             return Ok(());
         }
@@ -282,6 +306,13 @@ impl HostInner {
         self.dirty.store(true, Ordering::Release);
     }
 
+    /// Wakes whoever waits for it if the index is lost.
+    fn notice_loss(&self) {
+        if self.index.is_lost() {
+            self.lost.notify(usize::MAX);
+        }
+    }
+
     /// So many messages were in memory at once.
     pub(super) fn note_bulk(&self, messages: usize) {
         if messages > BULK {
@@ -291,11 +322,17 @@ impl HostInner {
 
     /// The mailbox has something to write at the next flush.
     pub(super) fn settle_later(&self, shared: &Arc<Shared>) {
-        let mut pending = lock(&self.pending);
-        if !pending.iter().any(|other| Arc::ptr_eq(other, shared)) {
-            pending.push(shared.clone());
+        // Without a host nobody flushes.
+        let Some(pending) = self.pending.upgrade() else {
+            return;
+        };
+        let mut pending = lock(&pending);
+        if !pending.iter().any(|own| Arc::ptr_eq(&own.shared, shared)) {
+            pending.push(Pending {
+                shared: shared.clone(),
+                _account: shared.account.upgrade(),
+            });
         }
-        drop(pending);
         self.soil();
     }
 
@@ -327,6 +364,9 @@ impl HostInner {
             .write(durable, work)
             .map_err(fault("writing the index"));
         self.soil();
+        if result.is_err() {
+            self.notice_loss();
+        }
         result
     }
 }

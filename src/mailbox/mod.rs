@@ -55,6 +55,8 @@ mod status;
 mod tests;
 mod thread;
 mod threading;
+#[cfg(test)]
+mod trouble_tests;
 mod view;
 mod walk;
 mod watch;

@@ -79,7 +79,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     executor.spawn(engine.clone().watch()).detach();
     engine.clone().idle_watch();
     let ran = reactor::block_on(executor.run(async {
-        engine.listen().await;
+        or(engine.listen(), engine.loss()).await;
         engine.stop.ring();
         let gone = async {
             while engine.is_busy() {
@@ -89,6 +89,9 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         or(gone, deadline::after(STOP_PATIENCE)).await;
     }));
     ran.map_err(|error| format!("waiting for events: {error}"))?;
+    if engine.host.is_lost() {
+        return Err("the index cannot be written: beginning anew".to_owned());
+    }
     engine
         .host
         .close()
@@ -141,6 +144,18 @@ impl Engine {
                 (Message::Stop, _) => return,
                 _ => log::error!("the parent sent what it should not"),
             }
+        }
+    }
+
+    /// Until the index is lost, which only a new process can open again.
+    async fn loss(&self) {
+        loop {
+            let lost = self.host.listen();
+            if self.host.is_lost() {
+                log::error!("the index is lost: sessions end, and the engine begins anew");
+                return;
+            }
+            lost.await;
         }
     }
 

@@ -9,6 +9,7 @@ mod support;
 mod command_line;
 mod compromised;
 mod delivery;
+mod disk;
 mod faults;
 mod limits;
 mod login;
