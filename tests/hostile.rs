@@ -160,7 +160,7 @@ fn what_costs_much_stays_within_bounds() {
     let mut seen = ordinary;
     let mut check = |server: &Server, name: &str| {
         let peak = engine_peak_kib(server);
-        println!("{name}: {peak} KiB, {} more", peak - seen);
+        println!("{name}: {peak} KiB, {} more", peak.saturating_sub(seen));
         seen = seen.max(peak);
         assert!(
             peak <= ordinary + MORE_KIB,

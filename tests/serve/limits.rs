@@ -399,6 +399,26 @@ limits! {
         assert!(!permanent.contains("\\*"), "{permanent}");
     }
 
+    sort_octets(server, "sort_octets = \"64KiB\"") {
+        // Subjects and references of each are nearly as much as may be held.
+        let long = "x".repeat(30_000);
+        let references = |of: &str| -> String {
+            (0..900).map(|n| format!(" <{n}@{of}>\r\n")).collect()
+        };
+        let mut imap = server.imap("ann");
+        for first in ["c", "a", "d", "b"] {
+            let text = format!("Subject: {first}{long}\r\nReferences:{}\r\nx\r\n", references(first));
+            let answer = imap.append("INBOX", "", &text).unwrap();
+            assert!(answer.status.starts_with("OK"), "{answer:?}");
+        }
+        imap.ok("SELECT INBOX");
+        // SORT goes on in a file, THREAD cannot.
+        assert_eq!(imap.ok("SORT (SUBJECT) UTF-8 ALL").find("SORT"), Some(" 2 4 1 3"));
+        let threaded = imap.command("THREAD REFERENCES UTF-8 ALL").unwrap();
+        assert!(threaded.status.starts_with("NO [LIMIT]"), "{threaded:?}");
+        assert_eq!(imap.ok("THREAD REFERENCES UTF-8 1").find("THREAD"), Some(" (1)"));
+    }
+
     expunge_history(server, "expunge_history = 2") {
         for number in 1..=6 {
             server.deliver("ann", &message(&format!("{number}@test"), "x", "x"));
