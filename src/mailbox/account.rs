@@ -164,24 +164,12 @@ impl Account {
         let mut store = self.0.store()?;
         let swept = store.sweep(&MailboxName::inbox());
         swept.map_err(store_fault("sweeping"))?;
-        let names = store
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
-        if names.len() > 1 {
-            return Ok(());
-        }
-        for (_, _, name) in SpecialUse::ALL {
-            let name = MailboxName::new(name).map_err(Error::InvalidName)?;
-            match store.create(&name) {
-                // Another process may be at it too.
-                Ok(()) | Err(crate::store::Error::MailboxExists) => {}
-                Err(error) => return Err(store_fault("making a mailbox")(error)),
-            }
-            store
-                .subscribe(&name, true)
-                .map_err(store_fault("subscribing"))?;
-        }
-        Ok(())
+        let named = |(_, _, name): &(_, _, &str)| MailboxName::new(name);
+        let names: Result<Vec<MailboxName>, _> = SpecialUse::ALL.iter().map(named).collect();
+        let names = names.map_err(Error::InvalidName)?;
+        store
+            .furnish(&names)
+            .map_err(store_fault("making the first mailboxes"))
     }
 
     /// Every mailbox and every name above one, sorted.
@@ -257,10 +245,14 @@ impl Account {
         if names.len() + missing.len() > self.0.host.limits.mailboxes {
             return Err(Error::Limit("too many mailboxes"));
         }
+        let mut make = |one: &MailboxName| match store.create(one) {
+            // What is above it may have been made by another session meanwhile.
+            Err(crate::store::Error::MailboxExists) if one != name => Ok(()),
+            made => made,
+        };
+        let mut missing = missing.iter().rev();
         missing
-            .iter()
-            .rev()
-            .try_for_each(|name| store.create(name))
+            .try_for_each(&mut make)
             .map_err(store_fault("making a mailbox"))
     }
 

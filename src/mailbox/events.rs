@@ -93,9 +93,9 @@ impl Events {
         !self.watches.is_empty() && self.verified && self.trusted
     }
 
-    /// True if nobody else changed anything as far as events were counted.
+    /// True if nobody else changed anything as far as events were counted. Too few hide others'.
     pub(super) fn look_clean(&self) -> bool {
-        self.watched() && !self.dirty
+        self.watched() && !self.dirty && (self.balance >= 0 || self.under_way > 0)
     }
 
     /// After all events that wait were counted: are they all our own? `None`: nobody can tell.
@@ -176,6 +176,22 @@ mod tests {
         events.count(1, false);
         let told = (0..=MAX_DOUBTS).find(|_| events.undisturbed() == Some(false));
         assert_eq!(told, Some(MAX_DOUBTS));
+    }
+
+    #[test]
+    fn events_that_did_not_come_hide_no_others() {
+        let mut events = watched();
+        events.begin();
+        events.end(2);
+        assert_eq!(
+            (events.look_clean(), events.undisturbed()),
+            (false, Some(false))
+        );
+        events.count(2, false);
+        assert_eq!(
+            (events.look_clean(), events.undisturbed()),
+            (true, Some(true))
+        );
     }
 
     #[test]

@@ -94,6 +94,9 @@ pub(crate) trait Store: Send {
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error>;
     /// Makes a mailbox with a new UIDVALIDITY, higher than any the store gave before. Durable.
     fn create(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Makes these mailboxes and subscribes to them if there is none but INBOX, or if that was begun and
+    /// not ended. Durable.
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error>;
     /// Renames one mailbox (not those below it). Durable.
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
     /// Removes a mailbox with its messages. Durable.

@@ -37,6 +37,19 @@ pub(crate) fn mailbox_name(storage: &[u8]) -> Option<MailboxName> {
     MailboxName::new(&name).ok().filter(|n| !n.is_inbox())
 }
 
+/// True if no other storage name means the same mailbox.
+pub(crate) fn has_one_spelling(name: &MailboxName) -> bool {
+    let plain = |byte: u8| byte.is_ascii() && byte != b'&' && byte != b'.';
+    name.as_str().bytes().all(plain)
+}
+
+/// The directory of a mailbox in plain UTF-8; `None` if none can be meant by that.
+pub(crate) fn plain_directory(root: &Path, name: &MailboxName) -> Option<PathBuf> {
+    let storage = name.as_str().replace('/', ".");
+    let meant = mailbox_name(storage.as_bytes()).as_ref() == Some(name);
+    (meant && storage.len() < MAX_FILE_NAME).then(|| root.join(format!(".{storage}")))
+}
+
 /// The directory of a mailbox.
 pub(crate) fn directory(root: &Path, name: &MailboxName) -> Option<PathBuf> {
     if name.is_inbox() {

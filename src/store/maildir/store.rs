@@ -27,6 +27,8 @@ const STALE_DRAFT: Duration = Duration::from_secs(36 * 3600);
 /// A mailbox being removed.
 const DELETED: &str = "..dovelet-deleted-";
 const CREATING: &str = "..dovelet-new-";
+/// There while the first mailboxes are made.
+const UNFINISHED: &str = "dovelet-unfinished";
 /// How often a directory that changes while it is read is read again.
 const SCANS: usize = 5;
 
@@ -207,8 +209,25 @@ impl Maildir {
         })
     }
 
+    /// The directory of a mailbox; if there is none, that which it would have.
     fn path(&self, name: &MailboxName) -> Result<PathBuf, Error> {
-        layout::directory(&self.root, name).ok_or(Error::NoSuchMailbox)
+        let path = layout::directory(&self.root, name).ok_or(Error::NoSuchMailbox)?;
+        if layout::has_one_spelling(name) || path.exists() {
+            return Ok(path);
+        }
+        // Other programs may have written the name in plain UTF-8, or otherwise.
+        let is_named = |entry: &fs::DirEntry| {
+            let file = entry.file_name();
+            let storage = file.as_encoded_bytes().strip_prefix(b".");
+            storage.and_then(layout::mailbox_name).as_ref() == Some(name) && entry.path().is_dir()
+        };
+        if let Some(plain) = layout::plain_directory(&self.root, name)
+            && plain.is_dir()
+        {
+            return Ok(plain);
+        }
+        let mut entries = fs::read_dir(&self.root)?.flatten();
+        Ok(entries.find(is_named).map_or(path, |entry| entry.path()))
     }
 
     /// The open directories of a mailbox; subdirectories that are missing are made.
@@ -385,6 +404,30 @@ impl Maildir {
         })
     }
 
+    /// A copy for file systems without links, and from one to another. Its bytes are durable before
+    /// it gets its name, which is durable after [`Store::sync`].
+    fn copy_into(
+        &mut self,
+        source: &mut File,
+        to: &MailboxName,
+        blob: &BlobId,
+    ) -> Result<(), Error> {
+        let path = self.path(to)?.join("tmp");
+        let tmp = open_directory(&path)
+            .or_else(|_| make_durable_directory(&path).and_then(|()| open_directory(&path)))?;
+        let staged = name::unique(&self.host);
+        let target = self.directory(to)?.of(blob.place).clone();
+        let mut file = disk::create_in(&tmp, &staged).map_err(io::Error::from)?;
+        let copied = copy_bytes(source, &mut file).and_then(|()| {
+            let named = disk::rename(&tmp, &staged, &target, &file_name(blob));
+            named.map_err(|error| io::Error::from(error).into())
+        });
+        if copied.is_err() {
+            let _ = disk::unlink(&tmp, &staged);
+        }
+        copied
+    }
+
     /// A move from `new` to `cur` that a power cut left half done: the file has both names.
     fn remove_twin(
         &mut self,
@@ -409,19 +452,13 @@ impl Maildir {
     }
 }
 
-/// A durable copy for file systems without links.
-fn copy_bytes(source: &mut File, to: &OwnedFd, name: &str) -> Result<(), Error> {
+/// Copies bytes and date, durably.
+fn copy_bytes(source: &mut File, target: &mut File) -> Result<(), Error> {
     use std::io::Seek;
     source.rewind()?;
-    let modified = source.metadata()?.mtime();
-    let mut target = disk::create_in(to, name).map_err(io::Error::from)?;
-    let copied = io::copy(source, &mut target).map_err(Error::from);
-    let dated = copied.and_then(|_| set_date(&target, modified));
-    let synced = dated.and_then(|()| disk::sync(&target).map_err(Error::from));
-    if synced.is_err() {
-        let _ = disk::unlink(to, name);
-    }
-    synced
+    io::copy(source, target)?;
+    set_date(&*target, source.metadata()?.mtime())?;
+    Ok(disk::sync(target)?)
 }
 
 /// Of a directory that somebody else made meanwhile.
@@ -461,19 +498,24 @@ impl Store for Maildir {
         };
         let base = name::base(&unique, draft.stored_octets(), wire, new.uid);
         let blob = placed(base, new.flags, new.letters);
-        let directory = self.directory(to)?;
-        let (target, file) = (directory.of(blob.place).clone(), file_name(&blob));
+        let target = self.directory(to)?.of(blob.place).clone();
+        let file = file_name(&blob);
         match &draft.home {
-            Home::Staged(tmp, staged) => {
-                disk::rename(tmp, staged, &target, &file).map_err(io::Error::from)?
-            }
+            Home::Staged(tmp, staged) => match disk::rename(tmp, staged, &target, &file) {
+                // A mailbox may be a link to another file system.
+                Err(Errno::XDEV) => {
+                    self.copy_into(&mut draft.file, to, &blob)?;
+                    let _ = disk::unlink(tmp, staged);
+                }
+                renamed => renamed.map_err(io::Error::from)?,
+            },
             Home::Committed(from, first) => {
                 if disk::link(from, first, &target, &file).is_err() {
-                    copy_bytes(&mut draft.file, &target, &file)?;
+                    self.copy_into(&mut draft.file, to, &blob)?;
                 }
             }
         }
-        directory.change(blob.place, Unsynced::Came);
+        self.directory(to)?.change(blob.place, Unsynced::Came);
         if let Home::Staged(..) = draft.home {
             draft.home = Home::Committed(target, file);
         }
@@ -516,7 +558,7 @@ impl Store for Maildir {
         let ((filed, linked), found) = self.with_file(from, blob, link)?;
         if !linked {
             let mut source = self.open(from, &found)?.file;
-            copy_bytes(&mut source, &target(&filed), &file_name(&filed))?;
+            self.copy_into(&mut source, to, &filed)?;
         }
         self.directory(to)?.change(filed.place, Unsynced::Came);
         Ok(filed)
@@ -532,18 +574,32 @@ impl Store for Maildir {
         let base = name::with_uid(&blob.name, new.uid);
         let directory = self.directory(to)?;
         let targets = [directory.new.clone(), directory.cur.clone()];
-        let (filed, found) = self.with_file(from, blob, |fd, found, name| {
+        let rename = |fd: &OwnedFd, found: &BlobId, name: &str| {
             let filed = filed(base.clone(), new, blob, found);
             let [new, cur] = &targets;
             let (target, file) = match filed.place {
                 Place::New => (new, filed.name.to_string()),
                 Place::Cur => (cur, file_name(&filed)),
             };
-            disk::rename(fd, name, target, &file)?;
-            Ok(filed)
-        })?;
+            match disk::rename(fd, name, target, &file) {
+                Ok(()) => Ok((filed, true)),
+                Err(Errno::XDEV) => Ok((filed, false)),
+                Err(error) => Err(error),
+            }
+        };
+        let ((filed, moved), found) = self.with_file(from, blob, rename)?;
+        if moved {
+            self.directory(from)?.change(found.place, Unsynced::Went);
+        } else {
+            let mut source = self.open(from, &found)?.file;
+            self.copy_into(&mut source, to, &filed)?;
+            // One file system does not wait for the other.
+            let [new, cur] = &targets;
+            let target = if filed.place == Place::New { new } else { cur };
+            disk::sync_directory(target).map_err(io::Error::from)?;
+            self.remove(from, &found)?;
+        }
         self.directory(to)?.change(filed.place, Unsynced::Came);
-        self.directory(from)?.change(found.place, Unsynced::Went);
         Ok(filed)
     }
 
@@ -756,6 +812,9 @@ impl Store for Maildir {
                 names.push(name);
             }
         }
+        // One mailbox can have two directories, spelled differently.
+        names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
 
@@ -780,6 +839,28 @@ impl Store for Maildir {
         if let Err(error) = disk::rename_over(&staged, &path) {
             let _ = disk::remove_tree(&staged);
             return Err(taken(error));
+        }
+        Ok(disk::sync_directory_at(&self.root)?)
+    }
+
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        let unfinished = self.root.join(UNFINISHED);
+        if !unfinished.exists() {
+            if self.mailboxes()?.len() > 1 {
+                return Ok(());
+            }
+            replace(&unfinished, b"")?;
+        }
+        for name in names {
+            match self.create(name) {
+                Ok(()) | Err(Error::MailboxExists) => self.subscribe(name, true)?,
+                Err(error) => return Err(error),
+            }
+        }
+        match disk::remove(&unfinished) {
+            // Another process was at it too.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
         }
         Ok(disk::sync_directory_at(&self.root)?)
     }

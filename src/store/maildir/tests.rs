@@ -290,3 +290,116 @@ fn a_half_done_move_to_cur_is_finished() {
     assert_eq!(store.scan(&inbox).unwrap().found.len(), 1);
     assert!(new.exists() && seen.exists());
 }
+
+#[test]
+fn the_first_mailboxes_are_made_whole_or_again() {
+    // A crash between two of them left the others unmade for ever.
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root).unwrap();
+    let all = [name("Drafts"), name("Sent"), name("Trash")];
+    store.create(&all[0]).unwrap();
+    fs::write(root.join("dovelet-unfinished"), "").unwrap();
+    store.furnish(&all).unwrap();
+    assert_eq!(store.mailboxes().unwrap().len(), 4);
+    assert_eq!(store.subscriptions().unwrap(), all);
+    // What the user does not want stays away.
+    store.delete(&all[2]).unwrap();
+    store.furnish(&all).unwrap();
+    assert_eq!(store.mailboxes().unwrap().len(), 3);
+}
+
+#[test]
+fn of_two_who_make_a_mailbox_one_does() {
+    // The other was told of an I/O error.
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    drop(Maildir::open(root).unwrap());
+    for round in 0..20 {
+        let mailbox = name(&round.to_string());
+        let make = || Maildir::open(root).unwrap().create(&mailbox);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..3).map(|_| scope.spawn(make)).collect();
+            let made = workers.into_iter().map(|worker| worker.join().unwrap());
+            let (made, failed): (Vec<_>, Vec<_>) = made.partition(Result::is_ok);
+            let exists = |failed: &Result<(), Error>| matches!(failed, Err(Error::MailboxExists));
+            assert!(made.len() == 1 && failed.iter().all(exists), "{failed:?}");
+        });
+    }
+}
+
+#[test]
+fn directories_that_others_spelled_are_those_of_their_mailboxes() {
+    // LIST told them, SELECT did not find them, CREATE found them.
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root).unwrap();
+    for (spelled, mailbox) in [
+        (".Entw\u{fc}rfe", "Entw\u{fc}rfe"),
+        (".R&D.x", "R&D/x"),
+        (".a&AC4-b.\u{fc}", "a.b/\u{fc}"),
+    ] {
+        let mailbox = name(mailbox);
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(root.join(spelled).join(part)).unwrap();
+        }
+        fs::write(root.join(spelled).join("new/1.x"), "x\n").unwrap();
+        assert!(store.mailboxes().unwrap().contains(&mailbox));
+        assert_eq!(store.scan(&mailbox).unwrap().found.len(), 1, "{spelled}");
+        let blob = put(&mut store, &mailbox, 7, b"x\r\n");
+        assert_eq!(text(&mut store, &mailbox, &blob), "x\n");
+        assert!(matches!(store.create(&mailbox), Err(Error::MailboxExists)));
+        store.rename(&mailbox, &name("plain")).unwrap();
+        assert!(!root.join(spelled).exists() && root.join(".plain/new/1.x").exists());
+        let taken = store.rename(&name("plain"), &mailbox);
+        taken.unwrap();
+        assert!(matches!(store.create(&mailbox), Err(Error::MailboxExists)));
+        fs::create_dir_all(root.join(spelled)).unwrap();
+        let all = store.mailboxes().unwrap();
+        assert_eq!(all.iter().filter(|own| **own == mailbox).count(), 1);
+        fs::remove_dir(root.join(spelled)).unwrap();
+        store.delete(&mailbox).unwrap();
+        assert!(matches!(store.scan(&mailbox), Err(Error::NoSuchMailbox)));
+    }
+}
+
+#[test]
+fn a_mailbox_on_another_file_system_is_filled() {
+    // Whatever came by rename was refused there.
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
+        eprintln!("skipped: no /dev/shm");
+        return;
+    };
+    let device = |path: &Path| std::os::unix::fs::MetadataExt::dev(&fs::metadata(path).unwrap());
+    if device(root) == device(elsewhere.path()) {
+        eprintln!("skipped: /dev/shm is no other file system");
+        return;
+    }
+    let mut store = Maildir::open(root).unwrap();
+    let (inbox, far) = (MailboxName::inbox(), name("far"));
+    for part in ["cur", "new", "tmp"] {
+        fs::create_dir(elsewhere.path().join(part)).unwrap();
+    }
+    std::os::unix::fs::symlink(elsewhere.path(), root.join(".far")).unwrap();
+    let mut draft = store.stage().unwrap();
+    draft.write(b"A: b\r\n\r\ntext\r\n").unwrap();
+    draft.date(1_000_000_000).unwrap();
+    draft.sync().unwrap();
+    let new = |uid| filing(uid, SystemFlags::NONE);
+    let first = store.commit(&mut *draft, &far, &new(1)).unwrap();
+    let second = store.commit(&mut *draft, &inbox, &new(1)).unwrap();
+    let third = store.commit(&mut *draft, &far, &new(2)).unwrap();
+    drop(draft);
+    let copied = store.copy(&inbox, &second, &far, &new(3)).unwrap();
+    let there = store.transfer(&inbox, &second, &far, &new(4)).unwrap();
+    let back = store.transfer(&far, &first, &inbox, &new(2)).unwrap();
+    store.sync().unwrap();
+    assert_eq!((files(root), files(elsewhere.path())), (1, 3));
+    for (mailbox, blob) in [(&far, third), (&far, copied), (&far, there), (&inbox, back)] {
+        assert_eq!(text(&mut store, mailbox, &blob), "A: b\n\ntext\n");
+        let date = store.open(mailbox, &blob).unwrap().internal_date;
+        assert_eq!(date, 1_000_000_000);
+    }
+}
