@@ -849,7 +849,11 @@ impl Store for Maildir {
             if self.mailboxes()?.len() > 1 {
                 return Ok(());
             }
-            replace(&unfinished, b"")?;
+            // It is empty, so that two who make it at once do not disturb each other.
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create(true).mode(0o600);
+            disk::create(&unfinished, &options)?;
+            disk::sync_directory_at(&self.root)?;
         }
         for name in names {
             match self.create(name) {
