@@ -76,6 +76,7 @@
 //!
 //! No plugin interface, no feature flags, no second configuration language, no cache beside the
 //! index, no lock in a session, no `async` below `server`, no dependency under the GPL.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(test)]
 #[path = "../tests/support/corpus.rs"]

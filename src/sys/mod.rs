@@ -1,4 +1,5 @@
 //! What only the kernel can do. The only room with `unsafe`.
+#![allow(unsafe_code)]
 
 pub(crate) mod accounts;
 pub(crate) mod clock;
