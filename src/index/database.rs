@@ -7,6 +7,7 @@ use redb::{
     ReadableTable, Table, TableDefinition, WriteTransaction,
 };
 use std::cell::OnceCell;
+use std::io::Read;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -82,9 +83,25 @@ pub(crate) struct Index {
     lost: AtomicBool,
 }
 
+/// Of what a file of redb's begins with.
+const MAGIC_OCTETS: u64 = 9;
+
 /// Renames a damaged index file, so that somebody can look at it.
 pub(crate) fn set_aside(path: &Path, aside: &Path) -> Result<(), Error> {
     std::fs::rename(path, aside).map_err(|error| redb::Error::Io(error).into())
+}
+
+/// Removes an index file.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    std::fs::remove_file(path).map_err(|error| redb::Error::Io(error).into())
+}
+
+/// True if redb was ended while it made the file: the octets that say what it is are written last, and
+/// until then nothing is in it. Nobody else may have the file open.
+pub(crate) fn is_unfinished(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(MAGIC_OCTETS).read_to_end(&mut start));
+    read.is_ok() && start.iter().all(|octet| *octet == 0)
 }
 
 /// Runs what may find the file damaged in a way that redb does not expect.

@@ -1,5 +1,7 @@
 //! What can go wrong with the index.
 
+use std::io::ErrorKind;
+
 /// Why the index could not be used. Whatever it is, the store is still whole.
 #[derive(Debug)]
 pub(crate) enum Error {
@@ -23,20 +25,20 @@ impl Error {
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Error::Corrupt { .. } | Error::Newer => true,
-            Error::Database(error) => {
-                matches!(
-                    **error,
-                    redb::Error::Corrupted(_)
-                        | redb::Error::UpgradeRequired(_)
-                        | redb::Error::TableTypeMismatch { .. }
-                )
-            }
+            Error::Database(error) => match &**error {
+                redb::Error::Corrupted(_)
+                | redb::Error::UpgradeRequired(_)
+                | redb::Error::TableTypeMismatch { .. } => true,
+                // Not a file of redb's, or cut off.
+                redb::Error::Io(io) => {
+                    matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+                }
+                _ => false,
+            },
             _ => false,
         }
     }
-}
 
-impl Error {
     /// True for what leaves the file unusable until it is opened again: redb refuses everything after
     /// the first failure of the disk.
     pub(super) fn is_loss(&self) -> bool {
@@ -67,10 +69,7 @@ impl From<redb::Error> for Error {
             redb::Error::DatabaseAlreadyOpen => Error::InUse,
             redb::Error::PreviousIo => Error::Lost,
             redb::Error::Io(io)
-                if matches!(
-                    io.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                ) =>
+                if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
             {
                 Error::Full
             }

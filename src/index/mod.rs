@@ -16,7 +16,9 @@ mod summary;
 
 pub(crate) use bits::Bits;
 pub(crate) use cached::{Cached, CachedRow};
-pub(crate) use database::{AccountId, Durable, Index, Reader, Writer, set_aside, when_redb_panics};
+pub(crate) use database::{
+    AccountId, Durable, Index, Reader, Writer, is_unfinished, remove, set_aside, when_redb_panics,
+};
 pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;
 pub(crate) use names::{Name, NameChunk};

@@ -134,6 +134,11 @@ impl Host {
     /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
     pub(crate) fn open(path: &Path, limits: Limits) -> Result<Host, Error> {
         let index = match Index::open(path, limits.index_cache_octets) {
+            Err(error) if error.is_damage() && crate::index::is_unfinished(path) => {
+                log::info!("index {}: unfinished, made again", path.display());
+                crate::index::remove(path).map_err(fault("removing an unfinished index"))?;
+                Index::open(path, limits.index_cache_octets)
+            }
             Err(error) if error.is_damage() => {
                 log::error!("index {}: {error}", path.display());
                 Host::put_aside(path)?;

@@ -50,7 +50,10 @@ fn prepared(root: &Path) -> [Seen; 2] {
 /// Looks at everything, then adds to it; says what is wrong. Errors: the index was found damaged, the
 /// process ends.
 fn serve(root: &Path, seen: &[Seen; 2]) -> Result<Option<String>, Error> {
-    let host = Host::open(&root.join("index"), Limits::default())?;
+    let host = match Host::open(&root.join("index"), Limits::default()) {
+        Ok(host) => host,
+        Err(error) => return Ok(Some(format!("not opened: {error:?}"))),
+    };
     let account = host.account("u", &root.join("mail"))?;
     for (mailbox, seen) in ["INBOX", "other"].iter().zip(seen) {
         drop(account.select(&name(mailbox), Access::ReadWrite)?);
@@ -124,6 +127,39 @@ fn a_damaged_index_serves_everything() {
         }
     }
     println!("{rounds} damaged indexes, {again} of them noticed late");
+}
+
+/// redb makes the file long, then writes its head, then the octets that say what it is.
+#[test]
+fn an_unfinished_index_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let seen = prepared(root);
+    let index = fs::read(root.join("index")).unwrap();
+    let aside = || {
+        let names = fs::read_dir(root).unwrap().flatten().map(|e| e.file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains("damaged"))
+            .count()
+    };
+    let unfinished = [vec![0; 5], vec![0; index.len()], {
+        let mut bytes = index.clone();
+        bytes[..9].fill(0);
+        bytes
+    }];
+    for bytes in &unfinished {
+        fs::write(root.join("index"), bytes).unwrap();
+        let host = Host::open(&root.join("index"), Limits::default()).unwrap();
+        let account = host.account("u", &root.join("mail")).unwrap();
+        assert_eq!(["INBOX", "other"].map(|m| look(&account, m)), seen);
+        host.close().unwrap();
+    }
+    assert_eq!(aside(), 0, "nothing to look at");
+    for bytes in [b"text\n".to_vec(), vec![7; index.len()]] {
+        fs::write(root.join("index"), bytes).unwrap();
+        assert_eq!(serve(root, &seen), Ok(None));
+    }
+    assert!(aside() > 0);
 }
 
 #[test]
