@@ -3,6 +3,7 @@
 use super::number::{SeqNum, Uid};
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A number that sets are made of.
 pub(crate) trait Number: Copy + Ord {
@@ -188,6 +189,23 @@ impl<N: Number> Set<N> {
         out
     }
 
+    /// The numbers at these places; the lowest number is at place 0. Costs by the runs.
+    pub(crate) fn window(&self, places: Range<u32>) -> Set<N> {
+        let mut window = Set::new();
+        let mut before = 0u64;
+        for &(first, last) in &self.runs {
+            let next = before + u64::from(last - first) + 1;
+            let start = u64::from(places.start).max(before);
+            let end = u64::from(places.end).min(next);
+            if start < end {
+                let number = |place: u64| first + u32::try_from(place - before).unwrap_or(0);
+                window.runs.push((number(start), number(end - 1)));
+            }
+            before = next;
+        }
+        window
+    }
+
     /// All numbers, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = N> + '_ {
         self.runs
@@ -329,6 +347,27 @@ mod tests {
                 assert!(pair[0].1 + 1 < pair[1].0, "{pair:?}");
             }
         }
+    }
+
+    #[test]
+    fn windows_cut_runs() {
+        let set: UidSet = [2, 3, 4, 7, 9, 10]
+            .into_iter()
+            .filter_map(Uid::new)
+            .collect();
+        for (places, shown) in [
+            (0..6, "2:4,7,9:10"),
+            (1..4, "3:4,7"),
+            (3..4, "7"),
+            (4..99, "9:10"),
+            (6..9, ""),
+            (2..2, ""),
+        ] {
+            assert_eq!(set.window(places.clone()).to_string(), shown, "{places:?}");
+        }
+        let all = UidSet::range(Uid::MIN, Uid::MAX);
+        let last = u32::MAX - 2..u32::MAX;
+        assert_eq!(all.window(last).to_string(), "4294967294:4294967295");
     }
 
     #[test]

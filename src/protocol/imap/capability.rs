@@ -45,7 +45,7 @@ const fn capability(
 const APPENDLIMIT: &str = "APPENDLIMIT";
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 37] = [
+pub(crate) const CAPABILITIES: [Capability; 38] = [
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),
@@ -67,6 +67,7 @@ pub(crate) const CAPABILITIES: [Capability; 37] = [
     capability("ESEARCH", 4731, When::Session, None),
     capability("SEARCHRES", 5182, When::Session, None),
     capability("WITHIN", 5032, When::Session, None),
+    capability("PARTIAL", 9394, When::Session, None),
     capability("SORT", 5256, When::Session, Some("SORT")),
     capability("SORT=DISPLAY", 5957, When::Session, Some("SORT")),
     capability("ESORT", 5267, When::Session, Some("SORT")),

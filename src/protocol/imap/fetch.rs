@@ -60,7 +60,14 @@ pub(super) fn fetch(
     rule: Rule,
     out: &mut Output,
 ) -> Ran {
-    let FetchModifiers { changed, vanished } = wanted.modifiers;
+    let FetchModifiers {
+        changed,
+        vanished,
+        partial,
+    } = wanted.modifiers;
+    if partial.is_some() && !wanted.uid {
+        return Ran::ok("BAD PARTIAL goes with UID FETCH.");
+    }
     if vanished && !(wanted.uid && session.enabled.qresync && changed.is_some()) {
         return Ran::ok(
             "BAD VANISHED goes with UID FETCH and CHANGEDSINCE, once QRESYNC is enabled.",
@@ -70,6 +77,11 @@ pub(super) fn fetch(
         Ok(uids) => uids,
         Err(refused) => return refused,
     };
+    // RFC 9394 section 3.4: chosen before CHANGEDSINCE leaves some of them out.
+    if let Some(range) = partial {
+        let count = u32::try_from(uids.count()).unwrap_or(u32::MAX);
+        uids = uids.window(range.places(count));
+    }
     let mut items = wanted.items;
     if wanted.uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);

@@ -219,7 +219,7 @@ impl Searching {
                 out.put(b" PARTIAL (");
                 range.encode(out.buffer());
                 out.put(b" ");
-                window(&found, range.places(count(&found)))
+                found.window(range.places(count(&found)))
             }
             None if returns.all && !found.is_empty() => {
                 out.put(b" ALL ");
@@ -257,12 +257,6 @@ fn count(found: &UidSet) -> u32 {
     u32::try_from(found.count()).unwrap_or(u32::MAX)
 }
 
-/// The results at these places.
-fn window(found: &UidSet, places: std::ops::Range<u32>) -> UidSet {
-    let skipped = usize::try_from(places.start).unwrap_or(usize::MAX);
-    found.iter().skip(skipped).take(places.len()).collect()
-}
-
 /// The messages that are returned, which is what is saved (RFC 5182 section 2.4, RFC 9394 section
 /// 3.2) and whose highest mod-sequence is told (RFC 4731 section 3.2).
 fn chosen(returns: &Returns, found: &UidSet) -> UidSet {
@@ -270,7 +264,7 @@ fn chosen(returns: &Returns, found: &UidSet) -> UidSet {
         return found.clone();
     }
     let mut chosen = match returns.partial {
-        Some(range) => window(found, range.places(count(found))),
+        Some(range) => found.window(range.places(count(found))),
         None => UidSet::new(),
     };
     let ends = [

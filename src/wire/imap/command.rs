@@ -459,6 +459,7 @@ mod tests {
             "a SEARCH MODSEQ 5",
             "a EXAMINE x (QRESYNC (1 2 3) CONDSTORE)",
             "a UID FETCH 1:* (FLAGS) (VANISHED CHANGEDSINCE 1)",
+            "a UID FETCH 1:* FLAGS (partial -1:-3 CHANGEDSINCE 1)",
         ] {
             let parsed = parse(text.as_bytes(), Bounds::USUAL);
             assert!(
@@ -501,6 +502,11 @@ mod tests {
             "a FETCH 1 FLAGS (CHANGEDSINCE)",
             "a FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)",
             "a FETCH 1 ALLES",
+            "a UID FETCH 1 FLAGS (PARTIAL)",
+            "a UID FETCH 1 FLAGS (PARTIAL 1:*)",
+            "a UID FETCH 1 FLAGS (PARTIAL 0:1)",
+            "a UID FETCH 1 FLAGS (PARTIAL 1:-2)",
+            "a UID FETCH 1 FLAGS (PARTIAL 1:2 PARTIAL 3:4)",
             "a STORE 1 (UNCHANGEDSINCE 1)",
             "a STORE 1 (CHANGEDSINCE 1) FLAGS x",
             "a SEARCH MODSEQ",

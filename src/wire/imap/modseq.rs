@@ -1,5 +1,6 @@
-//! What CONDSTORE and QRESYNC add to commands (RFC 7162 section 7).
+//! What CONDSTORE and QRESYNC add to commands (RFC 7162 section 7), and the other modifiers of FETCH.
 
+use super::returns::{PartialRange, partial_range};
 use super::token::{Parsed, Syntax, atom, quoted, sequence_set, space};
 use crate::mail::{Bound, ModSeq, Number, SeqSet, Set, Since, UidSet, UidValidity};
 use crate::wire::reader::Reader;
@@ -59,10 +60,13 @@ pub(crate) struct FetchModifiers {
     pub(crate) changed: Option<Since>,
     /// RFC 7162 section 3.2.6.
     pub(crate) vanished: bool,
+    /// Only these of the messages that the set means (RFC 9394 section 3.3).
+    pub(crate) partial: Option<PartialRange>,
 }
 
 /// `fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"` (RFC 4466 section 2.4), where
-/// `chgsince-fetch-mod = "CHANGEDSINCE" SP mod-sequence-value` and `rexpunges-fetch-mod = "VANISHED"`.
+/// `chgsince-fetch-mod = "CHANGEDSINCE" SP mod-sequence-value`, `rexpunges-fetch-mod = "VANISHED"` and
+/// `modifier-partial = "PARTIAL" SP partial-range` (RFC 9394 section 4).
 pub(crate) fn fetch_modifiers(r: &mut Reader<'_>) -> Parsed<FetchModifiers> {
     let mut modifiers = FetchModifiers::default();
     if !r.eat(b' ') {
@@ -76,8 +80,10 @@ pub(crate) fn fetch_modifiers(r: &mut Reader<'_>) -> Parsed<FetchModifiers> {
             modifiers.changed = Some(since(r)?);
         } else if r.eat_word("VANISHED") {
             modifiers.vanished = true;
+        } else if modifiers.partial.is_none() && r.eat_word("PARTIAL ") {
+            modifiers.partial = Some(partial_range(r)?);
         } else {
-            return Err(Syntax("no such FETCH modifier"));
+            return Err(Syntax("no such FETCH modifier, or one too many"));
         }
         if r.eat(b')') {
             return Ok(modifiers);
