@@ -45,7 +45,7 @@ const fn capability(
 const APPENDLIMIT: &str = "APPENDLIMIT";
 
 /// Everything this server can say, in the order of the capability line.
-pub(crate) const CAPABILITIES: [Capability; 38] = [
+pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::Always, None),

@@ -39,7 +39,7 @@ use Expunges::{Hold, Tell};
 use State::{Any, Authenticated, NotAuthenticated, Selected};
 
 /// Every command that is served.
-pub(super) const RULES: [Rule; 44] = [
+pub(super) const RULES: &[Rule] = &[
     rule("CAPABILITY", Any, false, Tell),
     rule("NOOP", Any, false, Tell),
     rule("LOGOUT", Any, false, Tell),
