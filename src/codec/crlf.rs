@@ -77,6 +77,11 @@ pub(crate) struct ToCrlf {
 }
 
 impl ToCrlf {
+    /// For bytes from the middle of a text; `after_cr`: the byte before them is a CR.
+    pub(crate) fn within(after_cr: bool) -> ToCrlf {
+        ToCrlf { after_cr }
+    }
+
     /// Appends the piece to `out`.
     pub(crate) fn decode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         out.reserve(piece.len() + piece.len() / 16);

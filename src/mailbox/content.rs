@@ -8,7 +8,6 @@ use std::io::{Read, Seek, SeekFrom};
 /// Bytes of a section, with CRLF line ends, read piece by piece.
 pub(crate) struct Content {
     source: Source,
-    octets: u64,
     /// Octets still to be left out, and then still to be given.
     skip: u64,
     remaining: u64,
@@ -28,42 +27,110 @@ enum Source {
     },
 }
 
+/// Which octets of a section are wanted (RFC 3501 section 6.4.5: `BODY[]<start.count>`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Partial {
+    /// Octets that are left out.
+    pub(crate) start: u64,
+    /// Octets at most.
+    pub(crate) count: u64,
+}
+
+impl Partial {
+    pub(crate) const ALL: Partial = Partial {
+        start: 0,
+        count: u64::MAX,
+    };
+}
+
+/// A place in a section of a file, where reading can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Octets of the section before it, as they go to a client.
+    octets: u64,
+    /// Its raw offset in the file.
+    raw: u64,
+    /// The octet before it is a CR of the section.
+    after_cr: bool,
+}
+
+impl Place {
+    /// Where a section begins.
+    pub(super) fn first(raw: u64) -> Place {
+        Place {
+            octets: 0,
+            raw,
+            after_cr: false,
+        }
+    }
+
+    pub(super) fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// The place behind this piece.
+    fn behind(&self, piece: &[u8]) -> Place {
+        Place {
+            octets: self.octets + virtual_octets(piece, self.after_cr),
+            raw: self.raw + piece.len() as u64,
+            after_cr: piece.last().map_or(self.after_cr, |last| *last == b'\r'),
+        }
+    }
+}
+
+/// What was counted of a section.
+struct Measured {
+    octets: u64,
+    /// The last place looked at that is not behind the first octet asked for.
+    first: Place,
+    /// The last one not behind the end of what is asked for.
+    last: Place,
+}
+
 const PIECE: usize = 32 * 1024;
 
 impl Content {
     pub(super) fn memory(bytes: Vec<u8>) -> Content {
-        let octets = bytes.len() as u64;
         Content {
-            source: Source::Memory { bytes, at: 0 },
-            octets,
             skip: 0,
-            remaining: octets,
+            remaining: bytes.len() as u64,
+            source: Source::Memory { bytes, at: 0 },
         }
     }
 
-    /// Raw bytes `start` to `end` of a file, turned to CRLF. They are read once to count them.
-    pub(super) fn file(mut file: File, start: u64, end: u64) -> Result<Content, Error> {
-        let octets = count(&mut file, start, end).map_err(io_fault)?;
-        file.seek(SeekFrom::Start(start)).map_err(io_fault)?;
+    /// The bytes of a section of a file, which ends at the raw offset `end`, turned to CRLF: those that
+    /// `partial` chooses. They are read once to count them, and nothing before `from`, a place that is not
+    /// behind the first of them. Returns also the last place that is not behind their end.
+    pub(super) fn file(
+        mut file: File,
+        from: Place,
+        end: u64,
+        partial: Partial,
+    ) -> Result<(Content, Place), Error> {
+        let until = partial.start.saturating_add(partial.count);
+        let measured = measure(&mut file, from, end, (partial.start, until)).map_err(io_fault)?;
+        let (octets, first) = (measured.octets.min(until), measured.first);
+        file.seek(SeekFrom::Start(first.raw)).map_err(io_fault)?;
         let source = Source::File {
             file,
-            raw_left: end.saturating_sub(start),
-            crlf: ToCrlf::default(),
+            raw_left: end.saturating_sub(first.raw),
+            crlf: ToCrlf::within(first.after_cr),
             ready: Vec::new(),
             at: 0,
         };
-        Ok(Content {
+        let content = Content {
             source,
-            octets,
-            skip: 0,
-            remaining: octets,
-        })
+            skip: partial.start.min(octets) - first.octets,
+            remaining: octets.saturating_sub(partial.start),
+        };
+        Ok((content, measured.last))
     }
 
-    /// Leaves out the first `start` octets and all after `count` more.
-    pub(crate) fn partial(&mut self, start: u64, count: u64) {
-        self.skip = start.min(self.octets);
-        self.remaining = (self.octets - self.skip).min(count);
+    /// As if there were nothing else.
+    pub(super) fn partial(mut self, partial: Partial) -> Content {
+        self.skip = partial.start.min(self.remaining);
+        self.remaining = (self.remaining - self.skip).min(partial.count);
+        self
     }
 
     /// Octets that `read` will still give.
@@ -159,20 +226,30 @@ pub(crate) fn put_literal(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn count(file: &mut File, start: u64, end: u64) -> std::io::Result<u64> {
-    file.seek(SeekFrom::Start(start))?;
+/// Counts from a place on, until the octets up to the second of `asked` are counted or the section ends.
+fn measure(file: &mut File, from: Place, end: u64, asked: (u64, u64)) -> std::io::Result<Measured> {
+    file.seek(SeekFrom::Start(from.raw))?;
     let mut buffer = vec![0; PIECE];
-    let (mut left, mut octets, mut after_cr) = (end.saturating_sub(start), 0, false);
-    while left > 0 {
-        let room = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        let got = file.read(buffer.get_mut(..room).unwrap_or_default())?;
-        let piece = buffer.get(..got).unwrap_or_default();
-        let Some(last) = piece.last() else { break };
-        octets += virtual_octets(piece, after_cr);
-        after_cr = *last == b'\r';
-        left -= got as u64;
+    let (mut here, mut first, mut last) = (from, from, from);
+    while here.raw < end && here.octets < asked.1 {
+        let left = usize::try_from(end - here.raw).unwrap_or(PIECE);
+        let got = file.read(buffer.get_mut(..left.min(PIECE)).unwrap_or_default())?;
+        if got == 0 {
+            break;
+        }
+        here = here.behind(buffer.get(..got).unwrap_or_default());
+        if here.octets <= asked.0 {
+            first = here;
+        }
+        if here.octets <= asked.1 {
+            last = here;
+        }
     }
-    Ok(octets)
+    Ok(Measured {
+        octets: here.octets,
+        first,
+        last,
+    })
 }
 
 fn io_fault(error: std::io::Error) -> Error {
@@ -197,18 +274,54 @@ mod tests {
             (wire.len() as u64, 1),
             (u64::MAX, 1),
         ] {
-            let mut file = tempfile::tempfile().unwrap();
-            file.write_all(raw.as_bytes()).unwrap();
-            let from_file = Content::file(file, 0, raw.len() as u64).unwrap();
-            for mut content in [from_file, Content::memory(wire.as_bytes().to_vec())] {
-                assert_eq!(content.remaining(), wire.len() as u64);
-                content.partial(start, count);
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().write_all(raw.as_bytes()).unwrap();
+            let partial = Partial { start, count };
+            let (first, end) = (Place::first(0), raw.len() as u64);
+            let (from_file, place) =
+                Content::file(file.reopen().unwrap(), first, end, partial).unwrap();
+            assert!(place.octets <= start.saturating_add(count));
+            // A second time from where the first one ended, if that is not too far.
+            let place = if place.octets <= start { place } else { first };
+            let (again, _) = Content::file(file.reopen().unwrap(), place, end, partial).unwrap();
+            let from_memory = Content::memory(wire.as_bytes().to_vec()).partial(partial);
+            for mut content in [from_file, again, from_memory] {
                 let mut out = Vec::new();
                 while content.read(&mut out, 1000).unwrap() > 0 {}
                 let from = (start as usize).min(wire.len());
                 let to = from.saturating_add(count as usize).min(wire.len());
-                assert_eq!(out, &wire.as_bytes()[from..to], "{start} {count}");
+                assert!(out == wire.as_bytes()[from..to], "{start} {count}");
             }
+        }
+    }
+
+    #[test]
+    fn one_partial_after_the_other() {
+        // Pieces end between CR and LF, and at the places where the file is read.
+        let raw = "\r\n\n\rab\r\r\n".repeat(20_000);
+        let wire = raw.replace("\r\n", "\n").replace('\n', "\r\n");
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(raw.as_bytes()).unwrap();
+        for count in [7, 32_768, 50_001] {
+            let (mut place, mut out) = (Place::first(0), Vec::new());
+            loop {
+                let start = out.len() as u64;
+                let partial = Partial { start, count };
+                let file = file.try_clone().unwrap();
+                let (mut content, reached) =
+                    Content::file(file, place, raw.len() as u64, partial).unwrap();
+                if content.remaining() == 0 {
+                    break;
+                }
+                while content.read(&mut out, 10_000).unwrap() > 0 {}
+                assert!(reached.octets <= out.len() as u64);
+                place = reached;
+                if count == 7 && out.len() > 1000 {
+                    break;
+                }
+            }
+            let octets = if count == 7 { out.len() } else { wire.len() };
+            assert!(out == wire.as_bytes()[..octets], "{count}");
         }
     }
 
@@ -231,7 +344,9 @@ mod tests {
     fn a_file_that_shrinks_is_filled_up() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
-        let mut content = Content::file(file.try_clone().unwrap(), 0, 10).unwrap();
+        let first = Place::first(0);
+        let whole = Content::file(file.try_clone().unwrap(), first, 10, Partial::ALL);
+        let (mut content, _) = whole.unwrap();
         file.set_len(4).unwrap();
         let mut out = Vec::new();
         while content.read(&mut out, 3).unwrap() > 0 {}

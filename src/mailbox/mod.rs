@@ -43,6 +43,7 @@ mod needle;
 #[cfg(test)]
 mod noticing_tests;
 mod numbering;
+mod reached;
 mod resync;
 mod rows;
 mod search;
@@ -63,7 +64,7 @@ mod watch;
 
 pub(crate) use account::{Account, Copied, Listed};
 pub(crate) use append::{Appended, Draft, NewMessage};
-pub(crate) use content::{Content, put_literal};
+pub(crate) use content::{Content, Partial, put_literal};
 pub(crate) use error::Error;
 use error::{fault, store_fault};
 pub(crate) use host::{Host, Limits};

@@ -2,7 +2,7 @@
 
 use super::rows::Raw;
 use super::{Error, Rows};
-use crate::mime::{self, Section, SectionText};
+use crate::mime;
 use memchr::{memchr, memmem};
 
 /// Text of a part is compared in pieces of this size.
@@ -59,16 +59,12 @@ impl Needle {
         row: &mut Rows,
         room: &mut Vec<u8>,
     ) -> Result<bool, Error> {
-        let section = Section {
-            part: Vec::new(),
-            text: SectionText::Header,
-        };
-        let Some(mut content) = row.content(&section)? else {
+        let (structure, raw) = row.raw()?;
+        let Some(own) = structure.root().map(|root| root.header) else {
             return Ok(false);
         };
-        let mut header = Vec::new();
-        while content.read(&mut header, usize::MAX)? > 0 {}
-        Ok(self.is_in_header(&header, room))
+        let header = raw.read(own.start, own.end)?;
+        Ok(self.is_in_header(header, room))
     }
 
     /// Looks through every text part, decoded, in constant memory.
@@ -78,7 +74,7 @@ impl Needle {
         headers: Headers,
         room: &mut Vec<u8>,
     ) -> Result<bool, Error> {
-        let (structure, mut raw) = row.raw()?;
+        let (structure, raw) = row.raw()?;
         for (at, part) in structure.parts.iter().enumerate() {
             if at > 0 && headers == Headers::Too {
                 let header = raw.read(part.header.start, part.header.end)?;
@@ -86,7 +82,7 @@ impl Needle {
                     return Ok(true);
                 }
             }
-            if part.kind == mime::Kind::Leaf && self.is_in_part(part, &mut raw, room)? {
+            if part.kind == mime::Kind::Leaf && self.is_in_part(part, raw, room)? {
                 return Ok(true);
             }
         }

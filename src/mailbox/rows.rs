@@ -1,9 +1,10 @@
 //! Messages as FETCH sees them, one after the other.
 
 use super::append::blob;
-use super::content::Content;
+use super::content::{Content, Partial, Place};
 use super::host::lock;
 use super::numbering::Numbering;
+use super::reached::Reached;
 use super::shared::Shared;
 use super::{Account, Error, fault, learn, store_fault};
 use crate::index::{Cached, CachedRow, FlagChunk, NameChunk};
@@ -62,7 +63,13 @@ pub(crate) struct Rows {
     cached: Option<Cached>,
     text: Vec<u8>,
     /// The message in memory, if it is small and was opened.
-    message: Option<Vec<u8>>,
+    message: Option<Arc<Vec<u8>>>,
+    /// Its structure, if it was looked through.
+    parsed: Option<Box<(mime::Message, Raw)>>,
+    /// The header of one that is not in memory, if it was read and is small.
+    header: Option<Vec<u8>>,
+    /// Where the last partial of a large message ended.
+    pub(super) reached: Option<Box<Reached>>,
 }
 
 impl Rows {
@@ -99,6 +106,9 @@ impl Rows {
             cached: None,
             text: Vec::new(),
             message: None,
+            parsed: None,
+            header: None,
+            reached: None,
         }
     }
 
@@ -117,7 +127,7 @@ impl Rows {
     /// Goes to the next message that still exists; `false` at the end.
     pub(crate) fn advance(&mut self) -> Result<bool, Error> {
         self.cached = None;
-        self.message = None;
+        (self.message, self.parsed, self.header) = (None, None, None);
         loop {
             let Some(uid) = self.next_uid() else {
                 self.write_learned();
@@ -279,7 +289,7 @@ impl Rows {
             let cached = if blob.length <= SMALL {
                 let bytes = self.read_all(&mut blob)?;
                 let cached = learn::from_bytes(&bytes, blob.internal_date, &limits);
-                self.message = Some(bytes);
+                self.message = Some(Arc::new(bytes));
                 cached
             } else {
                 learn::from_file(&mut blob.file, blob.internal_date, &limits).ok_or(Error::Fault)?
@@ -366,6 +376,9 @@ impl Rows {
 
     /// The raw header of the message, empty line included.
     fn header(&mut self) -> Result<Vec<u8>, Error> {
+        if let Some(header) = &self.header {
+            return Ok(header.clone());
+        }
         let section = Section {
             part: Vec::new(),
             text: SectionText::Header,
@@ -373,6 +386,9 @@ impl Rows {
         let mut out = Vec::new();
         if let Some(mut content) = self.content(&section)? {
             while content.read(&mut out, usize::MAX)? > 0 {}
+        }
+        if self.message.is_none() && out.len() as u64 <= SMALL {
+            self.header = Some(out.clone());
         }
         Ok(out)
     }
@@ -403,27 +419,67 @@ impl Rows {
 
     /// A section of the text with CRLF line ends. `None`: there is no such part.
     pub(crate) fn content(&mut self, section: &Section) -> Result<Option<Content>, Error> {
-        let mut blob = match self.message.take() {
-            Some(bytes) => {
-                let content = from_memory(&bytes, section, &self.shared.host.limits.mime);
-                self.message = Some(bytes);
-                return Ok(content);
+        self.part(section, Partial::ALL)
+    }
+
+    /// Some octets of a section.
+    pub(crate) fn part(
+        &mut self,
+        section: &Section,
+        partial: Partial,
+    ) -> Result<Option<Content>, Error> {
+        if self.message.is_none() {
+            let mut blob = self.open()?;
+            if blob.length > SMALL {
+                return self.part_of_file(blob, section, partial);
             }
-            None => self.open()?,
-        };
-        if blob.length <= SMALL {
-            let bytes = self.read_all(&mut blob)?;
-            let content = from_memory(&bytes, section, &self.shared.host.limits.mime);
-            self.message = Some(bytes);
-            return Ok(content);
+            self.message = Some(Arc::new(self.read_all(&mut blob)?));
         }
-        from_file(blob, section, &self.shared.host.limits.mime)
+        let message = self.message.as_deref().map_or(&[][..], Vec::as_slice);
+        let content = from_memory(message, section, &self.shared.host.limits.mime);
+        Ok(content.map(|content| content.partial(partial)))
+    }
+
+    fn part_of_file(
+        &mut self,
+        mut blob: Blob,
+        section: &Section,
+        partial: Partial,
+    ) -> Result<Option<Content>, Error> {
+        let (uid, length) = (self.uid, blob.length);
+        let reached = self.reached.as_deref();
+        let reached = match reached.filter(|r| r.is_in(uid, length, section)) {
+            Some(reached) => reached.clone(),
+            None => {
+                let (start, end) = match find(&mut blob, section, &self.shared.host.limits.mime)? {
+                    Found::Nothing => return Ok(None),
+                    Found::Fields(bytes) => {
+                        return Ok(Some(Content::memory(bytes).partial(partial)));
+                    }
+                    Found::Text(start, end) => (start, end),
+                };
+                Reached {
+                    uid,
+                    section: section.clone(),
+                    length,
+                    start,
+                    end,
+                    place: Place::first(start),
+                }
+            }
+        };
+        let from = reached.before(partial);
+        let (content, place) = Content::file(blob.file, from, reached.end, partial)?;
+        if partial != Partial::ALL {
+            self.reached = Some(Box::new(Reached { place, ..reached }));
+        }
+        Ok(Some(content))
     }
 }
 
 /// A message's bytes as stored.
 pub(super) enum Raw {
-    Memory(Vec<u8>),
+    Memory(Arc<Vec<u8>>),
     File(std::fs::File, Vec<u8>),
 }
 
@@ -454,17 +510,29 @@ impl Raw {
 }
 
 impl Rows {
-    /// The structure of the message and its bytes.
-    pub(super) fn raw(&mut self) -> Result<(mime::Message, Raw), Error> {
+    /// The structure of the message and its bytes; the message is opened and parsed once, however often
+    /// it is asked for.
+    pub(super) fn raw(&mut self) -> Result<&mut (mime::Message, Raw), Error> {
+        let parsed = match self.parsed.take() {
+            Some(parsed) => parsed,
+            None => Box::new(self.parse()?),
+        };
+        Ok(self.parsed.insert(parsed))
+    }
+
+    fn parse(&mut self) -> Result<(mime::Message, Raw), Error> {
         let limits = self.shared.host.limits.mime;
-        let mut blob = self.open()?;
-        if blob.length <= SMALL {
-            let bytes = self.read_all(&mut blob)?;
-            return Ok((mime::parse_bytes(&bytes, &limits), Raw::Memory(bytes)));
+        if self.message.is_none() {
+            let mut blob = self.open()?;
+            if blob.length > SMALL {
+                let message = mime::parse(&mut blob.file, &limits)
+                    .map_err(|e| store_fault("reading a message")(e.into()))?;
+                return Ok((message, Raw::File(blob.file, Vec::new())));
+            }
+            self.message = Some(Arc::new(self.read_all(&mut blob)?));
         }
-        let message = mime::parse(&mut blob.file, &limits)
-            .map_err(|e| store_fault("reading a message")(e.into()))?;
-        Ok((message, Raw::File(blob.file, Vec::new())))
+        let bytes = self.message.clone().unwrap_or_default();
+        Ok((mime::parse_bytes(&bytes, &limits), Raw::Memory(bytes)))
     }
 }
 
@@ -478,6 +546,13 @@ fn is_whole(section: &Section) -> bool {
     section.part.is_empty() && section.text == SectionText::All
 }
 
+/// True for what needs no structure.
+fn is_own_header(section: &Section) -> bool {
+    use SectionText::{Header, HeaderFields, HeaderFieldsNot};
+    let header = matches!(section.text, Header | HeaderFields(_) | HeaderFieldsNot(_));
+    section.part.is_empty() && header
+}
+
 fn to_wire(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     crate::codec::crlf::ToCrlf::default().decode(raw, &mut out);
@@ -488,7 +563,11 @@ fn from_memory(message: &[u8], section: &Section, limits: &mime::Limits) -> Opti
     if is_whole(section) {
         return Some(Content::memory(to_wire(message)));
     }
-    let span = mime::parse_bytes(message, limits).find(section)?;
+    let span = if is_own_header(section) {
+        mime::header_bytes(message, limits)
+    } else {
+        mime::parse_bytes(message, limits).find(section)?
+    };
     let range = usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?;
     let raw = message.get(range)?;
     Some(Content::memory(
@@ -507,18 +586,29 @@ fn chosen(header: &[u8], section: &Section) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn from_file(
-    mut blob: Blob,
-    section: &Section,
-    limits: &mime::Limits,
-) -> Result<Option<Content>, Error> {
+/// What a section is in a file.
+enum Found {
+    Nothing,
+    /// Raw offsets.
+    Text(u64, u64),
+    /// Chosen header fields, as they go to a client.
+    Fields(Vec<u8>),
+}
+
+fn find(blob: &mut Blob, section: &Section, limits: &mime::Limits) -> Result<Found, Error> {
     let reading = |error: std::io::Error| store_fault("reading a message")(error.into());
     if is_whole(section) {
-        return Content::file(blob.file, 0, blob.length).map(Some);
+        return Ok(Found::Text(0, blob.length));
     }
-    let message = mime::parse(&mut blob.file, limits).map_err(reading)?;
-    let Some(span) = message.find(section) else {
-        return Ok(None);
+    let span = if is_own_header(section) {
+        Some(mime::header(&mut blob.file, limits).map_err(reading)?)
+    } else {
+        mime::parse(&mut blob.file, limits)
+            .map_err(reading)?
+            .find(section)
+    };
+    let Some(span) = span else {
+        return Ok(Found::Nothing);
     };
     if matches!(
         section.text,
@@ -532,7 +622,7 @@ fn from_file(
             .take(span.end - span.start)
             .read_to_end(&mut header)
             .map_err(reading)?;
-        return Ok(chosen(&header, section).map(Content::memory));
+        return Ok(chosen(&header, section).map_or(Found::Nothing, Found::Fields));
     }
-    Content::file(blob.file, span.start, span.end).map(Some)
+    Ok(Found::Text(span.start, span.end))
 }

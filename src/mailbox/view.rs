@@ -3,6 +3,7 @@
 use super::host::lock;
 use super::mark::chunks;
 use super::numbering::Numbering;
+use super::reached::Reached;
 use super::shared::{Shared, State};
 use super::{Account, Error, Rows, Search, Sort, Thread, Want, fault};
 use crate::mail::{
@@ -70,6 +71,8 @@ pub(crate) struct View {
     /// Up to here everything is told, expunges too; never above `mod_seq`.
     told: ModSeq,
     generation: u32,
+    /// Where the last partial of a large message ended.
+    reached: Option<Box<Reached>>,
 }
 
 fn next_id() -> u32 {
@@ -133,6 +136,7 @@ impl View {
             mod_seq: summary.highest_mod_seq,
             told: summary.highest_mod_seq,
             generation,
+            reached: None,
             shared,
         })
     }
@@ -247,14 +251,25 @@ impl View {
 
     /// Streams what FETCH asked of these messages. Sets no flag.
     pub(crate) fn fetch(&self, uids: UidSet, want: Want) -> Rows {
-        Rows::new(
+        let mut rows = Rows::new(
             self.account.clone(),
             self.shared.clone(),
             self.numbers.clone(),
             self.recent.clone(),
             uids,
             want,
-        )
+        );
+        if want.body {
+            rows.reached.clone_from(&self.reached);
+        }
+        rows
+    }
+
+    /// Remembers how far the rows of a FETCH were read, for the next one.
+    pub(crate) fn remember(&mut self, rows: &mut Rows) {
+        if let Some(reached) = rows.reached.take() {
+            self.reached = Some(reached);
+        }
     }
 
     /// Looks for messages of this view.

@@ -28,7 +28,7 @@ pub(crate) use encoded::decode_header;
 pub(crate) use envelope::envelope;
 pub(crate) use header::{fields, header_fields, header_lines};
 pub(crate) use message_id::message_ids;
-pub(crate) use parse::{Limits, parse, parse_bytes};
+pub(crate) use parse::{Limits, header, header_bytes, parse, parse_bytes};
 pub(crate) use part::{Kind, Message, Part};
 pub(crate) use section::{Section, SectionText};
 pub(crate) use subject::base_subject;

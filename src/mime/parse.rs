@@ -40,6 +40,32 @@ const BUFFER_OCTETS: usize = 64 * 1024;
 
 /// The structure of what `reader` gives.
 pub(crate) fn parse(reader: &mut dyn Read, limits: &Limits) -> io::Result<Message> {
+    Ok(read(reader, limits, &|_| false)?.finish())
+}
+
+/// Where the message's own header lies, its empty line included; reads little more than that.
+pub(crate) fn header(reader: &mut dyn Read, limits: &Limits) -> io::Result<Span> {
+    Ok(read(reader, limits, &Parser::has_own_header)?.own_header())
+}
+
+/// As `header`, of a message in memory.
+pub(crate) fn header_bytes(message: &[u8], limits: &Limits) -> Span {
+    let mut parser = Parser::new(limits);
+    for line in message.split_inclusive(|octet| *octet == b'\n') {
+        parser.line(line);
+        if parser.has_own_header() {
+            break;
+        }
+    }
+    parser.own_header()
+}
+
+/// Reads until the parser knows enough, or to the end.
+fn read(
+    reader: &mut dyn Read,
+    limits: &Limits,
+    enough: &dyn Fn(&Parser) -> bool,
+) -> io::Result<Parser> {
     let mut parser = Parser::new(limits);
     let mut buffer = vec![0; BUFFER_OCTETS];
     let mut filled = 0;
@@ -52,8 +78,8 @@ pub(crate) fn parse(reader: &mut dyn Read, limits: &Limits) -> io::Result<Messag
         let taken = parser.lines(text, whole);
         buffer.copy_within(taken..filled, 0);
         filled -= taken;
-        if count == 0 {
-            return Ok(parser.finish());
+        if count == 0 || enough(&parser) {
+            return Ok(parser);
         }
     }
 }
@@ -128,6 +154,20 @@ impl Parser {
         };
         parser.begin(None);
         parser
+    }
+
+    /// True once the header of the message itself has ended.
+    fn has_own_header(&self) -> bool {
+        self.message.root().is_some_and(|root| root.header.end > 0)
+    }
+
+    fn own_header(self) -> Span {
+        let message = match self.has_own_header() {
+            true => self.message,
+            // It has no end but that of the message.
+            false => self.finish(),
+        };
+        message.root().map_or(Span::default(), |root| root.header)
     }
 
     /// Takes complete lines (and, if `whole`, the rest) of `text`; returns how many octets.

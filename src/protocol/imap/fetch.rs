@@ -6,7 +6,9 @@ use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Flags, SequenceSet, SystemFlags, UidSet};
-use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want, put_literal};
+use crate::mailbox::{
+    Access, Content, Error, Expunges, FlagChange, Partial, Rows, View, Want, put_literal,
+};
 use crate::mime::SectionText;
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{FetchItem, FetchModifiers, SectionItem, date_time, flag_list, number};
@@ -398,14 +400,15 @@ impl Fetch {
             put_literal(fields, out.buffer());
             return Ok(None);
         }
-        let Some(mut content) = self.rows.content(&item.section)? else {
+        let partial = item.partial.map_or(Partial::ALL, |(start, count)| Partial {
+            start: u64::from(start),
+            count: u64::from(count),
+        });
+        let Some(content) = self.rows.part(&item.section, partial)? else {
             out.put(item.label.as_bytes());
             out.put(b" NIL");
             return Ok(None);
         };
-        if let Some((start, count)) = item.partial {
-            content.partial(u64::from(start), u64::from(count));
-        }
         announce(item, content.remaining(), out);
         Ok(Some(content))
     }
@@ -458,6 +461,9 @@ impl Session {
     ) -> Option<Progress<()>> {
         match self.rows_told(&mut fetch, turn, out) {
             None => {
+                if let Some(selected) = self.selected.as_mut() {
+                    selected.view.remember(&mut fetch.rows);
+                }
                 let text = fetch.outcome();
                 self.finish(fetch.tag, text.into(), fetch.expunges);
                 None

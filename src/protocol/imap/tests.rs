@@ -6,6 +6,7 @@
 //! is replaced by that. `machine: login` at the top is for connections before login,
 //! where the user is `ann` with the password `secret`.
 
+mod reading;
 mod recorded;
 
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
