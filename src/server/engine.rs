@@ -5,7 +5,7 @@ use super::control::{Message, Setup};
 use super::deadline::{self, Rounds};
 use super::drive::write;
 use super::pool::Pool;
-use super::reactor::{self, Source};
+use super::reactor::{self, Signal};
 use super::stop::Stop;
 use super::transport::{Socket, Transport, socket};
 use crate::codec::deflate::{self, Inflate};
@@ -184,14 +184,13 @@ impl Engine {
         else {
             return;
         };
-        let Ok(events) = Source::new(descriptor) else {
+        let Ok(events) = Signal::new(descriptor) else {
             return;
         };
-        loop {
-            events.event().await;
+        while events.wait().await.is_ok() {
             let host = self.host.clone();
             self.pool.unblock(move || host.drain()).await;
-            // A session that renames thousands of files causes as many events.
+            // A session that renames thousands of files causes as many events, and counts them itself.
             deadline::after(WATCH_PAUSE).await;
         }
     }

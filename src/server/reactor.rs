@@ -4,7 +4,7 @@
 //! has a helper thread that takes turns at epoll with them: an event then costs a switch to the helper
 //! and one back, and every wait a change of what epoll waits for. A role here has one thread of tasks.
 //! Its descriptors stay in epoll as they are, edge-triggered (epoll(7)), and an event that nobody
-//! waits for is only noted.
+//! waits for is only noted. A [`Signal`] is silent between two waits for it.
 
 use super::deadline;
 use crate::sys::memory;
@@ -108,11 +108,10 @@ impl Reactor {
         })
     }
 
-    fn add(&self, descriptor: BorrowedFd<'_>) -> io::Result<Rc<Readiness>> {
+    fn add(&self, descriptor: BorrowedFd<'_>, flags: EventFlags) -> io::Result<Rc<Readiness>> {
         let mut sources = self.sources.borrow_mut();
         let key = self.free.borrow_mut().pop().unwrap_or(sources.len());
         let data = EventData::new_u64(key as u64);
-        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         if let Err(error) = epoll::add(&self.epoll, descriptor, data, flags) {
             if key < sources.len() {
                 self.free.borrow_mut().push(key);
@@ -245,7 +244,8 @@ impl<T: AsFd> Source<T> {
     pub(super) fn new(io: T) -> io::Result<Source<T>> {
         rustix::io::ioctl_fionbio(&io, true)?;
         let reactor = Reactor::current()?;
-        let readiness = reactor.add(io.as_fd())?;
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        let readiness = reactor.add(io.as_fd(), flags)?;
         Ok(Source {
             io: Some(io),
             reactor,
@@ -325,17 +325,47 @@ impl<T: AsFd> Source<T> {
     ) -> io::Result<R> {
         poll_fn(|context| self.poll_write_with(context, &mut write)).await
     }
+}
 
-    /// Waits for an event since the last call, or the last read.
-    pub(super) async fn event(&self) {
+/// A descriptor that others read. While nobody waits for it, what comes wakes nobody.
+pub(super) struct Signal {
+    descriptor: OwnedFd,
+    reactor: Rc<Reactor>,
+    readiness: Rc<Readiness>,
+}
+
+impl Signal {
+    pub(super) fn new(descriptor: OwnedFd) -> io::Result<Signal> {
+        let reactor = Reactor::current()?;
+        let readiness = reactor.add(descriptor.as_fd(), EventFlags::ONESHOT)?;
+        Ok(Signal {
+            descriptor,
+            reactor,
+            readiness,
+        })
+    }
+
+    /// Waits until something can be read, which may have come before.
+    pub(super) async fn wait(&self) -> io::Result<()> {
+        self.readiness.readable.set(false);
+        let flags = EventFlags::IN | EventFlags::ONESHOT;
+        let data = EventData::new_u64(self.readiness.key as u64);
+        epoll::modify(&self.reactor.epoll, &self.descriptor, data, flags)?;
         poll_fn(|context| {
             if self.readiness.readable.take() {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             self.readiness.reader.set(Some(context.waker().clone()));
             Poll::Pending
         })
-        .await;
+        .await
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.reactor
+            .remove(self.descriptor.as_fd(), self.readiness.key);
     }
 }
 
@@ -472,20 +502,43 @@ mod tests {
         let (near, far) = UnixStream::pair().unwrap();
         let elsewhere = far.try_clone().unwrap();
         drop(Source::new(far).unwrap());
-        let other = pair();
+        let mut other = pair();
         (&near).write_all(b"x").unwrap();
-        let woken = block_on(or(
+        let nothing = block_on(or(
             async {
-                other.0.event().await;
-                other.0.event().await;
-                true
+                let _ = other.0.read(&mut [0]).await;
+                false
             },
             async {
                 deadline::after(Duration::from_millis(20)).await;
-                false
+                true
             },
         ));
-        assert!(!woken.unwrap());
+        assert!(nothing.unwrap());
+        assert!(
+            !other.0.readiness.readable.get(),
+            "it has the place of the other"
+        );
         drop(elsewhere);
+    }
+
+    /// A session that renamed 10,000 files woke the thread of all sessions 6,000 times.
+    #[test]
+    fn what_comes_while_nobody_waits_wakes_nobody() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let signal = Signal::new(far.into()).unwrap();
+        let reactor = Reactor::current().unwrap();
+        let mut events = Vec::with_capacity(EVENTS);
+        let mut come = || {
+            (&near).write_all(b"x").unwrap();
+            reactor.wait(&mut events, Some(Duration::from_millis(20)));
+            events.len()
+        };
+        assert_eq!((come(), come()), (0, 0));
+        // What came before is an event, once for each wait.
+        for _ in 0..2 {
+            block_on(signal.wait()).unwrap().unwrap();
+            assert_eq!((come(), come()), (0, 0));
+        }
     }
 }

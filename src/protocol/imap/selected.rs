@@ -1,7 +1,7 @@
 //! The selected state: a view, and what may be told about it.
 
 use super::enable::Enabled;
-use super::fetch::{Fetch, Told};
+use super::fetch::{self, Fetch};
 use crate::mail::{ModSeq, Since, SystemFlags, UidSet};
 use crate::mailbox::{Access, Changes, Error, Expunges, View};
 use crate::protocol::Output;
@@ -13,6 +13,25 @@ pub(super) struct Selected {
     /// Expunges were told or are held back since HIGHESTMODSEQ was last told
     /// (RFC 7162 section 3.2): the next tagged response says it.
     owes_mod_seq: bool,
+    news: Option<Box<News>>,
+}
+
+/// How far telling came.
+pub(super) enum Told {
+    /// The output is full.
+    Some,
+    All,
+    /// All but flags, which this fetch tells (RFC 3501 section 5.2).
+    ButFlags(Box<Fetch>),
+}
+
+/// What the view has taken in and the client is still to be told.
+struct News {
+    changes: Changes,
+    /// Expunged messages that are not told yet end below this number.
+    below: u32,
+    /// Runs of `vanished` that are told.
+    vanished: usize,
 }
 
 impl Selected {
@@ -20,6 +39,7 @@ impl Selected {
         Selected {
             view,
             owes_mod_seq: false,
+            news: None,
         }
     }
 
@@ -67,25 +87,37 @@ impl Selected {
         Ok(())
     }
 
-    /// Tells what changed since the client was last told, but flags: for these the fetch that tells
-    /// them is returned (RFC 3501 section 5.2).
-    pub(super) fn tell(
-        &mut self,
-        expunges: Expunges,
-        enabled: Enabled,
-        out: &mut Output,
-    ) -> Result<Option<Fetch>, Error> {
-        let changes: Changes = self.view.sync(expunges)?;
+    /// True while something that was looked up is not told yet.
+    pub(super) fn has_news(&self) -> bool {
+        self.news.is_some()
+    }
+
+    /// Looks what changed since the client was last told; `tell` then tells it.
+    pub(super) fn look(&mut self, expunges: Expunges) -> Result<(), Error> {
+        let changes = self.view.sync(expunges)?;
         self.owes_mod_seq |= !changes.expunged.is_empty();
-        if enabled.qresync {
-            vanished(&changes.vanished, "", out);
-        } else {
-            for &(first, last) in changes.expunged.runs().iter().rev() {
-                for seq in (first..=last).rev() {
-                    untagged(seq, "EXPUNGE", out);
-                }
-            }
+        self.news = Some(Box::new(News {
+            changes,
+            below: u32::MAX,
+            vanished: 0,
+        }));
+        Ok(())
+    }
+
+    /// Tells what `look` found, as much as fits.
+    pub(super) fn tell(&mut self, enabled: Enabled, out: &mut Output) -> Told {
+        let Some(mut news) = self.news.take() else {
+            return Told::All;
+        };
+        let told = match enabled.qresync {
+            true => news.tell_vanished(out),
+            false => news.tell_expunged(out),
+        };
+        if !told {
+            self.news = Some(news);
+            return Told::Some;
         }
+        let changes = news.changes;
         if changes.keywords {
             self.flags(out);
         }
@@ -96,11 +128,44 @@ impl Selected {
             untagged(recent, "RECENT", out);
         }
         if changes.flags.is_empty() {
-            return Ok(None);
+            return Told::All;
         }
-        let told = Told::Flags;
-        let fetch = Fetch::untagged(&self.view, changes.flags, told, false, enabled);
-        Ok(Some(fetch))
+        let flags = fetch::Told::Flags;
+        let fetch = Fetch::untagged(&self.view, changes.flags, flags, false, enabled);
+        Told::ButFlags(Box::new(fetch))
+    }
+}
+
+impl News {
+    /// The last message first, so that the numbers of those that follow stay; `false` if the output
+    /// is full before all are told.
+    fn tell_expunged(&mut self, out: &mut Output) -> bool {
+        let runs = self.changes.expunged.runs();
+        let left = runs.partition_point(|&(first, _)| first < self.below);
+        for &(first, last) in runs.iter().take(left).rev() {
+            for seq in (first..=last.min(self.below - 1)).rev() {
+                if out.full() {
+                    return false;
+                }
+                untagged(seq, "EXPUNGE", out);
+                self.below = seq;
+            }
+        }
+        true
+    }
+
+    /// As `tell_expunged`, for clients that know UIDs (RFC 7162 section 3.2.10).
+    fn tell_vanished(&mut self, out: &mut Output) -> bool {
+        let runs = self.changes.vanished.runs();
+        while let Some(left) = runs.get(self.vanished..).filter(|left| !left.is_empty()) {
+            if out.full() {
+                return false;
+            }
+            let line = left.get(..VANISHED_RUNS).unwrap_or(left);
+            vanished_line(line, "", out);
+            self.vanished += line.len();
+        }
+        true
     }
 }
 
@@ -111,18 +176,22 @@ const VANISHED_RUNS: usize = 400;
 /// are no UIDs.
 pub(super) fn vanished(uids: &UidSet, earlier: &str, out: &mut Output) {
     for runs in uids.runs().chunks(VANISHED_RUNS) {
-        out.put(b"* VANISHED");
-        out.put(earlier.as_bytes());
-        for (at, &(first, last)) in runs.iter().enumerate() {
-            out.put(if at == 0 { b" " } else { b"," });
-            number(u64::from(first), out.buffer());
-            if last > first {
-                out.put(b":");
-                number(u64::from(last), out.buffer());
-            }
-        }
-        out.put(b"\r\n");
+        vanished_line(runs, earlier, out);
     }
+}
+
+fn vanished_line(runs: &[(u32, u32)], earlier: &str, out: &mut Output) {
+    out.put(b"* VANISHED");
+    out.put(earlier.as_bytes());
+    for (at, &(first, last)) in runs.iter().enumerate() {
+        out.put(if at == 0 { b" " } else { b"," });
+        number(u64::from(first), out.buffer());
+        if last > first {
+            out.put(b":");
+            number(u64::from(last), out.buffer());
+        }
+    }
+    out.put(b"\r\n");
 }
 
 /// `* 5 EXISTS`.

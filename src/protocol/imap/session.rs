@@ -9,7 +9,7 @@ use super::list::{Listing, list};
 use super::refusal::refusal;
 use super::search::Searching;
 use super::select::select;
-use super::selected::Selected;
+use super::selected::{Selected, Told};
 use super::table::{Rule, State, rule_of};
 use super::tag::{Tag, tag};
 use super::{mailboxes, messages};
@@ -334,26 +334,42 @@ impl Session {
             self.answer_command(ending, out);
             return None;
         };
-        if selected.view.is_current() {
-            self.answer_command(ending, out);
-            return None;
+        if !selected.has_news() {
+            if selected.view.is_current() {
+                self.answer_command(ending, out);
+                return None;
+            }
+            if turn == Turn::Quick {
+                self.doing = Doing::Finish(ending);
+                return Some(Progress::Disk);
+            }
+            if let Err(error) = selected.look(ending.expunges) {
+                self.untold(error, ending, out);
+                return None;
+            }
         }
-        if turn == Turn::Quick {
-            self.doing = Doing::Finish(ending);
-            return Some(Progress::Disk);
+        match selected.tell(self.enabled, out) {
+            Told::Some => {
+                self.doing = Doing::Finish(ending);
+                return Some(Progress::Flush);
+            }
+            Told::All => self.answer_command(ending, out),
+            Told::ButFlags(fetch) => self.doing = Doing::Telling(fetch, ending),
         }
-        match selected.tell(ending.expunges, self.enabled, out) {
-            Ok(None) => self.answer_command(ending, out),
-            Ok(Some(fetch)) => self.doing = Doing::Telling(Box::new(fetch), ending),
-            Err(Error::NoSuchMailbox) => {
+        None
+    }
+
+    /// What changed cannot be told.
+    fn untold(&mut self, error: Error, ending: Ending, out: &mut Output) {
+        match error {
+            Error::NoSuchMailbox => {
                 self.selected = None;
                 self.doing =
                     Doing::Goodbye("* BYE The selected mailbox was deleted or replaced.\r\n");
             }
             // Already logged; what is new will be told when it can be read.
-            Err(_) => self.answer_command(ending, out),
+            _ => self.answer_command(ending, out),
         }
-        None
     }
 
     fn answer_command(&mut self, ending: Ending, out: &mut Output) {

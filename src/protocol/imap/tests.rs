@@ -6,6 +6,7 @@
 //! is replaced by that. `machine: login` at the top is for connections before login,
 //! where the user is `ann` with the password `secret`.
 
+mod news;
 mod reading;
 mod recorded;
 
@@ -49,6 +50,8 @@ struct Connection {
     out: Output,
     said: Vec<u8>,
     ended: bool,
+    /// The most octets that waited to be written at once.
+    waited: usize,
     /// After COMPRESS: the server's side and the client's.
     packed: Option<(Inflate, Inflate)>,
 }
@@ -68,6 +71,7 @@ impl Connection {
             out: Output::new(),
             said: Vec::new(),
             ended: false,
+            waited: 0,
             packed: None,
         };
         connection.run();
@@ -126,6 +130,7 @@ impl Connection {
                     other => panic!("{other:?}"),
                 },
             };
+            self.waited = self.waited.max(self.out.bytes().len());
             match &mut self.packed {
                 None => self.said.extend_from_slice(self.out.bytes()),
                 Some((_, client)) => {
