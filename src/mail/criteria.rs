@@ -3,6 +3,7 @@
 use super::date::Date;
 use super::flag::{Keyword, SystemFlags};
 use super::number::Since;
+use super::object_id::ObjectId;
 use super::set::SequenceSet;
 
 /// A tree of search keys. Strings are UTF-8; the charset of the command is already undone.
@@ -29,6 +30,9 @@ pub(crate) enum Criteria {
     Older(u32),
     /// Arrived within the last so many seconds.
     Younger(u32),
+    /// RFC 8474 section 6; `None`: what no message is called.
+    EmailId(Option<ObjectId>),
+    ThreadId(Option<ObjectId>),
     /// Octets, as RFC822.SIZE.
     Larger(u64),
     Smaller(u64),
@@ -67,6 +71,8 @@ impl Criteria {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DateField {
     Internal,
+    /// When it came into the mailbox (RFC 8514 section 3).
+    Saved,
     /// The Date: header field.
     Sent,
 }

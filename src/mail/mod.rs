@@ -6,6 +6,7 @@ mod flag;
 mod guid;
 mod name;
 mod number;
+mod object_id;
 mod order;
 mod set;
 
@@ -15,5 +16,6 @@ pub(crate) use flag::{Flags, Keyword, SystemFlags};
 pub(crate) use guid::Guid;
 pub(crate) use name::{InvalidName, MailboxName, Pattern, SpecialUse};
 pub(crate) use number::{MailboxId, ModSeq, SeqNum, Since, Uid, UidValidity};
+pub(crate) use object_id::ObjectId;
 pub(crate) use order::{SortCriterion, SortKey, Threading};
 pub(crate) use set::{Bound, Number, SeqSet, SequenceSet, Set, UidSet};

@@ -1,14 +1,16 @@
 //! Search criteria made ready for one view, and whether a message meets them.
 
 use super::needle::{Headers, Needle};
+use super::objects::first_message;
 use super::walk::Known;
 use super::{Error, Rows, View, Want, learn};
-use crate::index::CachedRow;
+use crate::index::{CachedRow, Name};
 use crate::mail::{
-    Criteria, Date, DateField, DateTime, HeaderField, ModSeq, SeqNum, SeqSet, Since, SystemFlags,
-    Uid, UidSet,
+    Criteria, Date, DateField, DateTime, HeaderField, ModSeq, ObjectId, SeqNum, SeqSet, Since,
+    SystemFlags, Uid, UidSet,
 };
 use crate::mime;
+use crate::store::{origin, saved};
 use crate::sys::clock::now_seconds;
 
 /// Criteria with numbers resolved and strings prepared.
@@ -26,6 +28,8 @@ pub(super) enum Test {
     Date(DateField, Order, Date),
     /// Arrived at this second or later, or at this second or before.
     Arrived(Order, i64),
+    EmailId(Option<ObjectId>),
+    ThreadId(Option<ObjectId>),
     Larger(u64),
     Smaller(u64),
     Header(String, Needle),
@@ -76,6 +80,8 @@ impl Test {
             Criteria::Since(field, date) => Test::Date(field, Order::Since, date),
             Criteria::Older(seconds) => Test::Arrived(Order::Before, ago(seconds)),
             Criteria::Younger(seconds) => Test::Arrived(Order::Since, ago(seconds)),
+            Criteria::EmailId(id) => Test::EmailId(id),
+            Criteria::ThreadId(id) => Test::ThreadId(id),
             Criteria::Larger(octets) => Test::Larger(octets),
             Criteria::Smaller(octets) => Test::Smaller(octets),
             Criteria::Header(HeaderField(name), text) => Test::Header(name, Needle::new(&text)),
@@ -106,7 +112,10 @@ impl Test {
             }
             Test::Not(t) => t.want(want),
             Test::Date(DateField::Internal, ..) | Test::Arrived(..) => want.internal_date = true,
-            Test::Date(DateField::Sent, ..) | Test::Header(..) | Test::Address(..) => {
+            Test::Date(DateField::Sent, ..)
+            | Test::Header(..)
+            | Test::Address(..)
+            | Test::ThreadId(Some(_)) => {
                 want.header_fields = true;
             }
             Test::Larger(_) | Test::Smaller(_) => want.octets = true,
@@ -163,6 +172,13 @@ impl Test {
                 let sent = message.sent_date()?;
                 sent.map(|sent| order.holds(sent.date(), *date))
             }
+            Test::Date(DateField::Saved, order, date) => {
+                let saved = message.saved()?;
+                saved.map(|at| order.holds(DateTime::utc(at).date(), *date))
+            }
+            Test::EmailId(None) | Test::ThreadId(None) => Some(false),
+            Test::EmailId(id) => message.email_id()?.map(|own| Some(own) == *id),
+            Test::ThreadId(id) => message.thread_id()?.map(|own| Some(own) == *id),
             Test::Arrived(order, moment) => {
                 let arrived = message.internal_date()?;
                 // RFC 5032 section 2: the moment itself counts for both.
@@ -260,6 +276,44 @@ impl Subject<'_, '_> {
     /// Seconds since 1970.
     pub(super) fn internal_date(&mut self) -> Result<Option<i64>, Error> {
         Ok(self.cached()?.map(|row| row.internal_date()))
+    }
+
+    fn name(&mut self) -> Result<Option<&Name>, Error> {
+        match self {
+            Subject::Known(known) => known.name(),
+            Subject::Row(row) => row.name().map(Some),
+        }
+    }
+
+    /// As [`Rows::save_date`], in seconds since 1970.
+    fn saved(&mut self) -> Result<Option<i64>, Error> {
+        match self.name()?.and_then(|name| saved(&name.base)) {
+            Some(seconds) => Ok(Some(seconds)),
+            None => self.internal_date(),
+        }
+    }
+
+    fn email_id(&mut self) -> Result<Option<ObjectId>, Error> {
+        let name = self.name()?;
+        Ok(name.map(|name| ObjectId::email(&origin(&name.base))))
+    }
+
+    fn thread_id(&mut self) -> Result<Option<ObjectId>, Error> {
+        let known = match self {
+            Subject::Row(row) => return row.thread_id().map(Some),
+            Subject::Known(known) => known,
+        };
+        let header = known.cached.map(|row| row.header());
+        match header.filter(|header| !header.is_empty()) {
+            None => Ok(None),
+            Some(header) => match first_message(header) {
+                Some(id) => Ok(Some(ObjectId::thread(&id))),
+                None => {
+                    let name = known.name()?;
+                    Ok(name.map(|name| ObjectId::thread(origin(&name.base).as_bytes())))
+                }
+            },
+        }
     }
 
     /// That of the Date field, else when the message arrived (RFC 5256 section 2.2).

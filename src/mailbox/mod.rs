@@ -43,6 +43,7 @@ mod needle;
 #[cfg(test)]
 mod noticing_tests;
 mod numbering;
+mod objects;
 mod reached;
 mod resync;
 mod rows;

@@ -7,7 +7,7 @@ use super::numbering::Numbering;
 use super::reached::Reached;
 use super::shared::Shared;
 use super::{Account, Error, fault, learn, store_fault};
-use crate::index::{Cached, CachedRow, FlagChunk, NameChunk};
+use crate::index::{Cached, CachedRow, FlagChunk, Name, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::Blob;
@@ -247,27 +247,21 @@ impl Rows {
         self.recent.contains(self.uid)
     }
 
-    fn open(&mut self) -> Result<Blob, Error> {
+    /// The name that the row's file has.
+    pub(super) fn name(&mut self) -> Result<&Name, Error> {
         if self.names.is_none() {
-            let reader = self
-                .shared
-                .host
-                .index
-                .read()
-                .map_err(fault("reading the index"))?;
+            let reading = fault("reading the index");
+            let reader = self.shared.host.index.read().map_err(&reading)?;
             let number = self.uid.number() >> 8;
-            self.names = Some(
-                reader
-                    .names(self.shared.id, number)
-                    .map_err(fault("reading the index"))?,
-            );
+            self.names = Some(reader.names(self.shared.id, number).map_err(&reading)?);
         }
-        let name = self
-            .names
-            .as_ref()
-            .and_then(|names| names.find(self.slot()))
-            .map(blob)
-            .ok_or(Error::Expunged)?;
+        let slot = self.slot();
+        let name = self.names.as_ref().and_then(|names| names.find(slot));
+        name.ok_or(Error::Expunged)
+    }
+
+    fn open(&mut self) -> Result<Blob, Error> {
+        let name = blob(self.name()?);
         let mut store = self.account.0.store()?;
         let opened = store.open(&self.name, &name).or_else(|error| {
             let current = lock(&self.shared.state).name.clone();

@@ -6,7 +6,7 @@ use super::rows::{Rows, Want};
 use super::shared::{Shared, is_current};
 use super::{Account, Error, fault, store_fault};
 use crate::index::{SizeOf, Summary};
-use crate::mail::{MailboxName, ModSeq, SystemFlags, Uid, UidSet, UidValidity};
+use crate::mail::{MailboxName, ModSeq, ObjectId, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub(crate) struct Status {
     pub(crate) uid_validity: UidValidity,
     /// RFC 7162 section 3.1.7.
     pub(crate) highest_mod_seq: ModSeq,
+    /// RFC 8474 section 4.3.
+    pub(crate) mailbox_id: ObjectId,
 }
 
 /// What costs more than reading the summary.
@@ -46,6 +48,7 @@ impl Status {
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
             highest_mod_seq: summary.highest_mod_seq,
+            mailbox_id: ObjectId::mailbox(summary.guid),
         }
     }
 

@@ -7,8 +7,8 @@ use super::reached::Reached;
 use super::shared::{Shared, State};
 use super::{Account, Error, Rows, Search, Sort, Thread, Want, fault};
 use crate::mail::{
-    Criteria, Keyword, MailboxName, ModSeq, SeqNum, SeqSet, SequenceSet, Since, SortCriterion,
-    SystemFlags, Threading, Uid, UidSet, UidValidity,
+    Criteria, Keyword, MailboxName, ModSeq, ObjectId, SeqNum, SeqSet, SequenceSet, Since,
+    SortCriterion, SystemFlags, Threading, Uid, UidSet, UidValidity,
 };
 use crate::store::Store;
 use event_listener::EventListener;
@@ -66,6 +66,7 @@ pub(crate) struct View {
     keywords: Vec<Option<Keyword>>,
     uid_next: Uid,
     uid_validity: UidValidity,
+    mailbox_id: ObjectId,
     /// Up to here flags are told.
     mod_seq: ModSeq,
     /// Up to here everything is told, expunges too; never above `mod_seq`.
@@ -133,6 +134,7 @@ impl View {
             keywords: summary.keywords,
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
+            mailbox_id: ObjectId::mailbox(summary.guid),
             mod_seq: summary.highest_mod_seq,
             told: summary.highest_mod_seq,
             generation,
@@ -179,6 +181,11 @@ impl View {
 
     pub(crate) fn uid_next(&self) -> Uid {
         self.uid_next
+    }
+
+    /// RFC 8474 section 4.2.
+    pub(crate) fn mailbox_id(&self) -> ObjectId {
+        self.mailbox_id
     }
 
     pub(crate) fn uid_validity(&self) -> UidValidity {

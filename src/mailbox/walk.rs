@@ -4,8 +4,9 @@
 use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, View, Want, fault};
-use crate::index::{CachedRow, FlagChunk, Reader};
-use crate::mail::{ModSeq, SeqNum, SystemFlags, Uid, UidSet};
+use crate::index::{CachedRow, FlagChunk, Name, NameChunk, Reader};
+use crate::mail::{MailboxId, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// Messages in the order of their UIDs, a bounded number of them in one step.
@@ -22,6 +23,8 @@ pub(super) struct Walk {
     cached: bool,
     chunk: Option<u32>,
     flags: FlagChunk,
+    /// Of the same chunk, once somebody asked.
+    names: OnceCell<NameChunk>,
 }
 
 /// One message of the walk.
@@ -32,6 +35,9 @@ pub(super) struct Known<'a> {
     recent: &'a UidSet,
     /// `None` where nothing is cached, or the walk does not read it.
     pub(super) cached: Option<CachedRow<'a>>,
+    reader: &'a Reader,
+    mailbox: MailboxId,
+    names: &'a OnceCell<NameChunk>,
 }
 
 impl Known<'_> {
@@ -58,6 +64,19 @@ impl Known<'_> {
     pub(super) fn is_recent(&self) -> bool {
         self.recent.contains(self.uid)
     }
+
+    /// The name that its file has.
+    pub(super) fn name(&self) -> Result<Option<&Name>, Error> {
+        let names = match self.names.get() {
+            Some(names) => names,
+            None => {
+                let read = self.reader.names(self.mailbox, self.uid.number() >> 8);
+                let read = read.map_err(fault("reading the index"))?;
+                self.names.get_or_init(|| read)
+            }
+        };
+        Ok(names.find(self.slot()))
+    }
 }
 
 impl Walk {
@@ -75,6 +94,7 @@ impl Walk {
             cached,
             chunk: None,
             flags: FlagChunk::default(),
+            names: OnceCell::new(),
         }
     }
 
@@ -190,6 +210,7 @@ impl Walk {
                 .flags(self.shared.id, number)
                 .map_err(fault("reading the index"))?;
             self.chunk = Some(number);
+            self.names.take();
         }
         // Expunged ones have no flags any more; the view may still count them.
         if self.flags.present.has(slot) {
@@ -199,6 +220,9 @@ impl Walk {
                 numbers: &self.numbers,
                 recent: &self.recent,
                 cached,
+                reader,
+                mailbox: self.shared.id,
+                names: &self.names,
             });
         }
         Ok(())

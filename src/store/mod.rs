@@ -8,6 +8,6 @@ pub(crate) use error::Error;
 pub(crate) use face::{
     Blob, BlobId, Draft, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
 };
-pub(crate) use maildir::Maildir;
 #[cfg(test)]
 pub(crate) use maildir::journal;
+pub(crate) use maildir::{Maildir, origin, saved};

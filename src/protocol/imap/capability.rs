@@ -68,6 +68,8 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("SEARCHRES", 5182, When::Session, None),
     capability("WITHIN", 5032, When::Session, None),
     capability("PARTIAL", 9394, When::Session, None),
+    capability("OBJECTID", 8474, When::Session, None),
+    capability("SAVEDATE", 8514, When::Session, None),
     capability("SORT", 5256, When::Session, Some("SORT")),
     capability("SORT=DISPLAY", 5957, When::Session, Some("SORT")),
     capability("ESORT", 5267, When::Session, Some("SORT")),

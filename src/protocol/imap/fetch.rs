@@ -1,17 +1,15 @@
 //! FETCH (RFC 3501 section 6.4.5): row by row, parked whenever enough output waits.
 
 use super::enable::Enabled;
+use super::items::{label, want};
 use super::messages::resolve;
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Flags, SequenceSet, SystemFlags, UidSet};
-use crate::mailbox::{
-    Access, Content, Error, Expunges, FlagChange, Partial, Rows, View, Want, put_literal,
-};
-use crate::mime::SectionText;
+use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{FetchItem, FetchModifiers, SectionItem, date_time, flag_list, number};
+use crate::wire::imap::{FetchItem, FetchModifiers, number};
 
 /// Octets of a section copied at once.
 const PIECE: usize = 32 * 1024;
@@ -22,7 +20,7 @@ pub(super) struct Fetch {
     expunges: Expunges,
     items: Box<[FetchItem]>,
     enabled: Enabled,
-    rows: Rows,
+    pub(super) rows: Rows,
     /// Got `\Seen` by this command; their flags are told.
     newly_seen: UidSet,
     at: Position,
@@ -150,33 +148,6 @@ fn mark_seen(view: &mut View, uids: &UidSet) -> UidSet {
     view.mark(&unseen, FlagChange::Add, &flags, None)
         .unwrap_or_default()
         .told
-}
-
-/// What the rows have to bring for these items.
-fn want(items: &[FetchItem]) -> Want {
-    let mut want = Want::default();
-    for item in items {
-        match item {
-            FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq => {}
-            FetchItem::InternalDate => want.internal_date = true,
-            FetchItem::Octets => want.octets = true,
-            FetchItem::Envelope => want.envelope = true,
-            FetchItem::Body | FetchItem::BodyStructure => want.bodystructure = true,
-            FetchItem::Section(section) if from_fields(section).is_some() => {
-                want.header_fields = true;
-            }
-            FetchItem::Section(_) => want.body = true,
-        }
-    }
-    want
-}
-
-/// Names of header fields that the index may know, if that is what the section is.
-fn from_fields(item: &SectionItem) -> Option<&[String]> {
-    match &item.section.text {
-        SectionText::HeaderFields(names) if item.section.part.is_empty() => Some(names),
-        _ => None,
-    }
 }
 
 impl Fetch {
@@ -322,97 +293,6 @@ impl Fetch {
         out.put(b")\r\n");
     }
 
-    fn flags(&self, view: &View, out: &mut Output) {
-        out.put(b"FLAGS ");
-        flag_list(
-            self.rows.flags(),
-            self.rows.recent(),
-            self.rows.keywords(),
-            view.keywords(),
-            out.buffer(),
-        );
-    }
-
-    fn mod_seq(&self, out: &mut Output) {
-        out.put(b"MODSEQ (");
-        number(self.rows.mod_seq().number(), out.buffer());
-        out.put(b")");
-    }
-
-    /// One item; `Some` if its literal is to follow.
-    fn item(
-        &mut self,
-        item: &FetchItem,
-        view: &View,
-        out: &mut Output,
-    ) -> Result<Option<Content>, Error> {
-        match item {
-            FetchItem::Uid => {
-                out.put(b"UID ");
-                number(u64::from(self.rows.uid().number()), out.buffer());
-            }
-            FetchItem::Flags => self.flags(view, out),
-            FetchItem::ModSeq => self.mod_seq(out),
-            FetchItem::InternalDate => {
-                let date = self.rows.internal_date()?;
-                out.put(b"INTERNALDATE ");
-                date_time(date, out.buffer());
-            }
-            FetchItem::Octets => {
-                let octets = self.rows.octets()?;
-                out.put(b"RFC822.SIZE ");
-                number(octets, out.buffer());
-            }
-            FetchItem::Envelope => {
-                let envelope = self.rows.envelope()?;
-                out.put(b"ENVELOPE ");
-                out.put(envelope);
-            }
-            FetchItem::BodyStructure => {
-                let structure = self.rows.bodystructure()?;
-                out.put(b"BODYSTRUCTURE ");
-                out.put(structure);
-            }
-            FetchItem::Body => {
-                let body = crate::mime::body(self.rows.bodystructure()?);
-                out.put(b"BODY ");
-                out.put(&body);
-            }
-            FetchItem::Section(section) => return self.section(section, out),
-        }
-        Ok(None)
-    }
-
-    fn section(&mut self, item: &SectionItem, out: &mut Output) -> Result<Option<Content>, Error> {
-        if let Some(names) = from_fields(item)
-            && let Some(fields) = self.rows.known_fields(names)?
-        {
-            let fields = match item.partial {
-                None => fields,
-                Some((start, count)) => {
-                    let start = usize::try_from(start).unwrap_or(usize::MAX);
-                    let rest = fields.get(start..).unwrap_or_default();
-                    let count = usize::try_from(count).unwrap_or(usize::MAX);
-                    rest.get(..count).unwrap_or(rest)
-                }
-            };
-            announce(item, fields.len() as u64, out);
-            put_literal(fields, out.buffer());
-            return Ok(None);
-        }
-        let partial = item.partial.map_or(Partial::ALL, |(start, count)| Partial {
-            start: u64::from(start),
-            count: u64::from(count),
-        });
-        let Some(content) = self.rows.part(&item.section, partial)? else {
-            out.put(item.label.as_bytes());
-            out.put(b" NIL");
-            return Ok(None);
-        };
-        announce(item, content.remaining(), out);
-        Ok(Some(content))
-    }
-
     /// The tagged response.
     fn outcome(&self) -> &'static str {
         match self.failed {
@@ -423,32 +303,6 @@ impl Fetch {
             }
             None => "OK Fetch completed.",
         }
-    }
-}
-
-fn announce(item: &SectionItem, octets: u64, out: &mut Output) {
-    out.put(item.label.as_bytes());
-    if let Some((start, _)) = item.partial {
-        out.put(b"<");
-        number(u64::from(start), out.buffer());
-        out.put(b">");
-    }
-    out.put(b" {");
-    number(octets, out.buffer());
-    out.put(b"}\r\n");
-}
-
-fn label(item: &FetchItem) -> &str {
-    match item {
-        FetchItem::Uid => "UID",
-        FetchItem::Flags => "FLAGS",
-        FetchItem::ModSeq => "MODSEQ",
-        FetchItem::InternalDate => "INTERNALDATE",
-        FetchItem::Octets => "RFC822.SIZE",
-        FetchItem::Envelope => "ENVELOPE",
-        FetchItem::Body => "BODY",
-        FetchItem::BodyStructure => "BODYSTRUCTURE",
-        FetchItem::Section(section) => &section.label,
     }
 }
 

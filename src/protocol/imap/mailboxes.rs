@@ -17,8 +17,18 @@ pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<Special
     let Some(uses) = uses else {
         return Ran::ok("NO [USEATTR] No mailbox here can have this use.");
     };
-    let created = valid(name).and_then(|name| session.account.create_for(&name, &uses));
-    Ran::of(created, "OK Create completed.")
+    let created = valid(name).and_then(|name| {
+        session.account.create_for(&name, &uses)?;
+        session.account.status(&name, Asked::default())
+    });
+    match created {
+        Ok(status) => {
+            // RFC 8474 section 4.1.
+            let id = status.mailbox_id;
+            Ran::Finished(format!("OK [MAILBOXID ({id})] Create completed.").into())
+        }
+        Err(error) => Ran::no(error),
+    }
 }
 
 pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran {
@@ -102,6 +112,10 @@ pub(super) fn status_line(
             StatusItem::Size => status.size,
             StatusItem::Deleted => u64::from(status.deleted),
             StatusItem::AppendLimit => session.settings.message_octets,
+            StatusItem::MailboxId => {
+                out.extend_from_slice(format!(" ({})", status.mailbox_id).as_bytes());
+                continue;
+            }
         };
         out.push(b' ');
         number(value, out);

@@ -7,6 +7,7 @@ mod enable;
 mod fetch;
 mod found;
 mod handover;
+mod items;
 mod list;
 mod login;
 mod mailboxes;

@@ -55,6 +55,9 @@ pub(super) fn select(
     coded("UIDVALIDITY", uid_validity.number(), "UIDs valid.", out);
     coded("UIDNEXT", uid_next.number(), "Predicted next UID.", out);
     selected.highest_mod_seq(out);
+    // RFC 8474 section 4.2.
+    let id = selected.view.mailbox_id();
+    out.put(format!("* OK [MAILBOXID ({id})] Mailbox identifier.\r\n").as_bytes());
     let text = if read_only {
         "OK [READ-ONLY] Examine completed."
     } else {

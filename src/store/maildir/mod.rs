@@ -3,7 +3,9 @@
 //! A message is one file `<seconds>.M<microseconds>P<pid>Q<count>.<host>,S=<octets>,W=<octets with
 //! CRLF>,U=<uid>` in `new/`, or with `:2,<flags>` behind it in `cur/`. Because the UID is in the
 //! name, the side file may lag behind for such messages; for files that others put there it is
-//! the only place of the UID.
+//! the only place of the UID. Copies keep the part before the first comma, by which they are known as
+//! the same message (EMAILID); where that is too long, `,G=<128 bits in hex>` stands for it. `,D=<seconds>` says
+//! since when such a copy is where it is (SAVEDATE).
 
 mod disk;
 mod draft;
@@ -21,4 +23,5 @@ mod subscriptions;
 mod tests;
 mod uidlist;
 
+pub(crate) use name::{origin, saved};
 pub(crate) use store::Maildir;

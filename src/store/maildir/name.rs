@@ -1,6 +1,7 @@
 //! Names of message files.
 
-use crate::mail::{SystemFlags, Uid};
+use crate::mail::{Guid, SystemFlags, Uid};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Flag letters in the order in which they stand in a name.
@@ -96,20 +97,62 @@ pub(crate) fn wire_octets(base: &[u8]) -> Option<u64> {
     number(base, b'W')
 }
 
-/// Size of the file in a base name.
-pub(crate) fn stored_octets(base: &[u8]) -> Option<u64> {
-    number(base, b'S')
+/// The value behind `,X=` in a base name.
+fn field(base: &str, key: &str) -> Option<String> {
+    let mut fields = base.split(',').skip(1);
+    fields.find_map(|field| Some(field.strip_prefix(key)?.strip_prefix('=')?.to_owned()))
 }
 
-/// The base name with its UID set to `uid`.
-pub(crate) fn with_uid(base: &str, uid: Uid) -> String {
-    let mut name: String = base
-        .split(',')
-        .enumerate()
-        .filter(|(at, field)| *at == 0 || !field.starts_with("U="))
-        .flat_map(|(at, field)| [if at == 0 { "" } else { "," }, field])
-        .collect();
-    name.push_str(&format!(",U={uid}"));
+/// What is the same in the names of all copies of a message, wherever they went.
+pub(crate) fn origin(base: &str) -> String {
+    let first = || base.split(',').next().unwrap_or_default().to_owned();
+    field(base, "G").unwrap_or_else(first)
+}
+
+/// When the message was put where it is, in seconds since 1970, if the name tells: where it was carried
+/// on, or else at its beginning, as Maildir has it.
+pub(crate) fn saved(base: &str) -> Option<i64> {
+    if let Some(carried) = field(base, "D") {
+        return carried.parse().ok();
+    }
+    let digits = base
+        .split('.')
+        .next()
+        .filter(|d| SECONDS.contains(&d.len()))?;
+    let all = digits.bytes().all(|b| b.is_ascii_digit());
+    all.then(|| digits.parse().ok()).flatten()
+}
+
+/// Digits of seconds since 1970, from 1973 on.
+const SECONDS: RangeInclusive<usize> = 9..=11;
+
+/// Of a longer base name only what this server needs is carried on: there has to be room for what
+/// comes behind it.
+const MAX_CARRIED: usize = 150;
+
+/// The base name of a message that is copied or moved at that time (seconds since 1970) to where it has
+/// another UID.
+pub(crate) fn carried(base: &str, uid: Uid, time: i64, host: &str) -> String {
+    let mut fields = base.split(',');
+    let first = fields.next().unwrap_or_default();
+    let mut name = match first.len() > MAX_CARRIED {
+        false => first.to_owned(),
+        true => unique(host),
+    };
+    let is = |field: &str, keys: &[&str]| keys.iter().any(|key| field.starts_with(key));
+    let stays = |field: &&str| match base.len() > MAX_CARRIED {
+        false => !is(field, &["U=", "D=", "G="]),
+        true => is(field, &["S=", "W="]),
+    };
+    for field in fields.filter(stays) {
+        name.push(',');
+        name.push_str(field);
+    }
+    let origin = origin(base);
+    if name.split(',').next().is_none_or(|first| first != origin) {
+        name.push_str(&format!(",G={}", Guid::of(origin.as_bytes())));
+    }
+    name.push_str(&format!(",D={time},U={uid}"));
     name
 }
 
@@ -193,10 +236,48 @@ mod tests {
     }
 
     #[test]
+    fn copies_are_known_by_their_origin() {
+        let carried = |base: &str| carried(base, Uid::new(9).unwrap(), 77, "h");
+        assert_eq!(carried("1.a,U=3,S=1"), "1.a,S=1,D=77,U=9");
+        assert_eq!(carried("1.a"), "1.a,D=77,U=9");
+        assert_eq!(carried("1.a,x=y"), "1.a,x=y,D=77,U=9");
+        let long = format!("{},S=3,x=y,U=4", "z".repeat(200));
+        let copy = carried(&long);
+        assert!(copy.len() < 150, "{copy}");
+        assert_eq!(number(copy.as_bytes(), b'S'), Some(3));
+        let id = |base: &str| Guid::of(origin(base).as_bytes());
+        for base in ["1.a,U=3", &long, &copy] {
+            let twice = carried(&carried(base));
+            assert_eq!(id(&twice), id(base), "{base} {twice}");
+            assert_eq!(uid(twice.as_bytes()), Uid::new(9));
+        }
+        assert_ne!(id(&long), id("1.a"));
+    }
+
+    #[test]
+    fn names_tell_when_a_message_was_saved() {
+        for (base, time) in [
+            ("1275660208.M1P2.h,S=3", Some(1_275_660_208)),
+            (
+                "1275660208.M1P2.h,S=3,D=1700000000,U=4",
+                Some(1_700_000_000),
+            ),
+            ("1275660208", Some(1_275_660_208)),
+            ("1.foreign", None),
+            ("12756602x8.a", None),
+            ("127566020812.a", None),
+            ("", None),
+            ("1275660208.a,D=x", None),
+        ] {
+            assert_eq!(saved(base), time, "{base}");
+        }
+    }
+
+    #[test]
     fn numbers_in_base_names() {
         let base = b"1.a.h,S=30,W=31,U=7";
         assert_eq!(
-            (stored_octets(base), wire_octets(base), uid(base)),
+            (number(base, b'S'), wire_octets(base), uid(base)),
             (Some(30), Some(31), Uid::new(7))
         );
         assert_eq!(
@@ -208,7 +289,6 @@ mod tests {
             ),
             (None, None, None, None)
         );
-        assert_eq!(with_uid("1.a,U=3,S=1", Uid::new(9).unwrap()), "1.a,S=1,U=9");
         assert_ne!(unique("h"), unique("h"));
     }
 }

@@ -529,15 +529,8 @@ impl Store for Maildir {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error> {
-        let unique = name::unique(&self.host);
-        let octets = (
-            name::stored_octets(blob.name.as_bytes()),
-            name::wire_octets(blob.name.as_bytes()),
-        );
-        let base = match octets {
-            (Some(stored), Some(wire)) => name::base(&unique, stored, wire, new.uid),
-            _ => format!("{unique},U={}", new.uid),
-        };
+        let now = crate::sys::clock::now_seconds();
+        let base = name::carried(&blob.name, new.uid, now, &self.host);
         let directory = self.directory(to)?;
         let targets = [directory.new.clone(), directory.cur.clone()];
         let target = |filed: &BlobId| {
@@ -571,7 +564,8 @@ impl Store for Maildir {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error> {
-        let base = name::with_uid(&blob.name, new.uid);
+        let now = crate::sys::clock::now_seconds();
+        let base = name::carried(&blob.name, new.uid, now, &self.host);
         let directory = self.directory(to)?;
         let targets = [directory.new.clone(), directory.cur.clone()];
         let rename = |fd: &OwnedFd, found: &BlobId, name: &str| {

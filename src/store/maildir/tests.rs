@@ -74,6 +74,7 @@ fn a_message_is_filed_marked_copied_moved_and_removed() {
             .join(format!("{}:2,Sa", blob.name))
             .exists()
     );
+    let unique = |blob: &BlobId| blob.name.split_once(',').unwrap().0.to_owned();
     // The old name still finds it.
     assert_eq!(text(&mut store, &inbox, &blob), "A: b\n\ntext\n");
     let copy = store
@@ -83,7 +84,12 @@ fn a_message_is_filed_marked_copied_moved_and_removed() {
     let moved = store
         .transfer(&inbox, &marked, &other, &filing(2, SystemFlags::NONE))
         .unwrap();
-    assert!(moved.name.ends_with(",S=11,W=14,U=2"));
+    let first = |blob: &BlobId| blob.name.split_once(",S=11,W=14,D=").unwrap().0.to_owned();
+    assert!(moved.name.ends_with(",U=2"), "{moved:?}");
+    assert_eq!(
+        (first(&moved), first(&copy)),
+        (unique(&blob), unique(&blob))
+    );
     assert!(matches!(
         store.open(&inbox, &marked),
         Err(Error::NoSuchMessage)

@@ -133,10 +133,12 @@ pub(crate) enum StatusItem {
     Deleted,
     /// RFC 7889 section 5.
     AppendLimit,
+    /// RFC 8474 section 4.3.
+    MailboxId,
 }
 
 impl StatusItem {
-    pub(crate) const ALL: [(StatusItem, &'static str); 9] = [
+    pub(crate) const ALL: [(StatusItem, &'static str); 10] = [
         (StatusItem::Messages, "MESSAGES"),
         (StatusItem::Recent, "RECENT"),
         (StatusItem::UidNext, "UIDNEXT"),
@@ -146,6 +148,7 @@ impl StatusItem {
         (StatusItem::Size, "SIZE"),
         (StatusItem::Deleted, "DELETED"),
         (StatusItem::AppendLimit, "APPENDLIMIT"),
+        (StatusItem::MailboxId, "MAILBOXID"),
     ];
 }
 

@@ -15,6 +15,11 @@ pub(crate) enum FetchItem {
     BodyStructure,
     /// RFC 7162 section 3.1.4.2.
     ModSeq,
+    /// RFC 8474 section 5.3.
+    EmailId,
+    ThreadId,
+    /// RFC 8514 section 4.2.
+    SaveDate,
     Section(SectionItem),
 }
 
@@ -90,6 +95,9 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
         b"ENVELOPE" => FetchItem::Envelope,
         b"BODYSTRUCTURE" => FetchItem::BodyStructure,
         b"MODSEQ" => FetchItem::ModSeq,
+        b"EMAILID" => FetchItem::EmailId,
+        b"THREADID" => FetchItem::ThreadId,
+        b"SAVEDATE" => FetchItem::SaveDate,
         b"RFC822" => whole("RFC822", SectionText::All, true),
         b"RFC822.HEADER" => whole("RFC822.HEADER", SectionText::Header, false),
         b"RFC822.TEXT" => whole("RFC822.TEXT", SectionText::Text, true),

@@ -2,7 +2,7 @@
 
 use super::modseq::search_mod_seq;
 use super::token::{Parsed, Syntax, astring, atom, date, sequence_set, space};
-use crate::mail::{Criteria, DateField, HeaderField, Keyword, SystemFlags};
+use crate::mail::{Criteria, DateField, HeaderField, Keyword, ObjectId, SystemFlags};
 use crate::mime::from_charset;
 use crate::wire::reader::Reader;
 
@@ -163,6 +163,13 @@ impl Keys<'_> {
             "SENTBEFORE" => return dated(r, Criteria::Before, DateField::Sent),
             "SENTON" => return dated(r, Criteria::On, DateField::Sent),
             "SENTSINCE" => return dated(r, Criteria::Since, DateField::Sent),
+            "SAVEDBEFORE" => return dated(r, Criteria::Before, DateField::Saved),
+            "SAVEDON" => return dated(r, Criteria::On, DateField::Saved),
+            "SAVEDSINCE" => return dated(r, Criteria::Since, DateField::Saved),
+            // RFC 8514 section 4.3: every message here has a save date.
+            "SAVEDATESUPPORTED" => Criteria::All,
+            "EMAILID" => Criteria::EmailId(object_id(r)?),
+            "THREADID" => Criteria::ThreadId(object_id(r)?),
             "OLDER" => Criteria::Older(interval(r)?),
             "YOUNGER" => Criteria::Younger(interval(r)?),
             "LARGER" => Criteria::Larger(number(r)?),
@@ -207,6 +214,17 @@ fn keyword(r: &mut Reader<'_>) -> Parsed<Criteria> {
         .ok_or(Syntax("a keyword is not valid"))
 }
 
+/// `objectid = 1*255(ALPHA / DIGIT / "_" / "-")` (RFC 8474 section 7). `None` for what this server calls
+/// nothing.
+fn object_id(r: &mut Reader<'_>) -> Parsed<Option<ObjectId>> {
+    space(r)?;
+    let text = r.take_while(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if text.is_empty() || text.len() > 255 {
+        return Err(Syntax("an object identifier is missing or too long"));
+    }
+    Ok(std::str::from_utf8(text).ok().and_then(ObjectId::parse))
+}
+
 /// `interval = nz-number` (RFC 5032 section 3).
 fn interval(r: &mut Reader<'_>) -> Parsed<u32> {
     let seconds = u32::try_from(number(r)?).unwrap_or(0);
@@ -241,6 +259,12 @@ mod tests {
                 "Not(On(Internal, Date { year: 1994, month: 2, day: 1 }))",
             ),
             ("YOUNGER 60 OLDER 1", "And([Younger(60), Older(1)])"),
+            (
+                "NOT SAVEDON 1-Feb-1994",
+                "Not(On(Saved, Date { year: 1994, month: 2, day: 1 }))",
+            ),
+            ("SAVEDATESUPPORTED", "All"),
+            ("EMAILID x_-9", "EmailId(None)"),
             ("UID $", "Uid(SequenceSet([(Saved, Saved)]))"),
             ("NOT $", "Not(Seq(SequenceSet([(Saved, Saved)])))"),
             ("OR BODY a TEXT \"\"", "Or(Body(\"a\"), Text(\"\"))"),
@@ -267,6 +291,10 @@ mod tests {
             "UID",
             "LARGER x",
             "OLDER 0",
+            "SAVEDSINCE",
+            "EMAILID",
+            "EMAILID \"x\"",
+            "THREADID a.b",
             "1,$",
             "ALL ",
         ] {
