@@ -96,12 +96,15 @@ impl Account {
         for (arrived, cached) in arrived.iter_mut().zip(cached) {
             arrived.cached = cached;
         }
-        if let Err(error) = store.sync() {
-            shared.abandon(&mut *store, &arrived);
+        let synced = store
+            .sync()
+            .and_then(|()| shared.fulfil(&flight, &mut *store));
+        if let Err(error) = synced {
+            shared.abandon(flight.promise, &mut *store, &arrived);
             return Err(store_fault("filing a message")(error));
         }
         if let Err(error) = shared.publish(&flight, &arrived) {
-            shared.abandon(&mut *store, &arrived);
+            shared.abandon(flight.promise, &mut *store, &arrived);
             return Err(error);
         }
         Ok(Appended {
@@ -153,6 +156,7 @@ impl Shared {
             keywords.push(numbers);
         }
         let first = state.next_uid()?;
+        let promise = self.promise(&state, store, first, messages.len())?;
         let (mut next, mut failure) = (first, None);
         let mut arrived = Vec::with_capacity(messages.len());
         for (message, keywords) in messages.iter_mut().zip(keywords) {
@@ -168,14 +172,19 @@ impl Shared {
             }
         }
         if next == first {
+            if let Some(uids) = promise {
+                let ended = store.fulfil(&state.name, uids);
+                ended.map_err(store_fault("filing messages"))?;
+            }
             return Err(failure.unwrap_or(Error::Fault));
         }
-        let flight = self.take_off(&mut state, first, next);
+        let mut flight = self.take_off(&mut state, first, next);
+        flight.promise = promise;
         drop(state);
         match failure {
             None => Ok((flight, validity, arrived)),
             Some(error) => {
-                self.abandon(store, &arrived);
+                self.abandon(flight.promise, store, &arrived);
                 Err(error)
             }
         }

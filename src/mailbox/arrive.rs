@@ -8,7 +8,7 @@
 use super::append::name;
 use super::host::lock;
 use super::shared::{Shared, State};
-use super::{Error, fault};
+use super::{Error, fault, store_fault};
 use crate::index::{Bits, Cached, Durable, Writer};
 use crate::mail::{SystemFlags, Uid};
 use crate::store::{BlobId, Filing, Store};
@@ -31,6 +31,8 @@ pub(super) struct Flight {
     shared: Arc<Shared>,
     /// The lowest of its UIDs.
     first: Uid,
+    /// They come together or not at all.
+    pub(super) promise: Option<(Uid, Uid)>,
 }
 
 impl Drop for Flight {
@@ -58,6 +60,7 @@ impl Shared {
         Flight {
             shared: self.clone(),
             first,
+            promise: None,
         }
     }
 
@@ -86,20 +89,66 @@ impl Shared {
         Ok(())
     }
 
+    /// Several messages come together: until they are durable, a scan after a power cut removes what
+    /// came of them (RFC 3502 section 6.3.11).
+    pub(super) fn promise(
+        &self,
+        state: &State,
+        store: &mut dyn Store,
+        first: Uid,
+        count: usize,
+    ) -> Result<Option<(Uid, Uid)>, Error> {
+        let more = u32::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_sub(1));
+        let Some(more) = more.filter(|more| *more > 0) else {
+            return Ok(None);
+        };
+        let last = first.number().checked_add(more).and_then(Uid::new);
+        let last = last.ok_or(Error::Limit("no UIDs left in this mailbox"))?;
+        let promised = store.promise(&state.name, (first, last));
+        promised.map_err(store_fault("filing messages"))?;
+        Ok(Some((first, last)))
+    }
+
+    /// The names of the messages are durable.
+    pub(super) fn fulfil(
+        &self,
+        flight: &Flight,
+        store: &mut dyn Store,
+    ) -> Result<(), crate::store::Error> {
+        match flight.promise {
+            None => Ok(()),
+            Some(uids) => store.fulfil(&lock(&self.state).name, uids),
+        }
+    }
+
     /// Removes messages that nobody was told of.
-    pub(super) fn abandon(&self, store: &mut dyn Store, arrived: &[Arrived]) {
+    pub(super) fn abandon(
+        &self,
+        promise: Option<(Uid, Uid)>,
+        store: &mut dyn Store,
+        arrived: &[Arrived],
+    ) {
         let state = lock(&self.state);
         self.begin();
-        let mut gone = 0;
+        let (mut gone, mut all) = (0, true);
         for message in arrived {
             match store.remove(&state.name, &message.blob) {
                 Ok(removed) => gone += i64::from(removed),
                 // The next scan finds it.
-                Err(error) => log::error!("{}: {error}", state.name),
+                Err(error) => {
+                    all = false;
+                    log::error!("{}: {error}", state.name);
+                }
             }
         }
         self.end(gone);
-        if let Err(error) = store.sync() {
+        let mut ended = store.sync();
+        if let Some(uids) = promise.filter(|_| all) {
+            ended = ended.and_then(|()| store.fulfil(&state.name, uids));
+        }
+        if let Err(error) = ended {
             log::error!("{}: {error}", state.name);
         }
     }

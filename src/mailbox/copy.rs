@@ -129,7 +129,7 @@ impl View {
             result = target.publish(flight, &carried.arrived).and(result);
         }
         if result.is_err() && way == Way::Copy {
-            target.abandon(store, &carried.arrived);
+            target.abandon(None, store, &carried.arrived);
             return result;
         }
         carried.flight = None;

@@ -36,6 +36,7 @@ pub(super) fn resync(
             .sync_mailbox(&state.name)
             .map_err(store_fault("syncing a mailbox"))?;
     }
+    keep_promises(shared, state, store, &mut scanned.found)?;
     let mut start_anew = false;
     let forget = state.forget;
     let mut summary = match state.summary.clone() {
@@ -120,6 +121,48 @@ pub(super) fn resync(
         shared.raise();
     }
     Ok(())
+}
+
+/// Of messages that were to come together, what came of them goes, unless all are there: then somebody
+/// brings them to their end just now.
+fn keep_promises(
+    shared: &Shared,
+    state: &State,
+    store: &mut dyn Store,
+    found: &mut Vec<Found>,
+) -> Result<(), Error> {
+    let reading = store.promised(&state.name);
+    for (first, last) in reading.map_err(store_fault("reading what was promised"))? {
+        if state.flights.is_empty() {
+            let broken = |f: &Found| f.uid.is_some_and(|uid| first <= uid && uid <= last);
+            let (gone, rest) = std::mem::take(found).into_iter().partition(broken);
+            *found = rest;
+            remove(shared, state, store, gone)?;
+        }
+        let ended = store.fulfil(&state.name, (first, last));
+        ended.map_err(store_fault("ending what was promised"))?;
+    }
+    Ok(())
+}
+
+fn remove(
+    shared: &Shared,
+    state: &State,
+    store: &mut dyn Store,
+    gone: Vec<Found>,
+) -> Result<(), Error> {
+    shared.begin();
+    let mut count = 0;
+    let mut removed = Ok(());
+    for message in gone {
+        log::info!("{}: {} did not come whole", state.name, message.blob.name);
+        let went = removed.and_then(|()| store.remove(&state.name, &message.blob));
+        count += i64::from(matches!(went, Ok(true)));
+        removed = went.map(|_| ());
+    }
+    shared.end(count);
+    let synced = removed.and_then(|()| store.sync());
+    synced.map_err(store_fault("removing what did not come whole"))
 }
 
 /// What is known of a mailbox that the index does not know, or no longer. Mod-sequences begin above

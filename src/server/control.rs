@@ -201,6 +201,8 @@ limits!(
     login_literal_octets: size,
     command_line_octets: size,
     literal_octets: size,
+    nonsync_literal_octets: number,
+    append_messages: size,
     message_octets: long,
     bad_commands: number,
     set_ranges: size,

@@ -385,6 +385,8 @@ impl Engine {
         let settings = SessionSettings {
             line_octets: limits.command_line_octets,
             literal_octets: limits.literal_octets,
+            nonsync_octets: limits.nonsync_literal_octets.into(),
+            append_messages: limits.append_messages,
             message_octets: limits.message_octets,
             bounds: Bounds {
                 set_ranges: limits.set_ranges,

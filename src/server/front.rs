@@ -428,6 +428,7 @@ async fn imap(
         starttls: served.tls == 1,
         line_octets: limits.login_line_octets,
         literal_octets: limits.login_literal_octets,
+        nonsync_octets: limits.nonsync_literal_octets.into(),
         bad_commands: limits.login_bad_commands,
         failures: limits.login_failures,
         patience: limits.login_timeout,

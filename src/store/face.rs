@@ -44,6 +44,12 @@ pub(crate) trait Store: Send {
     fn sync(&mut self) -> Result<(), Error>;
     /// As `sync`, and also what other handles changed in this mailbox.
     fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Notes that messages of these UIDs come all together or, if the power is cut, not at all. Durable.
+    fn promise(&mut self, name: &MailboxName, uids: (Uid, Uid)) -> Result<(), Error>;
+    /// All of them are durable, or none is there any more. Durable.
+    fn fulfil(&mut self, name: &MailboxName, uids: (Uid, Uid)) -> Result<(), Error>;
+    /// What was promised and not fulfilled.
+    fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error>;
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
     /// Puts flags into the name. Durable after [`Store::sync`]. Where `blob` is not what the name

@@ -368,6 +368,31 @@ limits! {
         imap.ok("CREATE more");
     }
 
+    nonsync_literal_octets(server, "nonsync_literal_octets = 4096") {
+        let mut imap = server.imap("ann");
+        let told = imap.ok("CAPABILITY").untagged.concat();
+        assert!(told.contains(" LITERAL- ") && !told.contains("LITERAL+"), "{told}");
+        let (fits, long) = ("x".repeat(4096), "x".repeat(4097));
+        let append = |text: &str| format!("APPEND INBOX {{{}+}}\r\n{text}", text.len());
+        assert!(status(imap.command(&append(&long))).starts_with("BAD [TOOBIG]"));
+        imap.ok(&append(&fits));
+        // What waits may be longer.
+        imap.send(b"w APPEND INBOX {4097}\r\n").unwrap();
+        assert!(imap.response().unwrap().starts_with("+ "));
+        imap.send(format!("{long}\r\n").as_bytes()).unwrap();
+        assert!(imap.response().unwrap().starts_with("w OK"));
+        let told = Imap::connect(server.imap).unwrap().ok("CAPABILITY").untagged.concat();
+        assert!(told.contains(" LITERAL- ") && !told.contains("LITERAL+"), "{told}");
+    }
+
+    append_messages(server, "append_messages = 2") {
+        let mut imap = server.imap("ann");
+        let one = " {2+}\r\nx\n";
+        assert!(status(imap.command(&format!("APPEND INBOX{one}{one}{one}"))).starts_with("NO [LIMIT]"));
+        assert!(imap.ok("STATUS INBOX (MESSAGES)").untagged.concat().contains("MESSAGES 0"));
+        imap.ok(&format!("APPEND INBOX{one}{one}"));
+    }
+
     mailbox_name_octets(server, "mailbox_name_octets = 64") {
         let mut imap = server.imap("ann");
         let (fits, long) = ("x".repeat(64), "x".repeat(65));

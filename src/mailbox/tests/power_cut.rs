@@ -4,10 +4,10 @@
 use super::platter::{Disk, Fate, Pages, Platter};
 use super::{flags, name, uids};
 use crate::index::Index;
-use crate::mail::{DateTime, SystemFlags};
+use crate::mail::{DateTime, Flags, SystemFlags};
 use crate::mailbox::host::lock;
 use crate::mailbox::status::Asked;
-use crate::mailbox::{Access, Account, FlagChange, Host, Limits, View, Want};
+use crate::mailbox::{Access, Account, FlagChange, Host, Limits, NewMessage, View, Want};
 use crate::mime::Section;
 use crate::store::journal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,8 @@ struct Mailbox {
 struct Told {
     mailboxes: BTreeMap<String, Mailbox>,
     subscriptions: BTreeSet<String>,
+    /// Subjects of messages that were appended by one command; none of them goes again.
+    together: Vec<Vec<String>>,
     /// UIDVALIDITY and UID of every message there ever was.
     ever: BTreeMap<(u32, u32), String>,
 }
@@ -202,6 +204,40 @@ impl Run {
             keywords: keywords.iter().map(|&k| k.to_owned()).collect(),
         };
         self.mailbox(mailbox).messages.insert(uid, message);
+    }
+
+    /// One command with several messages.
+    fn append_together(&mut self, subjects: &[&str]) {
+        let account = self.account();
+        let draft = |subject: &&str| {
+            let mut draft = account.draft().unwrap();
+            let text = format!("Subject: {subject}\r\nFrom: a@b\r\n\r\nbody of {subject}\r\n");
+            draft.write(text.as_bytes()).unwrap();
+            draft
+        };
+        let mut drafts: Vec<_> = subjects.iter().map(draft).collect();
+        let seen = flags(SystemFlags::SEEN, &[]);
+        let none = Flags::default();
+        let mut messages: Vec<_> = drafts
+            .iter_mut()
+            .enumerate()
+            .map(|(at, draft)| NewMessage {
+                draft,
+                flags: [&none, &seen][at % 2],
+                date: Some(DateTime::utc(DATE)),
+            })
+            .collect();
+        let appended = account.append_all(&name("INBOX"), &mut messages).unwrap();
+        for (at, (uid, subject)) in appended.uids.iter().zip(subjects).enumerate() {
+            let message = Message {
+                subject: (*subject).to_owned(),
+                flags: [&none, &seen][at % 2].system.bits(),
+                keywords: BTreeSet::new(),
+            };
+            self.mailbox("INBOX").messages.insert(uid.number(), message);
+        }
+        let together = subjects.iter().map(|&subject| subject.to_owned());
+        self.told.together.push(together.collect());
     }
 
     fn add_flags(&mut self, mailbox: &str, numbers: &[u32], system: SystemFlags, keyword: &str) {
@@ -372,6 +408,14 @@ fn compare(before: &Told, after: &Told, left: &Told) {
             assert!(is_left || !stays, "{name} {uid}: {message:?} is lost");
         }
     }
+    for subjects in &after.together {
+        let came = left.subjects();
+        let count = subjects.iter().filter(|s| came.contains(s)).count();
+        assert!(
+            [0, subjects.len()].contains(&count),
+            "{count} of {subjects:?}"
+        );
+    }
     let (left, after) = (left.subjects(), after.subjects());
     for subject in before.subjects().intersection(&after) {
         assert!(left.contains(*subject), "{subject:?} is nowhere");
@@ -537,6 +581,28 @@ fn acknowledged_survives_a_power_cut_at_any_moment() {
     });
     run.step("deliver", |run| run.append("INBOX", "10", none, &[]));
     run.step("close", |run| run.host().close().unwrap());
+    let (cuts, steps) = run.finish();
+    check_all(&cuts, &steps);
+}
+
+/// RFC 3502 section 6.3.11: all messages of one APPEND or none of them, whenever the power is cut.
+#[test]
+fn messages_of_one_append_come_all_or_none() {
+    let directory = temporary();
+    let mut run = Run::new(directory.path());
+    run.step("first look", |run| {
+        let inbox = Mailbox::default();
+        run.told.mailboxes.insert("INBOX".into(), inbox);
+        run.watch();
+    });
+    run.step("deliver", |run| {
+        run.append("INBOX", "1", SystemFlags::NONE, &[])
+    });
+    run.step("append", |run| run.append_together(&["2", "3", "4"]));
+    run.step("append", |run| run.append_together(&["5", "6"]));
+    run.step("deliver", |run| {
+        run.append("INBOX", "7", SystemFlags::SEEN, &[])
+    });
     let (cuts, steps) = run.finish();
     check_all(&cuts, &steps);
 }

@@ -3,21 +3,19 @@
 
 use super::catenate::{bad_url, open_url};
 use super::messages::{NO_SUCH, by};
-use super::refusal::{refusal, refusal_of_target};
+use super::refusal::{refusal, refusal_of_target, refused};
 use super::session::{Doing, Session};
 use super::table::named;
 use super::tag::{Tag, tag};
 use crate::mail::{DateTime, Flags, InvalidName, MailboxName, SequenceSet, UidSet};
 use crate::mailbox::{Access, Appended, Content, Draft, Error, NewMessage};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Piece, Replaced};
+use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Piece, Refusal, Replaced};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Octets that are written at once.
 const PIECE: u64 = 32 * 1024;
-/// Messages of one APPEND; each has a file open until all are filed.
-pub(super) const MAX_MESSAGES: usize = 100;
 /// Octets of a URL.
 const MAX_URL: u64 = 4096;
 
@@ -188,7 +186,7 @@ impl Session {
         flags: Flags,
         date: Option<DateTime>,
     ) -> Result<(), Failure> {
-        if append.messages.len() >= MAX_MESSAGES {
+        if append.messages.len() >= self.settings.append_messages {
             return Err("NO [LIMIT] Too many messages at a time.".into());
         }
         ended_message(append)?;
@@ -300,8 +298,12 @@ impl Session {
                 append.ended = true;
                 (text, Ends::Command)
             }
-            Frame::Continue | Frame::Refused { .. } => {
-                let text = "BAD [LIMIT] The line is too long.".into();
+            other => {
+                let why = match other {
+                    Frame::Refused { why, .. } => why,
+                    _ => Refusal::LineTooLong,
+                };
+                let text = refused(why).into();
                 self.finish(append.tag, text, named("APPEND").expunges);
                 return None;
             }

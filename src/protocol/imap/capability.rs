@@ -7,6 +7,9 @@ use crate::wire::imap::number;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
     Always,
+    /// RFC 7888 section 5: one of the two, never both.
+    LiteralPlus,
+    LiteralMinus,
     /// After login only.
     Session,
     StartTls,
@@ -41,6 +44,9 @@ const fn capability(
     }
 }
 
+/// The longest non-synchronizing literal of LITERAL- (RFC 7888 section 5).
+const LITERAL_MINUS: u64 = 4096;
+
 /// Told with its value (RFC 7889 section 2).
 const APPENDLIMIT: &str = "APPENDLIMIT";
 
@@ -48,7 +54,8 @@ const APPENDLIMIT: &str = "APPENDLIMIT";
 pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("IMAP4rev1", 3501, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
-    capability("LITERAL+", 7888, When::Always, None),
+    capability("LITERAL+", 7888, When::LiteralPlus, None),
+    capability("LITERAL-", 7888, When::LiteralMinus, None),
     capability("ID", 2971, When::Always, Some("ID")),
     capability("ENABLE", 5161, When::Always, Some("ENABLE")),
     capability("IDLE", 2177, When::Always, Some("IDLE")),
@@ -94,6 +101,8 @@ pub(super) struct Situation {
     pub(super) logged_in: bool,
     pub(super) starttls: bool,
     pub(super) password: bool,
+    /// Octets of a literal that does not wait.
+    pub(super) nonsync_octets: u64,
     /// Octets of a message; told after login.
     pub(super) append_limit: u64,
 }
@@ -103,6 +112,8 @@ impl Capability {
     pub(crate) fn offered(&self) -> &'static str {
         match self.when {
             When::Always => "always",
+            When::LiteralPlus => "always, unless LITERAL- is",
+            When::LiteralMinus => "where only short literals may be sent without waiting",
             When::Session => "after login",
             When::StartTls => "before login, until TLS",
             When::Password => "before login, with TLS or from loopback",
@@ -114,6 +125,8 @@ impl Capability {
         let served = |name: &str| RULES.iter().any(|rule: &Rule| rule.name == name);
         let right = match self.when {
             When::Always => true,
+            When::LiteralPlus => now.nonsync_octets > LITERAL_MINUS,
+            When::LiteralMinus => now.nonsync_octets <= LITERAL_MINUS,
             When::Session => now.logged_in,
             When::StartTls => !now.logged_in && now.starttls,
             When::Password => !now.logged_in && now.password,

@@ -2,6 +2,7 @@
 
 use super::capability::{Situation, capability_line};
 use super::handover::Handover;
+use super::refusal::refused;
 use super::table::{State, rule_of};
 use super::tag::{Tag, tag};
 use crate::auth::{Credentials, Exchange, Secret, Step, Verdict};
@@ -20,6 +21,8 @@ pub(crate) struct LoginSettings {
     pub(crate) starttls: bool,
     pub(crate) line_octets: usize,
     pub(crate) literal_octets: usize,
+    /// Of a literal that does not wait.
+    pub(crate) nonsync_octets: u64,
     pub(crate) bad_commands: u32,
     /// Failed logins until the connection is closed.
     pub(crate) failures: u32,
@@ -53,7 +56,11 @@ impl Login {
     pub(crate) fn new(settings: LoginSettings) -> Login {
         Login {
             settings,
-            framer: Framer::new(settings.line_octets, settings.literal_octets),
+            framer: Framer::new(
+                settings.line_octets,
+                settings.literal_octets,
+                settings.nonsync_octets,
+            ),
             doing: Doing::Greeting,
             bad: 0,
             failed: 0,
@@ -76,6 +83,7 @@ impl Login {
             logged_in: false,
             starttls: self.settings.starttls && !self.settings.secured,
             password: self.password_allowed(),
+            nonsync_octets: self.settings.nonsync_octets,
             append_limit: 0,
         }
     }
@@ -295,6 +303,7 @@ impl Login {
                 let text = match why {
                     Refusal::LineTooLong => "BAD The line is too long.",
                     Refusal::LiteralTooLarge => "BAD The literal is too large.",
+                    Refusal::NotSynchronising => refused(why),
                 };
                 self.refuse(&tag(&of), text, out);
             }

@@ -1,6 +1,7 @@
 //! How faults are told to a client (RFC 5530 section 3): the one place where errors become text.
 
 use crate::mailbox::Error;
+use crate::wire::imap::Refusal;
 
 /// The response code and text of a NO.
 pub(super) fn refusal(error: Error) -> String {
@@ -24,6 +25,18 @@ pub(super) fn refusal(error: Error) -> String {
         ),
     };
     format!("NO [{code}] {text}")
+}
+
+/// The tagged response to a command that is not read to its end.
+pub(super) fn refused(why: Refusal) -> &'static str {
+    match why {
+        Refusal::LineTooLong => "BAD [LIMIT] The line is too long.",
+        Refusal::LiteralTooLarge => "BAD [LIMIT] The literal is too large.",
+        // RFC 7888 section 5.
+        Refusal::NotSynchronising => {
+            "BAD [TOOBIG] A literal this long has to wait for a continuation."
+        }
+    }
 }
 
 /// As [`refusal`], for commands whose target the client could create (RFC 3501 section 7.1).

@@ -6,7 +6,7 @@ use super::enable::{Enabled, enable};
 use super::fetch::Fetch;
 use super::handover::Handover;
 use super::list::{Listing, list};
-use super::refusal::refusal;
+use super::refusal::{refusal, refused};
 use super::search::Searching;
 use super::select::select;
 use super::selected::{Selected, Told};
@@ -15,9 +15,7 @@ use super::tag::{Tag, tag};
 use super::{mailboxes, messages};
 use crate::mailbox::{Account, Error, Expunges};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::imap::{
-    Bounds, Command, Ends, Frame, Framer, Refusal, append_start, parse, tag_of,
-};
+use crate::wire::imap::{Bounds, Command, Ends, Frame, Framer, append_start, parse, tag_of};
 use event_listener::EventListener;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -27,6 +25,10 @@ use std::time::Duration;
 pub(crate) struct SessionSettings {
     pub(crate) line_octets: usize,
     pub(crate) literal_octets: usize,
+    /// Of a literal that does not wait.
+    pub(crate) nonsync_octets: u64,
+    /// Messages of one APPEND.
+    pub(crate) append_messages: usize,
     pub(crate) message_octets: u64,
     pub(crate) bounds: Bounds,
     /// Bad commands in a row.
@@ -116,7 +118,11 @@ type Next = Option<Progress<()>>;
 impl Session {
     /// The account is prepared (`Account::prepare`) already.
     pub(crate) fn new(account: Account, handover: Handover, settings: SessionSettings) -> Session {
-        let mut framer = Framer::new(settings.line_octets, settings.literal_octets);
+        let mut framer = Framer::new(
+            settings.line_octets,
+            settings.literal_octets,
+            settings.nonsync_octets,
+        );
         framer.input(&handover.input);
         Session {
             account,
@@ -197,11 +203,7 @@ impl Session {
                 None => self.bad(&tag(&tag_of(&head)), "BAD The command is broken.", out),
             },
             Frame::Refused { tag: of, why } => {
-                let text = match why {
-                    Refusal::LineTooLong => "BAD [LIMIT] The line is too long.",
-                    Refusal::LiteralTooLarge => "BAD [LIMIT] The literal is too large.",
-                };
-                self.bad(&tag(&of), text, out);
+                self.bad(&tag(&of), refused(why), out);
             }
         }
         None
@@ -213,6 +215,7 @@ impl Session {
             logged_in: true,
             starttls: false,
             password: false,
+            nonsync_octets: self.settings.nonsync_octets,
             append_limit: self.settings.message_octets,
         }
     }

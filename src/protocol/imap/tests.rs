@@ -6,6 +6,7 @@
 //! is replaced by that. `machine: login` at the top is for connections before login,
 //! where the user is `ann` with the password `secret`. The MAILBOXID of SELECT is passed over where a
 //! transcript does not expect it.
+//! `literals: short` at the top is for a server that says LITERAL-.
 
 mod news;
 mod reading;
@@ -23,6 +24,8 @@ use std::time::Duration;
 const SESSION: SessionSettings = SessionSettings {
     line_octets: 4000,
     literal_octets: 4000,
+    nonsync_octets: u64::MAX,
+    append_messages: 5,
     message_octets: 100_000,
     bounds: crate::wire::imap::Bounds::USUAL,
     bad_commands: 5,
@@ -35,6 +38,7 @@ const LOGIN: LoginSettings = LoginSettings {
     starttls: true,
     line_octets: 1000,
     literal_octets: 500,
+    nonsync_octets: u64::MAX,
     failures: 5,
     bad_commands: 4,
     patience: Duration::from_secs(60),
@@ -265,6 +269,10 @@ enum Pieces {
 fn run(name: &str, text: &str, pieces: Pieces) {
     let (account, _directory) = Account::temporary();
     account.prepare().unwrap();
+    let mut settings = SESSION;
+    if text.starts_with("literals: short") {
+        settings.nonsync_octets = 4096;
+    }
     let connect = |number: u8| {
         if text.starts_with("machine: login") {
             return Connection::new(Peer::Login(Box::new(Login::new(LOGIN))));
@@ -276,7 +284,7 @@ fn run(name: &str, text: &str, pieces: Pieces) {
         let mut connection = Connection::new(Peer::Session(Box::new(Session::new(
             account.clone(),
             handover,
-            SESSION,
+            settings,
         ))));
         let line = connection.line().unwrap();
         assert!(line.starts_with("login OK [CAPABILITY "), "{number} {line}");

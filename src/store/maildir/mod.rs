@@ -15,6 +15,7 @@ mod keywords;
 mod layout;
 mod lock;
 mod name;
+mod promise;
 mod scan;
 mod special_use;
 mod store;

@@ -3,7 +3,7 @@
 use super::draft::{Home, MaildirDraft, set_date};
 use super::lock::{DotLock, replace};
 use super::uidlist::{self, UidList};
-use super::{disk, keywords, layout, name, scan};
+use super::{disk, keywords, layout, name, promise, scan};
 use super::{special_use, subscriptions};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use crate::store::{
@@ -611,6 +611,22 @@ impl Store for Maildir {
         self.sync()
     }
 
+    fn promise(&mut self, name: &MailboxName, (first, last): (Uid, Uid)) -> Result<(), Error> {
+        let tmp = self.path(name)?.join("tmp");
+        if !tmp.is_dir() {
+            make_durable_directory(&tmp)?;
+        }
+        promise::make(&tmp, first, last)
+    }
+
+    fn fulfil(&mut self, name: &MailboxName, (first, last): (Uid, Uid)) -> Result<(), Error> {
+        promise::end(&self.path(name)?.join("tmp"), first, last)
+    }
+
+    fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error> {
+        promise::all(&self.path(name)?.join("tmp"))
+    }
+
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let (fd, _) = self.with_file(name, blob, |fd, _, file| {
@@ -947,7 +963,8 @@ impl Store for Maildir {
         };
         let tmp = self.path(name)?.join("tmp");
         for entry in fs::read_dir(&tmp).into_iter().flatten().flatten() {
-            if old(&entry.path()) {
+            let promise = promise::is_one(entry.file_name().as_encoded_bytes());
+            if !promise && old(&entry.path()) {
                 let _ = disk::remove(&entry.path());
             }
         }

@@ -13,6 +13,8 @@ pub(crate) struct Framer {
     skip: Skip,
     line_limit: usize,
     literal_limit: usize,
+    /// Of a literal that is not announced first.
+    nonsync_limit: u64,
     /// The continuation for the literal was asked for.
     continued: bool,
     /// Between the literals of an APPEND.
@@ -53,6 +55,8 @@ pub(crate) enum Frame {
 pub(crate) enum Refusal {
     LineTooLong,
     LiteralTooLarge,
+    /// A non-synchronizing literal that is too long for one (RFC 7888 section 5).
+    NotSynchronising,
 }
 
 /// The tag of a command, as far as there is one.
@@ -82,8 +86,9 @@ fn literal(line: &[u8]) -> Option<(u64, bool, usize)> {
 }
 
 impl Framer {
-    /// A line of a command has at most `line_limit` octets, a literal in it `literal_limit`.
-    pub(crate) fn new(line_limit: usize, literal_limit: usize) -> Framer {
+    /// A line of a command has at most `line_limit` octets, a literal in it `literal_limit`; any that
+    /// does not wait for a continuation `nonsync_limit`, the message of an APPEND too.
+    pub(crate) fn new(line_limit: usize, literal_limit: usize, nonsync_limit: u64) -> Framer {
         Framer {
             buffer: Vec::new(),
             scanned: 0,
@@ -91,6 +96,7 @@ impl Framer {
             skip: Skip::None,
             line_limit,
             literal_limit,
+            nonsync_limit,
             continued: false,
             appending: false,
         }
@@ -232,6 +238,15 @@ impl Framer {
         head_end: usize,
         end: usize,
     ) -> Option<Frame> {
+        if !synchronising && octets > self.nonsync_limit {
+            let tag = tag_of(&self.buffer);
+            self.buffer.drain(..=end);
+            self.skip_literal(octets);
+            return Some(Frame::Refused {
+                tag,
+                why: Refusal::NotSynchronising,
+            });
+        }
         let head = self.buffer.get(..head_end).unwrap_or_default();
         if self.appending || append_start(head, Ends::Literal).is_some() {
             let head = head.to_vec();
@@ -318,7 +333,7 @@ mod tests {
     use super::*;
 
     fn frames(text: &str, split: usize) -> Vec<Frame> {
-        let mut framer = Framer::new(60, 30);
+        let mut framer = Framer::new(60, 30, u64::MAX);
         let mut out = Vec::new();
         let (a, b) = text.as_bytes().split_at(split.min(text.len()));
         for mut piece in [a, b] {
@@ -383,7 +398,7 @@ mod tests {
 
     #[test]
     fn literals_are_asked_for_once() {
-        let mut framer = Framer::new(100, 100);
+        let mut framer = Framer::new(100, 100, u64::MAX);
         framer.input(b"a LOGIN {3}\r\n");
         assert_eq!(framer.next(), Frame::Continue);
         assert_eq!(framer.next(), Frame::NeedInput);
@@ -398,8 +413,36 @@ mod tests {
     }
 
     #[test]
+    fn long_literals_have_to_be_asked_for() {
+        let refused = |tag: &[u8]| Frame::Refused {
+            tag: tag.to_vec(),
+            why: Refusal::NotSynchronising,
+        };
+        let mut framer = Framer::new(100, 100, 10);
+        framer.input(b"a APPEND INBOX {11+}\r\n0123456789a (\\Seen) {2+}\r\nxx\r\nb NOOP\r\n");
+        assert_eq!(framer.next(), refused(b"a"));
+        assert_eq!(framer.next(), Frame::Command(b"b NOOP".to_vec()));
+        framer.input(b"c LOGIN {11+}\r\n0123456789a {1}\r\nd LOGIN {11}\r\n");
+        assert_eq!(framer.next(), refused(b"c"));
+        assert_eq!(framer.next(), Frame::Continue);
+        framer.input(b"0123456789a x\r\ne APPEND x {10+}\r\n0123456789 {12+}\r\n");
+        assert!(matches!(framer.next(), Frame::Command(text) if text.starts_with(b"d LOGIN {11}")));
+        assert!(matches!(framer.next(), Frame::Append { octets: 10, .. }));
+        framer.take(10);
+        assert!(matches!(
+            framer.next_of_append(),
+            Frame::Refused {
+                why: Refusal::NotSynchronising,
+                ..
+            }
+        ));
+        framer.input(b"0123456789ab\r\nf NOOP\r\n");
+        assert_eq!(framer.next(), Frame::Command(b"f NOOP".to_vec()));
+    }
+
+    #[test]
     fn append_is_announced() {
-        let mut framer = Framer::new(100, 10);
+        let mut framer = Framer::new(100, 10, u64::MAX);
         framer.input(b"a APPEND INBOX (\\Seen) {1000+}\r\nSubject");
         let head = b"a APPEND INBOX (\\Seen) ".to_vec();
         assert_eq!(
