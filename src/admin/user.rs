@@ -58,6 +58,15 @@ fn add(name: &str, stdin: bool, config: &Config, console: &mut Console<'_>) -> R
     if let Some((path, _)) = holder(name, config)? {
         return Err(Failure(format!("user {name} exists already, in {path:?}")));
     }
+    let root = config
+        .storage
+        .root(&config.data_dir, &name.to_ascii_lowercase(), None);
+    if config.is_own(&root) {
+        return Err(Failure(format!(
+            "the mail of user {name} would be in {root:?}, which is the server's own: choose \
+             another name, or another path in [storage]"
+        )));
+    }
     let path = files(config)
         .next()
         .ok_or_else(|| Failure("the settings name no file of users".to_owned()))?;

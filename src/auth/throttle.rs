@@ -1,6 +1,7 @@
 //! Delays for addresses that fail to log in. Time is monotonic and an argument.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(crate) struct Throttle {
     base: Duration,
     max: Duration,
     penalties: HashMap<Ipv6Addr, Penalty>,
+    /// Logins that are looked at and may fail yet, by network.
+    trying: HashMap<Ipv6Addr, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +37,42 @@ impl Throttle {
             base: base.min(max),
             max,
             penalties: HashMap::new(),
+            trying: HashMap::new(),
         }
+    }
+
+    /// Counts a login that is looked at from now on until `ended`. `false`: not now, as those of this
+    /// address that are looked at would use up its failures before it is refused.
+    pub(crate) fn begin(&mut self, address: IpAddr, now: Duration) -> bool {
+        let left = self.left(address, now);
+        let trying = self.trying.entry(network(address)).or_default();
+        let may = left.is_none_or(|left| *trying < left.max(1));
+        *trying += u32::from(may);
+        may
+    }
+
+    /// A login that had begun was accepted or counted as failed.
+    pub(crate) fn ended(&mut self, address: IpAddr) {
+        if let Entry::Occupied(mut trying) = self.trying.entry(network(address)) {
+            *trying.get_mut() = trying.get().saturating_sub(1);
+            if *trying.get() == 0 {
+                trying.remove();
+            }
+        }
+    }
+
+    /// How many more logins may fail before the next is refused; `None`: any number.
+    fn left(&self, address: IpAddr, now: Duration) -> Option<u32> {
+        if self.max.is_zero() || self.base.is_zero() {
+            return None;
+        }
+        let mut delay = self.delay(address, now);
+        let mut left = u32::from(!self.refuses(address, now));
+        while left > 0 && delay < self.max {
+            delay = (delay * 2).clamp(self.base, self.max);
+            left += 1;
+        }
+        Some(left)
     }
 
     /// How long to hold back the next answer; zero for an address without recent failures.
@@ -191,6 +229,36 @@ mod tests {
         assert_eq!(throttle.delay(ip, seconds(64)), MAX);
         throttle.succeeded(ip, seconds(65));
         assert!(!throttle.refuses(ip, seconds(65)));
+    }
+
+    #[test]
+    fn no_more_are_looked_at_than_may_fail() {
+        // As many more as were hashed at the same time could be tried.
+        let mut throttle = Throttle::new(BASE, MAX);
+        let (ip, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let begun = |throttle: &mut Throttle, ip: IpAddr| {
+            (0..20).filter(|_| throttle.begin(ip, seconds(1))).count()
+        };
+        assert_eq!(begun(&mut throttle, ip), 5);
+        assert_eq!(begun(&mut throttle, other), 5);
+        throttle.failed(ip, seconds(1));
+        throttle.ended(ip);
+        assert_eq!(begun(&mut throttle, ip), 0);
+        throttle.succeeded(ip, seconds(1));
+        throttle.ended(ip);
+        assert_eq!(begun(&mut throttle, ip), 2);
+        (0..5).for_each(|_| throttle.failed(ip, seconds(1)));
+        (0..5).for_each(|_| throttle.ended(ip));
+        assert!(throttle.refuses(ip, seconds(1)));
+        (0..5).for_each(|_| throttle.ended(other));
+        assert!(throttle.trying.is_empty());
+        // After its minute an address is at half the longest delay.
+        assert_eq!(throttle.left(ip, seconds(1)), Some(0));
+        assert_eq!(throttle.left(ip, seconds(61)), Some(2));
+        for (base, max) in [(0, 15), (2, 0)] {
+            let mut none = Throttle::new(seconds(base), seconds(max));
+            assert_eq!(begun(&mut none, ip), 20);
+        }
     }
 
     #[test]

@@ -151,6 +151,17 @@ impl Config {
     }
 }
 
+impl Config {
+    /// True for a directory that belongs to the server itself, lies in one or holds one: no user's mail
+    /// may be there.
+    pub(crate) fn is_own(&self, directory: &Path) -> bool {
+        let own = ["tls", "run", "index"].map(|name| self.data_dir.join(name));
+        let users = self.users.iter().map(|UserSource::File(path)| path);
+        let mut own = own.iter().chain(users);
+        own.any(|own| own.starts_with(directory) || directory.starts_with(own))
+    }
+}
+
 impl Listener {
     /// IMAP on 1143 and 1993, LMTP on 1024, all on loopback.
     pub(crate) fn defaults() -> Vec<Listener> {
@@ -257,6 +268,31 @@ mod tests {
         assert_eq!(config.users, [UserSource::File("/data/users".into())]);
         assert_eq!(config.isolation, Isolation::User);
         assert_eq!(config.process.network_user, "dovelet-net");
+    }
+
+    #[test]
+    fn directories_of_the_server_are_nobodys() {
+        // With `{data_dir}/{user}` as the path the mail of `tls` was among the keys.
+        let config = Config::with_defaults("/data".into(), "host.example".to_owned());
+        for own in [
+            "/data",
+            "/data/tls",
+            "/data/run/x",
+            "/data/users",
+            "/",
+            "/data/index",
+        ] {
+            assert!(config.is_own(Path::new(own)), "{own}");
+        }
+        for free in [
+            "/data/mail/ann",
+            "/data/tls2",
+            "/data/ann",
+            "/database",
+            "/home/ann",
+        ] {
+            assert!(!config.is_own(Path::new(free)), "{free}");
+        }
     }
 
     #[test]

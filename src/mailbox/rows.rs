@@ -68,6 +68,8 @@ pub(crate) struct Rows {
     parsed: Option<Box<(mime::Message, Raw)>>,
     /// The header of one that is not in memory, if it was read and is small.
     header: Option<Vec<u8>>,
+    /// Octets of the messages that were looked through.
+    looked_through: u64,
     /// Where the last partial of a large message ended.
     pub(super) reached: Option<Box<Reached>>,
 }
@@ -108,6 +110,7 @@ impl Rows {
             message: None,
             parsed: None,
             header: None,
+            looked_through: 0,
             reached: None,
         }
     }
@@ -504,6 +507,11 @@ impl Raw {
 }
 
 impl Rows {
+    /// Octets of the messages that [`Rows::raw`] was asked for since the last time.
+    pub(super) fn looked_through(&mut self) -> u64 {
+        std::mem::take(&mut self.looked_through)
+    }
+
     /// The structure of the message and its bytes; the message is opened and parsed once, however often
     /// it is asked for.
     pub(super) fn raw(&mut self) -> Result<&mut (mime::Message, Raw), Error> {
@@ -511,6 +519,7 @@ impl Rows {
             Some(parsed) => parsed,
             None => Box::new(self.parse()?),
         };
+        self.looked_through += parsed.0.octets();
         Ok(self.parsed.insert(parsed))
     }
 

@@ -9,6 +9,8 @@ use crate::mail::{Criteria, UidSet};
 const MESSAGES_A_STEP: usize = 2048;
 /// Messages opened in one step.
 const OPENED_A_STEP: u32 = 32;
+/// Octets of messages looked through in one step, however many keys do it; the last one counts whole.
+const OCTETS_A_STEP: u64 = 4 << 20;
 
 /// A running search.
 pub(crate) struct Search {
@@ -82,7 +84,8 @@ impl Search {
         found: &mut UidSet,
         room: &mut Vec<u8>,
     ) -> Result<bool, Error> {
-        for _ in 0..OPENED_A_STEP {
+        let (mut opened, mut octets) = (0, 0);
+        while opened < OPENED_A_STEP && octets < OCTETS_A_STEP {
             if !rows.advance()? {
                 return Ok(true);
             }
@@ -93,6 +96,8 @@ impl Search {
                 Err(Error::Expunged) => {}
                 Err(error) => return Err(error),
             }
+            opened += 1;
+            octets += rows.looked_through();
         }
         Ok(false)
     }

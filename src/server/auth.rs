@@ -6,6 +6,7 @@ use super::deadline;
 use super::pool::Pool;
 use super::reactor;
 use crate::auth::{Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict};
+use event_listener::Event;
 use smol::LocalExecutor;
 use smol::lock::Semaphore;
 use std::cell::{Cell, RefCell};
@@ -28,6 +29,8 @@ struct Auth {
     hashing: Semaphore,
     /// Those that wait for one or are at it.
     queued: Cell<u32>,
+    /// A login whose password was hashed has its verdict.
+    judged: Event,
 }
 
 /// Runs until told to stop. `more`: the channel to `front`.
@@ -44,6 +47,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         hashing: Semaphore::new(parallel),
         pool: Pool::new(limits.blocking_threads),
         queued: Cell::new(0),
+        judged: Event::new(),
         setup,
     });
     let executor = Rc::new(LocalExecutor::new());
@@ -137,13 +141,6 @@ impl Auth {
             true => (Verdict::Unavailable, None),
             false => self.check(claim, counted.then_some(address)).await,
         };
-        if counted {
-            match verdict {
-                Verdict::Accepted => self.throttle.borrow_mut().succeeded(address, self.now()),
-                Verdict::Rejected => self.throttle.borrow_mut().failed(address, self.now()),
-                Verdict::Unavailable => {}
-            }
-        }
         if let Some(user) = user {
             log::info!("{} logged in from {address}", user.name);
             let owner = owner(user);
@@ -173,17 +170,15 @@ impl Auth {
     }
 
     /// The verdict, and the user if accepted. Slow hashes run beside, a bounded number at once and in wait.
+    /// `counted`: the address that pays for a failure.
     async fn check(&self, claim: Credentials, counted: Option<IpAddr>) -> (Verdict, Option<User>) {
         let Some(users) = self.users.borrow().clone() else {
             return (Verdict::Unavailable, None);
         };
-        let check = move |users: &Users, claim: &Credentials| {
-            let (verdict, user) = users.check(claim);
-            let user = user.cloned().filter(|_| verdict == Verdict::Accepted);
-            (verdict, user)
-        };
         if !users.is_slow(&claim.authcid) {
-            return check(&users, &claim);
+            let checked = checked(&users, &claim);
+            self.count(&checked.0, counted);
+            return checked;
         }
         let limits = &self.setup.limits;
         if self.queued.get() >= limits.argon2_parallel.saturating_add(limits.argon2_queue) {
@@ -191,17 +186,54 @@ impl Auth {
             return (Verdict::Unavailable, None);
         }
         self.queued.set(self.queued.get() + 1);
-        let permit = self.hashing.acquire().await;
-        // Those that came together and were looked at before it may have failed meanwhile.
-        let refused =
-            counted.is_some_and(|address| self.throttle.borrow().refuses(address, self.now()));
-        let checked = match refused {
-            true => (Verdict::Unavailable, None),
-            false => self.pool.unblock(move || check(&users, &claim)).await,
+        let checked = match self.begin(counted).await {
+            false => (Verdict::Unavailable, None),
+            true => {
+                let permit = self.hashing.acquire().await;
+                let checked = self.pool.unblock(move || checked(&users, &claim)).await;
+                drop(permit);
+                self.count(&checked.0, counted);
+                self.end(counted);
+                checked
+            }
         };
-        drop(permit);
         self.queued.set(self.queued.get().saturating_sub(1));
         checked
+    }
+
+    /// Waits until no more logins of this address are looked at than may fail; `false` if it is refused then.
+    async fn begin(&self, counted: Option<IpAddr>) -> bool {
+        let Some(address) = counted else {
+            return true;
+        };
+        loop {
+            let judged = self.judged.listen();
+            let now = self.now();
+            if self.throttle.borrow().refuses(address, now) {
+                return false;
+            }
+            if self.throttle.borrow_mut().begin(address, now) {
+                return true;
+            }
+            judged.await;
+        }
+    }
+
+    fn end(&self, counted: Option<IpAddr>) {
+        if let Some(address) = counted {
+            self.throttle.borrow_mut().ended(address);
+            self.judged.notify(usize::MAX);
+        }
+    }
+
+    /// What a verdict means for the address.
+    fn count(&self, verdict: &Verdict, counted: Option<IpAddr>) {
+        let mut throttle = self.throttle.borrow_mut();
+        match (counted, verdict) {
+            (Some(address), Verdict::Accepted) => throttle.succeeded(address, self.now()),
+            (Some(address), Verdict::Rejected) => throttle.failed(address, self.now()),
+            _ => {}
+        }
     }
 
     async fn recipient(&self, front: &Channel, connection: u64, ticket: u32, address: Vec<u8>) {
@@ -233,6 +265,13 @@ impl Auth {
         };
         front.send(&message, &[]).await.ok();
     }
+}
+
+/// The verdict, and the user if it is accepted.
+fn checked(users: &Users, claim: &Credentials) -> (Verdict, Option<User>) {
+    let (verdict, user) = users.check(claim);
+    let user = user.cloned().filter(|_| verdict == Verdict::Accepted);
+    (verdict, user)
 }
 
 /// Appends the file. Errors: also `FileTooLarge` if all of them together are; a part of the users would be

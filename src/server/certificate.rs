@@ -7,6 +7,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Years that a certificate of our own is good for.
@@ -41,7 +42,12 @@ pub(super) fn load(config: &Config) -> Result<Vec<Certificate>, Error> {
 }
 
 fn read(name: String, certificate: &Path, key: &Path) -> Result<Certificate, Error> {
-    let file = |path: &Path| fs::read(path).map_err(|e| Error::file("reading", path, e));
+    let read = |path: &Path| {
+        let mut bytes = Vec::new();
+        super::layout::open(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let file = |path: &Path| read(path).map_err(|e| Error::file("reading", path, e));
     Ok(Certificate {
         name,
         chain: file(certificate)?,

@@ -146,8 +146,8 @@ pub(super) enum Message {
     Ended { connection: u64 },
     /// Engine to parent: nobody needs it.
     Idle,
-    /// `front` to parent: the connection has no more use for what was granted to it.
-    Closed { connection: u64 },
+    /// `front` to parent: the connection has no more use for what was granted to it up to that ticket.
+    Closed { connection: u64, last: u32 },
 }
 
 fn path(pack: &mut Pack, path: &Path) {
@@ -428,7 +428,7 @@ impl Message {
             }
             Message::Ended { connection } => drop(p.u8(18).u64(*connection)),
             Message::Idle => drop(p.u8(19)),
-            Message::Closed { connection } => drop(p.u8(20).u64(*connection)),
+            Message::Closed { connection, last } => drop(p.u8(20).u64(*connection).u32(*last)),
         }
         pack.0
     }
@@ -518,6 +518,7 @@ impl Message {
             19 => Message::Idle,
             20 => Message::Closed {
                 connection: u.u64()?,
+                last: u.u32()?,
             },
             _ => return None,
         })
@@ -591,6 +592,7 @@ mod tests {
             },
             Message::Closed {
                 connection: 1 << 40,
+                last: 7,
             },
             Message::Idle,
         ];

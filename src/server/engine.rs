@@ -5,7 +5,7 @@ use super::control::{Message, Setup};
 use super::deadline::{self, Rounds};
 use super::drive::write;
 use super::pool::Pool;
-use super::reactor::{self, Signal};
+use super::reactor::{self, Peer, Signal};
 use super::stop::Stop;
 use super::transport::{Socket, Transport, socket};
 use crate::codec::deflate::{self, Inflate};
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long after a change the index is made durable.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
@@ -31,6 +31,8 @@ const FLUSH_AFTER: Duration = Duration::from_secs(1);
 const WATCH_PAUSE: Duration = Duration::from_millis(50);
 /// How long whoever asked for a check may take none of what is told.
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a client that sends nothing more is asked whether it still reads.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How long goodbyes may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -413,6 +415,7 @@ impl Engine {
         let mut packed: Option<Inflate> = None;
         let mut told_of_stop = false;
         let mut rounds = Rounds::default();
+        let mut asked: Option<Instant> = None;
         loop {
             // In an engine of all users the others have their turns too.
             rounds.next().await;
@@ -433,6 +436,7 @@ impl Engine {
                     write(transport, &small).await?;
                 }
             }
+            let silent = out.bytes().is_empty();
             out.clear();
             let waits = match progress {
                 Progress::Compress => {
@@ -443,6 +447,18 @@ impl Engine {
                 Progress::Done => return Ok(()),
                 Progress::NeedInput => false,
                 Progress::Wait => true,
+                // A long search: its client may have left meanwhile.
+                _ if silent => match transport.peer() {
+                    Peer::There => continue,
+                    Peer::Gone => return Ok(()),
+                    Peer::Silent => {
+                        if asked.is_none_or(|at| at.elapsed() >= SIGN_OF_LIFE) {
+                            asked = Some(Instant::now());
+                            session.sign_of_life(&mut out);
+                        }
+                        continue;
+                    }
+                },
                 _ => continue,
             };
             if let Some(inflate) = packed.as_mut().filter(|_| left.is_empty()) {

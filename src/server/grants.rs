@@ -63,10 +63,17 @@ impl Grants {
         Some(grant)
     }
 
-    /// Forgets what a connection has.
-    pub(super) fn close(&mut self, connection: u64) {
-        let own = self.by_connection.remove(&connection);
-        self.count -= own.map_or(0, |own| own.len());
+    /// Forgets what a connection has up to that ticket.
+    pub(super) fn close(&mut self, connection: u64, last: u32) {
+        let Some(own) = self.by_connection.get_mut(&connection) else {
+            return;
+        };
+        let before = own.len();
+        own.retain(|ticket, _| *ticket > last);
+        self.count -= before - own.len();
+        if own.is_empty() {
+            self.by_connection.remove(&connection);
+        }
     }
 
     /// Forgets what nobody came for.
@@ -113,7 +120,9 @@ mod tests {
         assert_eq!(grants.count, 3);
         assert!(grants.take(7, 29_997).is_none());
         assert!(grants.take(7, 29_998).is_some() && grants.take(7, 29_998).is_none());
-        grants.close(7);
+        grants.close(7, 29_999);
+        assert_eq!(grants.count, 1);
+        grants.close(7, u32::MAX);
         assert!(grants.is_empty() && grants.by_connection.is_empty());
         let many = u32::try_from(MAX_GRANTS).unwrap();
         for connection in 0..many {
@@ -121,7 +130,7 @@ mod tests {
         }
         assert!(!grants.add(u64::MAX, 1, grant(), now));
         assert!(!grants.by_connection.contains_key(&u64::MAX));
-        grants.close(0);
+        grants.close(0, 1);
         assert!(grants.add(u64::MAX, 1, grant(), now));
         grants.expire(now + PATIENCE);
         assert!(grants.is_empty());

@@ -3,6 +3,7 @@
 use super::error::Error;
 use crate::config::{Address, Config, Isolation};
 use crate::sys::accounts::{Identity, named};
+use rustix::fs::OFlags;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::TcpListener;
@@ -47,6 +48,21 @@ impl Identities {
             auth: find(&process.auth_user, RESERVED[2]),
         }
     }
+}
+
+/// Opens a file that a person names to be read, without waiting for anybody. Errors: also
+/// `InvalidInput` for what is no regular file, such as a pipe that nobody writes to.
+pub(super) fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "this is no regular file"));
+    }
+    Ok(file)
 }
 
 /// Makes a directory and what is missing above it; a new one gets the mode, and the owner if one is
@@ -169,6 +185,22 @@ pub(super) fn unix(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_no_file_to_be_read() {
+        // The server waited for somebody to write to it, and did nothing else.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        for path in [&path, directory.path()] {
+            let error = open(path).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        }
+        let file = directory.path().join("file");
+        fs::write(&file, "text").unwrap();
+        open(&file).unwrap();
+    }
 
     #[test]
     fn only_a_socket_that_nobody_serves_is_replaced() {

@@ -123,17 +123,19 @@ pub(super) async fn serve(
     let ask = async |question| answer(front, accepted, &running, question).await;
     let driven = Box::pin(drive(&mut *session, &mut transport, None, &front.stop, ask)).await;
     if running.borrow().next_ticket > 0 {
-        let connection = accepted.number;
-        front
-            .parent
-            .send(&Message::Closed { connection }, &[])
-            .await?;
+        forget(front, accepted.number, u32::MAX).await?;
     }
     let driven = driven?;
     if driven == Driven::Done {
         transport.close().await;
     }
     Ok(())
+}
+
+/// Nobody comes any more for what this connection was granted, up to that ticket.
+async fn forget(front: &Front, connection: u64, last: u32) -> io::Result<()> {
+    let message = Message::Closed { connection, last };
+    front.parent.send(&message, &[]).await
 }
 
 // One task owns the connection, so nobody else borrows while it waits.
@@ -155,11 +157,7 @@ async fn answer(
                 address,
             };
             Answer::Recipient(match front.ask(accepted.number, &message, true).await {
-                Some(Reply::Lookup(0)) => {
-                    // Mail servers keep their connections: they hold no place of those who log in.
-                    accepted.permit.logged_in();
-                    Lookup::Known(ticket)
-                }
+                Some(Reply::Lookup(0)) => Lookup::Known(ticket),
                 Some(Reply::Lookup(1)) => Lookup::Unknown,
                 _ => Lookup::Unavailable,
             })
@@ -193,10 +191,20 @@ async fn answer(
             frame(&piece, &mut bytes);
             bytes.extend_from_slice(&COMMIT.to_le_bytes());
             running.pass(front, accepted.number, &bytes).await;
-            Answer::Outcomes(running.outcomes().await)
+            let outcomes = running.outcomes().await;
+            if outcomes.contains(&Outcome::Delivered) {
+                // Mail servers keep their connections: they hold no place of those who log in. Whoever
+                // only names a recipient does.
+                accepted.permit.logged_in();
+            }
+            Answer::Outcomes(outcomes)
         }
         Question::Abandon => {
             running.engines.clear();
+            running.beginning = None;
+            if let Err(error) = forget(front, accepted.number, running.next_ticket).await {
+                log::error!("the parent is not told of a transaction's end: {error}");
+            }
             Answer::Begun(true)
         }
     }

@@ -14,11 +14,10 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What a person is told once the server runs.
@@ -222,7 +221,7 @@ impl Parent {
         let own = UserSource::default_in(&self.config.data_dir);
         let mut files = Vec::new();
         for UserSource::File(path) in &self.config.users {
-            match File::open(path) {
+            match layout::open(path) {
                 Ok(file) => files.push(file),
                 Err(error)
                     if error.kind() == std::io::ErrorKind::NotFound
@@ -466,7 +465,7 @@ impl Parent {
                     Some(stream) => self.single(connection, &tickets, stream),
                     None => self.transaction(&front, connection, &tickets),
                 },
-                Message::Closed { connection } => self.grants.close(connection),
+                Message::Closed { connection, last } => self.grants.close(connection, last),
                 _ => log::error!("front sent what it should not"),
             }
         });
@@ -479,6 +478,16 @@ impl Parent {
         self.config
             .storage
             .root(&self.config.data_dir, &owner.name, home)
+    }
+
+    /// False, with a line in the log, for a place that is the server's own.
+    fn is_free(&self, owner: &Owner, root: &Path) -> bool {
+        let free = !self.config.is_own(root);
+        if !free {
+            let (name, root) = (&owner.name, root.display());
+            log::error!("the mail of {name} would be in {root}, which is the server's own");
+        }
+        free
     }
 
     /// The engine that a user's mail belongs to.
@@ -525,6 +534,9 @@ impl Parent {
     /// Gives a request to the engine of this user, which is started if need be.
     fn request(&mut self, owner: &Owner, request: Request) -> bool {
         let root = self.root(owner);
+        if !self.is_free(owner, &root) {
+            return false;
+        }
         if let Err(error) =
             layout::directory(&self.config, &root, 0o700, self.identity(Some(owner)))
         {
@@ -625,9 +637,13 @@ impl Parent {
             log::error!("front delivers to a recipient that was not granted");
             return None;
         };
+        let root = self.root(&grant.owner);
+        if !self.is_free(&grant.owner, &root) {
+            return None;
+        }
         let addressee = Addressee {
             user: grant.owner.name.clone(),
-            root: self.root(&grant.owner),
+            root,
             address: grant.address,
             detail: grant.detail,
         };

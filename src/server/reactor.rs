@@ -64,6 +64,8 @@ struct Readiness {
     writable: Cell<bool>,
     /// The peer ends: there may be an end to be read behind whatever comes.
     ending: Cell<bool>,
+    /// The peer neither sends nor reads any more.
+    gone: Cell<bool>,
     /// epoll tells when it can be written.
     watched_for_room: Cell<bool>,
     reader: Cell<Option<Waker>>,
@@ -124,6 +126,7 @@ impl Reactor {
             readable: Cell::new(true),
             writable: Cell::new(true),
             ending: Cell::new(false),
+            gone: Cell::new(false),
             watched_for_room: Cell::new(false),
             reader: Cell::new(None),
             writer: Cell::new(None),
@@ -180,6 +183,9 @@ impl Readiness {
         let ending = end | EventFlags::RDHUP;
         if flags.intersects(ending) {
             self.ending.set(true);
+        }
+        if flags.intersects(end) {
+            self.gone.set(true);
         }
         if flags.intersects(ending | EventFlags::IN) {
             self.readable.set(true);
@@ -239,7 +245,25 @@ pub(super) struct Source<T: AsFd> {
     readiness: Rc<Readiness>,
 }
 
+/// What is known of whoever is on the other side, without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    There,
+    /// It sends nothing more. Whether it still reads is seen when something is written.
+    Silent,
+    Gone,
+}
+
 impl<T: AsFd> Source<T> {
+    /// As the last events told.
+    pub(super) fn peer(&self) -> Peer {
+        match (self.readiness.gone.get(), self.readiness.ending.get()) {
+            (true, _) => Peer::Gone,
+            (false, true) => Peer::Silent,
+            (false, false) => Peer::There,
+        }
+    }
+
     /// The descriptor does not block from now on.
     pub(super) fn new(io: T) -> io::Result<Source<T>> {
         rustix::io::ioctl_fionbio(&io, true)?;

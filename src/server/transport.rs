@@ -1,6 +1,6 @@
 //! A client's connection, plain or under TLS.
 
-use super::reactor::Source;
+use super::reactor::{Peer, Source};
 use futures_rustls::server::TlsStream;
 use smol::io::{AsyncRead, AsyncWriteExt};
 use std::cell::RefCell;
@@ -60,6 +60,14 @@ impl Transport {
             })
         })
         .await
+    }
+
+    /// What is known of the client while nothing is read or written.
+    pub(super) fn peer(&self) -> Peer {
+        match self {
+            Transport::Plain(socket) => socket.peer(),
+            Transport::Tls(stream) => stream.get_ref().0.peer(),
+        }
     }
 
     /// Writes everything.

@@ -1,6 +1,7 @@
 //! What once broke a running server from outside, and must not again.
 
-use crate::support::{Imap, Lmtp, Server, line, message, wait_until};
+use crate::support::{Imap, Lmtp, Server, Start, line, message, run, wait_until};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -103,4 +104,84 @@ fn users_whose_file_is_away_for_a_moment_stay() {
         let answer = imap.login("ann", "secret").ok()?;
         answer.status.starts_with("OK").then_some(())
     });
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_holds_nobody_up() {
+    // The parent waited for somebody to write to it, and heard nothing else any more.
+    let server = Server::start("");
+    fs::remove_file(server.path("users")).unwrap();
+    mkfifoat(CWD, server.path("users"), Mode::RUSR | Mode::WUSR).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_log("no regular file; the users stay as they were", 1);
+    server.deliver("ann", &message("a@test", "x", "x"));
+    drop(server.imap("bob"));
+}
+
+#[test]
+fn nobody_has_a_directory_of_the_server() {
+    // The mail of a user named `tls` was put among the keys.
+    let server = Server::with(Start {
+        settings: "[storage]\npath = \"{data_dir}/{user}\"\n",
+        users: ["ann", "tls"].map(|user| line(user, None)).concat(),
+        ..Start::default()
+    });
+    server.deliver("ann", &message("a@test", "x", "x"));
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    let replies = lmtp.transaction(&["tls", "ann"], &message("b@test", "x", "x"), true);
+    let replies = replies.unwrap();
+    assert!(replies[0].starts_with("451 "), "{replies:?}");
+    assert!(replies[1].starts_with("250 "), "{replies:?}");
+    let mut imap = Imap::connect(server.imap).unwrap();
+    let answer = imap.login("tls", "secret");
+    assert!(answer.is_err(), "{answer:?}");
+    let there = fs::read_dir(server.data().join("tls")).unwrap();
+    let mut there: Vec<_> = there.map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["cert.pem", "key.pem"]);
+    let added = run(&mut server.command(&["user", "add", "Run", "--password-stdin"]));
+    assert!(!added.status.success());
+    assert!(
+        added.stderr.contains("which is the server's own"),
+        "{added:?}"
+    );
+}
+
+#[test]
+fn recipients_of_a_transaction_that_is_given_up_are_forgotten() {
+    // They waited ten minutes for a message; and what forgets them may not forget those that follow.
+    let server = Server::start("");
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    for turn in 0..20 {
+        let begin = "MAIL FROM:<a@b>\r\nRCPT TO:<ann>\r\nRCPT TO:<bob>\r\n";
+        let text = message(&format!("{turn}@test"), "x", "x");
+        let pipelined = format!("{begin}RSET\r\n{begin}LHLO me\r\n{begin}DATA\r\n{text}.\r\n");
+        lmtp.send(pipelined.as_bytes()).unwrap();
+        let replies: Vec<String> = (0..14).map(|_| lmtp.reply().unwrap()).collect();
+        assert!(replies[11].starts_with("354"), "{replies:?}");
+        assert!(
+            replies[12..].iter().all(|r| r.starts_with("250")),
+            "{replies:?}"
+        );
+    }
+}
+
+#[test]
+fn naming_a_recipient_is_no_login() {
+    // Connections that named a recipient and nothing more held no place of those before login.
+    let server = Server::start("[limits]\nmax_login_connections = 3\n");
+    let mut open: Vec<Lmtp> = Vec::new();
+    for _ in 0..3 {
+        let mut lmtp = wait_until("a place", || Lmtp::tcp(server.lmtp).ok());
+        assert!(lmtp.command("MAIL FROM:<a@b>").unwrap().starts_with("250"));
+        assert!(lmtp.command("RCPT TO:<ann>").unwrap().starts_with("250"));
+        open.push(lmtp);
+    }
+    assert!(Lmtp::tcp(server.lmtp).is_err());
+    assert!(Imap::connect(server.imap).is_err());
+    // Whoever has delivered something keeps its connection and takes no place.
+    open[0].command("RSET").unwrap();
+    let replies = open[0].transaction(&["ann"], &message("a@test", "x", "x"), true);
+    assert!(replies.unwrap()[0].starts_with("250"));
+    drop(Imap::connect(server.imap).unwrap());
 }

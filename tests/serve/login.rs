@@ -154,6 +154,10 @@ fn proxy_headers_of_both_versions() {
 
 /// A failed (or not) login from that address: the answer and how long it took.
 pub(crate) fn attempt(port: u16, address: &str, password: &str) -> (String, Duration) {
+    attempt_as("ann", port, address, password)
+}
+
+fn attempt_as(user: &str, port: u16, address: &str, password: &str) -> (String, Duration) {
     let mut stream = connected(port);
     stream
         .write_all(format!("PROXY TCP4 {address} 127.0.0.1 1 2\r\n").as_bytes())
@@ -161,7 +165,7 @@ pub(crate) fn attempt(port: u16, address: &str, password: &str) -> (String, Dura
     let tls = secure(stream, "localhost", &TLS13).unwrap();
     let mut imap = Imap::over(Box::new(tls)).unwrap();
     let begin = Instant::now();
-    let status = imap.login("ann", password).unwrap().status;
+    let status = imap.login(user, password).unwrap().status;
     (status, begin.elapsed())
 }
 
@@ -222,6 +226,34 @@ pub(crate) fn add(server: &Server, user: &str) {
     writeln!(stdin, "{PASSWORD}").unwrap();
     drop(stdin);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn guesses_at_once_are_no_more_than_may_fail() {
+    // As many more as were hashed at the same time had a try.
+    let limits = "login_failure_delay = \"200ms\"\nlogin_failure_delay_max = \"800ms\"\n\
+                  argon2_memory_kib = 32768\nargon2_passes = 3\nargon2_parallel = 6\n\
+                  blocking_threads = 8";
+    let (server, port) = proxied("implicit", limits);
+    add(&server, "eve");
+    let answers: Vec<String> = scope(|scope| {
+        let guess = || attempt_as("eve", port, "192.0.2.1", "wrong").0;
+        let threads: Vec<_> = (0..12).map(|_| scope.spawn(guess)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let of = |head: &str| answers.iter().filter(|a| a.starts_with(head)).count();
+    // 200, 400, 800 ms, and the one that is too many.
+    assert_eq!(of("NO [AUTHENTICATIONFAILED]"), 4, "{answers:?}");
+    assert_eq!(of("NO [UNAVAILABLE]"), 8, "{answers:?}");
+    // Nobody else pays for that, however many come at once.
+    scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let (status, _) = attempt_as("eve", port, "192.0.2.2", PASSWORD);
+                assert!(status.starts_with("OK"), "{status}");
+            });
+        }
+    });
 }
 
 #[test]

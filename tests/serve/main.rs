@@ -9,6 +9,7 @@ mod support;
 mod command_line;
 mod compromised;
 mod delivery;
+mod departure;
 mod disk;
 mod faults;
 mod limits;

@@ -91,6 +91,14 @@ impl Session {
 }
 
 impl Searching {
+    /// True as long as nothing of the answer is known.
+    pub(super) fn is_looking(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Looking(_) | Stage::Sorting(_) | Stage::Threading(_)
+        )
+    }
+
     /// True if a line of the answer is begun.
     fn begun(&self) -> bool {
         matches!(self.stage, Stage::Sorted(_))

@@ -39,6 +39,7 @@ pub(crate) struct SessionSettings {
 
 /// A sign of life for whoever waits in IDLE, so that NAT keeps the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
+const STILL_HERE: &[u8] = b"* OK Still here\r\n";
 
 /// A connection after login.
 pub(crate) struct Session {
@@ -148,6 +149,14 @@ impl Session {
         self.selected
             .as_ref()
             .is_some_and(|selected| !selected.view.is_current())
+    }
+
+    /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
+    /// left refuses it, and that is noticed.
+    pub(crate) fn sign_of_life(&self, out: &mut Output) {
+        if matches!(&self.doing, Doing::Search(searching) if searching.is_looking()) {
+            out.put(STILL_HERE);
+        }
     }
 
     fn reply(&self, tag: &Tag, text: &str, out: &mut Output) {
@@ -473,7 +482,7 @@ impl Machine for Session {
                     self.ending(ending, turn, out)
                 }
                 Doing::StillHere(tag) => {
-                    out.put(b"* OK Still here\r\n");
+                    out.put(STILL_HERE);
                     self.doing = Doing::Idle(tag);
                     None
                 }

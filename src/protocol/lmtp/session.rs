@@ -37,7 +37,7 @@ pub(crate) enum Question {
     Body(Vec<u8>),
     /// The last piece (`Answer::Outcomes`).
     End(Vec<u8>),
-    /// The message is given up (`Answer::Begun`).
+    /// The message, or what was to become one, is given up (`Answer::Begun`).
     Abandon,
 }
 
@@ -87,6 +87,8 @@ enum Doing {
     Greeting,
     Reading,
     LookingUp,
+    /// The transaction is given up; then this is said.
+    Forgetting(Vec<u8>),
     Beginning,
     Message(Box<Message>),
     /// A piece is on its way.
@@ -170,13 +172,14 @@ impl Session {
             }
         };
         match command {
-            Command::Lhlo(client) => self.lhlo(client, out),
+            Command::Lhlo(client) => return self.lhlo(client, out),
             Command::Mail { reverse_path, size } => self.mail(reverse_path, size, out),
             Command::Rcpt(path) => return self.rcpt(&path, out),
             Command::Data => return self.data(out),
             Command::Rset => {
-                self.transaction = None;
-                OK.encode(out.buffer());
+                let mut said = Vec::new();
+                OK.encode(&mut said);
+                return self.forget(said, out);
             }
             Command::Noop => OK.encode(out.buffer()),
             Command::Vrfy => {
@@ -189,14 +192,24 @@ impl Session {
         None
     }
 
-    fn lhlo(&mut self, client: Vec<u8>, out: &mut Output) {
+    fn lhlo(&mut self, client: Vec<u8>, out: &mut Output) -> Option<Progress<Question>> {
         self.client = Some(client);
-        self.transaction = None;
         let text = format!(
             "250-{}\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SIZE {}\r\n",
             self.settings.hostname, self.settings.message_octets
         );
-        out.put(text.as_bytes());
+        self.forget(text.into_bytes(), out)
+    }
+
+    /// Gives the transaction up if there is one, also where its recipients are known, and answers.
+    fn forget(&mut self, said: Vec<u8>, out: &mut Output) -> Option<Progress<Question>> {
+        let transaction = self.transaction.take().unwrap_or_default();
+        if transaction.tickets.is_empty() {
+            out.put(&said);
+            return None;
+        }
+        self.doing = Doing::Forgetting(said);
+        Some(Progress::Ask(Question::Abandon))
     }
 
     fn mail(&mut self, reverse_path: Vec<u8>, size: Option<u64>, out: &mut Output) {
@@ -409,6 +422,7 @@ impl Session {
         };
         match (asking, answer) {
             (Doing::LookingUp, Answer::Recipient(lookup)) => self.looked_up(lookup, out),
+            (Doing::Forgetting(said), Answer::Begun(_)) => out.put(&said),
             (Doing::Beginning, Answer::Begun(well)) => self.began(well, out),
             (Doing::Passing(mut message), Answer::Begun(well)) => {
                 if !well && message.refused.is_none() {
