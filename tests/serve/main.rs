@@ -14,6 +14,7 @@ mod disk;
 mod faults;
 mod limits;
 mod login;
+mod prompt;
 mod roles;
 mod survival;
 mod tls;
