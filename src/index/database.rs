@@ -4,7 +4,7 @@ use super::{Cached, CachedRow, Error, FlagChunk, Glance, Name, NameChunk, Overvi
 use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{
     AccessGuard, Builder, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, Table, TableDefinition, WriteTransaction,
+    ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 use std::cell::OnceCell;
 use std::io::Read;
@@ -41,10 +41,12 @@ pub(super) enum Kind {
     Cache,
     /// Mailbox, mod-sequence of the expunge, UID divided by 256.
     Expunged,
+    /// Mailbox, UID; what somebody asked for.
+    Previews,
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 10] = [
         Kind::Meta,
         Kind::Accounts,
         Kind::Mailboxes,
@@ -54,6 +56,7 @@ impl Kind {
         Kind::Overviews,
         Kind::Cache,
         Kind::Expunged,
+        Kind::Previews,
     ];
 
     fn definition(self) -> TableDefinition<'static, Bytes, Bytes> {
@@ -67,6 +70,7 @@ impl Kind {
             Kind::Overviews => "overviews",
             Kind::Cache => "cache",
             Kind::Expunged => "expunged",
+            Kind::Previews => "previews",
         })
     }
 }
@@ -442,6 +446,14 @@ impl Reader {
         })
     }
 
+    /// The preview of a message, if it was made.
+    pub(crate) fn preview(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<String>, Error> {
+        let table = self.table(Kind::Previews)?;
+        let row = table.get(key(mailbox, uid.number()).as_slice())?;
+        let text = row.and_then(|row| std::str::from_utf8(row.value()).ok().map(str::to_owned));
+        Ok(text)
+    }
+
     pub(crate) fn account(&self, name: &str) -> Result<Option<AccountId>, Error> {
         let table = self.table(Kind::Accounts)?;
         Ok(short(table.get(name.as_bytes())?)?.map(AccountId))
@@ -639,7 +651,14 @@ impl<'t> Writer<'t> {
     /// Forgets everything about a mailbox but that it exists.
     pub(crate) fn clear(&mut self, mailbox: MailboxId) -> Result<(), Error> {
         self.remove(Kind::Summaries, &mailbox.0.to_be_bytes())?;
-        [Kind::Flags, Kind::Names, Kind::Overviews, Kind::Cache]
+        let kinds = [
+            Kind::Flags,
+            Kind::Names,
+            Kind::Overviews,
+            Kind::Cache,
+            Kind::Previews,
+        ];
+        kinds
             .into_iter()
             .try_for_each(|kind| self.remove_range(kind, whole(mailbox)))?;
         self.remove_range(Kind::Expunged, super::expunged::from(mailbox, 0))
@@ -740,19 +759,33 @@ impl<'t> Writer<'t> {
         self.put(Kind::Cache, &key(mailbox, uid.number()), cached.encode())
     }
 
-    /// Forgets cached fields of the messages from `first` to `last`.
+    pub(crate) fn set_preview(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Uid,
+        text: &str,
+    ) -> Result<(), Error> {
+        let at = key(mailbox, uid.number());
+        self.put(Kind::Previews, &at, text.as_bytes())
+    }
+
+    /// Forgets cached fields and previews of the messages from `first` to `last`.
     pub(crate) fn uncache(
         &mut self,
         mailbox: MailboxId,
         first: Uid,
         last: Uid,
     ) -> Result<(), Error> {
-        if first == last {
-            self.remove(Kind::Cache, &key(mailbox, first.number()))
-        } else {
-            let range = key(mailbox, first.number())..=key(mailbox, last.number());
-            self.remove_range(Kind::Cache, range)
-        }
+        // Many never ask for previews.
+        let kinds = match self.table(Kind::Previews)?.is_empty()? {
+            true => [Kind::Cache].as_slice(),
+            false => &[Kind::Cache, Kind::Previews],
+        };
+        let at = |uid: Uid| key(mailbox, uid.number());
+        kinds.iter().try_for_each(|kind| match first == last {
+            true => self.remove(*kind, &at(first)),
+            false => self.remove_range(*kind, at(first)..=at(last)),
+        })
     }
 }
 

@@ -44,6 +44,7 @@ mod needle;
 mod noticing_tests;
 mod numbering;
 mod objects;
+mod preview;
 mod reached;
 mod resync;
 mod rows;

@@ -56,6 +56,7 @@ pub(crate) struct Rows {
     /// Up to here `ahead` holds all there is.
     looked_to: u32,
     learned: Vec<(Uid, Cached)>,
+    previews: Vec<(Uid, String)>,
     // The current row.
     seq: SeqNum,
     uid: Uid,
@@ -102,6 +103,7 @@ impl Rows {
             ahead: VecDeque::new(),
             looked_to: 0,
             learned: Vec::new(),
+            previews: Vec::new(),
             seq: SeqNum::MIN,
             uid: Uid::MIN,
             keywords: Vec::new(),
@@ -316,7 +318,8 @@ impl Rows {
     /// Remembers what was computed; what was expunged meanwhile is left out.
     fn write_learned(&mut self) {
         let learned = std::mem::take(&mut self.learned);
-        if learned.is_empty() {
+        let previews = std::mem::take(&mut self.previews);
+        if learned.is_empty() && previews.is_empty() {
             return;
         }
         let id = self.shared.id;
@@ -335,8 +338,29 @@ impl Rows {
                     w.set_cached(id, *uid, cached)?;
                 }
             }
+            for (uid, text) in &previews {
+                let flags = w.flags(id, uid.number() >> 8)?;
+                if flags.present.has((uid.number() & 255) as u8) {
+                    w.set_preview(id, *uid, text)?;
+                }
+            }
             Ok(())
         });
+    }
+
+    /// The preview that was made before.
+    pub(super) fn known_preview(&self) -> Result<Option<String>, Error> {
+        let reading = fault("reading the index");
+        let reader = self.shared.host.index.read().map_err(&reading)?;
+        reader.preview(self.shared.id, self.uid).map_err(&reading)
+    }
+
+    /// Remembers the preview that was made.
+    pub(super) fn keep_preview(&mut self, text: &str) {
+        self.previews.push((self.uid, text.to_owned()));
+        if self.previews.len() >= MAX_LEARNED {
+            self.write_learned();
+        }
     }
 
     /// RFC822.SIZE.

@@ -4,7 +4,9 @@ use super::fetch::Fetch;
 use crate::mailbox::{Content, Error, Partial, View, Want, put_literal};
 use crate::mime::SectionText;
 use crate::protocol::Output;
-use crate::wire::imap::{FetchItem, SectionItem, date_time, flag_list, number};
+use crate::wire::imap::{
+    FetchItem, PreviewItem, SectionItem, date_time, flag_list, number, string,
+};
 
 /// What the rows have to bring for these items.
 pub(super) fn want(items: &[FetchItem]) -> Want {
@@ -12,7 +14,7 @@ pub(super) fn want(items: &[FetchItem]) -> Want {
     for item in items {
         match item {
             FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq => {}
-            FetchItem::EmailId | FetchItem::SaveDate => {}
+            FetchItem::EmailId | FetchItem::SaveDate | FetchItem::Preview(_) => {}
             FetchItem::ThreadId => want.header_fields = true,
             FetchItem::InternalDate => want.internal_date = true,
             FetchItem::Octets => want.octets = true,
@@ -85,6 +87,7 @@ impl Fetch {
                 out.put(b"SAVEDATE ");
                 date_time(date, out.buffer());
             }
+            FetchItem::Preview(wanted) => self.preview(*wanted, out)?,
             FetchItem::Octets => {
                 let octets = self.rows.octets()?;
                 out.put(b"RFC822.SIZE ");
@@ -108,6 +111,21 @@ impl Fetch {
             FetchItem::Section(section) => return self.section(section, out),
         }
         Ok(None)
+    }
+
+    fn preview(&mut self, wanted: PreviewItem, out: &mut Output) -> Result<(), Error> {
+        let text = self.rows.preview(wanted.lazy)?;
+        let (start, end) = match wanted.old {
+            true => ("SNIPPET (FUZZY ", ")"),
+            false => ("PREVIEW ", ""),
+        };
+        out.put(start.as_bytes());
+        match text {
+            Some(text) => string(text.as_bytes(), out.buffer()),
+            None => out.put(b"NIL"),
+        }
+        out.put(end.as_bytes());
+        Ok(())
     }
 
     fn section(&mut self, item: &SectionItem, out: &mut Output) -> Result<Option<Content>, Error> {
@@ -161,6 +179,7 @@ pub(super) fn label(item: &FetchItem) -> &str {
         FetchItem::EmailId => "EMAILID",
         FetchItem::ThreadId => "THREADID",
         FetchItem::SaveDate => "SAVEDATE",
+        FetchItem::Preview(_) => "PREVIEW",
         FetchItem::InternalDate => "INTERNALDATE",
         FetchItem::Octets => "RFC822.SIZE",
         FetchItem::Envelope => "ENVELOPE",

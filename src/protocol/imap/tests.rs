@@ -363,7 +363,7 @@ const UNKNOWN: [&[u8]; 7] = [
 ];
 
 /// Items which that parser does not know (RFC 7162, RFC 8474, RFC 8514), with what is put in their place.
-const UNKNOWN_ITEMS: [(&str, &str, &str); 11] = [
+const UNKNOWN_ITEMS: [(&str, &str, &str); 15] = [
     ("MODSEQ (", ")", "RFC822.SIZE 1"),
     (" (MODSEQ ", ")", ""),
     ("(HIGHESTMODSEQ ", ")", "(MESSAGES 1)"),
@@ -375,6 +375,10 @@ const UNKNOWN_ITEMS: [(&str, &str, &str); 11] = [
     ("EMAILID (", ")", "RFC822.SIZE 1"),
     ("THREADID (", ")", "RFC822.SIZE 1"),
     ("SAVEDATE \"", "\"", "RFC822.SIZE 1"),
+    ("PREVIEW \"", "\"", "RFC822.SIZE 1"),
+    ("PREVIEW N", "IL", "RFC822.SIZE 1"),
+    ("PREVIEW {", "\r\n", "BODY[] {"),
+    ("SNIPPET (", ")", "RFC822.SIZE 1"),
 ];
 
 fn without_unknown_items(said: &[u8]) -> Vec<u8> {

@@ -20,7 +20,15 @@ pub(crate) enum FetchItem {
     ThreadId,
     /// RFC 8514 section 4.2.
     SaveDate,
+    Preview(PreviewItem),
     Section(SectionItem),
+}
+
+/// `PREVIEW` (RFC 8970 section 3.1), or `SNIPPET` as Dovecot had it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PreviewItem {
+    pub(crate) lazy: bool,
+    pub(crate) old: bool,
 }
 
 /// `BODY[...]<...>` and the RFC822 items that mean the same.
@@ -98,6 +106,8 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
         b"EMAILID" => FetchItem::EmailId,
         b"THREADID" => FetchItem::ThreadId,
         b"SAVEDATE" => FetchItem::SaveDate,
+        b"PREVIEW" => preview(r, &["LAZY"], false),
+        b"SNIPPET" => preview(r, &["LAZY=FUZZY", "FUZZY"], true),
         b"RFC822" => whole("RFC822", SectionText::All, true),
         b"RFC822.HEADER" => whole("RFC822.HEADER", SectionText::Header, false),
         b"RFC822.TEXT" => whole("RFC822.TEXT", SectionText::Text, true),
@@ -106,6 +116,27 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
         b"BODY.PEEK" => FetchItem::Section(body(r, false)?),
         _ => return Err(Syntax("no such FETCH item")),
     })
+}
+
+/// `"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 section 6). Another list is that of
+/// the modifiers of FETCH.
+fn preview(r: &mut Reader<'_>, words: &[&str], old: bool) -> FetchItem {
+    let none = PreviewItem { lazy: false, old };
+    let mut item = none;
+    let mut ahead = r.clone();
+    let mut before: &str = " (";
+    while ahead.eat_word(before) {
+        let Some(word) = words.iter().find(|word| ahead.eat_word(word)) else {
+            return FetchItem::Preview(none);
+        };
+        item.lazy |= word.starts_with("LAZY");
+        if ahead.eat(b')') {
+            *r = ahead;
+            return FetchItem::Preview(item);
+        }
+        before = " ";
+    }
+    FetchItem::Preview(none)
 }
 
 /// `section ["<" number "." nz-number ">"]`.
@@ -273,7 +304,30 @@ mod tests {
                 .len(),
             2
         );
+        let shown = |text: &str| format!("{:?}", fetch_items(&mut Reader::new(text.as_bytes())));
+        assert_eq!(
+            shown("PREVIEW"),
+            "Ok([Preview(PreviewItem { lazy: false, old: false })])"
+        );
+        assert_eq!(
+            shown("preview (lazy lazy)"),
+            "Ok([Preview(PreviewItem { lazy: true, old: false })])"
+        );
+        assert_eq!(
+            shown("SNIPPET (FUZZY)"),
+            "Ok([Preview(PreviewItem { lazy: false, old: true })])"
+        );
+        assert_eq!(
+            shown("(SNIPPET (LAZY=FUZZY FUZZY) UID)"),
+            "Ok([Preview(PreviewItem { lazy: true, old: true }), Uid])"
+        );
+        // The list that follows is none of its own.
+        let mut r = Reader::new(b"PREVIEW (CHANGEDSINCE 1)");
+        assert!(fetch_items(&mut r).is_ok() && r.rest() == b" (CHANGEDSINCE 1)");
         for bad in [
+            "(PREVIEW (FOO))",
+            "(PREVIEW ())",
+            "(PREVIEW (LAZY)",
             "",
             "(",
             "()",

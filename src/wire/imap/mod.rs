@@ -16,7 +16,7 @@ mod url;
 pub(crate) use super::reader::Bounds;
 pub(crate) use append::{AppendStart, AppendText, Ends, Piece, Replaced, append_start};
 pub(crate) use command::{Command, StatusItem, parse};
-pub(crate) use fetch::{FetchItem, SectionItem};
+pub(crate) use fetch::{FetchItem, PreviewItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
 pub(crate) use list::{Form, List, Select};
 pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
