@@ -6,6 +6,7 @@ use super::shared::Shared;
 use super::{Account, Error, FlagChange, learn, store_fault};
 use crate::index::{Cached, Name};
 use crate::mail::{DateTime, Flags, MailboxName, Uid, UidSet, UidValidity};
+use crate::mime::{self, Unbinary};
 use crate::store::{self, BlobId, Filing, Place};
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use std::sync::Arc;
 pub(crate) struct Draft {
     draft: Box<dyn store::Draft>,
     limit: u64,
+    /// Gives base64 to what is binary.
+    unbinary: Option<Box<Unbinary>>,
+    limits: mime::Limits,
     /// INTERNALDATE, once it is set.
     date: Option<i64>,
 }
@@ -26,6 +30,30 @@ impl Draft {
 
     /// Adds bytes as they come from the wire, split anywhere. Blocks on the disk.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Some(unbinary) = &mut self.unbinary else {
+            return self.put(bytes);
+        };
+        let mut text = Vec::new();
+        unbinary.write(bytes, &mut text)?;
+        self.put(&text)
+    }
+
+    /// From its beginning on the message may have binary parts (RFC 3516 section 4.4).
+    pub(crate) fn take_binary(&mut self) {
+        self.unbinary = Some(Box::new(Unbinary::new(self.limits)));
+    }
+
+    /// Ends what `take_binary` began.
+    fn end_binary(&mut self) -> Result<(), Error> {
+        let Some(mut unbinary) = self.unbinary.take() else {
+            return Ok(());
+        };
+        let mut text = Vec::new();
+        unbinary.finish(&mut text)?;
+        self.put(&text)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.draft
             .write(bytes)
             .map_err(store_fault("writing a message"))?;
@@ -52,6 +80,12 @@ pub(crate) struct Appended {
     pub(crate) uids: UidSet,
 }
 
+impl From<mime::UnknownEncoding> for Error {
+    fn from(_: mime::UnknownEncoding) -> Error {
+        Error::UnknownEncoding
+    }
+}
+
 impl Account {
     /// A place to write a new message.
     pub(crate) fn draft(&self) -> Result<Draft, Error> {
@@ -63,6 +97,8 @@ impl Account {
         Ok(Draft {
             draft,
             limit: self.0.host.limits.message_octets,
+            unbinary: None,
+            limits: self.0.host.limits.mime,
             date: None,
         })
     }
@@ -115,6 +151,7 @@ impl Account {
 
     /// The slow part, outside the mailbox's lock: deliveries sync side by side.
     fn make_ready(&self, message: &mut NewMessage<'_>) -> Result<Option<Cached>, Error> {
+        message.draft.end_binary()?;
         // What is filed again keeps its date; index and file have the same.
         let known = message.date.map(|date| date.seconds);
         let known = known.or(message.draft.date);

@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::codec::crlf::{ToCrlf, virtual_octets};
+use crate::mime::Transfer;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -11,6 +12,16 @@ pub(crate) struct Content {
     /// Octets still to be left out, and then still to be given.
     skip: u64,
     remaining: u64,
+    kind: Kind,
+}
+
+/// What the octets are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Of a literal, which has no NUL.
+    Text,
+    /// Decoded; with or without NUL.
+    Binary { nul: bool },
 }
 
 enum Source {
@@ -22,6 +33,7 @@ enum Source {
         file: File,
         raw_left: u64,
         crlf: ToCrlf,
+        transfer: Transfer,
         ready: Vec<u8>,
         at: usize,
     },
@@ -95,7 +107,54 @@ impl Content {
             skip: 0,
             remaining: bytes.len() as u64,
             source: Source::Memory { bytes, at: 0 },
+            kind: Kind::Text,
         }
+    }
+
+    /// The body of a part without its transfer encoding (RFC 3516 section 4.2).
+    pub(super) fn decoded(raw: &[u8], mut transfer: Transfer) -> Content {
+        // Lines of a text end in CRLF also where they are encoded (RFC 3516 section 6).
+        let mut lines = Vec::with_capacity(raw.len());
+        ToCrlf::default().decode(raw, &mut lines);
+        let mut bytes = Vec::with_capacity(lines.len());
+        transfer.decode(&lines, true, &mut bytes);
+        let nul = memchr::memchr(0, &bytes).is_some();
+        Content {
+            kind: Kind::Binary { nul },
+            ..Content::memory(bytes)
+        }
+    }
+
+    /// As `decoded`, of raw bytes `start` to `end` of a file. They are read once to count them.
+    pub(super) fn decoded_file(
+        file: File,
+        start: u64,
+        end: u64,
+        transfer: &dyn Fn() -> Transfer,
+    ) -> Result<Content, Error> {
+        let again = file.try_clone().map_err(io_fault)?;
+        let mut counted = Source::file(file, Place::first(start), end, transfer())?;
+        let (mut octets, mut nul) = (0, false);
+        loop {
+            let piece = counted.piece()?;
+            if piece == 0 {
+                break;
+            }
+            octets += piece as u64;
+            nul |= memchr::memchr(0, counted.ready()).is_some();
+            counted.take(piece, None);
+        }
+        Ok(Content {
+            source: Source::file(again, Place::first(start), end, transfer())?,
+            skip: 0,
+            remaining: octets,
+            kind: Kind::Binary { nul },
+        })
+    }
+
+    /// True if the octets can only be told in a literal8.
+    pub(crate) fn has_nul(&self) -> bool {
+        self.kind == Kind::Binary { nul: true }
     }
 
     /// The bytes of a section of a file, which ends at the raw offset `end`, turned to CRLF: those that
@@ -110,18 +169,12 @@ impl Content {
         let until = partial.start.saturating_add(partial.count);
         let measured = measure(&mut file, from, end, (partial.start, until)).map_err(io_fault)?;
         let (octets, first) = (measured.octets.min(until), measured.first);
-        file.seek(SeekFrom::Start(first.raw)).map_err(io_fault)?;
-        let source = Source::File {
-            file,
-            raw_left: end.saturating_sub(first.raw),
-            crlf: ToCrlf::within(first.after_cr),
-            ready: Vec::new(),
-            at: 0,
-        };
+        let source = Source::file(file, first, end, Transfer::Identity)?;
         let content = Content {
             source,
             skip: partial.start.min(octets) - first.octets,
             remaining: octets.saturating_sub(partial.start),
+            kind: Kind::Text,
         };
         Ok((content, measured.last))
     }
@@ -158,7 +211,8 @@ impl Content {
             self.skip -= skipped as u64;
             let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX);
             let taken = (piece - skipped).min(at_most - given).min(wanted);
-            self.source.take(taken, Some(out));
+            let text = self.kind == Kind::Text;
+            self.source.take(taken, Some((&mut *out, text)));
             self.remaining -= taken as u64;
             given += taken;
         }
@@ -167,6 +221,19 @@ impl Content {
 }
 
 impl Source {
+    /// What a file holds from a place on to the raw offset `end`.
+    fn file(mut file: File, from: Place, end: u64, transfer: Transfer) -> Result<Source, Error> {
+        file.seek(SeekFrom::Start(from.raw)).map_err(io_fault)?;
+        Ok(Source::File {
+            file,
+            raw_left: end.saturating_sub(from.raw),
+            crlf: ToCrlf::within(from.after_cr),
+            transfer,
+            ready: Vec::new(),
+            at: 0,
+        })
+    }
+
     /// Octets that can be taken now; 0 at the end.
     fn piece(&mut self) -> Result<usize, Error> {
         match self {
@@ -175,10 +242,12 @@ impl Source {
                 file,
                 raw_left,
                 crlf,
+                transfer,
                 ready,
                 at,
             } => {
-                if *at == ready.len() && *raw_left > 0 {
+                // A piece may decode to nothing.
+                while *at == ready.len() && *raw_left > 0 {
                     let mut raw = Vec::with_capacity(PIECE);
                     file.take((*raw_left).min(PIECE as u64))
                         .read_to_end(&mut raw)
@@ -190,22 +259,39 @@ impl Source {
                     };
                     ready.clear();
                     *at = 0;
-                    crlf.decode(&raw, ready);
+                    if transfer.is_identity() {
+                        crlf.decode(&raw, ready);
+                    } else {
+                        let mut lines = Vec::with_capacity(raw.len());
+                        crlf.decode(&raw, &mut lines);
+                        transfer.decode(&lines, *raw_left == 0, ready);
+                    }
                 }
                 Ok(ready.len() - *at)
             }
         }
     }
 
-    fn take(&mut self, count: usize, out: Option<&mut Vec<u8>>) {
+    /// What can be taken now.
+    fn ready(&self) -> &[u8] {
         let (bytes, at) = match self {
             Source::Memory { bytes, at } => (bytes, at),
             Source::File { ready, at, .. } => (ready, at),
         };
-        if let Some(out) = out {
-            put_literal(bytes.get(*at..*at + count).unwrap_or_default(), out);
+        bytes.get(*at..).unwrap_or_default()
+    }
+
+    /// Takes octets; `out` is where they go, and whether they are those of a literal.
+    fn take(&mut self, count: usize, out: Option<(&mut Vec<u8>, bool)>) {
+        let taken = self.ready().get(..count).unwrap_or_default();
+        match out {
+            Some((out, true)) => put_literal(taken, out),
+            Some((out, false)) => out.extend_from_slice(taken),
+            None => {}
         }
-        *at += count;
+        match self {
+            Source::Memory { at, .. } | Source::File { at, .. } => *at += count,
+        }
     }
 }
 
@@ -337,6 +423,40 @@ mod tests {
             let mut content = Content::memory(raw.to_vec());
             while content.read(&mut out, 2).unwrap() > 0 {}
             assert_eq!(out, [b"\0", wire].concat());
+        }
+    }
+
+    #[test]
+    fn encodings_are_undone_in_memory_and_from_files() {
+        let blanks = " \n".repeat(40_000);
+        let base64 = "AAEC\n".repeat(20_000);
+        let decoded = [0u8, 1, 2].repeat(20_000);
+        for (raw, encoding, expected) in [
+            ("a\nb\r\nc", "8bit", b"a\r\nb\r\nc".to_vec()),
+            (
+                "a=0A=00\nsoft=\nbreak=",
+                "quoted-printable",
+                b"a\n\0\r\nsoftbreak=".to_vec(),
+            ),
+            (
+                &format!("AAE{blanks}C{base64}AA"),
+                "BASE64",
+                [&[0, 1, 2], &decoded[..], &[0]].concat(),
+            ),
+        ] {
+            let transfer = || Transfer::new(encoding.as_bytes()).unwrap();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(raw.as_bytes()).unwrap();
+            let from_file = Content::decoded_file(file, 0, raw.len() as u64, &transfer).unwrap();
+            for content in [from_file, Content::decoded(raw.as_bytes(), transfer())] {
+                assert_eq!(content.remaining(), expected.len() as u64, "{encoding}");
+                assert_eq!(content.has_nul(), expected.contains(&0));
+                let (start, count) = (1, 50_000);
+                let mut content = content.partial(Partial { start, count });
+                let mut out = Vec::new();
+                while content.read(&mut out, 700).unwrap() > 0 {}
+                assert!(out == expected[1..expected.len().min(50_001)], "{encoding}");
+            }
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum Error {
     /// The message is larger than allowed.
     TooLarge,
     ReadOnly,
+    /// Encoded in a way nobody knows, or binary without saying so.
+    UnknownEncoding,
     /// The message was expunged meanwhile.
     Expunged,
     /// Something is held by another program for too long; try again.

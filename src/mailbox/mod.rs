@@ -26,6 +26,7 @@
 mod account;
 mod append;
 mod arrive;
+mod binary;
 mod changes;
 mod content;
 mod copy;

@@ -21,6 +21,8 @@ mod section;
 mod subject;
 mod text;
 mod token;
+mod transfer;
+mod unbinary;
 
 pub(crate) use address::{address_text, display_name, first_address};
 pub(crate) use bodystructure::{body, bodystructure};
@@ -36,3 +38,5 @@ pub(crate) use preview::Preview;
 pub(crate) use section::{Section, SectionText};
 pub(crate) use subject::base_subject;
 pub(crate) use text::{Text, from_charset};
+pub(crate) use transfer::Transfer;
+pub(crate) use unbinary::{Unbinary, UnknownEncoding};

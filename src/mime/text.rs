@@ -1,7 +1,7 @@
 //! The text of a part, for searching: transfer encoding and charset undone, in constant memory.
 
 use super::part::Content;
-use crate::codec::{base64, quoted};
+use super::transfer::Transfer;
 use encoding_rs::{Decoder, Encoding, UTF_8, WINDOWS_1252};
 
 /// Turns raw bytes of a part, piece by piece, into UTF-8.
@@ -11,14 +11,8 @@ pub(crate) struct Text {
     decoded: Vec<u8>,
 }
 
-enum Transfer {
-    Identity,
-    Base64(base64::Decoder),
-    Quoted(quoted::Decoder),
-}
-
 impl Text {
-    /// `None` for parts that hold no text (RFC 3501 section 6.4.4 leaves the choice of parts to the server).
+    /// `None` for parts that hold no text, as what is encoded in an unknown way (RFC 3501 section 6.4.4 leaves the choice of parts to the server).
     pub(crate) fn new(content: &Content) -> Option<Text> {
         if !content.is("text", None) && !content.is("message", None) {
             return None;
@@ -36,22 +30,11 @@ impl Text {
     /// Appends the text of this piece to `out`; `last` ends it.
     pub(crate) fn decode(&mut self, piece: &[u8], last: bool, out: &mut String) {
         self.decoded.clear();
-        let bytes = match &mut self.transfer {
-            Transfer::Identity => piece,
-            Transfer::Base64(decoder) => {
-                decoder.decode(piece, &mut self.decoded);
-                if last {
-                    decoder.finish(&mut self.decoded);
-                }
-                &self.decoded
-            }
-            Transfer::Quoted(decoder) => {
-                decoder.decode(piece, &mut self.decoded);
-                if last {
-                    decoder.finish(&mut self.decoded);
-                }
-                &self.decoded
-            }
+        let bytes = if self.transfer.is_identity() {
+            piece
+        } else {
+            self.transfer.decode(piece, last, &mut self.decoded);
+            &self.decoded
         };
         out.reserve(
             self.charset
@@ -60,21 +43,6 @@ impl Text {
         );
         // The reserved room is the most it can need, so one call takes all.
         let _ = self.charset.decode_to_string(bytes, out, last);
-    }
-}
-
-impl Transfer {
-    /// `None`: what is encoded in an unknown way is no text, whatever its type (RFC 2045 section 6.4).
-    fn new(name: &[u8]) -> Option<Transfer> {
-        let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
-        if is("base64") {
-            Some(Transfer::Base64(base64::Decoder::default()))
-        } else if is("quoted-printable") {
-            Some(Transfer::Quoted(quoted::Decoder::default()))
-        } else {
-            let identity = is("7bit") || is("8bit") || is("binary");
-            identity.then_some(Transfer::Identity)
-        }
     }
 }
 

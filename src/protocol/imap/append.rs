@@ -141,7 +141,16 @@ impl Session {
     /// Does the next piece; then the literal is asked for, or the messages are filed.
     fn piece(&mut self, mut append: Box<Append>, out: &mut Output) -> Next {
         let done = match append.pieces.pop_front() {
-            Some(Piece::Message { flags, date }) => self.begin_message(&mut append, flags, date),
+            Some(Piece::Message {
+                flags,
+                date,
+                binary,
+            }) => self.begin_message(&mut append, flags, date).map(|()| {
+                match append.messages.last_mut() {
+                    Some(message) if binary => message.draft.take_binary(),
+                    _ => {}
+                }
+            }),
             Some(Piece::Url(url)) => self.begin_url(&mut append, &url),
             Some(Piece::Literal) => self.begin_literal(&mut append, out),
             Some(Piece::UrlLiteral) => begin_url_literal(&mut append, out),

@@ -67,6 +67,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("COMPRESS=DEFLATE", 4978, When::Session, Some("COMPRESS")),
     capability("MULTIAPPEND", 3502, When::Session, None),
     capability("CATENATE", 4469, When::Session, None),
+    capability("BINARY", 3516, When::Session, None),
     capability("REPLACE", 8508, When::Session, Some("REPLACE")),
     capability(APPENDLIMIT, 7889, When::Session, None),
     capability("CONDSTORE", 7162, When::Session, None),

@@ -109,7 +109,8 @@ pub(super) fn fetch(
             Err(error) => return Ran::no(error),
         };
     }
-    let sees = |item: &FetchItem| matches!(item, FetchItem::Section(s) if s.seen);
+    let sees =
+        |item: &FetchItem| matches!(item, FetchItem::Section(s) | FetchItem::Binary(s) if s.seen);
     let newly_seen = if items.iter().any(sees) {
         mark_seen(&mut selected.view, &uids)
     } else {
@@ -296,6 +297,9 @@ impl Fetch {
     /// The tagged response.
     fn outcome(&self) -> &'static str {
         match self.failed {
+            Some(Error::UnknownEncoding) => {
+                "NO [UNKNOWN-CTE] Some parts are encoded in a way that is not known."
+            }
             Some(Error::Expunged) => "NO [EXPUNGEISSUED] Some messages were expunged meanwhile.",
             Some(_) => "NO [SERVERBUG] Some messages cannot be read; the server's log says why.",
             None if self.rows.incomplete() => {

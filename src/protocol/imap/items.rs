@@ -23,7 +23,9 @@ pub(super) fn want(items: &[FetchItem]) -> Want {
             FetchItem::Section(section) if from_fields(section).is_some() => {
                 want.header_fields = true;
             }
-            FetchItem::Section(_) => want.body = true,
+            FetchItem::Section(_) | FetchItem::Binary(_) | FetchItem::BinarySize(_) => {
+                want.body = true;
+            }
         }
     }
     want
@@ -109,6 +111,16 @@ impl Fetch {
                 out.put(&body);
             }
             FetchItem::Section(section) => return self.section(section, out),
+            FetchItem::Binary(section) => return self.binary(section, out),
+            FetchItem::BinarySize(section) => {
+                let content = self.rows.binary(&section.section.part, Partial::ALL)?;
+                out.put(section.label.as_bytes());
+                out.put(b" ");
+                number(
+                    content.map_or(0, |content| content.remaining()),
+                    out.buffer(),
+                );
+            }
         }
         Ok(None)
     }
@@ -128,6 +140,18 @@ impl Fetch {
         Ok(())
     }
 
+    fn binary(&mut self, item: &SectionItem, out: &mut Output) -> Result<Option<Content>, Error> {
+        let part = &item.section.part;
+        let Some(content) = self.rows.binary(part, chosen(item))? else {
+            out.put(item.label.as_bytes());
+            out.put(b" NIL");
+            return Ok(None);
+        };
+        let literal = if content.has_nul() { " ~{" } else { " {" };
+        announce_as(literal, item, content.remaining(), out);
+        Ok(Some(content))
+    }
+
     fn section(&mut self, item: &SectionItem, out: &mut Output) -> Result<Option<Content>, Error> {
         if let Some(names) = from_fields(item)
             && let Some(fields) = self.rows.known_fields(names)?
@@ -145,11 +169,7 @@ impl Fetch {
             put_literal(fields, out.buffer());
             return Ok(None);
         }
-        let partial = item.partial.map_or(Partial::ALL, |(start, count)| Partial {
-            start: u64::from(start),
-            count: u64::from(count),
-        });
-        let Some(content) = self.rows.part(&item.section, partial)? else {
+        let Some(content) = self.rows.part(&item.section, chosen(item))? else {
             out.put(item.label.as_bytes());
             out.put(b" NIL");
             return Ok(None);
@@ -159,14 +179,26 @@ impl Fetch {
     }
 }
 
+/// The octets that are wanted of a section.
+fn chosen(item: &SectionItem) -> Partial {
+    item.partial.map_or(Partial::ALL, |(start, count)| Partial {
+        start: u64::from(start),
+        count: u64::from(count),
+    })
+}
+
 fn announce(item: &SectionItem, octets: u64, out: &mut Output) {
+    announce_as(" {", item, octets, out);
+}
+
+fn announce_as(literal: &str, item: &SectionItem, octets: u64, out: &mut Output) {
     out.put(item.label.as_bytes());
     if let Some((start, _)) = item.partial {
         out.put(b"<");
         number(u64::from(start), out.buffer());
         out.put(b">");
     }
-    out.put(b" {");
+    out.put(literal.as_bytes());
     number(octets, out.buffer());
     out.put(b"}\r\n");
 }
@@ -185,6 +217,8 @@ pub(super) fn label(item: &FetchItem) -> &str {
         FetchItem::Envelope => "ENVELOPE",
         FetchItem::Body => "BODY",
         FetchItem::BodyStructure => "BODYSTRUCTURE",
-        FetchItem::Section(section) => &section.label,
+        FetchItem::Section(section)
+        | FetchItem::Binary(section)
+        | FetchItem::BinarySize(section) => &section.label,
     }
 }

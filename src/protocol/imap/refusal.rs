@@ -14,6 +14,10 @@ pub(super) fn refusal(error: Error) -> String {
         Error::Full => ("OVERQUOTA", "The disk is full; nothing was stored."),
         Error::TooLarge => ("TOOBIG", "The message is larger than this server accepts."),
         Error::ReadOnly => ("NOPERM", "The mailbox is opened read-only."),
+        Error::UnknownEncoding => (
+            "UNKNOWN-CTE",
+            "The encoding is not known, or binary octets do not say that they are.",
+        ),
         Error::Expunged => ("EXPUNGEISSUED", "Some messages were expunged meanwhile."),
         Error::Busy => (
             "INUSE",

@@ -362,8 +362,8 @@ const UNKNOWN: [&[u8]; 7] = [
     b"* THREAD",
 ];
 
-/// Items which that parser does not know (RFC 7162, RFC 8474, RFC 8514), with what is put in their place.
-const UNKNOWN_ITEMS: [(&str, &str, &str); 15] = [
+/// Items which that parser does not know (RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 3516), with what is put in their place.
+const UNKNOWN_ITEMS: [(&str, &str, &str); 19] = [
     ("MODSEQ (", ")", "RFC822.SIZE 1"),
     (" (MODSEQ ", ")", ""),
     ("(HIGHESTMODSEQ ", ")", "(MESSAGES 1)"),
@@ -379,6 +379,10 @@ const UNKNOWN_ITEMS: [(&str, &str, &str); 15] = [
     ("PREVIEW N", "IL", "RFC822.SIZE 1"),
     ("PREVIEW {", "\r\n", "BODY[] {"),
     ("SNIPPET (", ")", "RFC822.SIZE 1"),
+    ("BINARY.SIZE[", "]", "RFC822.SIZE"),
+    ("BINARY[", "]", "BODY[]"),
+    ("~{", "", "{"),
+    ("\0", "", "?"),
 ];
 
 fn without_unknown_items(said: &[u8]) -> Vec<u8> {
@@ -460,6 +464,37 @@ fn transcripts_cut_anywhere() {
             });
         }
     });
+}
+
+#[test]
+fn octets_that_no_line_can_hold_come_back() {
+    let (account, _directory) = Account::temporary();
+    let handover = Handover {
+        tag: super::tag::tag(b"x"),
+        input: Vec::new(),
+    };
+    let session = Session::new(account, handover, SESSION);
+    let mut connection = Connection::new(Peer::Session(Box::new(session)));
+    let octets: Vec<u8> = (0..=255u8).rev().chain(*b"\n\r\n\n\0\r").collect();
+    let head = b"Content-Transfer-Encoding: binary\r\n\r\n";
+    let message = [head.as_slice(), &octets].concat();
+    connection.send(format!("a APPEND INBOX ~{{{}+}}\r\n", message.len()).as_bytes());
+    connection.send(&message);
+    connection.send(b"\r\nb SELECT INBOX\r\n");
+    connection.said.clear();
+    connection.send(b"c FETCH 1 BINARY[1]\r\n");
+    let start = format!("* 1 FETCH (BINARY[1] ~{{{}}}\r\n", octets.len());
+    let rest = connection.said.strip_prefix(start.as_bytes()).unwrap();
+    assert_eq!(rest.get(..octets.len()), Some(octets.as_slice()));
+    connection.said.clear();
+    // NUL that no part says to be binary.
+    connection.send(b"d APPEND INBOX ~{6+}\r\n\r\na\0b\n\r\n");
+    assert!(
+        connection
+            .line()
+            .unwrap()
+            .starts_with("d NO [UNKNOWN-CTE] ")
+    );
 }
 
 #[test]

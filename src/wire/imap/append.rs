@@ -13,6 +13,8 @@ pub(crate) enum Piece {
     Message {
         flags: Flags,
         date: Option<DateTime>,
+        /// It may have binary parts: a literal8 (RFC 3516 section 7), or put together of parts that may be.
+        binary: bool,
     },
     /// The literal behind this text goes into the message.
     Literal,
@@ -141,7 +143,7 @@ impl AppendText {
     }
 
     /// `append-message = [SP flag-list] [SP date-time] SP append-data`, where `append-data = literal /
-    /// "CATENATE" SP "(" cat-part *(SP cat-part) ")"`.
+    /// literal8 / "CATENATE" SP "(" cat-part *(SP cat-part) ")"`.
     fn message(&mut self, r: &mut Reader<'_>, pieces: &mut Vec<Piece>) -> Parsed<()> {
         space(r)?;
         let mut flags = Flags::default();
@@ -154,8 +156,14 @@ impl AppendText {
             date = Some(date_time(r)?);
             space(r)?;
         }
-        pieces.push(Piece::Message { flags, date });
-        if r.eat_word("CATENATE (") {
+        let catenate = r.eat_word("CATENATE (");
+        let binary = catenate || r.eat(b'~');
+        pieces.push(Piece::Message {
+            flags,
+            date,
+            binary,
+        });
+        if catenate {
             self.expected = Expected::Part;
         } else if r.at_end() {
             self.expected = Expected::MoreMessages;
@@ -166,10 +174,11 @@ impl AppendText {
         Ok(())
     }
 
-    /// `cat-part = "TEXT" SP literal / "URL" SP astring`.
+    /// `cat-part = "TEXT" SP (literal / literal8) / "URL" SP astring`.
     fn part(&mut self, r: &mut Reader<'_>, pieces: &mut Vec<Piece>) -> Parsed<()> {
         self.expected = Expected::MoreParts;
         pieces.push(if r.eat_word("TEXT ") {
+            r.eat(b'~');
             if !r.at_end() {
                 return Err(Syntax("TEXT takes a literal"));
             }
@@ -223,6 +232,11 @@ mod tests {
             ),
             ("a APPEND INBOX (\\Recent \\Seen) ", true),
             ("a APPEND INBOX CATENATE (TEXT ", true),
+            ("a APPEND INBOX (\\Seen) ~", true),
+            ("a APPEND INBOX CATENATE (URL x TEXT ~", true),
+            ("a APPEND INBOX ~~", false),
+            ("a APPEND INBOX~", false),
+            ("a APPEND INBOX CATENATE (URL ~", false),
             ("a APPEND INBOX (x) CATENATE (URL \"/x\" URL ", true),
             ("a APPEND INBOX CATENATE (URL", false),
             ("a REPLACE 4 Drafts (\\Seen) ", true),

@@ -22,6 +22,10 @@ pub(crate) enum FetchItem {
     SaveDate,
     Preview(PreviewItem),
     Section(SectionItem),
+    /// `BINARY[...]<...>`: the part decoded (RFC 3516 section 4.2).
+    Binary(SectionItem),
+    /// `BINARY.SIZE[...]`.
+    BinarySize(SectionItem),
 }
 
 /// `PREVIEW` (RFC 8970 section 3.1), or `SNIPPET` as Dovecot had it before.
@@ -111,6 +115,15 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
         b"RFC822" => whole("RFC822", SectionText::All, true),
         b"RFC822.HEADER" => whole("RFC822.HEADER", SectionText::Header, false),
         b"RFC822.TEXT" => whole("RFC822.TEXT", SectionText::Text, true),
+        b"BINARY" => FetchItem::Binary(binary(r, "BINARY", true)?),
+        b"BINARY.PEEK" => FetchItem::Binary(binary(r, "BINARY", false)?),
+        b"BINARY.SIZE" => {
+            let item = binary(r, "BINARY.SIZE", false)?;
+            if item.partial.is_some() {
+                return Err(Syntax("a size has no partial"));
+            }
+            FetchItem::BinarySize(item)
+        }
         b"BODY" if r.peek() != Some(b'[') => FetchItem::Body,
         b"BODY" => FetchItem::Section(body(r, true)?),
         b"BODY.PEEK" => FetchItem::Section(body(r, false)?),
@@ -137,6 +150,16 @@ fn preview(r: &mut Reader<'_>, words: &[&str], old: bool) -> FetchItem {
         before = " ";
     }
     FetchItem::Preview(none)
+}
+
+/// `section-binary [partial]`, where `section-binary = "[" [section-part] "]"` (RFC 3516 section 7).
+fn binary(r: &mut Reader<'_>, word: &str, seen: bool) -> Parsed<SectionItem> {
+    let mut item = body(r, seen)?;
+    if item.section.text != SectionText::All {
+        return Err(Syntax("only whole parts are binary"));
+    }
+    item.label = item.label.replacen("BODY", word, 1);
+    Ok(item)
 }
 
 /// `section ["<" number "." nz-number ">"]`.
@@ -304,6 +327,24 @@ mod tests {
                 .len(),
             2
         );
+        let mut r = Reader::new(b"(BINARY.PEEK[1.2]<0.9> BINARY[] BINARY.SIZE[3])");
+        match fetch_items(&mut r).as_deref() {
+            Ok(
+                [
+                    FetchItem::Binary(a),
+                    FetchItem::Binary(b),
+                    FetchItem::BinarySize(c),
+                ],
+            ) => {
+                assert_eq!(
+                    (a.label.as_str(), a.partial, a.seen),
+                    ("BINARY[1.2]", Some((0, 9)), false)
+                );
+                assert_eq!((b.label.as_str(), b.seen), ("BINARY[]", true));
+                assert_eq!((c.label.as_str(), c.seen), ("BINARY.SIZE[3]", false));
+            }
+            other => panic!("{other:?}"),
+        }
         let shown = |text: &str| format!("{:?}", fetch_items(&mut Reader::new(text.as_bytes())));
         assert_eq!(
             shown("PREVIEW"),
@@ -335,6 +376,12 @@ mod tests {
             "BODY[0]",
             "BODY[1.]",
             "BODY[MIME]",
+            "BINARY",
+            "BINARY[1.MIME]",
+            "BINARY[TEXT]",
+            "BINARY.SIZE[1]<0.1>",
+            "BINARY.SIZE",
+            "BINARY.PEEK[1]<0.0>",
             "BODY[]<1>",
             "BODY[]<1.0>",
             "BODY[HEADER.FIELDS ()]",
