@@ -144,6 +144,8 @@ limits! {
     mailbox_name_octets: usize, Size, 64, 4096, "Length of the name of a new mailbox.";
     mailbox_depth: usize, Count, 2, 32, "Levels in the name of a new mailbox.";
     max_keywords: usize, Count, 1, 500, "Different keywords in one mailbox.";
+    metadata_entries: usize, Count, 10, 100, "Annotations of one mailbox, or of the account (RFC 5464).";
+    metadata_octets: usize, Size, 1024, 16 << 10, "Length of the value of an annotation.";
     expunge_history: u32, Count, 1, 1000, "Expunges of one mailbox that are remembered (RFC 7162); a client that was away longer is told every UID that is missing.";
     argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";
     argon2_passes: u32, Count, 1, 2, "Passes over that memory.";

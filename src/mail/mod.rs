@@ -2,6 +2,7 @@
 
 mod criteria;
 mod date;
+mod entry;
 mod flag;
 mod guid;
 mod name;
@@ -12,6 +13,7 @@ mod set;
 
 pub(crate) use criteria::{Criteria, DateField, HeaderField};
 pub(crate) use date::{Date, DateTime};
+pub(crate) use entry::{Depth, EntryName};
 pub(crate) use flag::{Flags, Keyword, SystemFlags};
 pub(crate) use guid::Guid;
 pub(crate) use name::{InvalidName, MailboxName, Pattern, SpecialUse};

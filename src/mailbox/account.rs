@@ -2,12 +2,14 @@
 
 use super::host::{HostInner, lock};
 use super::kept::Kept;
+use super::news::Recent;
 use super::shared::Shared;
 use super::special;
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SpecialUse, UidSet, UidValidity};
 use crate::store::{Maildir, Store};
+use event_listener::Event;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -28,6 +30,10 @@ pub(super) struct Inner {
     handles: Mutex<Handles>,
     /// What a login looks for was looked for; two at once would make the same mailboxes.
     prepared: Mutex<bool>,
+    /// Annotations are read and written.
+    pub(super) annotating: Mutex<()>,
+    pub(super) recent: Mutex<Recent>,
+    pub(super) woken: Event,
 }
 
 /// Store handles that nobody uses.
@@ -91,6 +97,9 @@ impl Inner {
             boxes: Mutex::default(),
             handles: Mutex::default(),
             prepared: Mutex::default(),
+            annotating: Mutex::default(),
+            recent: Mutex::default(),
+            woken: Event::new(),
         })
     }
 
@@ -295,6 +304,7 @@ impl Account {
         }
         if from.is_inbox() {
             self.create(to)?;
+            self.copy_annotations(from, to)?;
             let mut view = self.select(from, Access::ReadWrite)?;
             let all = view.uids().clone();
             return view.transfer(&all, to).map(|_| ());

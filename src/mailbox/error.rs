@@ -21,6 +21,10 @@ pub(crate) enum Error {
     ReadOnly,
     /// Encoded in a way nobody knows, or binary without saying so.
     UnknownEncoding,
+    /// Too many entries of one mailbox have values.
+    TooManyEntries,
+    /// A value of an entry has more octets than this.
+    EntryTooLong(usize),
     /// The message was expunged meanwhile.
     Expunged,
     /// Something is held by another program for too long; try again.

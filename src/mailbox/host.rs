@@ -25,6 +25,9 @@ pub(crate) struct Limits {
     pub(crate) name_depth: usize,
     /// Keywords a mailbox.
     pub(crate) keywords: usize,
+    /// Entries of one mailbox that have values, and octets of a value.
+    pub(crate) metadata_entries: usize,
+    pub(crate) metadata_octets: usize,
     /// Expunges a mailbox that are remembered.
     pub(crate) expunges: u32,
     /// Octets of redb's own cache.
@@ -42,6 +45,8 @@ impl Default for Limits {
             name_octets: MailboxName::MAX_OCTETS,
             name_depth: MailboxName::MAX_DEPTH,
             keywords: 200,
+            metadata_entries: 100,
+            metadata_octets: 16 << 10,
             expunges: 1000,
             index_cache_octets: 2 << 20,
             sort_octets: 32 << 20,
@@ -76,6 +81,8 @@ impl From<&crate::config::Limits> for Limits {
             name_octets: limits.mailbox_name_octets,
             name_depth: limits.mailbox_depth,
             keywords: limits.max_keywords,
+            metadata_entries: limits.metadata_entries,
+            metadata_octets: limits.metadata_octets,
             expunges: limits.expunge_history,
             index_cache_octets: limits.index_cache_octets,
             sort_octets: limits.sort_octets,

@@ -40,7 +40,9 @@ mod learn;
 mod mark;
 #[cfg(test)]
 mod meddling_tests;
+mod metadata;
 mod needle;
+mod news;
 #[cfg(test)]
 mod noticing_tests;
 mod numbering;
@@ -72,6 +74,7 @@ pub(crate) use error::Error;
 use error::{fault, store_fault};
 pub(crate) use host::{Host, Limits};
 pub(crate) use mark::{FlagChange, Marked};
+pub(crate) use news::{Heard, News};
 pub(crate) use rows::{Rows, Want};
 pub(crate) use search::Search;
 pub(crate) use sort::Sort;

@@ -133,6 +133,9 @@ impl Shared {
     pub(super) fn raise(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.woken.notify(usize::MAX);
+        if let Some(account) = self.account.upgrade() {
+            account.woken.notify(usize::MAX);
+        }
     }
 
     /// True if watched and nobody else changed anything as far as is known now.

@@ -222,6 +222,8 @@ limits!(
     mailbox_name_octets: size,
     mailbox_depth: size,
     max_keywords: size,
+    metadata_entries: size,
+    metadata_octets: size,
     expunge_history: number,
     argon2_memory_kib: number,
     argon2_passes: number,

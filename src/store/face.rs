@@ -1,6 +1,6 @@
 //! The seam between message bytes and everything that knows about messages.
 
-use super::Error;
+use super::{Annotations, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
 use std::fs::File;
@@ -115,6 +115,10 @@ pub(crate) trait Store: Send {
     fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error>;
     /// All of it anew. Durable.
     fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error>;
+    /// The annotations of a mailbox, or (`None`) of the account.
+    fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error>;
+    /// All of them anew. Durable. They go where the mailbox goes.
+    fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error>;
     /// RFC822.SIZE if the name of the message tells it.
     fn wire_octets(&self, blob: &BlobId) -> Option<u64>;
     /// Removes drafts that nobody finished for 36 hours.

@@ -10,4 +10,4 @@ pub(crate) use face::{
 };
 #[cfg(test)]
 pub(crate) use maildir::journal;
-pub(crate) use maildir::{Maildir, origin, saved};
+pub(crate) use maildir::{Annotations, Maildir, origin, saved};

@@ -424,6 +424,23 @@ limits! {
         assert!(!permanent.contains("\\*"), "{permanent}");
     }
 
+    metadata_entries(server, "metadata_entries = 10") {
+        let mut imap = server.imap("ann");
+        let set = |name: &str, value: &str| format!("SETMETADATA INBOX (/shared/{name} {value})");
+        (0..10).for_each(|n| drop(imap.ok(&set(&n.to_string(), "\"x\""))));
+        let refused = imap.command(&set("more", "\"x\""));
+        assert!(status(refused).starts_with("NO [METADATA TOOMANY]"));
+        imap.ok(&set("1", "NIL"));
+        imap.ok(&set("more", "\"x\""));
+    }
+
+    metadata_octets(server, "metadata_octets = 1024") {
+        let mut imap = server.imap("ann");
+        let set = |n: usize| format!("SETMETADATA \"\" (/shared/comment \"{}\")", "x".repeat(n));
+        imap.ok(&set(1024));
+        assert!(status(imap.command(&set(1025))).starts_with("NO [METADATA MAXSIZE 1024]"));
+    }
+
     sort_octets(server, "sort_octets = \"64KiB\"") {
         // Subjects and references of each are nearly as much as may be held.
         let long = "x".repeat(30_000);

@@ -10,6 +10,9 @@ pub(super) struct Enabled {
     pub(super) condstore: bool,
     /// VANISHED instead of EXPUNGE (RFC 7162 section 3.2.10).
     pub(super) qresync: bool,
+    /// Annotations of mailboxes, and of the server, that others change are told (RFC 5464 section 4.1).
+    pub(super) metadata: bool,
+    pub(super) server_metadata: bool,
 }
 
 /// A capability that can be enabled.
@@ -17,18 +20,22 @@ pub(super) struct Enabled {
 enum Extension {
     Condstore,
     Qresync,
+    Metadata,
+    ServerMetadata,
 }
 
-const EXTENSIONS: [(&str, Extension); 2] = [
+const EXTENSIONS: &[(&str, Extension)] = &[
     ("CONDSTORE", Extension::Condstore),
     ("QRESYNC", Extension::Qresync),
+    ("METADATA", Extension::Metadata),
+    ("METADATA-SERVER", Extension::ServerMetadata),
 ];
 
 /// Tells which of the names are enabled now; those that are not known or need no enabling are passed
 /// over in silence (RFC 5161 section 3.1).
 pub(super) fn enable(session: &mut Session, names: &[String], out: &mut Output) -> Ran {
     let mut told = b"* ENABLED".to_vec();
-    for (name, extension) in EXTENSIONS {
+    for &(name, extension) in EXTENSIONS {
         if names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             session.enable(extension, out);
             told.push(b' ');
@@ -47,6 +54,15 @@ impl Session {
             Extension::Qresync => {
                 self.enable_condstore(out);
                 self.enabled.qresync = true;
+            }
+            Extension::Metadata => {
+                self.begin_to_hear();
+                self.enabled.metadata = true;
+                self.enabled.server_metadata = true;
+            }
+            Extension::ServerMetadata => {
+                self.begin_to_hear();
+                self.enabled.server_metadata = true;
             }
         }
     }

@@ -1,10 +1,11 @@
 //! LIST (RFC 3501 section 6.3.8, RFC 5258), LSUB and XLIST, parked whenever enough output waits.
 
 use super::mailboxes::status_line;
+use super::metadata;
 use super::session::{Doing, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{MailboxName, Pattern, SpecialUse};
+use crate::mail::{EntryName, MailboxName, Pattern, SpecialUse};
 use crate::mailbox::{Account, Error, Expunges, Listed};
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{Form, List, Select, StatusItem, mailbox};
@@ -17,6 +18,7 @@ pub(super) struct Listing {
     word: &'static str,
     lines: VecDeque<Line>,
     status: Vec<StatusItem>,
+    metadata: Vec<EntryName>,
 }
 
 /// One mailbox, to be told.
@@ -25,8 +27,8 @@ struct Line {
     attributes: Vec<&'static str>,
     /// `CHILDINFO`: what is below it meets the selection options.
     child_info: Vec<&'static str>,
-    /// It can be asked for its status.
-    status: bool,
+    /// It can be asked for its status and annotations.
+    selectable: bool,
 }
 
 pub(super) fn list(
@@ -69,6 +71,7 @@ pub(super) fn list(
         word,
         lines,
         status: wanted.status,
+        metadata: wanted.metadata,
     }));
     Ran::GoesOn
 }
@@ -184,7 +187,7 @@ impl Known {
             child_info.extend(options.iter().filter(|o| o.0).map(|o| o.1));
         }
         Line {
-            status: selectable && self.meets(wanted.select) && !wanted.status.is_empty(),
+            selectable: selectable && self.meets(wanted.select),
             name,
             attributes,
             child_info,
@@ -221,7 +224,7 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
             vec!["\\Noselect"]
         },
         child_info: Vec::new(),
-        status: false,
+        selectable: false,
     };
     Ok(told.into_iter().map(line).collect())
 }
@@ -229,16 +232,20 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
 impl Line {
     /// With the status of the mailbox behind it; one that is gone meanwhile cannot be selected
     /// (RFC 5819 section 2).
-    fn put(mut self, session: &Session, word: &str, items: &[StatusItem], out: &mut Output) {
+    fn put(mut self, session: &Session, listing: &Listing, out: &mut Output) {
         let mut status = Vec::new();
-        if self.status {
-            match status_line(session, &self.name, items, &mut status) {
+        if self.selectable && !listing.status.is_empty() {
+            match status_line(session, &self.name, &listing.status, &mut status) {
                 Ok(()) => {}
                 Err(Error::NoSuchMailbox) => self.attributes.insert(0, "\\NonExistent"),
                 // It is logged; the list goes on.
                 Err(_) => status.clear(),
             }
         }
+        if self.selectable && !listing.metadata.is_empty() {
+            metadata::listed(session, &self.name, &listing.metadata, &mut status);
+        }
+        let word = listing.word;
         let attributes = self.attributes.join(" ");
         out.put(format!("* {word} ({attributes}) \"/\" ").as_bytes());
         mailbox(&self.name, out.buffer());
@@ -264,7 +271,7 @@ impl Session {
             return Some(Progress::Disk);
         }
         while let Some(line) = listing.lines.pop_front() {
-            line.put(self, listing.word, &listing.status, out);
+            line.put(self, &listing, out);
             if out.full() {
                 self.doing = Doing::List(listing);
                 return Some(Progress::Flush);

@@ -12,6 +12,8 @@ mod list;
 mod login;
 mod mailboxes;
 mod messages;
+mod metadata;
+mod news;
 mod refusal;
 mod search;
 mod select;

@@ -13,6 +13,10 @@ pub(super) fn refusal(error: Error) -> String {
         Error::Limit(why) => return format!("NO [LIMIT] Not possible: {why}."),
         Error::Full => ("OVERQUOTA", "The disk is full; nothing was stored."),
         Error::TooLarge => ("TOOBIG", "The message is larger than this server accepts."),
+        Error::TooManyEntries => ("METADATA TOOMANY", "Too many entries have values."),
+        Error::EntryTooLong(octets) => {
+            return format!("NO [METADATA MAXSIZE {octets}] A value is too long.");
+        }
         Error::ReadOnly => ("NOPERM", "The mailbox is opened read-only."),
         Error::UnknownEncoding => (
             "UNKNOWN-CTE",

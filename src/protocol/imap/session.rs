@@ -12,8 +12,8 @@ use super::select::select;
 use super::selected::{Selected, Told};
 use super::table::{Rule, State, rule_of};
 use super::tag::{Tag, tag};
-use super::{mailboxes, messages};
-use crate::mailbox::{Account, Error, Expunges};
+use super::{mailboxes, messages, metadata};
+use crate::mailbox::{Account, Error, Expunges, Heard};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::imap::{Bounds, Command, Ends, Frame, Framer, append_start, parse, tag_of};
 use event_listener::EventListener;
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     compressed: bool,
     pub(super) framer: Framer,
     pub(super) doing: Doing,
+    /// What others did to mailboxes is told up to here.
+    pub(super) heard: Heard,
     bad: u32,
 }
 
@@ -126,6 +128,7 @@ impl Session {
         );
         framer.input(&handover.input);
         Session {
+            heard: account.heard(),
             account,
             selected: None,
             settings,
@@ -139,6 +142,9 @@ impl Session {
 
     /// What to wait for besides input after `Progress::Wait`; make it, then ask `is_stale`.
     pub(crate) fn listener(&self) -> Option<EventListener> {
+        if self.hears() {
+            return Some(self.account.listen());
+        }
         self.selected
             .as_ref()
             .map(|selected| selected.view.listen())
@@ -146,9 +152,8 @@ impl Session {
 
     /// True if there is news for the client already.
     pub(crate) fn is_stale(&self) -> bool {
-        self.selected
-            .as_ref()
-            .is_some_and(|selected| !selected.view.is_current())
+        let selected = self.selected.as_ref();
+        selected.is_some_and(|selected| !selected.view.is_current()) || self.has_news()
     }
 
     /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
@@ -313,6 +318,8 @@ impl Session {
             Command::Rename { from, to } => mailboxes::rename(self, from, to),
             Command::Subscribe { mailbox, on } => mailboxes::subscribe(self, mailbox, on),
             Command::List(wanted) => list(self, tag, *wanted, rule, out),
+            Command::GetMetadata(wanted) => metadata::get(self, *wanted, out),
+            Command::SetMetadata(wanted) => metadata::set(self, *wanted),
             Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
             // Refused by the table before login and after.
             Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {
@@ -385,6 +392,7 @@ impl Session {
     }
 
     fn answer_command(&mut self, ending: Ending, out: &mut Output) {
+        self.tell_news(out);
         if ending.idle {
             self.doing = Doing::Idle(ending.tag);
         } else {

@@ -350,9 +350,9 @@ fn run(name: &str, text: &str, pieces: Pieces) {
     }
 }
 
-/// Responses of extensions which that parser does not know: RFC 2971, RFC 2342, RFC 7162, RFC 4731
-/// and RFC 5256.
-const UNKNOWN: [&[u8]; 7] = [
+/// Responses of extensions which that parser does not know: RFC 2971, RFC 2342, RFC 7162, RFC 4731,
+/// RFC 5256 and RFC 5464.
+const UNKNOWN: &[&[u8]] = &[
     b"* ID ",
     b"* NAMESPACE ",
     b"* VANISHED ",
@@ -360,6 +360,7 @@ const UNKNOWN: [&[u8]; 7] = [
     b"* ESEARCH ",
     b"* SORT",
     b"* THREAD",
+    b"* METADATA ",
 ];
 
 /// Items which that parser does not know (RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 3516), with what is put in their place.
@@ -396,6 +397,20 @@ fn without_unknown_items(said: &[u8]) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// What follows a response, whose lines may end in literals.
+fn behind_response(mut said: &[u8]) -> &[u8] {
+    loop {
+        let end = said.iter().position(|b| *b == b'\n').unwrap();
+        let line = String::from_utf8_lossy(&said[..end]).into_owned();
+        said = &said[end + 1..];
+        let octets = line.strip_suffix("}\r").and_then(|l| l.rsplit_once('{'));
+        match octets.and_then(|(_, digits)| digits.parse::<usize>().ok()) {
+            Some(octets) => said = &said[octets..],
+            None => return said,
+        }
+    }
+}
+
 /// Every response parses with a parser that others wrote.
 fn decodes(name: &str, said: &[u8]) {
     let said = without_unknown_items(said);
@@ -403,8 +418,7 @@ fn decodes(name: &str, said: &[u8]) {
     let codec = imap_codec::ResponseCodec::new();
     while !said.is_empty() {
         if UNKNOWN.iter().any(|head| said.starts_with(head)) {
-            let end = said.iter().position(|b| *b == b'\n').unwrap();
-            said = &said[end + 1..];
+            said = behind_response(said);
             continue;
         }
         let text = String::from_utf8_lossy(said.get(..120).unwrap_or(said)).into_owned();

@@ -14,6 +14,7 @@ pub(crate) mod journal;
 mod keywords;
 mod layout;
 mod lock;
+mod metadata;
 mod name;
 mod promise;
 mod scan;
@@ -24,5 +25,6 @@ mod subscriptions;
 mod tests;
 mod uidlist;
 
+pub(crate) use metadata::Annotations;
 pub(crate) use name::{origin, saved};
 pub(crate) use store::Maildir;

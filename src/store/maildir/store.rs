@@ -3,11 +3,12 @@
 use super::draft::{Home, MaildirDraft, set_date};
 use super::lock::{DotLock, replace};
 use super::uidlist::{self, UidList};
-use super::{disk, keywords, layout, name, promise, scan};
+use super::{disk, keywords, layout, metadata, name, promise, scan};
 use super::{special_use, subscriptions};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use crate::store::{
-    Blob, BlobId, Draft, Error, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
+    Annotations, Blob, BlobId, Draft, Error, Filing, Found, MailboxState, Place, Scanned, Stamp,
+    Store,
 };
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -319,6 +320,18 @@ impl Maildir {
             Ok(done) => Ok((done, blob)),
             Err(Errno::NOENT) => Err(Error::NoSuchMessage),
             Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    /// The side file of annotations, which need not be there.
+    fn metadata_file(&self, of: Option<&MailboxName>) -> Result<PathBuf, Error> {
+        let Some(name) = of else {
+            return Ok(self.root.join(metadata::SERVER));
+        };
+        let path = self.path(name)?;
+        match path.is_dir() {
+            true => Ok(path.join(metadata::FILE)),
+            false => Err(Error::NoSuchMailbox),
         }
     }
 
@@ -947,6 +960,14 @@ impl Store for Maildir {
     fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
         let path = self.root.join(special_use::FILE);
         replace(&path, special_use::encode(uses).as_bytes())
+    }
+
+    fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error> {
+        metadata::read(&self.metadata_file(of)?)
+    }
+
+    fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error> {
+        metadata::write(&self.metadata_file(of)?, all)
     }
 
     fn wire_octets(&self, blob: &BlobId) -> Option<u64> {

@@ -3,6 +3,7 @@
 use super::fetch::{FetchItem, fetch_items};
 use super::framer::tag_of;
 use super::list::{Form, List, create_params, list};
+use super::metadata::{GetMetadata, SetMetadata, get_metadata, set_metadata};
 use super::modseq::{
     FetchModifiers, SelectParams, fetch_modifiers, select_params, store_modifiers,
 };
@@ -65,6 +66,8 @@ pub(crate) enum Command {
         mailbox: Name,
         items: Vec<StatusItem>,
     },
+    GetMetadata(Box<GetMetadata>),
+    SetMetadata(Box<SetMetadata>),
     Namespace,
     Idle,
     Check,
@@ -260,6 +263,8 @@ fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
                 items: status_items(r)?,
             }
         }
+        "GETMETADATA" => Command::GetMetadata(Box::new(get_metadata(r)?)),
+        "SETMETADATA" => Command::SetMetadata(Box::new(set_metadata(r)?)),
         "CHECK" => Command::Check,
         "CLOSE" => Command::Close,
         "UNSELECT" => Command::Unselect,

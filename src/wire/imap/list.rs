@@ -1,8 +1,9 @@
 //! LIST with its options (RFC 5258 section 6), and CREATE with its (RFC 6154 section 6).
 
 use super::command::{StatusItem, status_items};
+use super::metadata::entries;
 use super::token::{Parsed, Syntax, atom, list_mailbox, space};
-use crate::mail::SpecialUse;
+use crate::mail::{EntryName, SpecialUse};
 use crate::wire::reader::Reader;
 
 /// Which of the listing commands.
@@ -27,6 +28,8 @@ pub(crate) struct List {
     pub(crate) subscribed: bool,
     /// RFC 5819 section 2: a STATUS for each mailbox; empty: none.
     pub(crate) status: Vec<StatusItem>,
+    /// RFC 9590: these annotations of each mailbox.
+    pub(crate) metadata: Vec<EntryName>,
 }
 
 /// Selection options; names have to meet all of them.
@@ -53,6 +56,7 @@ pub(crate) fn list(r: &mut Reader<'_>, form: Form) -> Parsed<List> {
         patterns: Vec::new(),
         subscribed: false,
         status: Vec::new(),
+        metadata: Vec::new(),
     };
     if form == Form::List && r.peek() == Some(b'(') {
         list.extended = true;
@@ -141,6 +145,13 @@ fn return_options(r: &mut Reader<'_>, list: &mut List) -> Parsed<()> {
         match atom(r)?.to_ascii_uppercase().as_str() {
             "SUBSCRIBED" => list.subscribed = true,
             "CHILDREN" | "SPECIAL-USE" => {}
+            "METADATA" => {
+                space(r)?;
+                if r.peek() != Some(b'(') {
+                    return Err(Syntax("a list of entries is missing"));
+                }
+                list.metadata = entries(r)?;
+            }
             "STATUS" => {
                 space(r)?;
                 list.status = status_items(r)?;

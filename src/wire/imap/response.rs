@@ -13,6 +13,12 @@ pub(crate) fn string(text: &[u8], out: &mut Vec<u8>) {
     crate::mime::string(text, out);
 }
 
+/// Appends a literal8 (RFC 3516 section 4.2), which can hold any octet.
+pub(crate) fn binary(octets: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("~{{{}}}\r\n", octets.len()).as_bytes());
+    out.extend_from_slice(octets);
+}
+
 /// Appends a mailbox name in modified UTF-7, as an atom where it is one.
 pub(crate) fn mailbox(name: &MailboxName, out: &mut Vec<u8>) {
     let coded = mutf7::encode(name.as_str());

@@ -72,7 +72,30 @@ pub(crate) fn quoted(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
     }
 }
 
+/// `nstring / literal8`; `None` is NIL.
+pub(super) fn nstring8(r: &mut Reader<'_>) -> Parsed<Option<Vec<u8>>> {
+    if r.rest().starts_with(b"~{") {
+        r.eat(b'~');
+        return octets(r).map(Some);
+    }
+    match string(r)? {
+        Some(text) => Ok(Some(text)),
+        None if r.eat_word("NIL") => Ok(None),
+        None => Err(Syntax("a string or NIL is missing")),
+    }
+}
+
 fn literal(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
+    let text = octets(r)?;
+    // RFC 3501 section 9, CHAR8: no NUL.
+    match text.contains(&0) {
+        true => Err(Syntax("NUL is not allowed")),
+        false => Ok(text),
+    }
+}
+
+/// A literal of any octets.
+fn octets(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
     r.eat(b'{');
     let octets = r
         .number(u64::from(u32::MAX))
@@ -90,12 +113,7 @@ fn literal(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
     if text.len() < octets {
         return Err(Syntax("a literal is too short"));
     }
-    // RFC 3501 section 9, CHAR8: no NUL.
-    if text.contains(&0) {
-        Err(Syntax("NUL is not allowed"))
-    } else {
-        Ok(text.to_vec())
-    }
+    Ok(text.to_vec())
 }
 
 /// `astring = 1*ASTRING-CHAR / string`.

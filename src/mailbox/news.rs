@@ -1,0 +1,123 @@
+//! What happened to the mailboxes of an account, as far as no mailbox's own mod-sequences tell it: for
+//! sessions that asked for it by NOTIFY (RFC 5465) or ENABLE METADATA. Kept in memory, as many as a
+//! session may lag behind; one that lags further is told so.
+
+use super::Account;
+use super::host::lock;
+use crate::mail::{EntryName, MailboxName};
+use event_listener::EventListener;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many are kept.
+const MAX_NEWS: usize = 256;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// These entries of a mailbox, or (`None`) of the server, have other values.
+    Annotated(Option<MailboxName>, Vec<EntryName>),
+}
+
+/// The last ones, with who did it.
+#[derive(Default)]
+pub(super) struct Recent {
+    /// The number of the first that is kept.
+    first: u64,
+    kept: VecDeque<(u32, News)>,
+}
+
+/// How far a session was told; what it did itself is not told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heard {
+    next: u64,
+    by: u32,
+}
+
+fn next_number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Heard {
+    /// The number of the session; its own doings are no news to it.
+    pub(crate) fn by(&self) -> u32 {
+        self.by
+    }
+}
+
+impl Account {
+    /// For a new session: from now on.
+    pub(crate) fn heard(&self) -> Heard {
+        let recent = lock(&self.0.recent);
+        Heard {
+            next: recent.first + recent.kept.len() as u64,
+            by: next_number(),
+        }
+    }
+
+    /// True if `news` would return some, or that some are lost.
+    pub(crate) fn has_news(&self, heard: Heard) -> bool {
+        let recent = lock(&self.0.recent);
+        recent.first + recent.kept.len() as u64 > heard.next
+    }
+
+    /// What others did since. `None`: too much.
+    pub(crate) fn news(&self, heard: &mut Heard) -> Option<Vec<News>> {
+        let recent = lock(&self.0.recent);
+        let known = heard.next.checked_sub(recent.first);
+        heard.next = recent.first + recent.kept.len() as u64;
+        let known = usize::try_from(known?).ok()?;
+        let new = recent.kept.iter().skip(known);
+        Some(
+            new.filter(|(by, _)| *by != heard.by)
+                .map(|(_, news)| news.clone())
+                .collect(),
+        )
+    }
+
+    pub(super) fn publish(&self, news: News, by: u32) {
+        let mut recent = lock(&self.0.recent);
+        if recent.kept.len() >= MAX_NEWS {
+            recent.kept.pop_front();
+            recent.first += 1;
+        }
+        recent.kept.push_back((by, news));
+        drop(recent);
+        self.0.woken.notify(usize::MAX);
+    }
+
+    /// Wakes when there are news, and when any mailbox that somebody has in memory changes. Make it,
+    /// then look, then wait.
+    pub(crate) fn listen(&self) -> EventListener {
+        self.0.woken.listen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::name;
+    use super::*;
+
+    #[test]
+    fn others_are_told_once_and_who_lags_learns_it() {
+        let (account, _directory) = Account::temporary();
+        let (mut one, mut two) = (account.heard(), account.heard());
+        let created = |text: &str| News::Annotated(Some(name(text)), Vec::new());
+        account.publish(created("a"), one.by());
+        account.publish(created("b"), two.by());
+        assert!(account.has_news(one));
+        assert_eq!(account.news(&mut one), Some(vec![created("b")]));
+        assert!(!account.has_news(one));
+        assert_eq!(account.news(&mut one), Some(vec![]));
+        assert_eq!(account.news(&mut two), Some(vec![created("a")]));
+        (0..MAX_NEWS).for_each(|_| account.publish(created("c"), 0));
+        assert_eq!(
+            account.news(&mut one).map(|news| news.len()),
+            Some(MAX_NEWS)
+        );
+        (0..=MAX_NEWS).for_each(|_| account.publish(created("c"), 0));
+        assert_eq!(account.news(&mut one), None);
+        assert_eq!(account.news(&mut one), Some(vec![]));
+    }
+}

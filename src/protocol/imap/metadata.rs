@@ -1,0 +1,151 @@
+//! METADATA (RFC 5464) and what LIST tells of it (RFC 9590).
+
+use super::mailboxes::valid;
+use super::refusal::refusal;
+use super::session::{Ran, Session};
+use crate::mail::{Depth, EntryName, MailboxName};
+use crate::mailbox::Error;
+use crate::protocol::Output;
+use crate::wire::imap::{Annotated, GetMetadata, SetMetadata, binary, mailbox, number, string};
+
+type Annotations = Vec<(EntryName, Option<Vec<u8>>)>;
+
+fn named(of: Annotated) -> Result<Option<MailboxName>, Error> {
+    of.map(valid).transpose()
+}
+
+/// RFC 5464 section 4.2.
+pub(super) fn get(session: &Session, wanted: GetMetadata, out: &mut Output) -> Ran {
+    let of = match named(wanted.of) {
+        Ok(of) => of,
+        Err(error) => return Ran::no(error),
+    };
+    let found = find(session, of.as_ref(), &wanted.entries, wanted.depth);
+    let mut told = match found {
+        Ok(found) => found,
+        Err(error) => return Ran::no(error),
+    };
+    let mut longest = None;
+    if let Some(max_size) = wanted
+        .max_size
+        .and_then(|octets| usize::try_from(octets).ok())
+    {
+        told.retain(|(_, value)| {
+            let octets = value.as_ref().map_or(0, Vec::len);
+            let fits = octets <= max_size;
+            longest = longest.max((!fits).then_some(octets));
+            fits
+        });
+    }
+    metadata(of.as_ref(), &told, out.buffer());
+    match longest {
+        None => Ran::ok("OK Getmetadata completed."),
+        Some(octets) => Ran::Finished(
+            format!("OK [METADATA LONGENTRIES {octets}] Longer values are not told.").into(),
+        ),
+    }
+}
+
+/// Entries that were asked for, and those below them as far as `depth` says; without it those that have
+/// no value too.
+fn find(
+    session: &Session,
+    of: Option<&MailboxName>,
+    entries: &[EntryName],
+    depth: Depth,
+) -> Result<Annotations, Error> {
+    let known = session.account.annotations(of)?;
+    let mut found = Annotations::new();
+    for entry in entries {
+        let before = found.len();
+        for (name, value) in &known {
+            if name.is_within(entry, depth) && !found.iter().any(|(own, _)| own == name) {
+                found.push((name.clone(), Some(value.clone())));
+            }
+        }
+        let listed = found.iter().any(|(own, _)| own == entry);
+        if depth == Depth::Zero && found.len() == before && !listed {
+            found.push((entry.clone(), None));
+        }
+    }
+    Ok(found)
+}
+
+/// `* METADATA "INBOX" (/shared/comment "x" /private/comment NIL)`; nothing without entries.
+fn metadata(of: Option<&MailboxName>, told: &Annotations, out: &mut Vec<u8>) {
+    if told.is_empty() {
+        return;
+    }
+    head(of, out);
+    for (at, (name, value)) in told.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b" (" } else { b" " });
+        entry(name, out);
+        out.push(b' ');
+        match value {
+            None => out.extend_from_slice(b"NIL"),
+            Some(value) if value.contains(&0) => binary(value, out),
+            Some(value) => string(value, out),
+        }
+    }
+    out.extend_from_slice(b")\r\n");
+}
+
+fn head(of: Option<&MailboxName>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"* METADATA ");
+    match of {
+        Some(name) => mailbox(name, out),
+        None => out.extend_from_slice(b"\"\""),
+    }
+}
+
+/// Names with blanks or other specials are quoted.
+fn entry(name: &EntryName, out: &mut Vec<u8>) {
+    let plain = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
+    match name.as_str().bytes().all(plain) {
+        true => out.extend_from_slice(name.as_str().as_bytes()),
+        false => string(name.as_str().as_bytes(), out),
+    }
+}
+
+/// That these entries have other values now (RFC 5464 section 4.4.2).
+pub(super) fn changed(of: Option<&MailboxName>, names: &[EntryName], out: &mut Output) {
+    let out = out.buffer();
+    head(of, out);
+    for name in names {
+        out.push(b' ');
+        entry(name, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// RFC 9590: of one mailbox that LIST tells; nothing if that fails, as the list goes on.
+pub(super) fn listed(
+    session: &Session,
+    name: &MailboxName,
+    entries: &[EntryName],
+    out: &mut Vec<u8>,
+) {
+    if let Ok(found) = find(session, Some(name), entries, Depth::Zero) {
+        metadata(Some(name), &found, out);
+    }
+}
+
+/// RFC 5464 section 4.3.
+pub(super) fn set(session: &Session, wanted: SetMetadata) -> Ran {
+    let by = session.heard.by();
+    let set =
+        named(wanted.of).and_then(|of| session.account.annotate(of.as_ref(), wanted.values, by));
+    match set {
+        Ok(()) => Ran::ok("OK Setmetadata completed."),
+        Err(Error::TooManyEntries) => {
+            Ran::ok("NO [METADATA TOOMANY] Too many entries have values.")
+        }
+        Err(Error::EntryTooLong(octets)) => {
+            let mut text = b"NO [METADATA MAXSIZE ".to_vec();
+            number(octets as u64, &mut text);
+            text.extend_from_slice(b"] A value is too long.");
+            Ran::Finished(String::from_utf8_lossy(&text).into_owned().into())
+        }
+        Err(error) => Ran::Finished(refusal(error).into()),
+    }
+}
