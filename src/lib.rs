@@ -81,9 +81,6 @@
 #[cfg(test)]
 #[path = "../tests/support/corpus.rs"]
 mod corpus;
-#[cfg(test)]
-#[path = "../tests/support/fuzz.rs"]
-mod fuzz;
 
 pub(crate) mod codec;
 pub(crate) mod sys;

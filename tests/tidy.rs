@@ -221,7 +221,8 @@ fn every_file_is_named_by_a_mod() {
     for source in sources() {
         let stem = source.path.file_stem().unwrap().to_str().unwrap();
         let directory = source.path.parent().unwrap();
-        if ["main", "lib"].contains(&stem) {
+        // What Cargo names.
+        if ["main", "lib", "build"].contains(&stem) {
             continue;
         }
         let (name, above) = if stem == "mod" {

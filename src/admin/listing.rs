@@ -43,7 +43,7 @@ pub(super) fn show(
             return Err(Failure(format!("user {name:?}: no such user")));
         }
     }
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    crate::mail::sort_by(&mut rows, |a, b| a.name.cmp(&b.name));
     if json {
         console.say(miniserde::json::to_string(&rows));
     } else {

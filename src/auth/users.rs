@@ -44,7 +44,7 @@ impl Users {
             }
         }
         // Stable, so that of equal names the first line comes first.
-        found.sort_by(|(_, a), (_, b)| a.user.name.cmp(&b.user.name));
+        crate::mail::sort_by(&mut found, |(_, a), (_, b)| a.user.name.cmp(&b.user.name));
         found.dedup_by(|(number, later), (_, first)| {
             let same = later.user.name == first.user.name;
             if same {
@@ -161,7 +161,7 @@ impl Complaints {
     }
 
     fn listed(mut self) -> Vec<Complaint> {
-        self.list.sort_by_key(|complaint| complaint.line);
+        crate::mail::sort_by(&mut self.list, |a, b| a.line.cmp(&b.line));
         let more = self.more.map(|line| Complaint {
             line,
             what: Fault::More,

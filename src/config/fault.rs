@@ -51,7 +51,7 @@ impl Faults {
     /// All faults in the order of the text, each once.
     pub(super) fn located(mut self, text: &str) -> Vec<Fault> {
         let mut found = std::mem::take(&mut self.found);
-        found.sort();
+        crate::mail::sort(&mut found);
         found.dedup();
         let located = |(at, message)| {
             let line = self.line(at);

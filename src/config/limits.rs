@@ -157,6 +157,9 @@ limits! {
     sort_octets: usize, Size, 65_536, 32 << 20, "Memory for one SORT, which goes on in a file, or one THREAD, which is refused.";
     blocking_threads: u32, Count, 1, 4, "Threads of a process that wait for the disk.";
     stack_octets: usize, Size, 65_536, 512 << 10, "Stack of a thread.";
+    engine_memory_octets: usize, Size, 4_194_304, 128 << 20, "Memory of a process that has mail, its stacks and indexes included; near it new sessions and deliveries are refused, at it the process begins anew.";
+    front_memory_octets: usize, Size, 4_194_304, 128 << 20, "Memory of the process that has the connections before login, all of LMTP and all of TLS; near it new ones are refused, at it the process begins anew.";
+    auth_memory_octets: usize, Size, 4_194_304, 320 << 20, "Memory of the process that has the users; a password that takes more to check is not checked.";
     engine_idle_timeout: Duration, Duration, 1, seconds(60), "Time without a session after which a user's process ends.";
 }
 

@@ -10,6 +10,7 @@ mod number;
 mod object_id;
 mod order;
 mod set;
+mod sort;
 
 pub(crate) use criteria::{Criteria, DateField, HeaderField};
 pub(crate) use date::{Date, DateTime};
@@ -21,3 +22,4 @@ pub(crate) use number::{MailboxId, ModSeq, SeqNum, Since, Uid, UidValidity};
 pub(crate) use object_id::ObjectId;
 pub(crate) use order::{SortCriterion, SortKey, Threading};
 pub(crate) use set::{Bound, Number, SeqSet, SequenceSet, Set, UidSet};
+pub(crate) use sort::{sort, sort_by};

@@ -149,18 +149,7 @@ impl Account {
     /// An account over a Maildir of its own with an index in memory, for tests of rooms above.
     #[cfg(test)]
     pub(crate) fn temporary() -> (Account, tempfile::TempDir) {
-        Account::within(tempfile::tempdir().unwrap())
-    }
-
-    /// As `temporary`, in memory if there is a file system for that: nothing waits for a disk.
-    #[cfg(test)]
-    pub(crate) fn volatile() -> (Account, tempfile::TempDir) {
-        let memory = tempfile::tempdir_in("/dev/shm");
-        Account::within(memory.or_else(|_| tempfile::tempdir()).unwrap())
-    }
-
-    #[cfg(test)]
-    fn within(directory: tempfile::TempDir) -> (Account, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
         let host = super::Host::with(
             crate::index::Index::memory().unwrap(),
             super::Limits::default(),
@@ -232,7 +221,7 @@ impl Account {
             .store()?
             .subscriptions()
             .map_err(store_fault("reading subscriptions"))?;
-        names.sort();
+        crate::mail::sort(&mut names);
         Ok(names)
     }
 
@@ -345,7 +334,7 @@ impl Account {
             return Err(Error::MailboxExists);
         }
         // A name that is to be taken is made free first.
-        moving.sort();
+        crate::mail::sort(&mut moving);
         if let Some(parent) = to.parent().filter(|parent| !names.contains(parent)) {
             self.create(&parent)?;
         }

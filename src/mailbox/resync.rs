@@ -278,7 +278,7 @@ fn give_uids(summary: &mut Summary, found: &mut [Found]) -> Result<bool, Error> 
             .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
         given = true;
     }
-    found.sort_by_key(|f| f.uid);
+    crate::mail::sort_by(found, |a, b| a.uid.cmp(&b.uid));
     Ok(given)
 }
 

@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) uids: Option<UidSet>,
     /// The numbering made last; sessions that know the same messages share one.
     numbering: Weak<Numbering>,
+    /// The keywords that sessions were told last, who share them.
+    keywords: Arc<Vec<Option<Keyword>>>,
     /// Newest last.
     pub(super) changes: VecDeque<Change>,
     /// Changes up to here may be missing in `changes`.
@@ -85,6 +87,15 @@ impl State {
         self.numbering = Arc::downgrade(&new);
         Some(new)
     }
+
+    /// The keywords; none if nobody looked which there are.
+    pub(super) fn keywords(&mut self) -> Arc<Vec<Option<Keyword>>> {
+        let known = self.summary.as_ref().map(|summary| &summary.keywords);
+        if known.is_some_and(|known| *known != *self.keywords) {
+            self.keywords = Arc::new(known.cloned().unwrap_or_default());
+        }
+        self.keywords.clone()
+    }
 }
 
 impl Shared {
@@ -106,6 +117,7 @@ impl Shared {
                 summary,
                 uids: None,
                 numbering: Weak::new(),
+                keywords: Arc::default(),
                 changes: VecDeque::new(),
                 changes_after,
                 views: 0,
@@ -386,7 +398,7 @@ impl Shared {
         if state.unlisted.is_empty() && state.listed >= summary.uid_next {
             return Ok(());
         }
-        state.unlisted.sort();
+        crate::mail::sort(&mut state.unlisted);
         let lines: Vec<(Uid, &str)> = state
             .unlisted
             .iter()

@@ -63,7 +63,7 @@ pub(crate) struct View {
     pub(super) numbers: Arc<Numbering>,
     recent: Arc<UidSet>,
     saved: UidSet,
-    keywords: Vec<Option<Keyword>>,
+    keywords: Arc<Vec<Option<Keyword>>>,
     uid_next: Uid,
     uid_validity: UidValidity,
     mailbox_id: ObjectId,
@@ -123,6 +123,7 @@ impl View {
             own.first_recent = own.uid_next;
             shared.host.settle_later(&shared);
         }
+        let keywords = state.keywords();
         drop(state);
         Ok(View {
             account,
@@ -131,7 +132,7 @@ impl View {
             numbers,
             recent: Arc::new(recent),
             saved: UidSet::new(),
-            keywords: summary.keywords,
+            keywords,
             uid_next: summary.uid_next,
             uid_validity: summary.uid_validity,
             mailbox_id: ObjectId::mailbox(summary.guid),
@@ -199,12 +200,9 @@ impl View {
 
     /// Takes up the keywords that were made since; true if there are some to be told.
     pub(crate) fn learn_keywords(&mut self) -> bool {
-        let state = lock(&self.shared.state);
-        let known = state.summary.as_ref().map(|summary| &summary.keywords);
-        let changed = known.is_some_and(|keywords| *keywords != self.keywords);
-        if changed {
-            self.keywords = known.cloned().unwrap_or_default();
-        }
+        let known = lock(&self.shared.state).keywords();
+        let changed = known != self.keywords;
+        self.keywords = known;
         changed
     }
 
@@ -331,6 +329,7 @@ impl View {
         drop(store);
         let generation = shared.generation();
         let numbers = state.numbering().ok_or(Error::Fault)?;
+        let keywords = state.keywords();
         let mut changes = Changes::default();
         let (Some(summary), Some(current)) = (state.summary.as_ref(), state.uids.as_ref()) else {
             return Err(Error::Fault);
@@ -360,10 +359,8 @@ impl View {
             changes.exists = Some(self.exists());
             changes.recent = Some(self.recent());
         }
-        changes.keywords = self.keywords != summary.keywords;
-        if changes.keywords {
-            self.keywords.clone_from(&summary.keywords);
-        }
+        changes.keywords = self.keywords != keywords;
+        self.keywords = keywords;
         let known = self.mod_seq;
         (self.mod_seq, self.uid_next) = (summary.highest_mod_seq, summary.uid_next);
         changes.flags = if state.changes_after > known.number() {

@@ -5,9 +5,10 @@ use super::control::{Message, Owner, Setup};
 use super::deadline;
 use super::pool::Pool;
 use super::reactor;
+use super::tasks::Tasks;
 use crate::auth::{Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict};
+use crate::sys::memory;
 use event_listener::Event;
-use smol::LocalExecutor;
 use smol::lock::Semaphore;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -17,6 +18,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Octets that a line of the users file takes besides its text, while it is read.
+const PER_USER: usize = 600;
 
 struct Auth {
     began: Instant,
@@ -50,15 +54,15 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         judged: Event::new(),
         setup,
     });
-    let executor = Rc::new(LocalExecutor::new());
-    auth.serve(&executor, Channel::new(front)?);
-    reactor::block_on(executor.run(async {
+    let tasks = Rc::new(Tasks::default());
+    auth.serve(&tasks, Channel::new(front)?);
+    reactor::block_on(tasks.run(async {
         while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {
             match message {
                 Message::Users => auth.load(descriptors),
                 Message::NewPeer => {
                     if let Some(Ok(front)) = descriptors.pop().map(Channel::new) {
-                        auth.serve(&executor, front);
+                        auth.serve(&tasks, front);
                     }
                 }
                 Message::Stop => break,
@@ -78,6 +82,13 @@ impl Auth {
             }
             text.push(b'\n');
         }
+        let lines = text.iter().filter(|octet| **octet == b'\n').count();
+        if !memory::can_allocate(lines.saturating_mul(PER_USER).saturating_add(text.len())) {
+            log::error!(
+                "the users file is too large for `auth_memory_octets`; the users stay as they were"
+            );
+            return;
+        }
         let (users, complaints) = Users::parse(&text);
         for complaint in complaints {
             log::warn!("users file, {complaint}");
@@ -87,8 +98,8 @@ impl Auth {
     }
 
     /// Answers a `front` until it is gone.
-    fn serve(self: &Rc<Self>, executor: &Rc<LocalExecutor<'static>>, front: Channel) {
-        let (auth, tasks, front) = (self.clone(), executor.clone(), Rc::new(front));
+    fn serve(self: &Rc<Self>, tasks: &Rc<Tasks>, front: Channel) {
+        let (auth, others, front) = (self.clone(), tasks.clone(), Rc::new(front));
         let answering = async move {
             while let Ok(Some((message, _))) = front.receive().await {
                 match message {
@@ -107,7 +118,7 @@ impl Auth {
                         let verifying =
                             auth.clone()
                                 .verify(front.clone(), connection, address, claim);
-                        tasks.spawn(verifying).detach();
+                        others.start(verifying);
                     }
                     Message::Recipient {
                         connection,
@@ -118,7 +129,7 @@ impl Auth {
                 }
             }
         };
-        executor.spawn(answering).detach();
+        tasks.start(answering);
     }
 
     async fn verify(
@@ -194,6 +205,12 @@ impl Auth {
                 drop(permit);
                 self.count(&checked.0, counted);
                 self.end(counted);
+                if checked.0 == Verdict::Unavailable {
+                    log::error!(
+                        "a password was not checked: that takes more memory than \
+                         `auth_memory_octets` leaves"
+                    );
+                }
                 checked
             }
         };

@@ -7,6 +7,7 @@ use crate::sys::{message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -107,9 +108,15 @@ impl Role {
         }
     }
 
+    /// Kills and buries it; if it ended in another way before, the log says how.
     pub(super) fn kill(&mut self) {
         self.child.kill().ok();
-        self.child.wait().ok();
+        if let Ok(status) = self.child.wait()
+            && status.signal() != Some(libc::SIGKILL)
+            && !status.success()
+        {
+            log::error!("process {} ended: {status}", self.child.id());
+        }
     }
 }
 

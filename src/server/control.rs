@@ -235,6 +235,9 @@ limits!(
     sort_octets: size,
     blocking_threads: number,
     stack_octets: size,
+    engine_memory_octets: size,
+    front_memory_octets: size,
+    auth_memory_octets: size,
     engine_idle_timeout: time,
 );
 

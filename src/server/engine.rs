@@ -7,12 +7,13 @@ use super::drive::write;
 use super::pool::Pool;
 use super::reactor::{self, Peer, Signal};
 use super::stop::Stop;
+use super::tasks::Tasks;
 use super::transport::{Socket, Transport, socket};
 use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::{Account, Error, Host, Limits};
 use crate::protocol::imap::{Bounds, Handover, Session, SessionSettings};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use smol::LocalExecutor;
+use crate::sys::memory;
 use smol::future::{FutureExt, or};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -40,11 +41,12 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Engine {
     pub(super) setup: Setup,
     parent: Channel,
-    executor: Rc<LocalExecutor<'static>>,
+    tasks: Rc<Tasks>,
     pub(super) host: Host,
     pub(super) pool: Pool,
     stop: Stop,
-    sessions: RefCell<HashMap<String, u32>>,
+    /// How many there are of each user; sessions of one user share the name.
+    sessions: RefCell<HashMap<Rc<str>, u32>>,
     /// Tasks that run: sessions, checks, deliveries while they come in.
     busy: Cell<u32>,
     /// Deliveries that a thread of the pool brings to their end.
@@ -66,7 +68,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     let host = open(&setup.index, Limits::from(&setup.limits))?;
     let engine = Rc::new(Engine {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
-        executor: Rc::new(LocalExecutor::new()),
+        tasks: Rc::default(),
         host,
         pool: Pool::new(setup.limits.blocking_threads),
         stop: Stop::default(),
@@ -77,10 +79,10 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         flushing: Cell::new(false),
         setup,
     });
-    let executor = engine.executor.clone();
-    executor.spawn(engine.clone().watch()).detach();
+    let tasks = engine.tasks.clone();
+    tasks.start(engine.clone().watch());
     engine.clone().idle_watch();
-    let ran = reactor::block_on(executor.run(async {
+    let ran = reactor::block_on(tasks.run(async {
         or(engine.listen(), engine.loss()).await;
         engine.stop.ring();
         let gone = async {
@@ -132,6 +134,8 @@ impl Engine {
                     let session = self.clone().session(connection, user, root, bytes, stream);
                     self.spawn(session);
                 }
+                // Without its stream whoever waits for an answer knows.
+                (Message::Deliver { .. }, Some(_)) if !self.has_room() => {}
                 (Message::Deliver { addressees }, Some(stream)) => {
                     super::delivery::deliver(self, addressees, stream);
                 }
@@ -174,7 +178,7 @@ impl Engine {
             engine.turns.set(engine.turns.get() + 1);
             engine.soiled();
         };
-        self.executor.spawn(guarded).detach();
+        self.tasks.start(guarded);
     }
 
     /// Notices what other programs do to the directories.
@@ -202,7 +206,7 @@ impl Engine {
         if !self.setup.single {
             return;
         }
-        let executor = self.executor.clone();
+        let tasks = self.tasks.clone();
         let watching = async move {
             loop {
                 let before = self.turns.get();
@@ -212,7 +216,17 @@ impl Engine {
                 }
             }
         };
-        executor.spawn(watching).detach();
+        tasks.start(watching);
+    }
+
+    /// Whether a session or a delivery may begin; if not, the log says why.
+    fn has_room(&self) -> bool {
+        let limit = self.setup.limits.engine_memory_octets;
+        let room = memory::has_room(limit);
+        if !room {
+            log::warn!("refused for want of memory: most of `engine_memory_octets` is in use");
+        }
+        room
     }
 
     fn is_busy(&self) -> bool {
@@ -273,7 +287,7 @@ impl Engine {
             }
             engine.flushing.set(false);
         };
-        self.executor.spawn(flushing).detach();
+        self.tasks.start(flushing);
     }
 
     /// The account of a user, ready for a session.
@@ -315,8 +329,12 @@ impl Engine {
         bytes: Vec<u8>,
         stream: OwnedFd,
     ) {
-        let counted = self.count(&user);
-        if let (Ok(socket), Some(handover)) = (socket(stream), Handover::decode(&bytes)) {
+        let handover = Handover::decode(&bytes);
+        let (name, counted) = self.count(&user);
+        // A session that waits owns no heap for what it came with.
+        drop((user, bytes));
+        let user = name;
+        if let (Ok(socket), Some(handover)) = (socket(stream), handover) {
             let served = self.serve(&user, root, handover, socket, counted);
             // Here, so that its place is given back whatever happens.
             match AssertUnwindSafe(served).catch_unwind().await {
@@ -332,12 +350,14 @@ impl Engine {
             .ok();
     }
 
-    /// True while the user has not too many sessions.
-    fn count(&self, user: &str) -> bool {
+    /// The user's name, and true while there are not too many sessions of it.
+    fn count(&self, user: &str) -> (Rc<str>, bool) {
         let mut sessions = self.sessions.borrow_mut();
-        let count = sessions.entry(user.to_owned()).or_default();
+        let known = sessions.get_key_value(user).map(|(name, _)| name.clone());
+        let name = known.unwrap_or_else(|| user.into());
+        let count = sessions.entry(name.clone()).or_default();
         *count += 1;
-        *count <= self.setup.limits.max_connections_per_user
+        (name, *count <= self.setup.limits.max_connections_per_user)
     }
 
     fn uncount(&self, user: &str) {
@@ -366,6 +386,11 @@ impl Engine {
         if !counted {
             log::warn!("{user} has too many connections");
             let text = refused("[LIMIT] Too many connections of this user.");
+            write(&mut transport, text.as_bytes()).await?;
+            return Ok(());
+        }
+        if !self.has_room() {
+            let text = refused("[LIMIT] Too little memory for another session.");
             write(&mut transport, text.as_bytes()).await?;
             return Ok(());
         }

@@ -9,14 +9,14 @@ use super::proxy;
 use super::reactor::{self, Source};
 use super::relay::relay;
 use super::stop::Stop;
+use super::tasks::Tasks;
 use super::transport::{Socket, Transport, socket};
 use crate::auth::{Credentials, Verdict};
 use crate::protocol::imap::{Login, LoginSettings};
 use crate::protocol::{Event, Machine};
-use crate::sys::message;
+use crate::sys::{memory, message};
 use futures_rustls::TlsAcceptor;
 use rustix::net::{RecvFlags, SocketFlags, accept_with};
-use smol::LocalExecutor;
 use smol::channel::Sender;
 use smol::future::{FutureExt, or};
 use std::cell::{Cell, RefCell};
@@ -86,16 +86,14 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         open: Cell::new(0),
         setup,
     });
-    let executor = Rc::new(LocalExecutor::new());
-    front.set_auth(auth, &executor);
+    let tasks = Rc::new(Tasks::default());
+    front.set_auth(auth, &tasks);
     for (listener, served) in more.into_iter().zip(front.setup.listeners.clone()) {
         let listener = Source::new(listener)?;
-        executor
-            .spawn(accept(front.clone(), executor.clone(), listener, served))
-            .detach();
+        tasks.start(accept(front.clone(), tasks.clone(), listener, served));
     }
-    reactor::block_on(executor.run(async {
-        front.listen_to_parent(&executor).await;
+    reactor::block_on(tasks.run(async {
+        front.listen_to_parent(&tasks).await;
         front.stop.ring();
         let gone = async {
             while front.open.get() > 0 {
@@ -107,15 +105,13 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
 }
 
 impl Front {
-    fn set_auth(self: &Rc<Self>, channel: Channel, executor: &Rc<LocalExecutor<'static>>) {
+    fn set_auth(self: &Rc<Self>, channel: Channel, tasks: &Rc<Tasks>) {
         let channel = Rc::new(channel);
         *self.auth.borrow_mut() = Some(channel.clone());
-        executor
-            .spawn(self.clone().listen_to_auth(channel))
-            .detach();
+        tasks.start(self.clone().listen_to_auth(channel));
     }
 
-    async fn listen_to_parent(self: &Rc<Self>, executor: &Rc<LocalExecutor<'static>>) {
+    async fn listen_to_parent(self: &Rc<Self>, tasks: &Rc<Tasks>) {
         while let Ok(Some((message, mut descriptors))) = self.parent.receive().await {
             match message {
                 Message::Certificate {
@@ -125,7 +121,7 @@ impl Front {
                 } => self.certificate(number, last, certificate),
                 Message::NewPeer => {
                     if let Some(Ok(channel)) = descriptors.pop().map(Channel::new) {
-                        self.set_auth(channel, executor);
+                        self.set_auth(channel, tasks);
                     }
                 }
                 Message::Groups {
@@ -262,12 +258,7 @@ pub(super) struct Accepted {
 }
 
 /// Takes connections of one listener.
-async fn accept(
-    front: Rc<Front>,
-    executor: Rc<LocalExecutor<'static>>,
-    listener: Source<OwnedFd>,
-    served: Served,
-) {
+async fn accept(front: Rc<Front>, tasks: Rc<Tasks>, listener: Source<OwnedFd>, served: Served) {
     let mut rounds = Rounds::default();
     loop {
         rounds.next().await;
@@ -283,7 +274,7 @@ async fn accept(
             None => return,
             Some(Ok(descriptor)) => {
                 let front = front.clone();
-                executor.spawn(serve(front, descriptor, served)).detach();
+                tasks.start(serve(front, descriptor, served));
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Some(Err(error)) => {
@@ -344,7 +335,11 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
     front.next.set(number + 1);
     let exempt = address.is_loopback() || front.setup.limits.trusts(address);
     let counted = (!exempt).then_some(address);
-    let permit = match front.permits.take(counted) {
+    let permit = match memory::has_room(front.setup.limits.front_memory_octets) {
+        true => front.permits.take(counted),
+        false => Err(Refused::NoMemory),
+    };
+    let permit = match permit {
         Ok(permit) => permit,
         Err(refused) => return refuse(socket, served, address, refused).await,
     };
@@ -369,6 +364,7 @@ async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refuse
     let (why, code) = match refused {
         Refused::TooMany => ("Too many connections.", "421 4.3.2"),
         Refused::TooManyFromAddress => ("Too many connections from your address.", "421 4.7.0"),
+        Refused::NoMemory => ("Too little memory.", "421 4.3.2"),
     };
     log::warn!("connection from {address} refused: {why}");
     let mut transport = Transport::Plain(socket);

@@ -21,11 +21,13 @@ mod parent;
 mod permit;
 mod pool;
 mod proxy;
+mod quiet;
 mod reactor;
 mod relay;
 mod request;
 mod role;
 mod stop;
+mod tasks;
 mod tls;
 mod transport;
 

@@ -6,6 +6,7 @@ use super::control::{Addressee, Certificate, Message, Owner, Served, Setup};
 use super::error::Error;
 use super::grants::{Grant, Grants};
 use super::layout::{self, Identities};
+use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::{certificate, role};
 use crate::config::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
@@ -148,7 +149,6 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         fingerprint: certificate::fingerprint(&certificates),
         new_certificate,
     });
-    crate::sys::memory::give_back_code();
     parent.serve(&signals);
     parent.stop();
     Ok(())
@@ -263,8 +263,9 @@ impl Parent {
 
     /// Until told to stop.
     fn serve(&mut self, signals: &Signals) {
+        let mut quiet = Quiet::default();
         loop {
-            let ready = self.wait(signals);
+            let ready = self.wait(signals, &mut quiet);
             while ready.signals
                 && let Some(signal) = signals.next()
             {
@@ -291,7 +292,7 @@ impl Parent {
     }
 
     /// Waits for a message, a signal, or the time to start something again.
-    fn wait(&self, signals: &Signals) -> Ready {
+    fn wait(&self, signals: &Signals, quiet: &mut Quiet) -> Ready {
         let now = Instant::now();
         let mut timeout: Option<Duration> = None;
         let mut until = |wait: Duration| {
@@ -344,8 +345,10 @@ impl Parent {
             names.push(name);
             polled.push(PollFd::new(&role.channel, flags(!engine.queue.is_empty())));
         }
-        let timeout = timeout.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
-        poll(&mut polled, timeout.as_ref()).ok();
+        let limit = quiet.limit(timeout);
+        let rounded = limit.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
+        let ready = poll(&mut polled, rounded.as_ref()).unwrap_or(1);
+        quiet.waited(limit, ready > 0 || limit == timeout);
         let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
         let mut next = || ready.next().unwrap_or(false);
         Ready {

@@ -35,6 +35,7 @@ pub(super) struct Permit {
 pub(super) enum Refused {
     TooMany,
     TooManyFromAddress,
+    NoMemory,
 }
 
 impl Permits {

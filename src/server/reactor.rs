@@ -7,7 +7,7 @@
 //! waits for is only noted. A [`Signal`] is silent between two waits for it.
 
 use super::deadline;
-use crate::sys::memory;
+use super::quiet::Quiet;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
@@ -29,8 +29,6 @@ use std::time::{Duration, Instant};
 const EVENTS: usize = 64;
 /// Turns of busy tasks between two looks at the descriptors.
 const TURNS: u32 = 8;
-/// After so long without an event a process needs little of its code.
-const QUIET: Duration = Duration::from_secs(1);
 /// The key of the bell; sources have lower ones.
 const BELL: u64 = u64::MAX;
 
@@ -207,8 +205,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let mut future = pin!(future);
     let mut events = Vec::with_capacity(EVENTS);
     let mut turns = 0;
-    // Whether something happened since code was given back.
-    let mut busy = true;
+    let mut quiet = Quiet::default();
     loop {
         bell.state.store(AWAKE, Ordering::Release);
         if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
@@ -220,13 +217,10 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
             .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire);
         if slept.is_ok() {
             let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
-            let far = timeout.is_none_or(|timeout| timeout > QUIET);
-            let settles = busy && far;
-            reactor.wait(&mut events, if settles { Some(QUIET) } else { timeout });
-            busy = !(settles && events.is_empty());
-            if !busy {
-                memory::give_back_code();
-            }
+            let limit = quiet.limit(timeout);
+            reactor.wait(&mut events, limit);
+            // The end of a deadline is an event too.
+            quiet.waited(limit, !events.is_empty() || limit == timeout);
             turns = 0;
         } else {
             turns += 1;

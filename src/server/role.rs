@@ -33,6 +33,15 @@ fn begin(role: &str) -> Result<(), String> {
     };
     start_log(setup.log_level);
     limits::open_files(u64::from(setup.limits.max_connections) * 2 + 200);
+    let octets = match role {
+        "front" => setup.limits.front_memory_octets,
+        "auth" => setup.limits.auth_memory_octets,
+        _ => setup.limits.engine_memory_octets,
+    };
+    // Whatever started the server may have set a lower one.
+    if let Err(error) = limits::memory(octets) {
+        log::debug!("its memory is limited otherwise: {error}");
+    }
     confine_to(role, &setup)?;
     #[cfg(debug_assertions)]
     super::compromised::play(role, &channel);

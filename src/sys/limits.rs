@@ -18,6 +18,18 @@ pub(crate) fn open_files(wanted: u64) -> u64 {
     }
 }
 
+/// Bounds what this process can write to and shares with nobody: heap, stacks, what is mapped (Linux before
+/// 4.7: the heap alone). Beyond that an allocation fails, and with it the process. Errors: the limit
+/// that holds is lower and cannot be raised.
+pub(crate) fn memory(octets: usize) -> std::io::Result<()> {
+    let octets = u64::try_from(octets).ok();
+    let limit = Rlimit {
+        current: octets,
+        maximum: octets,
+    };
+    Ok(setrlimit(Resource::Data, limit)?)
+}
+
 /// No memory image of a process that held passwords or mail is ever written.
 pub(crate) fn no_core_dumps() {
     let none = Rlimit {

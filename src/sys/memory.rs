@@ -13,6 +13,42 @@ pub(crate) fn give_back_memory() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back_memory() {}
 
+/// Of a limit on memory, one part in so many is for work that was begun already.
+const KEPT: usize = 8;
+
+/// Whether something new may begin under a limit of so many octets: a part of them is still to be had
+/// (see [`super::limits::memory`]). What was freed and kept is given back before the answer is no.
+pub(crate) fn has_room(limit: usize) -> bool {
+    let octets = limit / KEPT;
+    if can_map(octets) {
+        return true;
+    }
+    give_back_memory();
+    // What lies free between what is used cannot be given back, but used again.
+    can_map(octets) || can_allocate(octets)
+}
+
+/// Whether that much memory can be allocated now, as one piece.
+pub(crate) fn can_allocate(octets: usize) -> bool {
+    let mut probe: Vec<u8> = Vec::new();
+    // Seen by somebody, so that it is really asked for.
+    std::hint::black_box(&mut probe)
+        .try_reserve_exact(octets)
+        .is_ok()
+}
+
+#[allow(unsafe_code)]
+fn can_map(octets: usize) -> bool {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at a place that the kernel chooses, which nobody touches before it is
+    // taken away again.
+    unsafe {
+        let mapped = libc::mmap(std::ptr::null_mut(), octets, access, kind, -1, 0);
+        mapped != libc::MAP_FAILED && libc::munmap(mapped, octets) == 0
+    }
+}
+
 /// All threads of this process allocate from one heap: what one of them frees another can use. To be
 /// called before there are others.
 #[cfg(target_env = "gnu")]
@@ -63,6 +99,13 @@ mod tests {
             }
         }
         sum
+    }
+
+    #[test]
+    fn what_is_asked_for_is_asked_for() {
+        assert!(super::can_allocate(1 << 20) && super::has_room(1 << 20));
+        assert!(!super::can_allocate(usize::MAX / 2));
+        assert!(!super::has_room(usize::MAX));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::login::{attempt, guessed_at_once, proxied};
 use crate::support::{Imap, Lmtp, PASSWORD, Process, Server, message, run, wait_until};
+use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -543,12 +544,122 @@ limits! {
         assert!(stacks.iter().any(|kib| (352..400).contains(kib)), "{stacks:?}");
     }
 
+    engine_memory_octets(server, "engine_memory_octets = \"8MiB\"\nstack_octets = \"128KiB\"") {
+        let mut quiet: Vec<Imap> = (0..12).map(|_| server.imap("ann")).collect();
+        let anns = engine(&server);
+        assert_eq!(data_size(&anns), ["8388608", "8388608"]);
+        let mut bob = server.imap("bob");
+        // Of sessions with half a command in memory not every next one finds room.
+        let mut full = Vec::new();
+        let said = wait_until("a refusal", || {
+            let mut imap = Imap::connect(server.imap).unwrap();
+            let said = status(imap.login("ann", PASSWORD));
+            if said.starts_with("NO") {
+                return Some(said);
+            }
+            imap.send(&half_a_literal("SEARCH BODY", 200_000)).unwrap();
+            full.push(imap);
+            None
+        });
+        assert!(said.starts_with("NO [LIMIT]"), "{said}");
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        let text = message("1", "one", "body");
+        let replies = lmtp.transaction(&["ann", "bob"], &text, true).unwrap();
+        assert!(replies[0].starts_with("451") && replies[1].starts_with("250"), "{replies:?}");
+        // Those that are there go on, and what is free again can be used.
+        quiet[0].ok("SELECT INBOX");
+        full.clear();
+        wait_until("room for a message", || {
+            let replies = lmtp.transaction(&["ann"], &text, true).unwrap();
+            replies[0].starts_with("250").then_some(())
+        });
+        // At the limit ann's engine ends, and nobody else's.
+        for imap in &mut quiet {
+            imap.send(&half_a_literal("SEARCH BODY", 1_000_000)).ok();
+        }
+        server.wait_for_log("memory allocation of", 1);
+        bob.ok("NOOP");
+        wait_until("another engine", || {
+            let mut imap = Imap::connect(server.imap).unwrap();
+            status(imap.login("ann", PASSWORD)).starts_with("OK").then_some(())
+        });
+        assert!(!server.role("engine").iter().any(|other| other.pid == anns.pid));
+    }
+
+    front_memory_octets(server, "front_memory_octets = \"6MiB\"\nlogin_literal_octets = \"1MiB\"") {
+        let mut quiet: Vec<Imap> = (0..12).map(|_| place(&server)).collect();
+        let mut ann = server.imap("ann");
+        let front = only(&server, "front");
+        assert_eq!(data_size(&front), ["6291456", "6291456"]);
+        let mut full = Vec::new();
+        let said = wait_until("a refusal", || match Imap::connect(server.imap) {
+            Ok(mut imap) => {
+                imap.send(&half_a_literal("LOGIN", 200_000)).unwrap();
+                full.push(imap);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        });
+        assert_eq!(said.trim_end(), "* BYE [LIMIT] Too little memory.");
+        let lmtp = Lmtp::tcp(server.lmtp).map(drop).unwrap_err().to_string();
+        assert!(lmtp.starts_with("421 4.3.2"), "{lmtp}");
+        quiet[0].ok("NOOP");
+        full.clear();
+        drop(place(&server));
+        for imap in &mut quiet {
+            imap.send(&half_a_literal("LOGIN", 1_000_000)).ok();
+        }
+        server.wait_for_log("memory allocation of", 1);
+        server.wait_for_log("ended: signal: 6", 1);
+        drop(place(&server));
+        assert_ne!(only(&server, "front").pid, front.pid);
+        ann.ok("NOOP");
+    }
+
+    auth_memory_octets(server, "auth_memory_octets = \"16MiB\"") {
+        assert_eq!(data_size(&only(&server, "auth")), ["16777216", "16777216"]);
+        let costly = "eve:{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$l7iQmAFW2lJxWDnOfqQ2MQ$tjQntaXo3ZPAW5Tg0b4XAdGbSg5McirApuSxd/9AM7U\n";
+        let users = fs::read_to_string(server.path("users")).unwrap();
+        fs::write(server.path("users"), format!("{users}{costly}")).unwrap();
+        server.signal(Signal::HUP);
+        let said = wait_until("an unchecked password", || {
+            let said = status(Imap::connect(server.imap).unwrap().login("eve", "x"));
+            said.starts_with("NO [UNAVAILABLE]").then_some(said)
+        });
+        assert!(server.log().contains("takes more memory"), "{said}");
+        // As many users as fit nowhere leave those that are known.
+        let many: String = (0..50_000).map(|n| format!("u{n}\n")).collect();
+        fs::write(server.path("users"), many).unwrap();
+        server.signal(Signal::HUP);
+        server.wait_for_log("too large for `auth_memory_octets`", 1);
+        drop(server.imap("ann"));
+    }
+
     engine_idle_timeout(server, "engine_idle_timeout = \"300ms\"") {
         drop(server.imap("ann"));
         engine(&server);
         wait_until("its end", || server.role("engine").is_empty().then_some(()));
         assert!(!server.log().contains(" is gone"));
     }
+}
+
+/// What `/proc` says of the memory that the process may have: soft and hard limit.
+fn data_size(process: &Process) -> [String; 2] {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", process.pid)).unwrap();
+    let line = limits.lines().find_map(|l| l.strip_prefix("Max data size"));
+    let mut words = line.unwrap().split_whitespace().map(str::to_owned);
+    [words.next().unwrap(), words.next().unwrap()]
+}
+
+/// A command with a literal of 1,000,001 octets, of which so many have come.
+fn half_a_literal(command: &str, octets: usize) -> Vec<u8> {
+    let mut bytes = format!("x {command} {{1000001+}}\r\n").into_bytes();
+    bytes.resize(bytes.len() + octets, b'x');
+    bytes
+}
+
+fn only(server: &Server, role: &str) -> Process {
+    wait_until(role, || server.role(role).pop())
 }
 
 /// The line of a user that was added by command.

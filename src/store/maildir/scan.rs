@@ -73,7 +73,7 @@ pub(super) fn order(mut found: Vec<Found>) -> (Vec<Found>, Vec<BlobId>) {
             f.blob.place == Place::New,
         )
     };
-    found.sort_unstable_by(|a, b| {
+    crate::mail::sort_by(&mut found, |a, b| {
         rank(a)
             .cmp(&rank(b))
             .then_with(|| a.blob.name.cmp(&b.blob.name))
@@ -95,7 +95,7 @@ pub(super) fn order(mut found: Vec<Found>) -> (Vec<Found>, Vec<BlobId>) {
             None => ordered.push(message),
         }
     }
-    rest.sort_by(|a, b| {
+    crate::mail::sort_by(&mut rest, |a, b| {
         (&a.blob.name, a.blob.place == Place::New).cmp(&(&b.blob.name, b.blob.place == Place::New))
     });
     rest.dedup_by(|b, a| {

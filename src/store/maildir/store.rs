@@ -836,7 +836,7 @@ impl Store for Maildir {
             }
         }
         // One mailbox can have two directories, spelled differently.
-        names.sort_unstable();
+        crate::mail::sort(&mut names);
         names.dedup();
         Ok(names)
     }
