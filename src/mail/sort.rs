@@ -6,10 +6,13 @@ use std::cmp::Ordering;
 /// Sorts stably. Memory: a word for each item; each comparison costs a call more than that of the
 /// standard library.
 pub(crate) fn sort_by<T>(items: &mut [T], mut compare: impl FnMut(&T, &T) -> Ordering) {
-    let mut order = order(items.len(), &mut |a, b| match (items.get(a), items.get(b)) {
-        (Some(a), Some(b)) => compare(a, b),
-        _ => Ordering::Equal,
-    });
+    let mut order = order(
+        items.len(),
+        &mut |a, b| match (items.get(a), items.get(b)) {
+            (Some(a), Some(b)) => compare(a, b),
+            _ => Ordering::Equal,
+        },
+    );
     for start in 0..items.len() {
         let mut to = start;
         // What belongs to a place comes there by a swap; what stood there goes where that was.

@@ -3,16 +3,19 @@
 use super::control::Addressee;
 use super::deadline;
 use super::engine::Engine;
-use super::lmtp::COMMIT;
-use super::transport::{Socket, socket, with_scratch};
+use super::lmtp::{COMMIT, COMMIT_AND_STAY};
+use super::reactor::Source;
+use super::transport::with_scratch;
 use crate::deliver::{Delivery, Envelope, Recipient};
 use crate::mailbox::Host;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+use smol::future::or;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Octets of one piece; `front` sends no larger ones.
@@ -21,6 +24,8 @@ const MAX_PIECE: u32 = 64 * 1024;
 const COLLECT: usize = 32 * 1024;
 /// How long `front` may send nothing.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long the next message to the same recipients is waited for.
+const STAY: Duration = Duration::from_secs(10);
 
 /// Serves one transaction: the message from the stream, then one octet an addressee. A
 /// stream that ends early gives the message up.
@@ -29,16 +34,16 @@ pub(super) fn deliver(engine: &Rc<Engine>, addressees: Vec<Addressee>, stream: O
     let writing = Writing {
         host: engine.host.clone(),
         hostname: engine.setup.hostname.clone(),
-        beginning: addressees,
-        users: Vec::new(),
+        beginning: addressees.clone(),
+        addressees,
         delivery: None,
     };
     let received = incoming.receive(&stream);
     let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
     match received {
-        Ok(()) if incoming.committed => {
+        Ok(()) if incoming.committed && !incoming.stays => {
             let stream = UnixStream::from(stream);
-            engine.file(move || finish(writing, &mut incoming, stream));
+            engine.file(move || finish(writing, &mut incoming, &stream));
         }
         Err(error) if !waits(&error) => log::debug!("a delivery was given up: {error}"),
         _ => {
@@ -52,37 +57,56 @@ pub(super) fn deliver(engine: &Rc<Engine>, addressees: Vec<Addressee>, stream: O
     }
 }
 
-/// What was not there at once.
+/// What was not there at once, and the messages after it.
 async fn rest(
     engine: Rc<Engine>,
     mut writing: Writing,
     mut incoming: Incoming,
     stream: OwnedFd,
 ) -> io::Result<()> {
-    let stream: Socket = socket(stream)?;
+    // Threads of the pool answer while the next message may be waited for.
+    let answers = Arc::new(UnixStream::from(stream));
+    let stream = Source::new(answers.clone())?;
     loop {
-        let receive = stream.read_with(|stream| incoming.receive(stream));
-        deadline::within(PATIENCE, receive).await?;
-        if incoming.committed {
-            let stream = stream.into_inner()?;
-            engine.file(move || finish(writing, &mut incoming, stream));
+        if !incoming.committed {
+            let receive = stream.read_with(|stream| incoming.receive(stream));
+            deadline::within(PATIENCE, receive).await?;
+        }
+        if !incoming.committed {
+            let turn = engine.pool.unblock(move || {
+                writing.write(&mut incoming);
+                (writing, incoming)
+            });
+            (writing, incoming) = turn.await;
+            continue;
+        }
+        let (stays, next) = (incoming.stays, writing.again());
+        let answers = answers.clone();
+        engine.file(move || finish(writing, &mut incoming, &answers));
+        if !stays {
             return Ok(());
         }
-        let turn = engine.pool.unblock(move || {
-            writing.write(&mut incoming);
-            (writing, incoming)
-        });
-        (writing, incoming) = turn.await;
+        (writing, incoming) = (next, Incoming::default());
+        let more = stream.read_with(|stream| incoming.begin(stream));
+        let more = deadline::within(STAY, more);
+        let more = async { more.await.is_ok_and(|more| more) };
+        let stop = async {
+            engine.stop.wait().await;
+            false
+        };
+        if !or(more, stop).await || !engine.has_room() {
+            return Ok(());
+        }
     }
 }
 
 /// Files the message and answers for it.
-fn finish(mut writing: Writing, incoming: &mut Incoming, mut stream: UnixStream) {
+fn finish(mut writing: Writing, incoming: &mut Incoming, mut stream: &UnixStream) {
     writing.write(incoming);
     let Some(delivery) = writing.delivery else {
         return;
     };
-    if !is_waited_for(&stream) {
+    if !is_waited_for(stream) {
         log::debug!("a delivery was given up before it was filed");
         return;
     }
@@ -90,8 +114,8 @@ fn finish(mut writing: Writing, incoming: &mut Incoming, mut stream: UnixStream)
     let bytes: Vec<u8> = outcomes.iter().map(|outcome| outcome.byte()).collect();
     // So few octets always have room. Whoever does not wait any more need not know.
     stream.write_all(&bytes).ok();
-    for (user, outcome) in writing.users.iter().zip(outcomes) {
-        log::info!("message for {user}: {outcome:?}");
+    for (addressee, outcome) in writing.addressees.iter().zip(outcomes) {
+        log::info!("message for {}: {outcome:?}", addressee.user);
     }
 }
 
@@ -108,18 +132,28 @@ fn is_waited_for(stream: &UnixStream) -> bool {
 struct Writing {
     host: Host,
     hostname: String,
+    addressees: Vec<Addressee>,
     /// Recipients, until their copies are begun.
     beginning: Vec<Addressee>,
-    users: Vec<String>,
     delivery: Option<Delivery>,
 }
 
 impl Writing {
+    /// For the next message to the same.
+    fn again(&self) -> Writing {
+        Writing {
+            host: self.host.clone(),
+            hostname: self.hostname.clone(),
+            addressees: self.addressees.clone(),
+            beginning: self.addressees.clone(),
+            delivery: None,
+        }
+    }
+
     /// Begins with the envelope, and writes what came so far.
     fn write(&mut self, incoming: &mut Incoming) {
         if let Some(envelope) = incoming.envelope.take() {
             let addressees = std::mem::take(&mut self.beginning);
-            self.users = addressees.iter().map(|a| a.user.clone()).collect();
             let recipients = addressees.into_iter().map(|a| recipient(&self.host, a));
             let now = crate::sys::clock::now();
             let id = format!("{:x}.{}", now.as_micros(), std::process::id());
@@ -158,6 +192,8 @@ struct Incoming {
     body: Vec<u8>,
     /// All has come and is to be filed.
     committed: bool,
+    /// Another message may follow.
+    stays: bool,
 }
 
 impl Incoming {
@@ -179,6 +215,20 @@ impl Incoming {
         Ok(())
     }
 
+    /// Takes what comes first; false if that is the end. Errors: as of `receive`.
+    fn begin(&mut self, stream: impl AsFd) -> io::Result<bool> {
+        match self.receive(stream) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && (self.begun || !self.raw.is_empty()) =>
+            {
+                Ok(true)
+            }
+            received => received.map(|()| true),
+        }
+    }
+
     /// Takes complete frames apart.
     fn frames(&mut self) -> io::Result<()> {
         let broken = || io::Error::from(io::ErrorKind::InvalidData);
@@ -189,8 +239,8 @@ impl Incoming {
             .and_then(|left| left.split_first_chunk::<4>())
         {
             let length = u32::from_le_bytes(*length);
-            if length == COMMIT {
-                self.committed = true;
+            if length == COMMIT || length == COMMIT_AND_STAY {
+                (self.committed, self.stays) = (true, length == COMMIT_AND_STAY);
                 if !self.begun {
                     return Err(broken());
                 }

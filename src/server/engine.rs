@@ -44,7 +44,7 @@ pub(super) struct Engine {
     tasks: Rc<Tasks>,
     pub(super) host: Host,
     pub(super) pool: Pool,
-    stop: Stop,
+    pub(super) stop: Stop,
     /// How many there are of each user; sessions of one user share the name.
     sessions: RefCell<HashMap<Rc<str>, u32>>,
     /// Tasks that run: sessions, checks, deliveries while they come in.
@@ -220,7 +220,7 @@ impl Engine {
     }
 
     /// Whether a session or a delivery may begin; if not, the log says why.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         let limit = self.setup.limits.engine_memory_octets;
         let room = memory::has_room(limit);
         if !room {

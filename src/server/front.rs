@@ -52,6 +52,8 @@ pub(super) struct Front {
     /// Certificates that came, until all are there.
     certificates: RefCell<Vec<Certificate>>,
     permits: Rc<Permits>,
+    /// Changes whenever the users may be others.
+    pub(super) users: Cell<u32>,
     /// Places of connections that are in an engine now.
     handed_over: RefCell<HashMap<u64, Permit>>,
     open: Cell<u32>,
@@ -83,6 +85,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         gathered: RefCell::default(),
         certificates: RefCell::default(),
         handed_over: RefCell::default(),
+        users: Cell::new(0),
         open: Cell::new(0),
         setup,
     });
@@ -133,6 +136,7 @@ impl Front {
                     let mut held = self.handed_over.borrow_mut();
                     connections.iter().for_each(|c| drop(held.remove(c)));
                 }
+                Message::Users => self.users.set(self.users.get().wrapping_add(1)),
                 Message::Stop => return,
                 _ => log::error!("the parent sent what it should not"),
             }

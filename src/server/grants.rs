@@ -8,19 +8,29 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Grants that wait at once.
 const MAX_GRANTS: usize = 20_000;
+/// Grants of a connection that are good for a further message.
+const MAX_USED: usize = 4;
 
-/// A recipient that a connection may deliver to, once.
-#[derive(Debug)]
+/// A recipient that a connection may deliver to.
+#[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) owner: Owner,
     pub(super) address: Vec<u8>,
     pub(super) detail: Option<String>,
 }
 
+#[derive(Debug)]
+struct Kept {
+    grant: Grant,
+    until: Instant,
+    /// A message came for it.
+    used: bool,
+}
+
 /// Grants of all connections.
 #[derive(Debug)]
 pub(super) struct Grants {
-    by_connection: HashMap<u64, BTreeMap<u32, (Grant, Instant)>>,
+    by_connection: HashMap<u64, BTreeMap<u32, Kept>>,
     /// A transaction has no more recipients.
     max_recipients: usize,
     count: usize,
@@ -36,14 +46,23 @@ impl Grants {
     }
 
     /// Keeps a grant; false if too many wait. Of a connection with more than a transaction can have, the
-    /// oldest is of a transaction that was given up.
+    /// oldest that nobody used is of a transaction that was given up.
     pub(super) fn add(&mut self, connection: u64, ticket: u32, grant: Grant, now: Instant) -> bool {
         let own = self.by_connection.entry(connection).or_default();
-        if own.len() >= self.max_recipients && own.pop_first().is_some() {
+        let unused = own.iter().filter(|(_, kept)| !kept.used);
+        if unused.clone().count() >= self.max_recipients
+            && let Some(oldest) = unused.map(|(ticket, _)| *ticket).next()
+            && own.remove(&oldest).is_some()
+        {
             self.count -= 1;
         }
         let added = self.count < MAX_GRANTS;
-        if added && own.insert(ticket, (grant, now + PATIENCE)).is_none() {
+        let kept = Kept {
+            grant,
+            until: now + PATIENCE,
+            used: false,
+        };
+        if added && own.insert(ticket, kept).is_none() {
             self.count += 1;
         }
         if own.is_empty() {
@@ -52,15 +71,25 @@ impl Grants {
         added
     }
 
-    /// Takes a grant: it is good for one message.
+    /// Takes a grant. The last ones that were taken can be taken again, until they are revoked.
     pub(super) fn take(&mut self, connection: u64, ticket: u32) -> Option<Grant> {
         let own = self.by_connection.get_mut(&connection)?;
-        let (grant, _) = own.remove(&ticket)?;
-        self.count -= 1;
-        if own.is_empty() {
-            self.by_connection.remove(&connection);
+        let kept = own.get_mut(&ticket)?;
+        kept.used = true;
+        let grant = kept.grant.clone();
+        let used = own.iter().filter(|(_, kept)| kept.used);
+        if used.clone().count() > MAX_USED
+            && let Some(oldest) = used.map(|(ticket, _)| *ticket).next()
+            && own.remove(&oldest).is_some()
+        {
+            self.count -= 1;
         }
         Some(grant)
+    }
+
+    /// The users may be others now: what was taken cannot be taken again.
+    pub(super) fn revoke(&mut self) {
+        self.retain(|kept| !kept.used);
     }
 
     /// Forgets what a connection has up to that ticket.
@@ -78,9 +107,13 @@ impl Grants {
 
     /// Forgets what nobody came for.
     pub(super) fn expire(&mut self, now: Instant) {
+        self.retain(|kept| kept.until > now);
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Kept) -> bool) {
         let mut count = 0;
         self.by_connection.retain(|_, own| {
-            own.retain(|_, (_, until)| *until > now);
+            own.retain(|_, kept| stays(kept));
             count += own.len();
             !own.is_empty()
         });
@@ -119,7 +152,7 @@ mod tests {
         }
         assert_eq!(grants.count, 3);
         assert!(grants.take(7, 29_997).is_none());
-        assert!(grants.take(7, 29_998).is_some() && grants.take(7, 29_998).is_none());
+        assert!(grants.take(7, 29_998).is_some());
         grants.close(7, 29_999);
         assert_eq!(grants.count, 1);
         grants.close(7, u32::MAX);
@@ -134,5 +167,26 @@ mod tests {
         assert!(grants.add(u64::MAX, 1, grant(), now));
         grants.expire(now + PATIENCE);
         assert!(grants.is_empty());
+    }
+
+    #[test]
+    fn a_few_that_were_used_are_good_again_until_users_change() {
+        let mut grants = Grants::new(30);
+        let now = Instant::now();
+        for ticket in 1..=20 {
+            assert!(grants.add(7, ticket, grant(), now));
+            assert!(grants.take(7, ticket).is_some());
+        }
+        let again: Vec<u32> = (1..=20).filter(|t| grants.take(7, *t).is_some()).collect();
+        assert_eq!(again, [17, 18, 19, 20]);
+        // A transaction with as many others as may be leaves them.
+        for ticket in 21..=50 {
+            assert!(grants.add(7, ticket, grant(), now));
+        }
+        assert!(grants.take(7, 17).is_some() && grants.take(8, 17).is_none());
+        grants.revoke();
+        assert!((1..=20).all(|ticket| grants.take(7, ticket).is_none()));
+        assert!((21..=50).all(|ticket| grants.take(7, ticket).is_some()));
+        assert_eq!(grants.count, MAX_USED);
     }
 }

@@ -23,6 +23,7 @@ mod pool;
 mod proxy;
 mod quiet;
 mod reactor;
+mod recipients;
 mod relay;
 mod request;
 mod role;

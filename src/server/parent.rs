@@ -245,6 +245,10 @@ impl Parent {
         let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         auth.send(&Message::Users, &descriptors);
         self.users_seen |= !files.is_empty();
+        self.grants.revoke();
+        if let Some(front) = &self.front {
+            front.send(&Message::Users, &[]);
+        }
     }
 
     fn reload(&mut self) {

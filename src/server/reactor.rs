@@ -233,8 +233,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
 
 /// A descriptor whose reads and writes can be waited for, by tasks of the thread that made it.
 pub(super) struct Source<T: AsFd> {
-    /// `None` only while it is taken apart.
-    io: Option<T>,
+    io: T,
     reactor: Rc<Reactor>,
     readiness: Rc<Readiness>,
 }
@@ -265,21 +264,10 @@ impl<T: AsFd> Source<T> {
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         let readiness = reactor.add(io.as_fd(), flags)?;
         Ok(Source {
-            io: Some(io),
+            io,
             reactor,
             readiness,
         })
-    }
-
-    /// The descriptor; it still does not block.
-    pub(super) fn into_inner(mut self) -> io::Result<T> {
-        let io = self.io.take().ok_or(io::ErrorKind::InvalidInput)?;
-        self.reactor.remove(io.as_fd(), self.readiness.key);
-        Ok(io)
-    }
-
-    fn io(&self) -> io::Result<&T> {
-        self.io.as_ref().ok_or(io::ErrorKind::InvalidInput.into())
     }
 
     fn poll_read_with<R>(
@@ -288,7 +276,7 @@ impl<T: AsFd> Source<T> {
         mut read: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         while self.readiness.readable.get() {
-            match read(self.io()?) {
+            match read(&self.io) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.readiness.readable.set(false);
                 }
@@ -306,7 +294,7 @@ impl<T: AsFd> Source<T> {
         mut write: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         while self.readiness.writable.get() {
-            match write(self.io()?) {
+            match write(&self.io) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.await_room()?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return Poll::Ready(done),
@@ -323,7 +311,7 @@ impl<T: AsFd> Source<T> {
             let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             let data = EventData::new_u64(self.readiness.key as u64);
             // Tells at once if there is room by now.
-            epoll::modify(&self.reactor.epoll, self.io()?, data, flags)?;
+            epoll::modify(&self.reactor.epoll, &self.io, data, flags)?;
         }
         Ok(())
     }
@@ -389,18 +377,13 @@ impl Drop for Signal {
 
 impl<T: AsFd> Drop for Source<T> {
     fn drop(&mut self) {
-        if let Some(io) = &self.io {
-            self.reactor.remove(io.as_fd(), self.readiness.key);
-        }
+        self.reactor.remove(self.io.as_fd(), self.readiness.key);
     }
 }
 
 impl<T: AsFd> AsFd for Source<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.io {
-            Some(io) => io.as_fd(),
-            None => unreachable!("a source has its descriptor until it is taken apart"),
-        }
+        self.io.as_fd()
     }
 }
 
@@ -436,7 +419,7 @@ impl AsyncWrite for Source<UnixStream> {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.io()?.shutdown(std::net::Shutdown::Write))
+        Poll::Ready(self.io.shutdown(std::net::Shutdown::Write))
     }
 }
 
