@@ -3,8 +3,9 @@
 //! # Processes
 //!
 //! One executable, started again by itself in four roles with inherited descriptors (never a fork
-//! of a process with threads). Every child has `no_new_privs`, no core dumps, a seccomp filter and,
-//! where the kernel has it, Landlock; what is missing is logged once at start.
+//! of a process with threads). Every child has `no_new_privs`, no core dumps, a limit on its memory, a
+//! seccomp filter and, where the kernel has it, Landlock; what is missing is logged once at start. Near
+//! its limit a child refuses new work; an allocation that fails ends it, and the parent starts it again.
 //!
 //! | role | runs as | holds | does |
 //! |---|---|---|---|
@@ -56,7 +57,8 @@
 //!
 //! `front` looks up each LMTP recipient in `auth`; with the first piece of the message (mostly all of
 //! it) it asks `parent` to connect it with the engines of the recipients, and the bytes go there as
-//! they arrive, into a draft below `tmp/`. One thread of the engine's pool brings a delivery to
+//! they arrive, into a draft below `tmp/`. Who is named again a moment later is not looked up again, and
+//! the next message goes to the same engine by the same stream, unless users changed. One thread of the engine's pool brings a delivery to
 //! its end and answers. At the end of data: the draft is synced, renamed to a name that holds its UID, the directory is synced,
 //! the index gets a row (not durable: names can rebuild it), sessions are woken, and only
 //! then the recipient is answered. See [`mailbox`] for every state a message can have on disk.

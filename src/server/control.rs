@@ -75,7 +75,7 @@ pub(super) enum Message {
         last: bool,
         certificate: Certificate,
     },
-    /// Parent to `auth`, with a descriptor for each passwd-file.
+    /// Parent to `auth`, with a descriptor for each passwd-file; to `front`: the users may be others now.
     Users,
     /// Parent to `front` or `auth`: the channel to the other one, which was started again.
     NewPeer,

@@ -349,10 +349,10 @@ impl Parent {
             names.push(name);
             polled.push(PollFd::new(&role.channel, flags(!engine.queue.is_empty())));
         }
-        let limit = quiet.limit(timeout);
-        let rounded = limit.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
-        let ready = poll(&mut polled, rounded.as_ref()).unwrap_or(1);
-        quiet.waited(limit, ready > 0 || limit == timeout);
+        quiet.wait(timeout, |time| {
+            let rounded = time.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
+            poll(&mut polled, rounded.as_ref()).unwrap_or(1) > 0
+        });
         let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
         let mut next = || ready.next().unwrap_or(false);
         Ready {

@@ -5,52 +5,48 @@ use std::time::{Duration, Instant};
 
 /// After so long without an event a process needs little of its code.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// As long as this, if it was needed again at once before.
-const MAX_PATIENCE: Duration = Duration::from_secs(2);
-/// Code that is needed again before so many times the patience was given back too soon.
-const TOO_SOON: u32 = 8;
+/// After so long, if it was needed again soon the last time.
+const LONG_PATIENCE: Duration = Duration::from_millis(200);
+/// Code that is needed again earlier was given back too soon.
+const SOON: Duration = Duration::from_millis(400);
 
-/// Watches the waits of a process. What is given back comes from the page cache when it is needed: that
-/// costs some ten microseconds, so whoever works with short pauses keeps its code.
+/// Does the waiting of a process. What is given back comes from the page cache when it is needed: that
+/// costs some hundred microseconds at most, so whoever works with short pauses keeps its code.
 pub(super) struct Quiet {
     patience: Duration,
-    /// When code was given back, if nothing happened since.
-    given_back: Option<Instant>,
 }
 
 impl Default for Quiet {
     fn default() -> Quiet {
-        Quiet {
-            patience: PATIENCE,
-            given_back: None,
-        }
+        Quiet { patience: PATIENCE }
     }
 }
 
 impl Quiet {
-    /// How long to wait at most, if there is a deadline then: a wait that ends without event and before
-    /// the deadline is told to `waited`.
-    pub(super) fn limit(&self, deadline: Option<Duration>) -> Option<Duration> {
-        match self.given_back {
-            None if deadline.is_none_or(|deadline| deadline > self.patience) => Some(self.patience),
-            _ => deadline,
-        }
-    }
-
-    /// After a wait with that limit.
-    pub(super) fn waited(&mut self, limit: Option<Duration>, happened: bool) {
-        if !happened && self.given_back.is_none() && limit == Some(self.patience) {
+    /// Waits for an event until the deadline. `wait` does so for the time that it is given and returns
+    /// whether something happened. It may be called twice, and nothing else runs in between: that
+    /// would bring code back.
+    pub(super) fn wait(
+        &mut self,
+        deadline: Option<Duration>,
+        mut wait: impl FnMut(Option<Duration>) -> bool,
+    ) {
+        if deadline.is_some_and(|deadline| deadline <= self.patience) {
+            wait(deadline);
+        } else if !wait(Some(self.patience)) {
             memory::give_back_code();
-            self.given_back = Some(Instant::now());
-        } else if happened && let Some(since) = self.given_back.take() {
-            self.needed_after(since.elapsed());
+            let since = Instant::now();
+            if wait(deadline.map(|deadline| deadline.saturating_sub(self.patience))) {
+                self.needed_after(since.elapsed());
+            }
         }
     }
 
     fn needed_after(&mut self, pause: Duration) {
-        self.patience = match pause < self.patience * TOO_SOON {
-            true => (self.patience * 2).min(MAX_PATIENCE),
-            false => PATIENCE,
+        self.patience = if pause < SOON {
+            LONG_PATIENCE
+        } else {
+            PATIENCE
         };
     }
 }
@@ -59,26 +55,29 @@ impl Quiet {
 mod tests {
     use super::*;
 
+    /// How long is waited until that wait ends with an event.
+    fn waits(quiet: &mut Quiet, deadline: Option<Duration>, until: usize) -> Vec<Option<Duration>> {
+        let mut waits = Vec::new();
+        quiet.wait(deadline, |time| {
+            waits.push(time);
+            waits.len() == until
+        });
+        waits
+    }
+
     #[test]
-    fn code_is_given_back_once_a_pause_and_later_to_the_busy() {
+    fn code_is_given_back_in_pauses_and_later_to_the_busy() {
         let mut quiet = Quiet::default();
-        let hour = Some(Duration::from_secs(3600));
-        // A deadline that comes before is no pause.
         let soon = Some(PATIENCE / 2);
-        assert_eq!(quiet.limit(soon), soon);
-        quiet.waited(soon, false);
-        let limit = quiet.limit(hour);
-        assert_eq!(limit, Some(PATIENCE));
-        quiet.waited(limit, false);
-        assert_eq!(quiet.limit(hour), hour);
-        assert_eq!(quiet.limit(None), None);
-        for pauses in 1..10 {
-            quiet.waited(hour, true);
-            let patience = (PATIENCE * (1 << pauses)).min(MAX_PATIENCE);
-            assert_eq!(quiet.limit(None), Some(patience));
-            quiet.waited(quiet.limit(None), false);
-        }
-        quiet.needed_after(MAX_PATIENCE * TOO_SOON);
-        assert_eq!(quiet.patience, PATIENCE);
+        assert_eq!(waits(&mut quiet, soon, 9), [soon]);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(waits(&mut quiet, Some(hour), 1), [Some(PATIENCE)]);
+        let both = [Some(PATIENCE), Some(hour - PATIENCE)];
+        assert_eq!(waits(&mut quiet, Some(hour), 9), both);
+        assert_eq!(waits(&mut quiet, None, 2), [Some(PATIENCE), None]);
+        // An event came at once after that.
+        assert_eq!(waits(&mut quiet, None, 1), [Some(LONG_PATIENCE)]);
+        quiet.needed_after(SOON);
+        assert_eq!(waits(&mut quiet, None, 1), [Some(PATIENCE)]);
     }
 }

@@ -217,10 +217,17 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
             .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire);
         if slept.is_ok() {
             let timeout = next.map(|next| next.saturating_duration_since(Instant::now()));
-            let limit = quiet.limit(timeout);
-            reactor.wait(&mut events, limit);
-            // The end of a deadline is an event too.
-            quiet.waited(limit, !events.is_empty() || limit == timeout);
+            quiet.wait(timeout, |time| {
+                // At the second time it may have been rung meanwhile.
+                let slept =
+                    bell.state
+                        .compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire);
+                if slept == Err(RUNG) {
+                    return true;
+                }
+                reactor.wait(&mut events, time);
+                !events.is_empty()
+            });
             turns = 0;
         } else {
             turns += 1;
