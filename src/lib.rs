@@ -83,6 +83,9 @@
 #[cfg(test)]
 #[path = "../tests/support/corpus.rs"]
 mod corpus;
+#[cfg(test)]
+#[path = "../tests/support/fuzz.rs"]
+mod fuzz;
 
 pub(crate) mod codec;
 pub(crate) mod sys;

@@ -149,7 +149,18 @@ impl Account {
     /// An account over a Maildir of its own with an index in memory, for tests of rooms above.
     #[cfg(test)]
     pub(crate) fn temporary() -> (Account, tempfile::TempDir) {
-        let directory = tempfile::tempdir().unwrap();
+        Account::within(tempfile::tempdir().unwrap())
+    }
+
+    /// As `temporary`, in memory if there is a file system for that: nothing waits for a disk.
+    #[cfg(test)]
+    pub(crate) fn volatile() -> (Account, tempfile::TempDir) {
+        let memory = tempfile::tempdir_in("/dev/shm");
+        Account::within(memory.or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    #[cfg(test)]
+    fn within(directory: tempfile::TempDir) -> (Account, tempfile::TempDir) {
         let host = super::Host::with(
             crate::index::Index::memory().unwrap(),
             super::Limits::default(),

@@ -9,6 +9,8 @@ mod date;
 mod encoded;
 mod envelope;
 mod field;
+#[cfg(test)]
+mod fuzz_tests;
 mod header;
 mod html;
 pub(crate) use imap_text::{number, string};

@@ -381,8 +381,10 @@ impl Parser {
             let depth = self.open.len();
             self.begin_body(&header, end);
             while self.open.len() > depth {
-                // A message inside that has nothing in it.
-                self.header = None;
+                // A message inside that has nothing in it, no field either.
+                if let Some(header) = self.header.take() {
+                    self.begin_body(&header, end);
+                }
                 self.pop(end);
             }
         }

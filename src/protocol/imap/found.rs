@@ -1,6 +1,6 @@
 //! Numbers of messages found, as they go into an answer.
 
-use crate::mail::{Uid, UidSet};
+use crate::mail::{ModSeq, Uid, UidSet};
 use crate::mailbox::{Error, Sorted, View};
 use crate::protocol::Output;
 use crate::wire::imap::{Returns, number};
@@ -86,6 +86,8 @@ pub(super) struct InOrder {
     numbers: Numbers,
     /// False: nothing is told.
     told: bool,
+    /// The highest mod-sequence is told too (RFC 7162 section 3.1.10).
+    mod_seq: bool,
     /// Places of those that are listed.
     listed: Range<u32>,
     at: u32,
@@ -93,7 +95,8 @@ pub(super) struct InOrder {
     run: Option<(u32, u32)>,
     begun: bool,
     ends: Option<(Uid, Uid)>,
-    saved: Vec<Uid>,
+    /// The messages that are returned, if they are saved or their highest mod-sequence is told.
+    chosen: Vec<Uid>,
 }
 
 impl InOrder {
@@ -103,6 +106,7 @@ impl InOrder {
         returns: Option<Returns>,
         numbers: Numbers,
         told: bool,
+        mod_seq: bool,
         out: &mut Output,
     ) -> InOrder {
         let count = sorted.count();
@@ -131,29 +135,36 @@ impl InOrder {
             returns,
             numbers,
             told,
+            mod_seq: mod_seq && told,
             listed,
             at: 0,
             run: None,
             begun: false,
             ends: None,
-            saved: Vec::new(),
+            chosen: Vec::new(),
         }
+    }
+
+    fn saves(&self) -> bool {
+        self.returns.is_some_and(|returns| returns.save)
+    }
+
+    fn means_all(&self) -> bool {
+        self.returns.is_none_or(|returns| returns.means_all())
     }
 
     /// Tells as much as fits; `true` at the end.
     pub(super) fn tell(&mut self, view: &View, out: &mut Output) -> Result<bool, Error> {
         while !out.full() {
             let Some(uid) = self.sorted.next()? else {
-                self.end(view, out);
+                self.end(view, out)?;
                 return Ok(true);
             };
             let listed = self.listed.contains(&self.at);
             self.at += 1;
             self.ends = Some((self.ends.map_or(uid, |ends| ends.0), uid));
-            if let Some(returns) = self.returns.filter(|returns| returns.save)
-                && (returns.means_all() || listed)
-            {
-                self.saved.push(uid);
+            if (self.saves() || self.mod_seq) && (self.means_all() || listed) {
+                self.chosen.push(uid);
             }
             if listed
                 && self.told
@@ -181,19 +192,25 @@ impl InOrder {
         }
     }
 
-    fn end(&mut self, view: &View, out: &mut Output) {
+    fn end(&mut self, view: &View, out: &mut Output) -> Result<(), Error> {
         let Some(returns) = self.returns else {
-            return out.put(b"\r\n");
+            if let Some(highest) = self.highest(view)? {
+                out.put(b" (MODSEQ ");
+                number(highest.number(), out.buffer());
+                out.put(b")");
+            }
+            out.put(b"\r\n");
+            return Ok(());
         };
         let ends = self
             .ends
             .map(|(first, last)| [(returns.min, " MIN ", first), (returns.max, " MAX ", last)]);
         let ends = ends.into_iter().flatten().filter(|end| end.0);
-        if returns.save && !returns.means_all() {
-            self.saved.extend(ends.clone().map(|end| end.2));
+        if !returns.means_all() {
+            self.chosen.extend(ends.clone().map(|end| end.2));
         }
         if !self.told {
-            return;
+            return Ok(());
         }
         match self.run.take() {
             Some(run) => put_run(run, self.begun, out),
@@ -209,13 +226,29 @@ impl InOrder {
                 number(u64::from(own), out.buffer());
             }
         }
+        if let Some(highest) = self.highest(view)? {
+            out.put(b" MODSEQ ");
+            number(highest.number(), out.buffer());
+        }
         out.put(b"\r\n");
+        Ok(())
+    }
+
+    fn chosen(&mut self) -> UidSet {
+        self.chosen.sort_unstable();
+        self.chosen.iter().copied().collect()
+    }
+
+    /// `None` if it is not to be told or nothing was found.
+    fn highest(&mut self, view: &View) -> Result<Option<ModSeq>, Error> {
+        match self.mod_seq {
+            true => view.highest_of(&self.chosen()),
+            false => Ok(None),
+        }
     }
 
     /// What `$` is to mean, if that was asked.
     pub(super) fn saved(&mut self) -> Option<UidSet> {
-        self.returns.filter(|returns| returns.save)?;
-        self.saved.sort_unstable();
-        Some(self.saved.drain(..).collect())
+        self.saves().then(|| self.chosen())
     }
 }

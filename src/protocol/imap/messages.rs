@@ -183,7 +183,7 @@ fn search(
         }
         return Ran::ok("NO [BADCHARSET (US-ASCII UTF-8)] This charset is not known.");
     };
-    // The answers of SORT and THREAD have no place for it (RFC 7162 section 3.1.6).
+    // The answer of THREAD has no place for it (RFC 7162 section 3.1.6).
     let mod_seq = criteria.asks_mod_seq();
     if mod_seq {
         session.enable_condstore(out);

@@ -115,7 +115,9 @@ impl Searching {
                 None => Ok(Went::On),
                 Some(sorted) => {
                     let head = self.head("SORT", out);
-                    let order = InOrder::new(sorted, self.returns, Numbers::of(uid), head, out);
+                    let numbers = Numbers::of(uid);
+                    let order =
+                        InOrder::new(sorted, self.returns, numbers, head, self.mod_seq, out);
                     Ok(Went::Now(Stage::Sorted(Box::new(order))))
                 }
             },

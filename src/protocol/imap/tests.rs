@@ -8,9 +8,12 @@
 //! transcript does not expect it.
 //! `literals: short` at the top is for a server that says LITERAL-.
 
+mod bad_input;
+mod fuzz;
 mod news;
 mod reading;
 mod recorded;
+mod samples;
 
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Credentials, Verdict};
