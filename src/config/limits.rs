@@ -130,6 +130,7 @@ limits! {
     set_ranges: usize, Count, 10, 50_000, "Ranges in a set of messages that a command names.";
     search_keys: usize, Count, 10, 2000, "Keys of one SEARCH.";
     search_depth: usize, Count, 1, 50, "Depth of keys within keys of a SEARCH.";
+    notify_mailboxes: usize, Count, 1, 1000, "Mailboxes whose messages one session is told of by NOTIFY (RFC 5465).";
     imap_idle_timeout: Duration, Duration, 1, seconds(1800), "Silence after which an IMAP session ends; RFC 3501 section 5.4 asks for at least 30 minutes.";
     lmtp_idle_timeout: Duration, Duration, 1, seconds(300), "Silence after which an LMTP session ends.";
     header_octets: usize, Size, 1024, 10 << 20, "Length of a message's header block that is looked at; the rest counts as body.";

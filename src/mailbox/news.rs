@@ -15,6 +15,15 @@ const MAX_NEWS: usize = 256;
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
+    Created(MailboxName),
+    Deleted(MailboxName),
+    /// Those below it were renamed too.
+    Renamed {
+        from: MailboxName,
+        to: MailboxName,
+    },
+    /// Subscribed to, or no longer.
+    Subscribed(MailboxName),
     /// These entries of a mailbox, or (`None`) of the server, have other values.
     Annotated(Option<MailboxName>, Vec<EntryName>),
 }
@@ -76,7 +85,8 @@ impl Account {
         )
     }
 
-    pub(super) fn publish(&self, news: News, by: u32) {
+    /// `by`: the number of the session that did it.
+    pub(crate) fn publish(&self, news: News, by: u32) {
         let mut recent = lock(&self.0.recent);
         if recent.kept.len() >= MAX_NEWS {
             recent.kept.pop_front();
@@ -103,7 +113,7 @@ mod tests {
     fn others_are_told_once_and_who_lags_learns_it() {
         let (account, _directory) = Account::temporary();
         let (mut one, mut two) = (account.heard(), account.heard());
-        let created = |text: &str| News::Annotated(Some(name(text)), Vec::new());
+        let created = |text: &str| News::Created(name(text));
         account.publish(created("a"), one.by());
         account.publish(created("b"), two.by());
         assert!(account.has_news(one));

@@ -44,6 +44,8 @@ pub(crate) struct Changes {
     pub(crate) expunged: SeqSet,
     /// The same by UID.
     pub(crate) vanished: UidSet,
+    /// Messages that are new in the view.
+    pub(crate) new: UidSet,
     /// The new number of messages if it changed otherwise than by `expunged`.
     pub(crate) exists: Option<u32>,
     pub(crate) recent: Option<u32>,
@@ -72,6 +74,8 @@ pub(crate) struct View {
     /// Up to here everything is told, expunges too; never above `mod_seq`.
     told: ModSeq,
     generation: u32,
+    /// As `generation`, but expunges may be held back.
+    seen: u32,
     /// Where the last partial of a large message ended.
     reached: Option<Box<Reached>>,
 }
@@ -139,6 +143,7 @@ impl View {
             mod_seq: summary.highest_mod_seq,
             told: summary.highest_mod_seq,
             generation,
+            seen: generation,
             reached: None,
             shared,
         })
@@ -377,6 +382,8 @@ impl View {
             .intersection(current)
             .intersection(self.uids())
             .difference(&new);
+        changes.new = new.clone();
+        self.seen = generation;
         if gone.is_empty() || expunges == Expunges::Tell {
             self.generation = generation;
             self.told = self.mod_seq;
@@ -492,6 +499,12 @@ impl View {
         // What somebody put there before the client asked is told when it asks.
         self.shared.drain();
         self.generation == self.shared.generation() && self.shared.looks_clean()
+    }
+
+    /// True if `sync` would find more than expunges that are held back.
+    pub(crate) fn has_more(&self) -> bool {
+        self.shared.drain();
+        self.seen != self.shared.generation() || !self.shared.looks_clean()
     }
 
     /// Wakes when the mailbox changes, also by foreign programs. Make it, then check

@@ -208,6 +208,7 @@ limits!(
     set_ranges: size,
     search_keys: size,
     search_depth: size,
+    notify_mailboxes: size,
     imap_idle_timeout: time,
     lmtp_idle_timeout: time,
     header_octets: size,

@@ -420,6 +420,7 @@ impl Engine {
                 search_keys: limits.search_keys,
                 search_depth: limits.search_depth,
             },
+            notify_mailboxes: limits.notify_mailboxes,
             bad_commands: limits.bad_commands,
             patience: limits.imap_idle_timeout,
         };

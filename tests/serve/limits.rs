@@ -442,6 +442,19 @@ limits! {
         assert!(status(imap.command(&set(1025))).starts_with("NO [METADATA MAXSIZE 1024]"));
     }
 
+    notify_mailboxes(server, "notify_mailboxes = 6") {
+        let mut imap = server.imap("ann");
+        imap.ok("NOTIFY SET (personal (MessageNew MessageExpunge))");
+        imap.ok("CREATE more");
+        let refused = imap.command("NOTIFY SET (personal (MessageNew MessageExpunge))");
+        assert!(status(refused).starts_with("NO [NOTIFICATIONOVERFLOW]"));
+        imap.ok("NOTIFY SET (subtree more (MessageNew MessageExpunge)) (personal (MailboxName))");
+        // What happens is told without a command.
+        server.imap("ann").append("more", "", "x").unwrap();
+        let told = imap.response().unwrap();
+        assert_eq!(told, "* STATUS more (MESSAGES 1 UIDNEXT 2)");
+    }
+
     sort_octets(server, "sort_octets = \"64KiB\"") {
         // Subjects and references of each are nearly as much as may be held.
         let long = "x".repeat(30_000);

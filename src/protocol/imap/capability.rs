@@ -92,6 +92,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("LIST-METADATA", 9590, When::Session, Some("GETMETADATA")),
     capability("METADATA", 5464, When::Session, Some("SETMETADATA")),
     capability("METADATA-SERVER", 5464, When::Session, Some("SETMETADATA")),
+    capability("NOTIFY", 5465, When::Session, Some("NOTIFY")),
     capability("STATUS=SIZE", 8438, When::Session, None),
     capability("SPECIAL-USE", 6154, When::Session, None),
     capability("CREATE-SPECIAL-USE", 6154, When::Session, None),

@@ -183,6 +183,19 @@ impl Fetch {
         }
     }
 
+    /// What NOTIFY asked for of new messages (RFC 5465 section 5.2). Sets no flag.
+    pub(super) fn of_new(
+        view: &View,
+        uids: UidSet,
+        items: &[FetchItem],
+        enabled: Enabled,
+    ) -> Fetch {
+        let mut fetch = Fetch::untagged(view, UidSet::new(), Told::Flags, false, enabled);
+        fetch.rows = view.fetch(uids, want(items));
+        fetch.items = items.into();
+        fetch
+    }
+
     /// Goes on until the output is full (`false`) or all is told (`true`).
     fn step(&mut self, view: &View, out: &mut Output) -> bool {
         loop {

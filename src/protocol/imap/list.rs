@@ -229,7 +229,49 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
     Ok(told.into_iter().map(line).collect())
 }
 
+/// One name, by itself: what it is now, and what it was called before (RFC 5465 section 5.4).
+pub(super) fn tell_name(
+    session: &Session,
+    name: &MailboxName,
+    old: Option<&MailboxName>,
+    out: &mut Output,
+) {
+    let wanted = List {
+        form: Form::List,
+        extended: true,
+        select: Select::default(),
+        reference: String::new(),
+        patterns: Vec::new(),
+        subscribed: true,
+        status: Vec::new(),
+        metadata: Vec::new(),
+    };
+    // A failure is logged; the client asks when it wonders.
+    let Ok(mut names) = Names::of(&session.account, &wanted) else {
+        return;
+    };
+    let known = names.0.remove(name).unwrap_or_default();
+    known.line(name.clone(), &wanted).put_name("LIST", old, out);
+}
+
 impl Line {
+    /// `* LIST (\HasNoChildren) "/" a` with its extended items.
+    fn put_name(&self, word: &str, old: Option<&MailboxName>, out: &mut Output) {
+        let attributes = self.attributes.join(" ");
+        out.put(format!("* {word} ({attributes}) \"/\" ").as_bytes());
+        mailbox(&self.name, out.buffer());
+        if !self.child_info.is_empty() {
+            let options = self.child_info.join("\" \"");
+            out.put(format!(" (\"CHILDINFO\" (\"{options}\"))").as_bytes());
+        }
+        if let Some(old) = old {
+            out.put(b" (\"OLDNAME\" (");
+            mailbox(old, out.buffer());
+            out.put(b"))");
+        }
+        out.put(b"\r\n");
+    }
+
     /// With the status of the mailbox behind it; one that is gone meanwhile cannot be selected
     /// (RFC 5819 section 2).
     fn put(mut self, session: &Session, listing: &Listing, out: &mut Output) {
@@ -245,15 +287,7 @@ impl Line {
         if self.selectable && !listing.metadata.is_empty() {
             metadata::listed(session, &self.name, &listing.metadata, &mut status);
         }
-        let word = listing.word;
-        let attributes = self.attributes.join(" ");
-        out.put(format!("* {word} ({attributes}) \"/\" ").as_bytes());
-        mailbox(&self.name, out.buffer());
-        if !self.child_info.is_empty() {
-            let options = self.child_info.join("\" \"");
-            out.put(format!(" (\"CHILDINFO\" (\"{options}\"))").as_bytes());
-        }
-        out.put(b"\r\n");
+        self.put_name(listing.word, None, out);
         out.put(&status);
     }
 }

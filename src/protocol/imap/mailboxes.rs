@@ -2,7 +2,7 @@
 
 use super::session::{Ran, Session};
 use crate::mail::{InvalidName, MailboxName, SpecialUse};
-use crate::mailbox::{Asked, Error};
+use crate::mailbox::{Asked, Error, News, Status};
 use crate::protocol::Output;
 use crate::wire::imap::{StatusItem, mailbox, number};
 
@@ -12,6 +12,11 @@ pub(super) fn valid(name: Name) -> Result<MailboxName, Error> {
     name.map_err(Error::InvalidName)
 }
 
+/// Tells the other sessions.
+fn publish(session: &Session, news: News) {
+    session.account.publish(news, session.heard.by());
+}
+
 pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<SpecialUse>>) -> Ran {
     // RFC 6154 section 3.
     let Some(uses) = uses else {
@@ -19,6 +24,7 @@ pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<Special
     };
     let created = valid(name).and_then(|name| {
         session.account.create_for(&name, &uses)?;
+        publish(session, News::Created(name.clone()));
         session.account.status(&name, Asked::default())
     });
     match created {
@@ -34,6 +40,7 @@ pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<Special
 pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran {
     let deleted = valid(name).and_then(|name| {
         session.account.delete(&name)?;
+        publish(session, News::Deleted(name.clone()));
         Ok(name)
     });
     let selected = session.selected.as_ref().map(|s| s.view.name());
@@ -46,8 +53,17 @@ pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran
 }
 
 pub(super) fn rename(session: &mut Session, from: Name, to: Name) -> Ran {
-    let renamed =
-        valid(from).and_then(|from| valid(to).and_then(|to| session.account.rename(&from, &to)));
+    let renamed = valid(from).and_then(|from| {
+        let to = valid(to)?;
+        session.account.rename(&from, &to)?;
+        // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
+        let news = match from.is_inbox() {
+            true => News::Created(to),
+            false => News::Renamed { from, to },
+        };
+        publish(session, news);
+        Ok(())
+    });
     Ran::of(renamed, "OK Rename completed.")
 }
 
@@ -57,7 +73,9 @@ pub(super) fn subscribe(session: &mut Session, name: Name, on: bool) -> Ran {
         if on && !session.account.exists(&name)? {
             return Err(Error::NoSuchMailbox);
         }
-        session.account.subscribe(&name, on)
+        session.account.subscribe(&name, on)?;
+        publish(session, News::Subscribed(name));
+        Ok(())
     });
     let text = if on {
         "OK Subscribe completed."
@@ -96,6 +114,18 @@ pub(super) fn status_line(
         size: items.contains(&StatusItem::Size),
     };
     let status = session.account.status(name, asked)?;
+    put_status(name, items, &status, session.settings.message_octets, out);
+    Ok(())
+}
+
+/// As `status_line`, of what is known.
+pub(super) fn put_status(
+    name: &MailboxName,
+    items: &[StatusItem],
+    status: &Status,
+    append_limit: u64,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"* STATUS ");
     mailbox(name, out);
     for (at, item) in items.iter().enumerate() {
@@ -111,7 +141,7 @@ pub(super) fn status_line(
             StatusItem::HighestModSeq => status.highest_mod_seq.number(),
             StatusItem::Size => status.size,
             StatusItem::Deleted => u64::from(status.deleted),
-            StatusItem::AppendLimit => session.settings.message_octets,
+            StatusItem::AppendLimit => append_limit,
             StatusItem::MailboxId => {
                 out.extend_from_slice(format!(" ({})", status.mailbox_id).as_bytes());
                 continue;
@@ -121,5 +151,4 @@ pub(super) fn status_line(
         number(value, out);
     }
     out.extend_from_slice(b")\r\n");
-    Ok(())
 }

@@ -14,6 +14,7 @@ mod mailboxes;
 mod messages;
 mod metadata;
 mod news;
+mod notify;
 mod refusal;
 mod search;
 mod select;

@@ -5,7 +5,7 @@ use super::fetch::{Fetch, Told};
 use super::mailboxes::valid;
 use super::refusal::refusal;
 use super::selected::{Selected, untagged};
-use super::session::{Doing, Ending, Ran, Session};
+use super::session::{After, Doing, Ending, Ran, Session};
 use super::table::named;
 use super::tag::Tag;
 use crate::mail::{InvalidName, MailboxName, Uid, UidSet};
@@ -80,7 +80,7 @@ pub(super) fn select(
                 tag: tag.clone(),
                 text: text.into(),
                 expunges: named("SELECT").expunges,
-                idle: false,
+                after: After::Answer,
             };
             Doing::Telling(Box::new(fetch), ending)
         }

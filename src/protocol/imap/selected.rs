@@ -13,6 +13,8 @@ pub(super) struct Selected {
     /// Expunges were told or are held back since HIGHESTMODSEQ was last told
     /// (RFC 7162 section 3.2): the next tagged response says it.
     owes_mod_seq: bool,
+    /// Came since they were last told by what NOTIFY asked for.
+    pub(super) new_messages: UidSet,
     news: Option<Box<News>>,
 }
 
@@ -23,6 +25,15 @@ pub(super) enum Told {
     All,
     /// All but flags, which this fetch tells (RFC 3501 section 5.2).
     ButFlags(Box<Fetch>),
+}
+
+/// How flags that others changed are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flags {
+    Plain,
+    /// RFC 5465 section 5.1.
+    WithUid,
+    Untold,
 }
 
 /// What the view has taken in and the client is still to be told.
@@ -39,6 +50,7 @@ impl Selected {
         Selected {
             view,
             owes_mod_seq: false,
+            new_messages: UidSet::new(),
             news: None,
         }
     }
@@ -105,7 +117,7 @@ impl Selected {
     }
 
     /// Tells what `look` found, as much as fits.
-    pub(super) fn tell(&mut self, enabled: Enabled, out: &mut Output) -> Told {
+    pub(super) fn tell(&mut self, enabled: Enabled, flags: Flags, out: &mut Output) -> Told {
         let Some(mut news) = self.news.take() else {
             return Told::All;
         };
@@ -127,11 +139,12 @@ impl Selected {
         if let Some(recent) = changes.recent {
             untagged(recent, "RECENT", out);
         }
-        if changes.flags.is_empty() {
+        self.new_messages = self.new_messages.union(&changes.new);
+        if changes.flags.is_empty() || flags == Flags::Untold {
             return Told::All;
         }
-        let flags = fetch::Told::Flags;
-        let fetch = Fetch::untagged(&self.view, changes.flags, flags, false, enabled);
+        let (told, uid) = (fetch::Told::Flags, flags == Flags::WithUid);
+        let fetch = Fetch::untagged(&self.view, changes.flags, told, uid, enabled);
         Told::ButFlags(Box::new(fetch))
     }
 }

@@ -6,6 +6,7 @@ use super::enable::{Enabled, enable};
 use super::fetch::Fetch;
 use super::handover::Handover;
 use super::list::{Listing, list};
+use super::notify::{Notifications, notify};
 use super::refusal::{refusal, refused};
 use super::search::Searching;
 use super::select::select;
@@ -31,6 +32,8 @@ pub(crate) struct SessionSettings {
     pub(crate) append_messages: usize,
     pub(crate) message_octets: u64,
     pub(crate) bounds: Bounds,
+    /// Mailboxes of which messages are told by NOTIFY.
+    pub(crate) notify_mailboxes: usize,
     /// Bad commands in a row.
     pub(crate) bad_commands: u32,
     /// Without a command.
@@ -52,6 +55,10 @@ pub(crate) struct Session {
     pub(super) doing: Doing,
     /// What others did to mailboxes is told up to here.
     pub(super) heard: Heard,
+    /// `None` before the first NOTIFY.
+    pub(super) notify: Option<Box<Notifications>>,
+    /// The name of the last command.
+    pub(super) command_name: &'static str,
     bad: u32,
 }
 
@@ -87,8 +94,17 @@ pub(super) struct Ending {
     /// From `OK` on.
     pub(super) text: Cow<'static, str>,
     pub(super) expunges: Expunges,
-    /// Nothing is answered: the client idles on.
-    pub(super) idle: bool,
+    pub(super) after: After,
+}
+
+/// What follows when all is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Answer,
+    /// The client idles on.
+    Idle,
+    /// There was no command.
+    Read,
 }
 
 /// How a command went: what its tagged response says, or that it goes on.
@@ -129,6 +145,8 @@ impl Session {
         framer.input(&handover.input);
         Session {
             heard: account.heard(),
+            notify: None,
+            command_name: "",
             account,
             selected: None,
             settings,
@@ -152,8 +170,7 @@ impl Session {
 
     /// True if there is news for the client already.
     pub(crate) fn is_stale(&self) -> bool {
-        let selected = self.selected.as_ref();
-        selected.is_some_and(|selected| !selected.view.is_current()) || self.has_news()
+        self.is_selected_stale() || self.has_news()
     }
 
     /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
@@ -185,12 +202,16 @@ impl Session {
             tag,
             text,
             expunges,
-            idle: false,
+            after: After::Answer,
         });
     }
 
     fn frame(&mut self, turn: Turn, out: &mut Output) -> Next {
         match self.framer.next() {
+            // RFC 5465 section 3.1: news are told without a command too.
+            Frame::NeedInput if self.notify.is_some() && self.framer.waiting() == 0 => {
+                return Some(Progress::Wait);
+            }
             Frame::NeedInput => return Some(Progress::NeedInput),
             Frame::Continue => out.put(b"+ OK\r\n"),
             Frame::Command(text) => match append_start(&text, Ends::Command) {
@@ -264,6 +285,7 @@ impl Session {
         turn: Turn,
         out: &mut Output,
     ) -> Next {
+        self.command_name = rule.name;
         if rule.disk && turn == Turn::Quick {
             self.doing = Doing::Command(tag, command);
             return Some(Progress::Disk);
@@ -320,6 +342,7 @@ impl Session {
             Command::List(wanted) => list(self, tag, *wanted, rule, out),
             Command::GetMetadata(wanted) => metadata::get(self, *wanted, out),
             Command::SetMetadata(wanted) => metadata::set(self, *wanted),
+            Command::Notify(wanted) => notify(self, *wanted, out),
             Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
             // Refused by the table before login and after.
             Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {
@@ -349,14 +372,14 @@ impl Session {
 
     /// Tells what changed and answers, or says what it needs to.
     fn ending(&mut self, ending: Ending, turn: Turn, out: &mut Output) -> Next {
+        let tells = self.tells_selected();
+        let flags = self.flags_told();
         let Some(selected) = self.selected.as_mut() else {
-            self.answer_command(ending, out);
-            return None;
+            return self.tell_rest(ending, turn, out);
         };
         if !selected.has_news() {
-            if selected.view.is_current() {
-                self.answer_command(ending, out);
-                return None;
+            if !tells || selected.view.is_current() {
+                return self.tell_rest(ending, turn, out);
             }
             if turn == Turn::Quick {
                 self.doing = Doing::Finish(ending);
@@ -367,14 +390,31 @@ impl Session {
                 return None;
             }
         }
-        match selected.tell(self.enabled, out) {
+        match selected.tell(self.enabled, flags, out) {
             Told::Some => {
                 self.doing = Doing::Finish(ending);
                 return Some(Progress::Flush);
             }
-            Told::All => self.answer_command(ending, out),
+            Told::All => return self.tell_rest(ending, turn, out),
             Told::ButFlags(fetch) => self.doing = Doing::Telling(fetch, ending),
         }
+        None
+    }
+
+    /// Tells what is not about the selected mailbox itself, and answers.
+    fn tell_rest(&mut self, ending: Ending, turn: Turn, out: &mut Output) -> Next {
+        if let Some(fetch) = self.new_messages() {
+            self.doing = Doing::Telling(fetch, ending);
+            return None;
+        }
+        if self.has_news() {
+            if turn == Turn::Quick {
+                self.doing = Doing::Finish(ending);
+                return Some(Progress::Disk);
+            }
+            self.tell_news(out);
+        }
+        self.answer_command(ending, out);
         None
     }
 
@@ -392,13 +432,17 @@ impl Session {
     }
 
     fn answer_command(&mut self, ending: Ending, out: &mut Output) {
-        self.tell_news(out);
-        if ending.idle {
-            self.doing = Doing::Idle(ending.tag);
-        } else {
-            self.doing = Doing::Reading;
-            let text = self.with_mod_seq(ending.text, out);
-            self.reply(&ending.tag, &text, out);
+        if let Some(notify) = &mut self.notify {
+            notify.begins = false;
+        }
+        match ending.after {
+            After::Idle => self.doing = Doing::Idle(ending.tag),
+            After::Read => self.doing = Doing::Reading,
+            After::Answer => {
+                self.doing = Doing::Reading;
+                let text = self.with_mod_seq(ending.text, out);
+                self.reply(&ending.tag, &text, out);
+            }
         }
     }
 
@@ -485,7 +529,7 @@ impl Machine for Session {
                         tag,
                         text: Cow::Borrowed(""),
                         expunges: Expunges::Tell,
-                        idle: true,
+                        after: After::Idle,
                     };
                     self.ending(ending, turn, out)
                 }
@@ -521,6 +565,12 @@ impl Machine for Session {
             (Event::Stopping, Doing::Ended) => Doing::Ended,
             (Event::Stopping, _) => Doing::Goodbye("* BYE The server is shutting down.\r\n"),
             (Event::Woken, Doing::Idle(tag)) => Doing::IdleNews(tag),
+            (Event::Woken, Doing::Reading) => Doing::Finish(Ending {
+                tag: Tag::new(),
+                text: Cow::Borrowed(""),
+                expunges: self.expunges_unasked(),
+                after: After::Read,
+            }),
             (Event::TimedOut, Doing::Idle(tag)) => Doing::StillHere(tag),
             (Event::TimedOut, _) => Doing::Goodbye("* BYE Disconnected for inactivity.\r\n"),
             (_, doing) => doing,

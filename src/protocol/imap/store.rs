@@ -3,7 +3,7 @@
 use super::fetch::{Fetch, Told};
 use super::messages::{NO_SUCH, resolve, tell_keywords};
 use super::refusal::refusal;
-use super::session::{Doing, Ending, Ran, Session};
+use super::session::{After, Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Flags, SequenceSet, Since, UidSet};
@@ -81,7 +81,7 @@ fn tell(
         tag: tag.clone(),
         text,
         expunges: rule.expunges,
-        idle: false,
+        after: After::Answer,
     };
     session.doing = Doing::Telling(Box::new(told), ending);
     Ran::GoesOn

@@ -29,6 +29,7 @@ const SESSION: SessionSettings = SessionSettings {
     literal_octets: 4000,
     nonsync_octets: u64::MAX,
     append_messages: 5,
+    notify_mailboxes: 20,
     message_octets: 100_000,
     bounds: crate::wire::imap::Bounds::USUAL,
     bad_commands: 5,

@@ -7,6 +7,7 @@ use super::metadata::{GetMetadata, SetMetadata, get_metadata, set_metadata};
 use super::modseq::{
     FetchModifiers, SelectParams, fetch_modifiers, select_params, store_modifiers,
 };
+use super::notify::{Notify, notify};
 use super::returns::{Returns, returns};
 use super::search::search;
 use super::sort::{sort, thread};
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     },
     GetMetadata(Box<GetMetadata>),
     SetMetadata(Box<SetMetadata>),
+    Notify(Box<Notify>),
     Namespace,
     Idle,
     Check,
@@ -217,6 +219,7 @@ fn command(r: &mut Reader<'_>) -> Parsed<Command> {
             Command::Compress(atom(r)?.to_ascii_uppercase())
         }
         "ENABLE" => enable(r)?,
+        "NOTIFY" => Command::Notify(Box::new(notify(r)?)),
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         _ => return mailboxes(r, &name),

@@ -110,3 +110,37 @@ fn many_vanished_are_told_piece_by_piece() {
     );
     assert_eq!(lines(&mut other, "NOOP").len(), 1);
 }
+
+/// RFC 5465 section 5.8: who lags behind too far is told so, and of nothing more.
+#[test]
+fn too_many_news_end_a_notify() {
+    let (account, _directory) = Account::temporary();
+    account.prepare().unwrap();
+    let handover = Handover {
+        tag: crate::protocol::imap::tag::tag(b"login"),
+        input: Vec::new(),
+    };
+    let session = Session::new(account.clone(), handover, SESSION);
+    let mut connection = Connection::new(Peer::Session(Box::new(session)));
+    lines(&mut connection, "NOTIFY SET (personal (MailboxName))");
+    let name = crate::mail::MailboxName::new("x").unwrap();
+    let created = || crate::mailbox::News::Created(name.clone());
+    account.publish(created(), 0);
+    connection.poke();
+    let told = connection.line();
+    assert_eq!(
+        told.unwrap(),
+        "* LIST (\\NonExistent \\HasNoChildren) \"/\" x"
+    );
+    (0..300).for_each(|_| account.publish(created(), 0));
+    connection.poke();
+    let told = connection.line().unwrap();
+    assert!(told.starts_with("* OK [NOTIFICATIONOVERFLOW] "), "{told}");
+    account.publish(created(), 0);
+    connection.poke();
+    assert_eq!(connection.line(), None);
+    lines(&mut connection, "NOTIFY SET (personal (MailboxName))");
+    account.publish(created(), 0);
+    connection.poke();
+    assert!(connection.line().is_some());
+}

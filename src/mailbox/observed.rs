@@ -1,0 +1,96 @@
+//! Mailboxes that a session has not selected and wants to hear of (RFC 5465 section 3.1).
+
+use super::shared::Shared;
+use super::status::{Asked, Status};
+use super::{Account, Error};
+use crate::mail::MailboxName;
+use std::sync::Arc;
+
+/// One such mailbox, in memory and watched as long as this lives.
+pub(crate) struct Observed {
+    account: Account,
+    shared: Arc<Shared>,
+    /// What was seen last.
+    generation: u32,
+    status: Status,
+}
+
+impl Account {
+    pub(crate) fn observe(&self, name: &MailboxName) -> Result<Observed, Error> {
+        let shared = self.shared(name)?;
+        let generation = shared.generation();
+        Ok(Observed {
+            account: self.clone(),
+            status: self.status(name, Asked::default())?,
+            shared,
+            generation,
+        })
+    }
+}
+
+impl Observed {
+    /// The mailbox's name now.
+    pub(crate) fn name(&self) -> MailboxName {
+        super::host::lock(&self.shared.state).name.clone()
+    }
+
+    /// As it was seen last.
+    pub(crate) fn status(&self) -> Status {
+        self.status
+    }
+
+    /// True if `look` can find something else.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.generation != self.shared.generation()
+    }
+
+    /// Looks at it again. Errors: `NoSuchMailbox` once it is gone.
+    pub(crate) fn look(&mut self) -> Result<(), Error> {
+        self.generation = self.shared.generation();
+        self.status = self.account.status(&self.name(), Asked::default())?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{append, flags, name};
+    use super::super::{Access, FlagChange};
+    use super::*;
+    use crate::mail::{Flags, SystemFlags};
+
+    #[test]
+    fn changes_are_seen_from_outside() {
+        let (account, directory) = Account::temporary();
+        account.create(&name("a")).unwrap();
+        let mut seen = account.observe(&name("a")).unwrap();
+        assert!(!seen.is_stale());
+        append(&account, "INBOX", "elsewhere", &Flags::default());
+        assert!(!seen.is_stale());
+        append(&account, "a", "one", &Flags::default());
+        assert!(seen.is_stale());
+        assert_eq!(seen.status().messages, 0);
+        seen.look().unwrap();
+        assert_eq!((seen.status().messages, seen.status().unseen), (1, 1));
+        let before = seen.status().highest_mod_seq;
+        let mut view = account.select(&name("a"), Access::ReadWrite).unwrap();
+        let all = view.uids().clone();
+        let flagged = flags(SystemFlags::SEEN, &[]);
+        view.mark(&all, FlagChange::Add, &flagged, None).unwrap();
+        drop(view);
+        assert!(seen.is_stale());
+        seen.look().unwrap();
+        assert!(seen.status().unseen == 0 && seen.status().highest_mod_seq > before);
+        // Another program puts a message there.
+        std::fs::write(directory.path().join(".a/new/1.foreign"), "A: b\n\nx\n").unwrap();
+        seen.shared.drain();
+        assert!(seen.is_stale());
+        seen.look().unwrap();
+        assert_eq!(seen.status().messages, 2);
+        account.rename(&name("a"), &name("b")).unwrap();
+        assert_eq!(seen.name(), name("b"));
+        account.delete(&name("b")).unwrap();
+        assert!(seen.is_stale());
+        assert_eq!(seen.look(), Err(Error::NoSuchMailbox));
+    }
+}

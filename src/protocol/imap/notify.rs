@@ -1,0 +1,326 @@
+//! NOTIFY (RFC 5465): what a client wants to hear of, at any time.
+
+use super::fetch::Fetch;
+use super::list::tell_name;
+use super::mailboxes::put_status;
+use super::metadata;
+use super::session::{Ran, Session};
+use crate::mail::MailboxName;
+use crate::mailbox::{Error, News, Observed, Status};
+use crate::protocol::Output;
+use crate::wire::imap::{EVENTS, EventGroup, Events, FetchItem, Filter, Notify, StatusItem};
+
+/// What was asked for by the last NOTIFY. Without any event it is NOTIFY NONE.
+#[derive(Default)]
+pub(super) struct Notifications {
+    /// Of the selected mailbox, whichever that is; `None`: nothing.
+    pub(super) selected: Option<OfSelected>,
+    groups: Vec<EventGroup>,
+    watched: Vec<Watched>,
+    /// What was there before is not told yet (RFC 5465 section 3.1: an implicit NOOP).
+    pub(super) begins: bool,
+}
+
+/// SELECTED or SELECTED-DELAYED.
+pub(super) struct OfSelected {
+    /// Expunges wait for a command.
+    pub(super) delayed: bool,
+    pub(super) flags: bool,
+    /// Told of new messages.
+    pub(super) items: Vec<FetchItem>,
+}
+
+/// A mailbox of which messages are told, as STATUS.
+struct Watched {
+    observed: Observed,
+    flags: bool,
+}
+
+/// Commands whose own doing is told by EXPUNGE.
+const EXPUNGING: [&str; 6] = [
+    "EXPUNGE",
+    "UID EXPUNGE",
+    "MOVE",
+    "UID MOVE",
+    "REPLACE",
+    "UID REPLACE",
+];
+/// Commands that bring new messages of the client's own.
+const APPENDING: [&str; 7] = [
+    "APPEND",
+    "COPY",
+    "UID COPY",
+    "MOVE",
+    "UID MOVE",
+    "REPLACE",
+    "UID REPLACE",
+];
+
+impl Notifications {
+    fn new(groups: Vec<EventGroup>) -> Notifications {
+        let mut own = Notifications {
+            begins: true,
+            ..Notifications::default()
+        };
+        for group in groups {
+            let delayed = match group.filter {
+                Filter::Selected => false,
+                Filter::SelectedDelayed => true,
+                _ => {
+                    own.groups.push(group);
+                    continue;
+                }
+            };
+            own.selected = group.events.messages.then_some(OfSelected {
+                delayed,
+                flags: group.events.flags,
+                items: group.events.items,
+            });
+        }
+        own
+    }
+
+    /// True if changes of the selected mailbox are told at the end of this command.
+    pub(super) fn tells_after(&self, command: &str) -> bool {
+        self.begins || self.selected.is_some() || EXPUNGING.contains(&command)
+    }
+
+    /// What is told of messages that came in the meantime.
+    pub(super) fn items_after(&self, command: &str) -> &[FetchItem] {
+        match &self.selected {
+            Some(selected) if !APPENDING.contains(&command) && !self.begins => &selected.items,
+            _ => &[],
+        }
+    }
+
+    /// True if one of the events is wanted of that mailbox.
+    fn wants(&self, session: &Session, name: &MailboxName, event: fn(&Events) -> bool) -> bool {
+        let mut groups = self.groups.iter().filter(|group| event(&group.events));
+        groups.any(|group| is_meant(&group.filter, session, name))
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.watched
+            .iter()
+            .any(|watched| watched.observed.is_stale())
+    }
+}
+
+/// RFC 5465 section 6.
+fn is_meant(filter: &Filter, session: &Session, name: &MailboxName) -> bool {
+    match filter {
+        Filter::Selected | Filter::SelectedDelayed => false,
+        Filter::Personal => true,
+        Filter::Subscribed => session
+            .account
+            .subscriptions()
+            .is_ok_and(|names| names.contains(name)),
+        Filter::Subtree(roots) => roots.iter().any(|root| name == root || name.is_below(root)),
+        Filter::Mailboxes(names) => names.contains(name),
+    }
+}
+
+/// RFC 5465 section 3.1.
+pub(super) fn notify(session: &mut Session, wanted: Notify, out: &mut Output) -> Ran {
+    let (status, groups) = match wanted {
+        Notify::None => {
+            session.notify = Some(Box::default());
+            return Ran::ok("OK Notify completed.");
+        }
+        Notify::BadEvent => {
+            let text = format!("NO [BADEVENT ({EVENTS})] An event is not served.");
+            return Ran::Finished(text.into());
+        }
+        Notify::Set { status, groups } => (status, groups),
+    };
+    session.begin_to_hear();
+    let mut own = Box::new(Notifications::new(groups));
+    if let Err(error) = own.watch(session) {
+        return match error {
+            Error::Limit(_) => Ran::ok("NO [NOTIFICATIONOVERFLOW] These are too many mailboxes."),
+            error => Ran::no(error),
+        };
+    }
+    if status {
+        own.tell_all(session, out);
+    }
+    session.notify = Some(own);
+    Ran::ok("OK Notify completed.")
+}
+
+impl Notifications {
+    /// Finds the mailboxes whose messages are told; those that are watched already stay.
+    fn watch(&mut self, session: &Session) -> Result<(), Error> {
+        let mut watched = Vec::new();
+        let mut before = std::mem::take(&mut self.watched);
+        if self.groups.iter().any(|group| group.events.messages) {
+            for listed in session.account.list()?.into_iter().filter(|l| l.selectable) {
+                if !self.wants(session, &listed.name, |events| events.messages) {
+                    continue;
+                }
+                if watched.len() >= session.settings.notify_mailboxes {
+                    return Err(Error::Limit("too many mailboxes are watched"));
+                }
+                let flags = self.wants(session, &listed.name, |events| events.flags);
+                let known = before
+                    .iter()
+                    .position(|own| own.observed.name() == listed.name);
+                let observed = match known {
+                    Some(at) => before.swap_remove(at).observed,
+                    None => match session.account.observe(&listed.name) {
+                        // It went meanwhile.
+                        Err(Error::NoSuchMailbox) => continue,
+                        observed => observed?,
+                    },
+                };
+                watched.push(Watched { observed, flags });
+            }
+        }
+        self.watched = watched;
+        Ok(())
+    }
+
+    /// The STATUS option: what must be told of each mailbox but the selected one.
+    fn tell_all(&self, session: &Session, out: &mut Output) {
+        let selected = session.selected.as_ref().map(|s| s.view.name());
+        for watched in &self.watched {
+            let name = watched.observed.name();
+            if Some(&name) != selected.as_ref() {
+                use StatusItem::{HighestModSeq, Messages, UidNext, UidValidity};
+                let items = [Messages, UidNext, UidValidity, HighestModSeq];
+                let items = items.get(..if watched.flags { 4 } else { 3 });
+                let status = watched.observed.status();
+                put_status(&name, items.unwrap_or_default(), &status, 0, out.buffer());
+            }
+        }
+    }
+}
+
+/// What of a change is told (RFC 5465 sections 5.1 to 5.3).
+fn items(before: &Status, now: &Status, flags: bool, session: &Session) -> Vec<StatusItem> {
+    let condstore = session.enabled.condstore;
+    let mut items = Vec::new();
+    let moved = (before.messages, before.uid_next) != (now.messages, now.uid_next);
+    let renewed = before.uid_validity != now.uid_validity;
+    let marked = flags && before.highest_mod_seq != now.highest_mod_seq;
+    if moved || renewed {
+        items.extend([StatusItem::Messages, StatusItem::UidNext]);
+    }
+    if renewed || marked && condstore {
+        items.push(StatusItem::UidValidity);
+    }
+    if flags && before.unseen != now.unseen {
+        items.push(StatusItem::Unseen);
+    }
+    if condstore && (moved || marked) {
+        items.push(StatusItem::HighestModSeq);
+    }
+    items
+}
+
+impl Session {
+    /// Tells what happened outside of the selected mailbox.
+    pub(super) fn tell_others(&mut self, news: &[News], out: &mut Output) {
+        let Some(mut own) = self.notify.take() else {
+            return;
+        };
+        for one in news {
+            own.tell_one(self, one, out);
+        }
+        let names = |news: &News| !matches!(news, News::Annotated(..));
+        let mut kept = Ok(());
+        if news.iter().any(names) {
+            kept = own.watch(self);
+        }
+        let selected = self.selected.as_ref().map(|s| s.view.name());
+        own.watched.retain_mut(|watched| {
+            if !watched.observed.is_stale() {
+                return true;
+            }
+            let before = watched.observed.status();
+            match watched.observed.look() {
+                // LIST tells that, who asked for it.
+                Err(Error::NoSuchMailbox) => return false,
+                // It is logged, and looked at again when it changes again.
+                Err(_) => return true,
+                Ok(()) => {}
+            }
+            let (name, now) = (watched.observed.name(), watched.observed.status());
+            let items = items(&before, &now, watched.flags, self);
+            if Some(&name) != selected.as_ref() && !items.is_empty() {
+                put_status(&name, &items, &now, 0, out.buffer());
+            }
+            true
+        });
+        match kept {
+            Ok(()) => self.notify = Some(own),
+            Err(_) => self.overflow(out),
+        }
+    }
+
+    /// RFC 5465 section 5.8.
+    pub(super) fn overflow(&mut self, out: &mut Output) {
+        if self.notify.is_some() {
+            out.put(b"* OK [NOTIFICATIONOVERFLOW] Too much happened; nothing more is told.\r\n");
+            self.notify = Some(Box::default());
+        }
+    }
+
+    /// Tells of new messages of the selected mailbox what NOTIFY asked for.
+    pub(super) fn new_messages(&mut self) -> Option<Box<Fetch>> {
+        let items = match &self.notify {
+            Some(own) => own.items_after(self.command_name),
+            None => &[],
+        };
+        let selected = self.selected.as_mut()?;
+        let new = std::mem::take(&mut selected.new_messages);
+        if new.is_empty() || items.is_empty() {
+            return None;
+        }
+        Some(Box::new(Fetch::of_new(
+            &selected.view,
+            new,
+            items,
+            self.enabled,
+        )))
+    }
+}
+
+impl Notifications {
+    fn tell_one(&self, session: &Session, news: &News, out: &mut Output) {
+        let named: fn(&Events) -> bool = |events| events.mailbox_name;
+        match news {
+            News::Created(name) | News::Deleted(name) => {
+                // RFC 5465 section 5.4: so is what is above it.
+                for name in [Some(name.clone()), name.parent()].into_iter().flatten() {
+                    if self.wants(session, &name, named) {
+                        tell_name(session, &name, None, out);
+                    }
+                }
+            }
+            News::Renamed { from, to } => {
+                if self.wants(session, from, named) || self.wants(session, to, named) {
+                    tell_name(session, to, Some(from), out);
+                }
+            }
+            News::Subscribed(name) => {
+                if self.wants(session, name, |events| events.subscription) {
+                    tell_name(session, name, None, out);
+                }
+            }
+            News::Annotated(Some(name), entries) => {
+                let enabled = session.enabled.metadata;
+                if enabled || self.wants(session, name, |events| events.metadata) {
+                    metadata::changed(Some(name), entries, out);
+                }
+            }
+            News::Annotated(None, entries) => {
+                let mut groups = self.groups.iter();
+                let wanted = groups.any(|group| group.events.server_metadata);
+                if wanted || session.enabled.server_metadata {
+                    metadata::changed(None, entries, out);
+                }
+            }
+        }
+    }
+}
