@@ -5,67 +5,15 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
-use support::{
-    Guard, Imap, Message, PASSWORD, Server, can, free_port, is_root, message, skip, wait_until,
-};
+use support::{Dovecot, Imap, Message, Server, message};
 
-/// Dovecot with settings of its own over the Maildirs of a server that is not running.
-struct Dovecot {
-    port: u16,
-    _process: Guard,
-}
-
-impl Dovecot {
-    fn start(server: &Server) -> Dovecot {
-        let port = free_port();
-        let directory = server.path("dovecot");
-        fs::create_dir_all(&directory).unwrap();
-        let owner = fs::metadata(server.maildir("ann")).unwrap();
-        let settings = format!(
-            "base_dir = {d}/run\nstate_dir = {d}/state\nlog_path = {d}/log\n\
-             protocols = imap\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
-             first_valid_uid = 1\nfirst_valid_gid = 1\ndefault_vsz_limit = 0\n\
-             mail_location = maildir:{mail}/%u\n\
-             passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
-             userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
-             namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n\
-             service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  \
-             inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
-            d = directory.display(),
-            mail = server.data().join("mail").display(),
-            uid = owner.uid(),
-            gid = owner.gid(),
-        );
-        let file = directory.join("dovecot.conf");
-        fs::write(&file, settings).unwrap();
-        let output = File::create(directory.join("output")).unwrap();
-        let child = Command::new("dovecot")
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .arg("-F")
-            .arg("-c")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
-        let process = Guard(child);
-        wait_until("Dovecot's greeting", || Imap::connect(port).ok());
-        Dovecot {
-            port,
-            _process: process,
-        }
-    }
-
-    fn imap(&self, user: &str) -> Imap {
-        let mut client = Imap::connect(self.port).unwrap();
-        let answer = client.login(user, PASSWORD).unwrap();
-        assert!(answer.status.starts_with("OK"), "{answer:?}");
-        client
-    }
+/// Dovecot over the Maildirs of a server that is not running.
+fn dovecot(server: &Server) -> Dovecot {
+    let owner = fs::metadata(server.maildir("ann")).unwrap();
+    let mail = server.data().join("mail");
+    Dovecot::start(&server.path("dovecot"), &mail, owner.uid(), owner.gid())
 }
 
 /// What has to be the same whoever serves it.
@@ -178,13 +126,9 @@ fn change(imap: &mut Imap, name: &str, word: &str) {
     imap.ok("UNSELECT");
 }
 
-fn possible() -> bool {
-    can(&["dovecot"]) && (is_root() || skip("not root, Dovecot needs its own users"))
-}
-
 #[test]
 fn dovecot_opens_what_this_server_wrote() {
-    if !possible() {
+    if !Dovecot::possible() {
         return;
     }
     let mut server = Server::start("");
@@ -200,24 +144,24 @@ fn dovecot_opens_what_this_server_wrote() {
     drop(imap);
     assert_eq!(ours.mailboxes["INBOX"].messages.len(), 7, "{ours:#?}");
     assert!(server.stop().success());
-    let dovecot = Dovecot::start(&server);
-    let theirs = account(&mut dovecot.imap("ann"));
+    let other = dovecot(&server);
+    let theirs = account(&mut other.imap("ann"));
     assert_eq!(ours, theirs);
 }
 
 #[test]
 fn what_dovecot_wrote_is_opened() {
-    if !possible() {
+    if !Dovecot::possible() {
         return;
     }
     let mut server = Server::start("");
     // Makes the directories and their owners.
     server.deliver("ann", &message("first@test", "delivered", "By LMTP."));
     assert!(server.stop().success());
-    let dovecot = Dovecot::start(&server);
-    change(&mut dovecot.imap("ann"), "work/&ANw-bung", "theirs");
-    let theirs = account(&mut dovecot.imap("ann"));
-    drop(dovecot);
+    let other = dovecot(&server);
+    change(&mut other.imap("ann"), "work/&ANw-bung", "theirs");
+    let theirs = account(&mut other.imap("ann"));
+    drop(other);
     assert_eq!(theirs.mailboxes["INBOX"].messages.len(), 4, "{theirs:#?}");
 
     // With an index that knows less than the files, and with none at all.
@@ -236,6 +180,6 @@ fn what_dovecot_wrote_is_opened() {
     change(&mut server.imap("ann"), "again", "ours");
     let ours = account(&mut server.imap("ann"));
     assert!(server.stop().success());
-    let dovecot = Dovecot::start(&server);
-    assert_eq!(ours, account(&mut dovecot.imap("ann")));
+    let other = dovecot(&server);
+    assert_eq!(ours, account(&mut other.imap("ann")));
 }

@@ -16,6 +16,8 @@ const UNKNOWN: [&str; 5] = ["* ID ", "* NAMESPACE ", "* VANISHED ", "* SORT", "*
 pub(crate) struct Imap {
     stream: BufReader<Box<dyn Stream>>,
     tag: u32,
+    /// Responses are parsed by `imap-codec`, and octets that are no UTF-8 lost.
+    parsed: bool,
 }
 
 /// What a command brought.
@@ -71,7 +73,11 @@ impl Imap {
     /// Reads the greeting of a connection that is there.
     pub(crate) fn over(stream: Box<dyn Stream>) -> io::Result<Imap> {
         let stream = BufReader::new(stream);
-        let mut client = Imap { stream, tag: 0 };
+        let mut client = Imap {
+            stream,
+            tag: 0,
+            parsed: true,
+        };
         let greeting = client.line()?;
         let parsed = GreetingCodec::new().decode(&greeting);
         assert!(parsed.is_ok(), "{}", String::from_utf8_lossy(&greeting));
@@ -79,6 +85,12 @@ impl Imap {
             return Err(io::Error::other(String::from_utf8_lossy(&greeting)));
         }
         Ok(client)
+    }
+
+    /// From now on responses are as they come, each octet a character.
+    pub(crate) fn raw(mut self) -> Imap {
+        self.parsed = false;
+        self
     }
 
     fn line(&mut self) -> io::Result<Vec<u8>> {
@@ -102,6 +114,10 @@ impl Imap {
             let mut bytes = vec![0; octets];
             self.stream.read_exact(&mut bytes)?;
             whole.extend_from_slice(&bytes);
+        }
+        if !self.parsed {
+            let text: String = whole.iter().map(|octet| char::from(*octet)).collect();
+            return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
         }
         let text = String::from_utf8_lossy(&whole).trim_end().to_owned();
         let unknown = UNKNOWN.iter().any(|head| text.starts_with(head));

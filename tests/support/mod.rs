@@ -4,6 +4,7 @@
 //! Every wait is bounded, every process ends with the test that started it.
 #![allow(dead_code, unused_imports)] // no test uses all of it
 
+mod dovecot;
 mod imap;
 mod lmtp;
 mod processes;
@@ -12,6 +13,7 @@ mod random;
 mod server;
 mod tls;
 
+pub(crate) use dovecot::Dovecot;
 pub(crate) use imap::{Answer, Imap, Message};
 pub(crate) use lmtp::{Lmtp, Stream};
 pub(crate) use processes::{Process, of_group};
