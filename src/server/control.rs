@@ -2,7 +2,7 @@
 //! one may send, and believes `front` and `engine` nothing else.
 
 use super::pack::{Pack, Unpack};
-use crate::config::{Limits, Network};
+use crate::config::{Config, Limits, Network};
 use crate::sys::accounts::Identity;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -243,6 +243,16 @@ limits!(
 );
 
 impl Setup {
+    /// What every role is told.
+    pub(super) fn of(config: &Config) -> Setup {
+        Setup {
+            hostname: config.hostname.clone(),
+            log_level: config.log.level as usize as u8,
+            limits: config.limits.clone(),
+            ..Setup::default()
+        }
+    }
+
     fn pack(&self, pack: &mut Pack) {
         pack.option(self.identity.as_ref(), |pack, identity| {
             pack.u32(identity.uid).u32(identity.gid);

@@ -11,6 +11,7 @@ mod deadline;
 mod delivery;
 mod drive;
 mod engine;
+mod engines;
 mod error;
 mod front;
 mod grants;

@@ -3,22 +3,23 @@
 
 use super::children::{BackOff, Role};
 use super::control::{Addressee, Certificate, Message, Owner, Served, Setup};
+use super::engines::{Engines, Request};
 use super::error::Error;
 use super::grants::{Grant, Grants};
 use super::layout::{self, Identities};
 use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::{certificate, role};
-use crate::config::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
-use crate::sys::accounts::Identity;
+use crate::config::{Address, Config, ListenerTls, Protocol, UserSource};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// What a person is told once the server runs.
@@ -34,9 +35,7 @@ pub(crate) struct Started {
 const GRANT_PATIENCE: Duration = Duration::from_secs(60);
 /// Verdicts that wait at once.
 const MAX_LOGINS: usize = 20_000;
-/// Requests that wait for an engine to start.
-const MAX_QUEUED: usize = 1000;
-/// Messages of `front` or an engine that are heard before others are.
+/// Messages of `front` that are heard before others are.
 const MAX_MESSAGES: usize = 64;
 /// Messages of `auth`, which have to be heard before those of `front` that rest on them.
 const MAX_FROM_AUTH: usize = 10_000;
@@ -44,26 +43,6 @@ const MAX_FROM_AUTH: usize = 10_000;
 const MAX_RELEASED: usize = 4096;
 /// How long roles may take to end in order.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
-
-/// A request for an engine, with its descriptor.
-struct Request {
-    message: Message,
-    descriptor: OwnedFd,
-    /// The connection of a session.
-    connection: Option<u64>,
-}
-
-/// The engine of a user, or of all.
-#[derive(Default)]
-struct Engine {
-    role: Option<Role>,
-    /// It was told to end, or its channel is closed: nothing is sent any more, and then it is killed.
-    ending: Option<Instant>,
-    queue: Vec<Request>,
-    connections: Vec<u64>,
-    back_off: BackOff,
-    owner: Option<Owner>,
-}
 
 /// Who has something to say.
 struct Ready {
@@ -75,7 +54,7 @@ struct Ready {
 }
 
 struct Parent {
-    config: Config,
+    config: Rc<Config>,
     identities: Identities,
     listeners: Vec<(OwnedFd, Served)>,
     control: UnixListener,
@@ -86,9 +65,7 @@ struct Parent {
     generation: u32,
     /// There was a users file.
     users_seen: bool,
-    /// Connections that are gone and of which `front` is still to be told.
-    released: Vec<u64>,
-    engines: HashMap<String, Engine>,
+    engines: Engines,
     logins: HashMap<u64, (Owner, Instant)>,
     grants: Grants,
 }
@@ -123,6 +100,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         listeners.push((socket, served));
     }
     let control = layout::unix(&config.data_dir.join(request::SOCKET), 0o600)?;
+    let config = Rc::new(config);
     let mut parent = Parent {
         control: UnixListener::from(control),
         identities,
@@ -133,8 +111,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         auth_back_off: BackOff::default(),
         generation: 0,
         users_seen: false,
-        released: Vec::new(),
-        engines: HashMap::new(),
+        engines: Engines::new(&config, identities.engine),
         logins: HashMap::new(),
         grants: Grants::new(config.limits.max_recipients),
         config,
@@ -142,9 +119,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     parent.control.set_nonblocking(true).ok();
     parent.start_auth()?;
     parent.start_front(&certificates)?;
-    if parent.config.isolation == Isolation::Shared {
-        parent.engine_for("");
-    }
+    parent.engines.begin();
     started(&Started {
         fingerprint: certificate::fingerprint(&certificates),
         new_certificate,
@@ -155,15 +130,6 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
 }
 
 impl Parent {
-    fn setup(&self) -> Setup {
-        Setup {
-            hostname: self.config.hostname.clone(),
-            log_level: self.config.log.level as usize as u8,
-            limits: self.config.limits.clone(),
-            ..Setup::default()
-        }
-    }
-
     fn jail(&self) -> Option<PathBuf> {
         Some(self.config.data_dir.join("run/empty"))
     }
@@ -174,7 +140,7 @@ impl Parent {
         let setup = Setup {
             identity: self.identities.auth,
             jail: self.jail(),
-            ..self.setup()
+            ..Setup::of(&self.config)
         };
         let setup = Message::Setup(Box::new(setup));
         let role = Role::start("auth", &self.config.limits, &setup, &[to_front.as_fd()])?;
@@ -195,7 +161,7 @@ impl Parent {
             jail: self.jail(),
             generation: self.generation,
             listeners: self.listeners.iter().map(|(_, served)| *served).collect(),
-            ..self.setup()
+            ..Setup::of(&self.config)
         };
         let setup = Message::Setup(Box::new(setup));
         let mut descriptors = vec![to_auth.as_fd()];
@@ -204,7 +170,7 @@ impl Parent {
         send_certificates(&role, certificates)?;
         self.front = Some(role);
         // Its predecessor's places are gone with it.
-        self.released.clear();
+        self.engines.released.clear();
         if let Some(auth) = &self.auth {
             auth.send(&Message::NewPeer, &[to_front.as_fd()]);
         }
@@ -286,7 +252,7 @@ impl Parent {
             if ready.front {
                 self.hear_front();
             }
-            self.hear_engines(&ready.engines);
+            self.engines.hear(&ready.engines);
             if ready.control {
                 self.hear_control();
             }
@@ -308,14 +274,7 @@ impl Parent {
         if self.auth.is_none() {
             until(self.auth_back_off.wait(now));
         }
-        for engine in self.engines.values() {
-            if engine.role.is_none() && !engine.queue.is_empty() {
-                until(engine.back_off.wait(now));
-            }
-            if let Some(kill) = engine.ending {
-                until(kill.saturating_duration_since(now));
-            }
-        }
+        self.engines.deadlines(now).for_each(&mut until);
         if !self.logins.is_empty() || !self.grants.is_empty() {
             until(GRANT_PATIENCE);
         }
@@ -328,10 +287,6 @@ impl Parent {
             front.unwrap_or(signals.as_fd()),
             auth.unwrap_or(signals.as_fd()),
         ];
-        let engines = self.engines.iter();
-        let engines = engines.filter(|(_, engine)| engine.ending.is_none());
-        let engines =
-            engines.filter_map(|(name, engine)| Some((name, engine, engine.role.as_ref()?)));
         // Whoever is owed something is asked for room.
         let flags = |owed: bool| match owed {
             true => PollFlags::IN | PollFlags::OUT,
@@ -343,11 +298,11 @@ impl Parent {
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         if let (Some(front), Some(polled)) = (front, polled.get_mut(2)) {
-            *polled = PollFd::from_borrowed_fd(front, flags(!self.released.is_empty()));
+            *polled = PollFd::from_borrowed_fd(front, flags(!self.engines.released.is_empty()));
         }
-        for (name, engine, role) in engines {
+        for (name, channel, owed) in self.engines.heard() {
             names.push(name);
-            polled.push(PollFd::new(&role.channel, flags(!engine.queue.is_empty())));
+            polled.push(PollFd::new(channel, flags(owed)));
         }
         quiet.wait(timeout, |time| {
             let rounded = time.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
@@ -381,42 +336,9 @@ impl Parent {
                 self.front_back_off.failed(now, now);
             }
         }
-        let names: Vec<String> = self.engines.keys().cloned().collect();
-        for name in names {
-            self.tend(&name, now);
-        }
+        self.engines.revive(now);
         self.logins.retain(|_, (_, until)| *until > now);
         self.grants.expire(now);
-    }
-
-    /// Buries an engine that has ended; starts it if somebody waits.
-    fn tend(&mut self, name: &str, now: Instant) {
-        let Some(engine) = self.engines.get_mut(name) else {
-            return;
-        };
-        if let Some(until) = engine.ending {
-            if until <= now
-                && let Some(role) = engine.role.as_mut()
-            {
-                log::error!("the engine {name:?} does not end and is killed");
-                role.kill();
-                engine.role = None;
-            }
-            if engine.role.as_mut().is_none_or(Role::ended) {
-                engine.role = None;
-                engine.ending = None;
-            }
-        }
-        if engine.role.is_some() {
-            return;
-        }
-        if engine.queue.is_empty() {
-            if self.config.isolation == Isolation::User && engine.back_off.wait(now).is_zero() {
-                self.engines.remove(name);
-            }
-        } else if engine.back_off.wait(now).is_zero() {
-            self.start_engine(name);
-        }
     }
 
     fn hear_auth(&mut self) {
@@ -462,7 +384,7 @@ impl Parent {
                         .pop()
                         .is_some_and(|descriptor| self.handover(connection, bytes, descriptor));
                     if !given {
-                        self.released.push(connection);
+                        self.engines.released.push(connection);
                     }
                 }
                 Message::Transaction {
@@ -479,46 +401,6 @@ impl Parent {
         self.front = still(front, gone, "front", &mut self.front_back_off);
     }
 
-    /// Where the mail of a user is.
-    fn root(&self, owner: &Owner) -> PathBuf {
-        let home = owner.home.as_deref();
-        self.config
-            .storage
-            .root(&self.config.data_dir, &owner.name, home)
-    }
-
-    /// False, with a line in the log, for a place that is the server's own.
-    fn is_free(&self, owner: &Owner, root: &Path) -> bool {
-        let free = !self.config.is_own(root);
-        if !free {
-            let (name, root) = (&owner.name, root.display());
-            log::error!("the mail of {name} would be in {root}, which is the server's own");
-        }
-        free
-    }
-
-    /// The engine that a user's mail belongs to.
-    fn key(&self, owner: &Owner) -> String {
-        match self.config.isolation {
-            Isolation::User => owner.name.clone(),
-            Isolation::Shared => String::new(),
-        }
-    }
-
-    /// Whom the engine of this user runs as.
-    fn identity(&self, owner: Option<&Owner>) -> Option<Identity> {
-        let default = self.identities.engine?;
-        let own = owner.filter(|_| self.config.isolation == Isolation::User);
-        let uid = own.and_then(|owner| owner.uid).filter(|uid| *uid != 0);
-        Some(match uid {
-            Some(uid) => Identity {
-                uid,
-                gid: own.and_then(|owner| owner.gid).unwrap_or(default.gid),
-            },
-            None => default,
-        })
-    }
-
     fn handover(&mut self, connection: u64, bytes: Vec<u8>, descriptor: OwnedFd) -> bool {
         let Some((owner, _)) = self.logins.remove(&connection) else {
             log::error!("front handed over connection {connection}, which is not logged in");
@@ -527,7 +409,7 @@ impl Parent {
         let message = Message::Session {
             connection,
             user: owner.name.clone(),
-            root: self.root(&owner),
+            root: self.engines.root(&owner),
             bytes,
         };
         let request = Request {
@@ -535,117 +417,17 @@ impl Parent {
             descriptor,
             connection: Some(connection),
         };
-        self.request(&owner, request)
+        self.engines.request(&owner, request)
     }
 
-    /// Gives a request to the engine of this user, which is started if need be.
-    fn request(&mut self, owner: &Owner, request: Request) -> bool {
-        let root = self.root(owner);
-        if !self.is_free(owner, &root) {
-            return false;
-        }
-        if let Err(error) =
-            layout::directory(&self.config, &root, 0o700, self.identity(Some(owner)))
-        {
-            log::error!("{error}");
-            return false;
-        }
-        let key = self.key(owner);
-        let engine = self.engines.entry(key.clone()).or_default();
-        engine.owner = Some(owner.clone());
-        if engine.queue.len() >= MAX_QUEUED {
-            log::error!("too many wait for the engine of {}", owner.name);
-            return false;
-        }
-        engine.queue.push(request);
-        self.engine_for(&key);
-        true
-    }
-
-    /// Sends an engine what waits for it; starts it if it does not run.
-    fn engine_for(&mut self, key: &str) {
-        let engine = self.engines.entry(key.to_owned()).or_default();
-        match &engine.role {
-            Some(role) if engine.ending.is_none() => {
-                let mut queue = std::mem::take(&mut engine.queue).into_iter();
-                for request in queue.by_ref() {
-                    match role.try_send(&request.message, &[request.descriptor.as_fd()]) {
-                        Ok(()) => engine.connections.extend(request.connection),
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                            engine.queue.push(request);
-                            break;
-                        }
-                        Err(error) => {
-                            log::error!("an engine takes no request: {error}");
-                            self.released.extend(request.connection);
-                        }
-                    }
-                }
-                engine.queue.extend(queue);
-            }
-            Some(_) => {}
-            None if engine.back_off.wait(Instant::now()).is_zero() => self.start_engine(key),
-            None => {}
-        }
-    }
-
-    fn start_engine(&mut self, key: &str) {
-        let owner = self
-            .engines
-            .get(key)
-            .and_then(|engine| engine.owner.clone());
-        let name = owner.as_ref().map_or(key, |owner| &owner.name);
-        let identity = self.identity(owner.as_ref());
-        let index = self.config.index_directory(name);
-        let single = self.config.isolation == Isolation::User;
-        let tree = match owner.as_ref().filter(|_| single) {
-            Some(owner) => self.root(owner),
-            None => self.config.storage.common_root(&self.config.data_dir),
-        };
-        let setup = Setup {
-            identity,
-            trees: vec![index.clone(), tree.clone()],
-            index: self.config.index_file(name),
-            single,
-            ..self.setup()
-        };
-        let mode = if single { 0o711 } else { 0o700 };
-        let started = layout::directory(&self.config, &index, 0o700, identity)
-            .and_then(|()| match single {
-                true => Ok(()),
-                false => layout::directory(&self.config, &tree, mode, identity),
-            })
-            .and_then(|()| {
-                let setup = Message::Setup(Box::new(setup));
-                Role::start("engine", &self.config.limits, &setup, &[])
-            });
-        let Some(engine) = self.engines.get_mut(key) else {
-            return;
-        };
-        match started {
-            Ok(role) => {
-                engine.role = Some(role);
-                self.engine_for(key);
-            }
-            Err(error) => {
-                log::error!("{error}");
-                let now = Instant::now();
-                engine.back_off.failed(now, now);
-                let thrown_away = engine.queue.drain(..);
-                self.released
-                    .extend(thrown_away.filter_map(|request| request.connection));
-            }
-        }
-    }
-
-    /// Whom a ticket stands for; only once.
+    /// Whom a ticket stands for.
     fn addressee(&mut self, connection: u64, ticket: u32) -> Option<(Owner, Addressee)> {
         let Some(grant) = self.grants.take(connection, ticket) else {
             log::error!("front delivers to a recipient that was not granted");
             return None;
         };
-        let root = self.root(&grant.owner);
-        if !self.is_free(&grant.owner, &root) {
+        let root = self.engines.root(&grant.owner);
+        if !self.engines.is_free(&grant.owner, &root) {
             return None;
         }
         let addressee = Addressee {
@@ -672,7 +454,7 @@ impl Parent {
                 descriptor: stream,
                 connection: None,
             };
-            self.request(&owner, request);
+            self.engines.request(&owner, request);
         }
     }
 
@@ -683,7 +465,7 @@ impl Parent {
             let Some((owner, addressee)) = self.addressee(connection, *ticket) else {
                 continue;
             };
-            let key = self.key(&owner);
+            let key = self.engines.key(&owner);
             let found = by_engine.iter_mut().find(|(other, ..)| match key.as_str() {
                 "" => true,
                 name => other.name == name,
@@ -703,7 +485,7 @@ impl Parent {
             };
             // Each of them may be new.
             for addressee in &addressees {
-                let identity = self.identity(Some(&owner));
+                let identity = self.engines.identity(Some(&owner));
                 if let Err(error) =
                     layout::directory(&self.config, &addressee.root, 0o700, identity)
                 {
@@ -715,7 +497,7 @@ impl Parent {
                 descriptor: far,
                 connection: None,
             };
-            if self.request(&owner, request) {
+            if self.engines.request(&owner, request) {
                 groups.push(tickets);
                 streams.push(near);
             }
@@ -736,49 +518,17 @@ impl Parent {
 
     /// Tells `front` whose places are free; what it has no room for now it is told later.
     fn release(&mut self) {
-        while let Some(front) = self.front.as_ref().filter(|_| !self.released.is_empty()) {
-            let count = self.released.len().min(MAX_RELEASED);
-            let connections = self.released.iter().take(count).copied().collect();
+        while let Some(front) = self
+            .front
+            .as_ref()
+            .filter(|_| !self.engines.released.is_empty())
+        {
+            let count = self.engines.released.len().min(MAX_RELEASED);
+            let connections = self.engines.released.iter().take(count).copied().collect();
             match front.try_send(&Message::Released { connections }, &[]) {
-                Ok(()) => drop(self.released.drain(..count)),
+                Ok(()) => drop(self.engines.released.drain(..count)),
                 // Full; or gone, which is noticed elsewhere.
                 Err(_) => return,
-            }
-        }
-    }
-
-    fn hear_engines(&mut self, names: &[String]) {
-        let now = Instant::now();
-        for name in names {
-            let Some(engine) = self.engines.get_mut(name) else {
-                continue;
-            };
-            let ending = engine.ending.is_some();
-            let Some(role) = engine.role.as_ref().filter(|_| !ending) else {
-                continue;
-            };
-            let (mut ended, mut idle) = (Vec::new(), false);
-            let gone = role.receive(MAX_MESSAGES, &mut |message, _| match message {
-                Message::Ended { connection } => ended.push(connection),
-                Message::Idle => idle = true,
-                _ => log::error!("an engine sent what it should not"),
-            });
-            if gone {
-                log::error!("the engine {name:?} is gone; its connections are closed");
-                engine.back_off.failed(role.started, now);
-                engine.ending = Some(now + STOP_PATIENCE);
-                ended = engine.connections.clone();
-            }
-            // One that was taken over may not give away the places of others.
-            ended.retain(|connection| engine.connections.contains(connection));
-            engine.connections.retain(|c| !ended.contains(c));
-            self.released.append(&mut ended);
-            if gone || !engine.queue.is_empty() {
-                // What waited for room, or waits for the next engine.
-                self.engine_for(name);
-            } else if idle && engine.connections.is_empty() {
-                role.send(&Message::Stop, &[]);
-                engine.ending = Some(now + STOP_PATIENCE);
             }
         }
     }
@@ -794,7 +544,7 @@ impl Parent {
                 Some(Asked::Check { owner, rebuild }) => {
                     let message = Message::Check {
                         user: owner.name.clone(),
-                        root: self.root(&owner),
+                        root: self.engines.root(&owner),
                         rebuild,
                     };
                     let request = Request {
@@ -802,7 +552,7 @@ impl Parent {
                         descriptor: stream.into(),
                         connection: None,
                     };
-                    self.request(&owner, request);
+                    self.engines.request(&owner, request);
                 }
                 None => drop(stream.write_all(b"failed what was asked is not understood\n")),
             }
@@ -814,7 +564,7 @@ impl Parent {
         log::info!("stopping");
         let mut roles: Vec<Role> = Vec::new();
         roles.extend(self.front.take());
-        roles.extend(self.engines.drain().filter_map(|(_, engine)| engine.role));
+        roles.extend(self.engines.take_all());
         for role in &roles {
             role.send(&Message::Stop, &[]);
         }

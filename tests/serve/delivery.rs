@@ -1,9 +1,11 @@
 //! What LMTP answers when a message cannot be taken, and that nothing of it stays.
 
-use crate::support::{Lmtp, Server, Start, is_root, line, message, run, skip};
+use crate::support::{Lmtp, Server, Start, is_root, line, message, run, skip, wait_until};
+use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A file system of so many KiB that goes away with the value.
 struct Small(PathBuf);
@@ -178,4 +180,70 @@ fn an_unfinished_message_leaves_nothing() {
             (files(&server.maildir("ann")) == 1).then_some(())
         });
     }
+}
+
+/// How often a process waited so far.
+fn waits(pid: i32) -> u32 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn the_next_message_goes_the_way_of_the_one_before() {
+    let mut server = Server::start("");
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    let mut number = 0;
+    let mut told: Vec<String> = Vec::new();
+    let mut deliver = |lmtp: &mut Lmtp| {
+        number += 1;
+        let text = message(&number.to_string(), "next", "Text.");
+        let reply = lmtp.transaction(&["ann"], &text, true).unwrap().remove(0);
+        if reply.starts_with("250 ") {
+            told.push(number.to_string());
+        }
+        reply
+    };
+    assert!(deliver(&mut lmtp).starts_with("250 "));
+    let (parent, auth) = (server.role("parent")[0].pid, server.role("auth")[0].pid);
+    let before = [waits(parent), waits(auth)];
+    for _ in 0..100 {
+        assert!(deliver(&mut lmtp).starts_with("250 "));
+    }
+    for (pid, before) in [(parent, before[0]), (auth, before[1])] {
+        let more = waits(pid) - before;
+        assert!(more < 50, "{more} times for 100 messages");
+    }
+    // Who waited for the next message is gone: another engine gets it.
+    let engine = server.role("engine").remove(0);
+    engine.signal(Signal::KILL);
+    wait_until("another engine", || {
+        deliver(&mut lmtp).starts_with("250 ").then_some(())
+    });
+    // Nobody delivers to a user that was known a moment ago.
+    assert!(deliver(&mut lmtp).starts_with("250 "));
+    fs::write(server.path("users"), line("bob", None)).unwrap();
+    let begin = Instant::now();
+    server.signal(Signal::HUP);
+    let reply = wait_until("a refusal", || {
+        Some(deliver(&mut lmtp)).filter(|r| !r.starts_with("250 "))
+    });
+    assert!(
+        reply.starts_with("550 5.1.1") || reply.starts_with("451 "),
+        "{reply}"
+    );
+    assert!(
+        begin.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begin.elapsed()
+    );
+    fs::write(server.path("users"), line("ann", None)).unwrap();
+    // Every message that was acknowledged is there, and once.
+    server.restart();
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    let found = imap.list("1:*").unwrap();
+    assert_eq!(found.len(), told.len());
 }

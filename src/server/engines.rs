@@ -1,0 +1,307 @@
+//! The engines: which there are, what waits for them, and which connections they have.
+
+use super::children::{BackOff, Role};
+use super::control::{Message, Owner, Setup};
+use super::layout;
+use crate::config::{Config, Isolation};
+use crate::sys::accounts::Identity;
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Requests that wait for an engine to start.
+const MAX_QUEUED: usize = 1000;
+/// Messages of an engine that are heard before others are.
+const MAX_MESSAGES: usize = 64;
+/// How long an engine may take to end in order.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// A request for an engine, with its descriptor.
+pub(super) struct Request {
+    pub(super) message: Message,
+    pub(super) descriptor: OwnedFd,
+    /// The connection of a session.
+    pub(super) connection: Option<u64>,
+}
+
+/// The engine of a user, or of all.
+#[derive(Default)]
+struct Engine {
+    role: Option<Role>,
+    /// It was told to end, or its channel is closed: nothing is sent any more, and then it is killed.
+    ending: Option<Instant>,
+    queue: Vec<Request>,
+    connections: Vec<u64>,
+    back_off: BackOff,
+    owner: Option<Owner>,
+}
+
+/// The engines of all users, or the one of all.
+pub(super) struct Engines {
+    config: Rc<Config>,
+    /// Whom an engine becomes whose user has no account.
+    default: Option<Identity>,
+    all: HashMap<String, Engine>,
+    /// Connections that are gone and of which `front` is still to be told.
+    pub(super) released: Vec<u64>,
+}
+
+impl Engines {
+    pub(super) fn new(config: &Rc<Config>, default: Option<Identity>) -> Engines {
+        Engines {
+            config: config.clone(),
+            default,
+            all: HashMap::new(),
+            released: Vec::new(),
+        }
+    }
+
+    /// Where the mail of a user is.
+    pub(super) fn root(&self, owner: &Owner) -> PathBuf {
+        let home = owner.home.as_deref();
+        self.config
+            .storage
+            .root(&self.config.data_dir, &owner.name, home)
+    }
+
+    /// False, with a line in the log, for a place that is the server's own.
+    pub(super) fn is_free(&self, owner: &Owner, root: &Path) -> bool {
+        let free = !self.config.is_own(root);
+        if !free {
+            let (name, root) = (&owner.name, root.display());
+            log::error!("the mail of {name} would be in {root}, which is the server's own");
+        }
+        free
+    }
+
+    /// The engine that a user's mail belongs to.
+    pub(super) fn key(&self, owner: &Owner) -> String {
+        match self.config.isolation {
+            Isolation::User => owner.name.clone(),
+            Isolation::Shared => String::new(),
+        }
+    }
+
+    /// Whom the engine of this user runs as.
+    pub(super) fn identity(&self, owner: Option<&Owner>) -> Option<Identity> {
+        let default = self.default?;
+        let own = owner.filter(|_| self.config.isolation == Isolation::User);
+        let uid = own.and_then(|owner| owner.uid).filter(|uid| *uid != 0);
+        Some(match uid {
+            Some(uid) => Identity {
+                uid,
+                gid: own.and_then(|owner| owner.gid).unwrap_or(default.gid),
+            },
+            None => default,
+        })
+    }
+
+    /// Gives a request to the engine of this user, which is started if need be.
+    pub(super) fn request(&mut self, owner: &Owner, request: Request) -> bool {
+        let root = self.root(owner);
+        if !self.is_free(owner, &root) {
+            return false;
+        }
+        if let Err(error) =
+            layout::directory(&self.config, &root, 0o700, self.identity(Some(owner)))
+        {
+            log::error!("{error}");
+            return false;
+        }
+        let key = self.key(owner);
+        let engine = self.all.entry(key.clone()).or_default();
+        engine.owner = Some(owner.clone());
+        if engine.queue.len() >= MAX_QUEUED {
+            log::error!("too many wait for the engine of {}", owner.name);
+            return false;
+        }
+        engine.queue.push(request);
+        self.send_to(&key);
+        true
+    }
+
+    /// Sends an engine what waits for it; starts it if it does not run.
+    fn send_to(&mut self, key: &str) {
+        let engine = self.all.entry(key.to_owned()).or_default();
+        match &engine.role {
+            Some(role) if engine.ending.is_none() => {
+                let mut queue = std::mem::take(&mut engine.queue).into_iter();
+                for request in queue.by_ref() {
+                    match role.try_send(&request.message, &[request.descriptor.as_fd()]) {
+                        Ok(()) => engine.connections.extend(request.connection),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                            engine.queue.push(request);
+                            break;
+                        }
+                        Err(error) => {
+                            log::error!("an engine takes no request: {error}");
+                            self.released.extend(request.connection);
+                        }
+                    }
+                }
+                engine.queue.extend(queue);
+            }
+            Some(_) => {}
+            None if engine.back_off.wait(Instant::now()).is_zero() => self.start(key),
+            None => {}
+        }
+    }
+
+    fn start(&mut self, key: &str) {
+        let owner = self.all.get(key).and_then(|engine| engine.owner.clone());
+        let name = owner.as_ref().map_or(key, |owner| &owner.name);
+        let identity = self.identity(owner.as_ref());
+        let index = self.config.index_directory(name);
+        let single = self.config.isolation == Isolation::User;
+        let tree = match owner.as_ref().filter(|_| single) {
+            Some(owner) => self.root(owner),
+            None => self.config.storage.common_root(&self.config.data_dir),
+        };
+        let setup = Setup {
+            identity,
+            trees: vec![index.clone(), tree.clone()],
+            index: self.config.index_file(name),
+            single,
+            ..Setup::of(&self.config)
+        };
+        let mode = if single { 0o711 } else { 0o700 };
+        let started = layout::directory(&self.config, &index, 0o700, identity)
+            .and_then(|()| match single {
+                true => Ok(()),
+                false => layout::directory(&self.config, &tree, mode, identity),
+            })
+            .and_then(|()| {
+                let setup = Message::Setup(Box::new(setup));
+                Role::start("engine", &self.config.limits, &setup, &[])
+            });
+        let Some(engine) = self.all.get_mut(key) else {
+            return;
+        };
+        match started {
+            Ok(role) => {
+                engine.role = Some(role);
+                self.send_to(key);
+            }
+            Err(error) => {
+                log::error!("{error}");
+                let now = Instant::now();
+                engine.back_off.failed(now, now);
+                let thrown_away = engine.queue.drain(..);
+                self.released
+                    .extend(thrown_away.filter_map(|request| request.connection));
+            }
+        }
+    }
+
+    /// Starts the engine of all users, if there is one.
+    pub(super) fn begin(&mut self) {
+        if self.config.isolation == Isolation::Shared {
+            self.send_to("");
+        }
+    }
+
+    /// Those that can be heard, and whether they are owed something.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (&String, &OwnedFd, bool)> {
+        let engines = self.all.iter();
+        let engines = engines.filter(|(_, engine)| engine.ending.is_none());
+        engines.filter_map(|(name, engine)| {
+            let role = engine.role.as_ref()?;
+            Some((name, &role.channel, !engine.queue.is_empty()))
+        })
+    }
+
+    /// How long until each one that waits for its time.
+    pub(super) fn deadlines(&self, now: Instant) -> impl Iterator<Item = Duration> {
+        self.all.values().flat_map(move |engine| {
+            let waits = engine.role.is_none() && !engine.queue.is_empty();
+            let kill = engine
+                .ending
+                .map(|kill| kill.saturating_duration_since(now));
+            let starts = waits.then(|| engine.back_off.wait(now));
+            starts.into_iter().chain(kill)
+        })
+    }
+
+    /// Buries those that have ended; starts those that somebody waits for.
+    pub(super) fn revive(&mut self, now: Instant) {
+        let names: Vec<String> = self.all.keys().cloned().collect();
+        for name in names {
+            self.tend(&name, now);
+        }
+    }
+
+    fn tend(&mut self, name: &str, now: Instant) {
+        let Some(engine) = self.all.get_mut(name) else {
+            return;
+        };
+        if let Some(until) = engine.ending {
+            if until <= now
+                && let Some(role) = engine.role.as_mut()
+            {
+                log::error!("the engine {name:?} does not end and is killed");
+                role.kill();
+                engine.role = None;
+            }
+            if engine.role.as_mut().is_none_or(Role::ended) {
+                engine.role = None;
+                engine.ending = None;
+            }
+        }
+        if engine.role.is_some() {
+            return;
+        }
+        if engine.queue.is_empty() {
+            if self.config.isolation == Isolation::User && engine.back_off.wait(now).is_zero() {
+                self.all.remove(name);
+            }
+        } else if engine.back_off.wait(now).is_zero() {
+            self.start(name);
+        }
+    }
+
+    /// Hears what these engines have to say.
+    pub(super) fn hear(&mut self, names: &[String]) {
+        let now = Instant::now();
+        for name in names {
+            let Some(engine) = self.all.get_mut(name) else {
+                continue;
+            };
+            let ending = engine.ending.is_some();
+            let Some(role) = engine.role.as_ref().filter(|_| !ending) else {
+                continue;
+            };
+            let (mut ended, mut idle) = (Vec::new(), false);
+            let gone = role.receive(MAX_MESSAGES, &mut |message, _| match message {
+                Message::Ended { connection } => ended.push(connection),
+                Message::Idle => idle = true,
+                _ => log::error!("an engine sent what it should not"),
+            });
+            if gone {
+                log::error!("the engine {name:?} is gone; its connections are closed");
+                engine.back_off.failed(role.started, now);
+                engine.ending = Some(now + STOP_PATIENCE);
+                ended = engine.connections.clone();
+            }
+            // One that was taken over may not give away the places of others.
+            ended.retain(|connection| engine.connections.contains(connection));
+            engine.connections.retain(|c| !ended.contains(c));
+            self.released.append(&mut ended);
+            if gone || !engine.queue.is_empty() {
+                // What waited for room, or waits for the next engine.
+                self.send_to(name);
+            } else if idle && engine.connections.is_empty() {
+                role.send(&Message::Stop, &[]);
+                engine.ending = Some(now + STOP_PATIENCE);
+            }
+        }
+    }
+
+    /// All that run, which are nobody's any more.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Role> {
+        let all = std::mem::take(&mut self.all);
+        all.into_values().filter_map(|engine| engine.role)
+    }
+}
