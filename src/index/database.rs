@@ -1,5 +1,6 @@
 //! The redb file: tables, transactions, and what happens when it is damaged.
 
+use super::checksum;
 use super::{Cached, CachedRow, Error, FlagChunk, Glance, Name, NameChunk, Overview, Summary};
 use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{
@@ -7,11 +8,13 @@ use redb::{
     ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::io::Read;
 use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 /// Names an account inside one index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,9 +79,9 @@ impl Kind {
 }
 
 /// Raised whenever the tables change so that an older program cannot read them.
-/// 1: the first; 2: overviews; 3: expunges; 4: all keys and values are bytes. Older ones count as
-/// damaged.
-const SCHEMA_VERSION: u64 = 4;
+/// 1: the first; 2: overviews; 3: expunges; 4: all keys and values are bytes; 5: a checksum behind each
+/// value. Older ones are made again from the store; those before 4 count as damaged.
+const SCHEMA_VERSION: u64 = 5;
 
 /// What is known about messages of one or many accounts.
 pub(crate) struct Index {
@@ -150,16 +153,30 @@ fn mailbox_key(account: AccountId, name: &MailboxName) -> Vec<u8> {
     key
 }
 
+/// A row whose checksum is right.
+pub(super) struct Row<'a>(AccessGuard<'a, Bytes>);
+
+impl<'a> Row<'a> {
+    fn new(kind: Kind, key: &[u8], row: AccessGuard<'a, Bytes>) -> Result<Row<'a>, Error> {
+        checksum::unseal(kind as u8, key, row.value())?;
+        Ok(Row(row))
+    }
+
+    pub(super) fn value(&self) -> &[u8] {
+        checksum::unsealed(self.0.value())
+    }
+}
+
 /// A number as a value.
-fn number(row: Option<AccessGuard<'_, Bytes>>) -> Result<Option<u64>, Error> {
-    let number = |row: AccessGuard<'_, Bytes>| row.value().try_into().map(u64::from_le_bytes);
+fn number(row: Option<Row<'_>>) -> Result<Option<u64>, Error> {
+    let number = |row: Row<'_>| row.value().try_into().map(u64::from_le_bytes);
     row.map(number)
         .transpose()
         .map_err(|_| Error::Corrupt { what: "a number" })
 }
 
 /// As `number`, for those of accounts and mailboxes.
-fn short(row: Option<AccessGuard<'_, Bytes>>) -> Result<Option<u32>, Error> {
+fn short(row: Option<Row<'_>>) -> Result<Option<u32>, Error> {
     let number = number(row)?.map(u32::try_from).transpose();
     number.map_err(|_| Error::Corrupt { what: "a number" })
 }
@@ -196,23 +213,24 @@ impl Index {
             lost: AtomicBool::new(false),
         };
         let (version, clean) = index.write(Durable::Yes, |w| {
-            let version = w.meta("version")?.unwrap_or(SCHEMA_VERSION);
-            let clean = w.meta("clean")?.unwrap_or(1) == 1;
-            if version <= SCHEMA_VERSION {
-                // Readers find every table.
-                Kind::ALL
-                    .iter()
-                    .try_for_each(|kind| w.table(*kind).map(|_| ()))?;
-                w.set_meta("version", SCHEMA_VERSION)?;
-                w.set_meta("clean", 0)?;
+            let version = w.version()?.unwrap_or(SCHEMA_VERSION);
+            if version != SCHEMA_VERSION {
+                return Ok((version, true));
             }
+            let clean = w.meta("clean")?.unwrap_or(1) == 1;
+            // Readers find every table.
+            Kind::ALL
+                .iter()
+                .try_for_each(|kind| w.table(*kind).map(|_| ()))?;
+            w.set_meta("version", SCHEMA_VERSION)?;
+            w.set_meta("clean", 0)?;
             Ok((version, clean))
         })?;
         index.clean = clean;
-        if version > SCHEMA_VERSION {
-            Err(Error::Newer)
-        } else {
-            Ok(index)
+        match version.cmp(&SCHEMA_VERSION) {
+            Ordering::Less => Err(Error::Older),
+            Ordering::Equal => Ok(index),
+            Ordering::Greater => Err(Error::Newer),
         }
     }
 
@@ -233,7 +251,7 @@ impl Index {
 
     /// True once the disk failed: nothing can be read or written until the file is opened again.
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.lost.load(Acquire)
     }
 
     /// Runs `work` in one write transaction; nothing of it is kept if it fails.
@@ -244,7 +262,7 @@ impl Index {
     ) -> Result<T, Error> {
         let written = self.transact(durable, work);
         if written.as_ref().is_err_and(Error::is_loss) {
-            self.lost.store(true, Ordering::Release);
+            self.lost.store(true, Release);
         }
         written
     }
@@ -286,9 +304,21 @@ pub(crate) struct Reader {
 /// What is done with a row: the lower part of its key, its value; `false` if that was enough.
 type Each<'a> = dyn FnMut(u32, &[u8]) -> Result<bool, Error> + 'a;
 
+/// Whether the checksums of rows are looked at.
+#[derive(Clone, Copy)]
+enum Checked {
+    Yes,
+    No,
+}
+
 impl Reader {
     fn table(&self, kind: Kind) -> Result<ReadOnlyTable<Bytes, Bytes>, Error> {
         Ok(self.transaction.open_table(kind.definition())?)
+    }
+
+    fn get(&self, kind: Kind, key: &[u8]) -> Result<Option<Row<'static>>, Error> {
+        let row = self.table(kind)?.get(key)?;
+        row.map(|row| Row::new(kind, key, row)).transpose()
     }
 
     /// Calls `each` with the lower half of the key of every row, ascending, until it says `false`.
@@ -298,10 +328,24 @@ impl Reader {
         range: RangeInclusive<[u8; OCTETS]>,
         each: &mut Each<'_>,
     ) -> Result<(), Error> {
+        self.rows(kind, range, Checked::Yes, each)
+    }
+
+    fn rows<const OCTETS: usize>(
+        &self,
+        kind: Kind,
+        range: RangeInclusive<[u8; OCTETS]>,
+        checked: Checked,
+        each: &mut Each<'_>,
+    ) -> Result<(), Error> {
         let (first, last) = (range.start().as_slice(), range.end().as_slice());
         for row in self.table(kind)?.range::<&[u8]>(first..=last)? {
             let (at, value) = row?;
-            if !each(low(at.value()), value.value())? {
+            let value = match checked {
+                Checked::Yes => checksum::unseal(kind as u8, at.value(), value.value())?,
+                Checked::No => checksum::unsealed(value.value()),
+            };
+            if !each(low(at.value()), value)? {
                 break;
             }
         }
@@ -309,22 +353,19 @@ impl Reader {
     }
 
     pub(crate) fn summary(&self, mailbox: MailboxId) -> Result<Option<Summary>, Error> {
-        let table = self.table(Kind::Summaries)?;
-        let row = table.get(mailbox.0.to_be_bytes().as_slice())?;
+        let row = self.get(Kind::Summaries, &mailbox.0.to_be_bytes())?;
         row.map(|row| Summary::decode(row.value()).ok_or(Error::Corrupt { what: "a summary" }))
             .transpose()
     }
 
     /// The chunk of UIDs `number * 256` to `number * 256 + 255`; empty if there is none.
     pub(crate) fn flags(&self, mailbox: MailboxId, number: u32) -> Result<FlagChunk, Error> {
-        let table = self.table(Kind::Flags)?;
-        let row = table.get(key(mailbox, number).as_slice())?;
+        let row = self.get(Kind::Flags, &key(mailbox, number))?;
         flags_of(row.as_ref().map(|row| row.value()))
     }
 
     pub(crate) fn names(&self, mailbox: MailboxId, number: u32) -> Result<NameChunk, Error> {
-        let table = self.table(Kind::Names)?;
-        let row = table.get(key(mailbox, number).as_slice())?;
+        let row = self.get(Kind::Names, &key(mailbox, number))?;
         names_of(row.as_ref().map(|row| row.value()))
     }
 
@@ -430,7 +471,8 @@ impl Reader {
     }
 
     /// Calls `each` with the cached fields of every message from `first` to `last` that has some,
-    /// ascending, until it returns `false`. Copies nothing.
+    /// ascending, until it returns `false`. Copies nothing, and looks at no checksum: a walk over all
+    /// messages compares, and tells nobody what is in the rows.
     pub(crate) fn each_cached(
         &self,
         mailbox: MailboxId,
@@ -439,7 +481,7 @@ impl Reader {
         each: &mut dyn FnMut(Uid, CachedRow<'_>) -> bool,
     ) -> Result<(), Error> {
         let range = key(mailbox, first.number())..=key(mailbox, last.number());
-        self.each(Kind::Cache, range, &mut |at, value| {
+        self.rows(Kind::Cache, range, Checked::No, &mut |at, value| {
             // What cannot be read is as good as not there: it is computed anew.
             let row = Uid::new(at).zip(CachedRow::decode(value));
             Ok(row.is_none_or(|(uid, cached)| each(uid, cached)))
@@ -448,15 +490,14 @@ impl Reader {
 
     /// The preview of a message, if it was made.
     pub(crate) fn preview(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<String>, Error> {
-        let table = self.table(Kind::Previews)?;
-        let row = table.get(key(mailbox, uid.number()).as_slice())?;
+        let row = self.get(Kind::Previews, &key(mailbox, uid.number()))?;
         let text = row.and_then(|row| std::str::from_utf8(row.value()).ok().map(str::to_owned));
         Ok(text)
     }
 
     pub(crate) fn account(&self, name: &str) -> Result<Option<AccountId>, Error> {
-        let table = self.table(Kind::Accounts)?;
-        Ok(short(table.get(name.as_bytes())?)?.map(AccountId))
+        let row = self.get(Kind::Accounts, name.as_bytes())?;
+        Ok(short(row)?.map(AccountId))
     }
 
     pub(crate) fn mailbox(
@@ -464,8 +505,7 @@ impl Reader {
         account: AccountId,
         name: &MailboxName,
     ) -> Result<Option<MailboxId>, Error> {
-        let table = self.table(Kind::Mailboxes)?;
-        let row = table.get(mailbox_key(account, name).as_slice())?;
+        let row = self.get(Kind::Mailboxes, &mailbox_key(account, name))?;
         Ok(short(row)?.map(MailboxId))
     }
 }
@@ -523,16 +563,14 @@ impl<'t> Writer<'t> {
             .ok_or(Error::Corrupt { what: "a table" })
     }
 
-    pub(super) fn get(
-        &self,
-        kind: Kind,
-        key: &[u8],
-    ) -> Result<Option<AccessGuard<'_, Bytes>>, Error> {
-        Ok(self.table(kind)?.get(key)?)
+    pub(super) fn get(&self, kind: Kind, key: &[u8]) -> Result<Option<Row<'_>>, Error> {
+        let row = self.table(kind)?.get(key)?;
+        row.map(|row| Row::new(kind, key, row)).transpose()
     }
 
     pub(super) fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.table_mut(kind)?.insert(key, value)?;
+        let row = checksum::seal(kind as u8, key, value);
+        self.table_mut(kind)?.insert(key, row.as_slice())?;
         Ok(())
     }
 
@@ -561,6 +599,16 @@ impl<'t> Writer<'t> {
         let table = self.table_mut(kind)?;
         table.retain_in::<&[u8], _>(first..=last, |_, _| false)?;
         Ok(())
+    }
+
+    /// The version of the tables; `None` if they are new.
+    fn version(&self) -> Result<Option<u64>, Error> {
+        let name = "version";
+        match self.table(Kind::Meta)?.get(name.as_bytes())? {
+            // Without a checksum: as it was before 5.
+            Some(row) if row.value().len() == size_of::<u64>() => Ok(Some(SCHEMA_VERSION - 1)),
+            _ => self.meta(name),
+        }
     }
 
     fn meta(&self, name: &str) -> Result<Option<u64>, Error> {
@@ -894,6 +942,53 @@ mod tests {
         drop(database);
         let opened = Index::open(&path, 1 << 20);
         assert!(opened.err().is_some_and(|error| error.is_damage()));
+    }
+
+    #[test]
+    fn a_bit_that_turns_in_a_closed_index_is_noticed() {
+        // A client was told what the row said by then.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.redb");
+        let text = b"(an envelope that stands nowhere else)";
+        let index = Index::open(&path, 1 << 20).unwrap();
+        let cached = Cached::new(1, 2, text, b"", b"");
+        let written = index.write(Durable::Later, |w| {
+            w.set_cached(MailboxId(1), Uid::MIN, &cached)
+        });
+        written.unwrap();
+        index.close().unwrap();
+        drop(index);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let places: Vec<usize> = memchr::memmem::find_iter(&bytes, text).collect();
+        places.iter().for_each(|at| bytes[at + 5] ^= 0x20);
+        std::fs::write(&path, &bytes).unwrap();
+        let index = Index::open(&path, 1 << 20).unwrap();
+        assert!(index.was_clean());
+        let reader = index.read().unwrap();
+        let read = reader.cached(MailboxId(1), Uid::MIN, Uid::MAX, 1);
+        assert!(read.is_err_and(|error| error.is_damage()));
+    }
+
+    #[test]
+    fn an_older_index_is_told_from_a_damaged_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.redb");
+        for (version, older) in [
+            (&4u64.to_le_bytes()[..], true),
+            (b"nonsense, and longer", false),
+        ] {
+            let database = Builder::new().create(&path).unwrap();
+            let transaction = database.begin_write().unwrap();
+            let mut table = transaction.open_table(Kind::Meta.definition()).unwrap();
+            table.insert("version".as_bytes(), version).unwrap();
+            drop(table);
+            transaction.commit().unwrap();
+            drop(database);
+            let error = Index::open(&path, 1 << 20).err().unwrap();
+            assert_eq!(matches!(error, Error::Older), older, "{error}");
+            assert_eq!(error.is_damage(), !older);
+            remove(&path).unwrap();
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) enum Error {
     },
     /// Written by a newer version.
     Newer,
+    /// Written by an older version: to be made again.
+    Older,
     /// Another process has it open.
     InUse,
     /// No room to write.
@@ -55,6 +57,7 @@ impl std::fmt::Display for Error {
         match self {
             Error::Corrupt { what } => write!(f, "{what} is damaged"),
             Error::Newer => f.write_str("written by a newer version"),
+            Error::Older => f.write_str("written by an older version"),
             Error::InUse => f.write_str("in use by another process"),
             Error::Full => f.write_str("the disk is full"),
             Error::Lost => f.write_str("the disk failed before"),

@@ -6,6 +6,7 @@
 
 mod bits;
 mod cached;
+mod checksum;
 mod database;
 mod error;
 mod expunged;

@@ -4,7 +4,7 @@ use super::account::{Account, Inner};
 use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
-use crate::index::{Durable, Index};
+use crate::index::{Durable, Error as IndexError, Index};
 use crate::mail::{MailboxId, MailboxName};
 use event_listener::{Event, EventListener};
 use std::collections::{HashMap, VecDeque};
@@ -144,6 +144,11 @@ impl Host {
             Err(error) if error.is_damage() && crate::index::is_unfinished(path) => {
                 log::info!("index {}: unfinished, made again", path.display());
                 crate::index::remove(path).map_err(fault("removing an unfinished index"))?;
+                Index::open(path, limits.index_cache_octets)
+            }
+            Err(IndexError::Older) => {
+                log::info!("index {}: of an older version, made again", path.display());
+                crate::index::remove(path).map_err(fault("removing an old index"))?;
                 Index::open(path, limits.index_cache_octets)
             }
             Err(error) if error.is_damage() => {
