@@ -11,6 +11,33 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// So many turns on the disk before one panics.
+static STUMBLE: AtomicI32 = AtomicI32::new(0);
+
+/// Panics if it is this turn's turn.
+#[allow(clippy::panic)] // that is what it is for
+pub(super) fn stumble() {
+    if STUMBLE.load(Ordering::Relaxed) > 0 && STUMBLE.fetch_sub(1, Ordering::Relaxed) == 1 {
+        panic!("on purpose");
+    }
+}
+
+/// Sends the parent messages that mean nothing, without end.
+fn flood(message: &Message, parent: &OwnedFd) -> io::Result<()> {
+    let (bytes, parent) = (message.encode(), parent.try_clone()?);
+    let flooding = move || {
+        while message::send(&parent, &bytes, &[])
+            .err()
+            .is_none_or(|error| error.kind() == io::ErrorKind::WouldBlock)
+        {
+            std::thread::sleep(Duration::from_micros(10));
+        }
+    };
+    std::thread::Builder::new().spawn(flooding).map(drop)
+}
 
 /// Attempts, one a line: the role, what to do, and to what.
 pub(super) fn play(role: &str, parent: &OwnedFd) {
@@ -78,6 +105,18 @@ fn attack(what: &str, with: &str, parent: &OwnedFd) -> io::Result<()> {
                 tickets,
             };
             message::send(parent, &message.encode(), &[])
+        }
+        "flood" => {
+            let (connection, last) = (u64::MAX, 0);
+            let message = match with {
+                "ended" => Message::Ended { connection },
+                _ => Message::Closed { connection, last },
+            };
+            flood(&message, parent)
+        }
+        "stumble" => {
+            STUMBLE.store(number()?, Ordering::Relaxed);
+            Ok(())
         }
         "log-in" => {
             let owner = Owner {

@@ -448,6 +448,8 @@ impl Engine {
             let mut progress = session.advance(Turn::Quick, &mut out);
             while matches!(progress, Progress::Disk) {
                 let turn = self.pool.unblock(move || {
+                    #[cfg(debug_assertions)]
+                    super::compromised::stumble();
                     let progress = session.advance(Turn::Disk, &mut out);
                     (session, out, progress)
                 });

@@ -1,6 +1,4 @@
 //! seccomp(2): which system calls a role can make, whatever happens to the process.
-//!
-//! On 32-bit x86 all socket calls are one, `socketcall`, and cannot be told apart.
 
 use std::io;
 
@@ -190,8 +188,6 @@ const WORD: &[libc::c_long] = &[
     414, // ppoll_time64
     422, // futex_time64
     #[cfg(target_arch = "x86")]
-    libc::SYS_socketcall,
-    #[cfg(target_arch = "x86")]
     libc::SYS_set_thread_area,
 ];
 #[cfg(not(any(target_pointer_width = "64", target_arch = "x86", target_arch = "arm")))]
@@ -217,6 +213,20 @@ const ARCHITECTURE: u32 = 0xc000_00f3;
 )))]
 const ARCHITECTURE: u32 = 0;
 
+/// On 32-bit x86 all socket calls are also one, which its first argument tells apart.
+#[cfg(target_arch = "x86")]
+const SOCKETCALL: Option<u32> = Some(libc::SYS_socketcall as u32);
+#[cfg(not(target_arch = "x86"))]
+const SOCKETCALL: Option<u32> = None;
+/// The first of them that is harmless: before it are socket, bind, connect and listen.
+const ACCEPT: u32 = 5;
+
+/// Where in `seccomp_data` the parts are: the number of the call, the architecture, the lower half of
+/// the first argument (all of these architectures are little-endian).
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+const ARGUMENT_AT: u32 = 16;
+
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
@@ -233,18 +243,26 @@ fn step(code: u16, k: u32, yes: u8, no: u8) -> libc::sock_filter {
     }
 }
 
-/// The program of a filter: refuses foreign architectures, and what the filter does.
-fn program(filter: Filter) -> Vec<libc::sock_filter> {
+/// The program of a filter: refuses foreign architectures, and what the filter does. `socketcall`: the
+/// number of the call that is all socket calls, if there is one.
+fn program(filter: Filter, socketcall: Option<u32>) -> Vec<libc::sock_filter> {
     let mut program = vec![
-        step(LOAD, 4, 0, 0),
+        step(LOAD, ARCHITECTURE_AT, 0, 0),
         step(EQUAL, ARCHITECTURE, 1, 0),
         step(RETURN, REFUSE, 0, 0),
-        step(LOAD, 0, 0, 0),
+        step(LOAD, NUMBER_AT, 0, 0),
     ];
     if cfg!(target_arch = "x86_64") {
         // The x32 ABI has the same architecture and other numbers.
         program.push(step(AT_LEAST, 0x4000_0000, 0, 1));
         program.push(step(RETURN, REFUSE, 0, 0));
+    }
+    if let Some(call) = socketcall {
+        program.push(step(EQUAL, call, 0, 4));
+        program.push(step(LOAD, ARGUMENT_AT, 0, 0));
+        program.push(step(AT_LEAST, ACCEPT, 1, 0));
+        program.push(step(RETURN, REFUSE, 0, 0));
+        program.push(step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));
     }
     let (named, to_named, to_rest): (Vec<libc::c_long>, u32, u32) = match filter {
         Filter::Engine => (DANGEROUS.to_vec(), REFUSE, libc::SECCOMP_RET_ALLOW),
@@ -285,7 +303,7 @@ pub(crate) fn restrict(filter: Filter) -> io::Result<()> {
     if ARCHITECTURE == 0 {
         return Ok(());
     }
-    let mut steps = program(filter);
+    let mut steps = program(filter, SOCKETCALL);
     let program = libc::sock_fprog {
         len: u16::try_from(steps.len()).unwrap_or(0),
         filter: steps.as_mut_ptr(),
@@ -314,8 +332,56 @@ mod tests {
     #[test]
     fn programs_fit() {
         for filter in [Filter::Engine, Filter::NoFiles] {
-            let length = program(filter).len();
+            let length = program(filter, Some(102)).len();
             assert!(length > 50 && length < 4096, "{length}");
+        }
+    }
+
+    /// What the kernel would do with a call, as far as these programs go.
+    fn verdict(program: &[libc::sock_filter], number: u32, argument: u32) -> u32 {
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let step = &program[at];
+            at += 1;
+            let jump = |yes: bool| usize::from(if yes { step.jt } else { step.jf });
+            match step.code {
+                LOAD => {
+                    value = match step.k {
+                        NUMBER_AT => number,
+                        ARCHITECTURE_AT => ARCHITECTURE,
+                        ARGUMENT_AT => argument,
+                        other => panic!("{other}"),
+                    }
+                }
+                EQUAL => at += jump(value == step.k),
+                AT_LEAST => at += jump(value >= step.k),
+                RETURN => return step.k,
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn socket_calls_in_one_are_told_apart() {
+        // On 32-bit x86 an engine could connect to anybody, by this call.
+        const SOCKETCALL: u32 = 1000;
+        let allow = libc::SECCOMP_RET_ALLOW;
+        for filter in [Filter::Engine, Filter::NoFiles] {
+            let program = super::program(filter, Some(SOCKETCALL));
+            for call in 1..=20 {
+                let expected = if call < 5 { REFUSE } else { allow };
+                assert_eq!(verdict(&program, SOCKETCALL, call), expected, "{call}");
+            }
+            // All other calls go on as before.
+            let without = super::program(filter, None);
+            for number in (0..500).chain([0x4000_0000]) {
+                let same = verdict(&program, number, 1) == verdict(&without, number, 1);
+                assert!(same, "{filter:?} {number}");
+            }
+            let socket = u32::try_from(libc::SYS_socket).unwrap();
+            assert_ne!(verdict(&without, socket, 0), allow);
+            let recvmsg = u32::try_from(libc::SYS_recvmsg).unwrap();
+            assert_eq!(verdict(&without, recvmsg, 0), allow);
         }
     }
 

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+mod damage;
+#[path = "../support/mod.rs"]
 mod support;
 
 use rustix::process::Signal;
@@ -71,9 +73,10 @@ impl Book {
             assert!(!self.gone.contains(&message.uid), "expunged {message:?}");
             let twin = present.insert(message.id.clone(), message.uid);
             assert_eq!(twin, None, "{} is twice in {mailbox}", message.id);
-            let flag = message.flags.contains(&"\\Flagged".to_owned());
+            let has = |flag: &str| message.flags.iter().any(|own| own == flag);
+            let flags = has("\\Flagged") && has("$Label1");
             assert!(
-                flag || !self.flagged.contains(&message.uid),
+                flags || !self.flagged.contains(&message.uid),
                 "no flag: {message:?}"
             );
         }
@@ -197,7 +200,9 @@ impl Load<'_> {
             drop(book);
             match number % 3 {
                 0 => {
-                    good(imap.command(&format!("UID STORE {uid} +FLAGS.SILENT (\\Flagged)"))?)?;
+                    good(imap.command(&format!(
+                        "UID STORE {uid} +FLAGS.SILENT (\\Flagged $Label1)"
+                    ))?)?;
                     lock(&self.inbox).flagged.insert(uid);
                 }
                 1 => {
@@ -278,9 +283,23 @@ fn recovered(server: &Server, user: &str) -> Imap {
     }
 }
 
+/// What is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    Engines,
+    /// All processes; they are not started again.
+    Everything,
+}
+
 /// Loads the server and kills at a moment that chance chooses.
-fn round(server: &mut Server, number: u64, books: &mut [Book; 3], random: &mut Random) {
-    let everything = random.below(2) == 0;
+fn round(
+    server: &mut Server,
+    number: u64,
+    books: &mut [Book; 3],
+    random: &mut Random,
+    killed: Killed,
+) {
+    let everything = killed == Killed::Everything;
     let moment = random.milliseconds(5, 250);
     let seeds: [u64; 3] = std::array::from_fn(|_| random.below(1 << 30));
     let [inbox, archive, other] = books;
@@ -319,7 +338,6 @@ fn round(server: &mut Server, number: u64, books: &mut [Book; 3], random: &mut R
     });
     if everything {
         server.kill();
-        server.again();
     }
 }
 
@@ -346,7 +364,14 @@ fn survives(isolation: &str) {
     check(&server, 0, &mut books);
     for number in 1..=rounds {
         let before = books.each_ref().map(|book| book.accepted.len());
-        round(&mut server, number, &mut books, &mut random);
+        let killed = match random.below(2) {
+            0 => Killed::Everything,
+            _ => Killed::Engines,
+        };
+        round(&mut server, number, &mut books, &mut random, killed);
+        if killed == Killed::Everything {
+            server.again();
+        }
         for (book, before) in books.iter().zip(before) {
             accepted += book.accepted.len() - before;
         }

@@ -1,11 +1,14 @@
 //! Roles in the hands of an attacker: what they try fails. Builds for debugging can play that.
 
-use crate::support::{Server, Start, fingerprint, implicit, is_root, line, message, skip};
+use crate::support::{
+    Lmtp, Server, Start, fingerprint, implicit, is_root, line, message, skip, wait_until,
+};
 use std::fs;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 /// A server whose roles try what the file `attempts` says.
-fn taken_over(settings: &str, attempts: String, uid: Option<u32>) -> Server {
+pub(crate) fn taken_over(settings: &str, attempts: String, uid: Option<u32>) -> Server {
     let of = |own: Option<u32>| own.filter(|_| uid.is_none());
     Server::with(Start {
         settings,
@@ -16,7 +19,7 @@ fn taken_over(settings: &str, attempts: String, uid: Option<u32>) -> Server {
     })
 }
 
-fn possible() -> bool {
+pub(crate) fn possible() -> bool {
     if cfg!(debug_assertions) {
         return true;
     }
@@ -209,4 +212,42 @@ fn nobody_but_auth_names_a_user() {
     drop(server.imap("ann"));
     let tls = implicit(server.imaps, "localhost").unwrap();
     assert!(server.log().contains(&fingerprint(&tls)));
+}
+
+#[test]
+fn a_role_that_sends_without_end_holds_nobody_up() {
+    // The parent heard nothing but the one that never stopped.
+    if !possible() {
+        return;
+    }
+    let server = taken_over("isolation = \"user\"\n", String::new(), None);
+    let mut bob = server.imap("bob");
+    bob.ok("SELECT INBOX");
+    let attempts = "engine flood ended\nfront flood closed\n";
+    fs::write(server.path("attempts"), attempts).unwrap();
+    let mut ann = server.imap("ann");
+    ann.ok("SELECT INBOX");
+    server.wait_for_log("compromised engine: flood ended: done", 1);
+    let front = server.role("front").remove(0);
+    for of_front in [false, true] {
+        if of_front {
+            front.signal(rustix::process::Signal::KILL);
+            server.wait_for_log("compromised front: flood closed: done", 1);
+        }
+        let begin = Instant::now();
+        for turn in 0..3 {
+            let id = format!("{of_front}-{turn}@test");
+            let text = message(&id, "still here", "Text.");
+            let replies = wait_until("an answer", || {
+                let mut lmtp = Lmtp::tcp(server.lmtp).ok()?;
+                lmtp.transaction(&["ann", "bob"], &text, true).ok()
+            });
+            assert!(replies.iter().all(|r| r.starts_with("250")), "{replies:?}");
+            drop(server.imap("bob"));
+        }
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(20), "{of_front}: {took:?}");
+    }
+    bob.ok("NOOP");
+    assert_eq!(bob.list("1:*").unwrap().len(), 6);
 }

@@ -1,5 +1,6 @@
 //! Processes that end, are killed or hang, and what others notice of it: nothing.
 
+use crate::compromised::{possible, taken_over};
 use crate::support::{Imap, Lmtp, PASSWORD, Server, implicit, line, message, wait_until};
 use rustix::process::Signal;
 use std::fs;
@@ -238,4 +239,54 @@ fn a_second_server_keeps_off() {
         "{refused:?}"
     );
     drop(server.imap("ann"));
+}
+
+#[test]
+fn a_session_that_panics_ends_alone() {
+    // Everybody's sessions ended with it, or its place was never given back.
+    if !possible() {
+        return;
+    }
+    let settings = "isolation = \"shared\"\n[limits]\nmax_connections_per_user = 2\n";
+    let server = taken_over(settings, "engine stumble 6\n".to_owned(), None);
+    let engine = server.role("engine").remove(0);
+    let mut bob = server.imap("bob");
+    bob.ok("SELECT INBOX");
+    let (mut ann, _other) = (server.imap("ann"), server.imap("ann"));
+    let turns = (0..6).take_while(|_| ann.command("SELECT INBOX").is_ok());
+    let turns = turns.count();
+    assert!(turns < 6, "no panic");
+    server.wait_for_log("a session of ann panicked; it ends, others go on", 1);
+    unharmed(&server, "bob", &mut bob, "a@test");
+    wait_until("ann's place", || {
+        let mut ann = Imap::connect(server.imap).ok()?;
+        let answer = ann.login("ann", PASSWORD).ok()?;
+        answer.status.starts_with("OK").then_some(())
+    });
+    assert_eq!(server.role("engine")[0].pid, engine.pid);
+}
+
+#[test]
+fn places_come_back_though_front_had_no_time_to_hear_of_it() {
+    // Those of which there was no room to tell it were lost for ever.
+    const ALL: usize = 420;
+    let settings = format!(
+        "isolation = \"shared\"\n[limits]\nmax_connections = {ALL}\n\
+         max_login_connections = {ALL}\nmax_connections_per_user = {ALL}\n"
+    );
+    let server = Server::start(&settings);
+    let open: Vec<Imap> = (0..400).map(|_| server.imap("ann")).collect();
+    let front = server.role("front").remove(0);
+    front.signal(Signal::STOP);
+    // One by one, so that each is a message.
+    for imap in open {
+        drop(imap);
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    front.signal(Signal::CONT);
+    let mut open: Vec<Imap> = Vec::new();
+    while open.len() < ALL {
+        open.push(wait_until("a place", || Imap::connect(server.imap).ok()));
+    }
+    assert!(Imap::connect(server.imap).is_err());
 }
