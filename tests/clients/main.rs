@@ -12,3 +12,4 @@ mod scripts;
 #[path = "../support/mod.rs"]
 mod support;
 mod swaks;
+mod thunderbird;
