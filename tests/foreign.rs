@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use support::{Guard, Imap, Server, Start, is_root, line, message, python, run, skip};
 
 /// A session in IDLE.
@@ -159,4 +160,23 @@ fn without_inotify_whoever_asks_is_told() {
     filled(&server);
     server.wait_for_log("no inotify", 1);
     meddle(&server, None);
+    // Whoever idles does not make the engine look at the directories all the time.
+    let _idle = idle(&server, "ann");
+    let engine = server.role("engine").remove(0);
+    let before = ticks(engine.pid);
+    std::thread::sleep(Duration::from_secs(2));
+    let used = ticks(engine.pid) - before;
+    assert!(used < 20, "{used} hundredths of a second in two seconds");
+}
+
+/// Hundredths of seconds on a processor.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<u64> = rest
+        .split(' ')
+        .skip(1)
+        .map(|f| f.parse().unwrap_or(0))
+        .collect();
+    fields[10] + fields[11]
 }

@@ -159,12 +159,24 @@ impl Account {
         Account::within(memory.or_else(|_| tempfile::tempdir()).unwrap())
     }
 
+    /// As `temporary`, where the kernel has no inotify.
+    #[cfg(test)]
+    pub(crate) fn unwatched() -> (Account, tempfile::TempDir) {
+        let host = super::Host::unwatched(crate::index::Index::memory().unwrap());
+        Account::of(&host, tempfile::tempdir().unwrap())
+    }
+
     #[cfg(test)]
     fn within(directory: tempfile::TempDir) -> (Account, tempfile::TempDir) {
         let host = super::Host::with(
             crate::index::Index::memory().unwrap(),
             super::Limits::default(),
         );
+        Account::of(&host, directory)
+    }
+
+    #[cfg(test)]
+    fn of(host: &super::Host, directory: tempfile::TempDir) -> (Account, tempfile::TempDir) {
         let account = host.account("test", directory.path()).unwrap();
         (account, directory)
     }

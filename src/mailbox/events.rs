@@ -93,6 +93,11 @@ impl Events {
         !self.watches.is_empty() && self.verified && self.trusted
     }
 
+    /// True if sooner or later events tell of every change, and one may have been missed.
+    pub(super) fn look_disturbed(&self) -> bool {
+        !self.watches.is_empty() && self.trusted && !self.look_clean()
+    }
+
     /// True if nobody else changed anything as far as events were counted. Too few hide others'.
     pub(super) fn look_clean(&self) -> bool {
         self.watched() && !self.dirty && (self.balance >= 0 || self.under_way > 0)
@@ -221,9 +226,14 @@ mod tests {
         events.verify();
         assert!(events.lose() && !events.lose());
         assert_eq!((events.undisturbed(), events.look_clean()), (None, false));
+        assert!(
+            !events.look_disturbed(),
+            "nothing would ever say that it is over"
+        );
         // Where other hosts write, a watch is only for waking.
         events.attend(vec![5], false);
         events.verify();
+        assert!(!events.look_disturbed());
         assert_eq!((events.undisturbed(), events.look_clean()), (None, false));
         assert!(events.count(1, false));
     }

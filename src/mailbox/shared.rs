@@ -155,6 +155,11 @@ impl Shared {
         lock(&self.events).look_clean()
     }
 
+    /// True if watched and somebody else may have changed something.
+    pub(super) fn looks_disturbed(&self) -> bool {
+        lock(&self.events).look_disturbed()
+    }
+
     /// Events came in. Wakes sessions if they were not our own.
     pub(super) fn count_events(&self, count: i64, overflow: bool) {
         if lock(&self.events).count(count, overflow) {

@@ -504,11 +504,18 @@ impl View {
     /// True if `sync` would find more than expunges that are held back.
     pub(crate) fn has_more(&self) -> bool {
         self.shared.drain();
-        self.seen != self.shared.generation() || !self.shared.looks_clean()
+        self.seen != self.shared.generation() || self.shared.looks_disturbed()
+    }
+
+    /// True if it is known that `sync` would find something. Unlike [`View::is_current`] it says no where
+    /// only looking at the directories could tell: for whoever waits.
+    pub(crate) fn has_news(&self) -> bool {
+        self.shared.drain();
+        self.generation != self.shared.generation() || self.shared.looks_disturbed()
     }
 
     /// Wakes when the mailbox changes, also by foreign programs. Make it, then check
-    /// `is_current`, then wait.
+    /// `has_news`, then wait.
     pub(crate) fn listen(&self) -> EventListener {
         self.shared.woken.listen()
     }

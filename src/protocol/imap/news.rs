@@ -78,10 +78,10 @@ impl Session {
         };
         let idles = !matches!(self.doing, Doing::Reading);
         match &self.notify {
-            None => !selected.view.is_current(),
+            None => selected.view.has_news(),
             Some(own) if own.selected.is_none() => false,
             Some(_) if idles || self.expunges_unasked() == Expunges::Tell => {
-                !selected.view.is_current()
+                selected.view.has_news()
             }
             Some(_) => selected.view.has_more(),
         }

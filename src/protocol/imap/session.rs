@@ -535,7 +535,8 @@ impl Machine for Session {
                 }
                 Doing::StillHere(tag) => {
                     out.put(STILL_HERE);
-                    self.doing = Doing::Idle(tag);
+                    // Where nothing tells of what others do to the directories, somebody has to look.
+                    self.doing = Doing::IdleNews(tag);
                     None
                 }
                 Doing::Finish(ending) => self.ending(ending, turn, out),

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod fuzz;
+mod idling;
 mod news;
 mod reading;
 mod recorded;
