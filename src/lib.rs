@@ -65,7 +65,8 @@
 //!
 //! # Invariants
 //!
-//! * The store is the truth. Deleting the index loses no message, UID, UIDVALIDITY, flag or keyword.
+//! * The store is the truth. Deleting the index loses no message, UID, UIDVALIDITY, flag or keyword,
+//!   nor what messages and mailboxes are called for ever (OBJECTID) and since when they are where they are (SAVEDATE).
 //! * Acknowledged means durable: 250 of LMTP and OK of APPEND, COPY, MOVE, STORE and EXPUNGE come after fsync.
 //! * A UID or mod-sequence that a client may have seen never names anything else, whatever crashes.
 //! * Nothing is proportional to the mailbox that can be proportional to the change; a session's

@@ -62,7 +62,7 @@ impl Criteria {
             Criteria::And(all) => all.iter().any(Criteria::numbers_messages),
             Criteria::Or(a, b) => a.numbers_messages() || b.numbers_messages(),
             Criteria::Not(inner) => inner.numbers_messages(),
-            key => matches!(key, Criteria::Seq(_)),
+            key => matches!(key, Criteria::Seq(set) if !set.is_saved()),
         }
     }
 }

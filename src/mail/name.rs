@@ -78,6 +78,13 @@ impl MailboxName {
         &self.0
     }
 
+    /// True if it is in normal form C and on one line (RFC 5198 section 2; control characters are in
+    /// no name).
+    pub(crate) fn is_net_unicode(&self) -> bool {
+        let lines = |c| matches!(c, '\u{2028}' | '\u{2029}');
+        unicode_normalization::is_nfc(&self.0) && !self.0.contains(lines)
+    }
+
     pub(crate) fn is_inbox(&self) -> bool {
         &*self.0 == "INBOX"
     }
@@ -239,6 +246,13 @@ impl SpecialUse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_for_networks() {
+        let good = |name: &str| MailboxName::new(name).unwrap().is_net_unicode();
+        assert!(good("a/b") && good("f\u{fc}r"));
+        assert!(!good("fu\u{308}r") && !good("a\u{2028}b") && !good("a\u{2029}b"));
+    }
 
     #[test]
     fn names_are_checked_and_inbox_is_folded() {

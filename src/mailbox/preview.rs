@@ -48,3 +48,54 @@ impl Rows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{append, flags, name};
+    use super::super::{Access, Account, Want};
+    use crate::mail::{Flags, SystemFlags};
+
+    /// Previews of all messages of INBOX.
+    fn previews(account: &Account, lazy: bool) -> Vec<Option<String>> {
+        let view = account.select(&name("INBOX"), Access::ReadOnly).unwrap();
+        let mut rows = view.fetch(view.uids().clone(), Want::default());
+        let mut all = Vec::new();
+        while rows.advance().unwrap() {
+            all.push(rows.preview(lazy).unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_part_is_looked_at() {
+        let (account, directory) = Account::temporary();
+        assert_eq!(previews(&account, false), []);
+        let html = |octets: usize| {
+            let style = "x".repeat(octets);
+            format!("Content-Type: text/html\n\n<style>{style}</style>seen")
+        };
+        for (at, octets) in [(1, 100_000), (2, 140_000)] {
+            let path = directory.path().join(format!("new/{at}.foreign"));
+            std::fs::write(path, html(octets)).unwrap();
+        }
+        let made = [Some("seen".to_owned()), Some(String::new())];
+        assert_eq!(previews(&account, true), [None, None]);
+        assert_eq!(previews(&account, false), made);
+        assert_eq!(previews(&account, true), made);
+    }
+
+    #[test]
+    fn previews_go_with_their_messages() {
+        let (account, _directory) = Account::temporary();
+        append(&account, "INBOX", "one", &flags(SystemFlags::DELETED, &[]));
+        append(&account, "INBOX", "two", &Flags::default());
+        let both = previews(&account, false);
+        assert!(both.iter().all(Option::is_some));
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        let first = view.uids().window(0..1);
+        view.expunge(Some(&first)).unwrap();
+        assert_eq!(previews(&account, true), both[1..]);
+        account.check(true, &mut |_| {}).unwrap();
+        assert_eq!(previews(&account, true), [None], "forgotten with the rest");
+    }
+}

@@ -419,6 +419,7 @@ impl Engine {
                 set_ranges: limits.set_ranges,
                 search_keys: limits.search_keys,
                 search_depth: limits.search_depth,
+                ..Bounds::USUAL
             },
             notify_mailboxes: limits.notify_mailboxes,
             bad_commands: limits.bad_commands,

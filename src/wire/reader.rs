@@ -8,6 +8,10 @@ pub(crate) struct Bounds {
     pub(crate) search_keys: usize,
     /// Nesting of search keys; each level takes stack.
     pub(crate) search_depth: usize,
+    /// Strings are UTF-8 and mailbox names are no modified UTF-7 (RFC 6855 section 3, RFC 9051 appendix A).
+    pub(crate) utf8: bool,
+    /// SEARCH may name a charset (RFC 6855 section 3: not any more).
+    pub(crate) charset: bool,
 }
 
 impl Bounds {
@@ -16,6 +20,8 @@ impl Bounds {
         set_ranges: 10_000,
         search_keys: 2000,
         search_depth: 50,
+        utf8: false,
+        charset: true,
     };
 }
 

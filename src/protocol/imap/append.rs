@@ -2,6 +2,7 @@
 //! filed together or not at all (RFC 3502 section 6.3.11).
 
 use super::catenate::{bad_url, open_url};
+use super::enable::UID_REQUIRED;
 use super::messages::{NO_SUCH, by};
 use super::refusal::{refusal, refusal_of_target, refused};
 use super::session::{Doing, Session};
@@ -107,6 +108,9 @@ impl Session {
         let Some(selected) = &self.selected else {
             return Err("BAD Select a mailbox first.".into());
         };
+        if self.enabled.uid_only && !replaced.uid {
+            return Err(UID_REQUIRED.into());
+        }
         if selected.view.access() == Access::ReadOnly {
             return Err(refusal(Error::ReadOnly).into());
         }
@@ -156,7 +160,10 @@ impl Session {
                 }
             }),
             Some(Piece::Url(url)) => self.begin_url(&mut append, &url),
-            Some(Piece::Literal) => self.begin_literal(&mut append, out),
+            Some(Piece::Literal { utf8: true }) if !self.enabled.utf8 => {
+                Err("BAD UTF8 goes with ENABLE UTF8=ACCEPT.".into())
+            }
+            Some(Piece::Literal { .. }) => self.begin_literal(&mut append, out),
             Some(Piece::UrlLiteral) => begin_url_literal(&mut append, out),
             None if append.ended => return self.file(append, out),
             None => {

@@ -53,12 +53,15 @@ const APPENDLIMIT: &str = "APPENDLIMIT";
 /// Everything this server can say, in the order of the capability line.
 pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("IMAP4rev1", 3501, When::Always, None),
+    capability("IMAP4rev2", 9051, When::Always, None),
     capability("SASL-IR", 4959, When::Always, None),
     capability("LITERAL+", 7888, When::LiteralPlus, None),
     capability("LITERAL-", 7888, When::LiteralMinus, None),
     capability("ID", 2971, When::Always, Some("ID")),
     capability("ENABLE", 5161, When::Always, Some("ENABLE")),
     capability("IDLE", 2177, When::Always, Some("IDLE")),
+    capability("UTF8=ACCEPT", 6855, When::Session, None),
+    capability("UIDONLY", 9586, When::Session, None),
     capability("NAMESPACE", 2342, When::Session, Some("NAMESPACE")),
     capability("UIDPLUS", 4315, When::Session, Some("UID EXPUNGE")),
     capability("UNSELECT", 3691, When::Session, Some("UNSELECT")),

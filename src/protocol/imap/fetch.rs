@@ -19,7 +19,7 @@ pub(super) struct Fetch {
     tag: Tag,
     expunges: Expunges,
     items: Box<[FetchItem]>,
-    enabled: Enabled,
+    pub(super) enabled: Enabled,
     pub(super) rows: Rows,
     /// Got `\Seen` by this command; their flags are told.
     newly_seen: UidSet,
@@ -83,7 +83,9 @@ pub(super) fn fetch(
         uids = uids.window(range.places(count));
     }
     let mut items = wanted.items;
-    if wanted.uid && !items.contains(&FetchItem::Uid) {
+    // UIDFETCH says it anyway (RFC 9586).
+    let told = session.enabled.uid_only;
+    if wanted.uid && !told && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
     // RFC 7162 section 3.1.4.1: CHANGEDSINCE adds the item.
@@ -162,7 +164,7 @@ impl Fetch {
         enabled: Enabled,
     ) -> Fetch {
         let mut items = Vec::new();
-        if uid || enabled.condstore {
+        if (uid || enabled.tells_uid()) && !enabled.uid_only {
             items.push(FetchItem::Uid);
         }
         if told == Told::Flags {
@@ -247,8 +249,12 @@ impl Fetch {
         }
         let start = out.bytes().len();
         out.put(b"* ");
-        number(u64::from(self.rows.seq().number()), out.buffer());
-        out.put(b" FETCH (");
+        let (named, word): (_, &[u8]) = match self.enabled.uid_only {
+            true => (self.rows.uid().number(), b" UIDFETCH ("),
+            false => (self.rows.seq().number(), b" FETCH ("),
+        };
+        number(u64::from(named), out.buffer());
+        out.put(word);
         self.rest_of_row(0, Some(start), view, out);
         true
     }
@@ -291,7 +297,8 @@ impl Fetch {
     fn end_row(&mut self, items: &[FetchItem], view: &View, out: &mut Output) {
         if self.newly_seen.contains(self.rows.uid()) {
             let more = |item: &FetchItem| !items.contains(item);
-            if self.enabled.condstore && more(&FetchItem::Uid) {
+            let uid = self.enabled.tells_uid() && !self.enabled.uid_only;
+            if uid && more(&FetchItem::Uid) {
                 out.put(b" UID ");
                 number(u64::from(self.rows.uid().number()), out.buffer());
             }

@@ -44,7 +44,7 @@ impl Fetch {
         out.put(b"FLAGS ");
         flag_list(
             self.rows.flags(),
-            self.rows.recent(),
+            self.rows.recent() && !self.enabled.rev2,
             self.rows.keywords(),
             view.keywords(),
             out.buffer(),
@@ -181,10 +181,8 @@ impl Fetch {
 
 /// The octets that are wanted of a section.
 fn chosen(item: &SectionItem) -> Partial {
-    item.partial.map_or(Partial::ALL, |(start, count)| Partial {
-        start: u64::from(start),
-        count: u64::from(count),
-    })
+    item.partial
+        .map_or(Partial::ALL, |(start, count)| Partial { start, count })
 }
 
 fn announce(item: &SectionItem, octets: u64, out: &mut Output) {
@@ -195,7 +193,7 @@ fn announce_as(literal: &str, item: &SectionItem, octets: u64, out: &mut Output)
     out.put(item.label.as_bytes());
     if let Some((start, _)) = item.partial {
         out.put(b"<");
-        number(u64::from(start), out.buffer());
+        number(start, out.buffer());
         out.put(b">");
     }
     out.put(literal.as_bytes());

@@ -1,5 +1,6 @@
 //! LIST (RFC 3501 section 6.3.8, RFC 5258), LSUB and XLIST, parked whenever enough output waits.
 
+use super::enable::Enabled;
 use super::mailboxes::status_line;
 use super::metadata;
 use super::session::{Doing, Ran, Session};
@@ -8,7 +9,7 @@ use super::tag::Tag;
 use crate::mail::{EntryName, MailboxName, Pattern, SpecialUse};
 use crate::mailbox::{Account, Error, Expunges, Listed};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{Form, List, Select, StatusItem, mailbox};
+use crate::wire::imap::{Form, List, Select, StatusItem};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A running LIST.
@@ -229,7 +230,8 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
     Ok(told.into_iter().map(line).collect())
 }
 
-/// One name, by itself: what it is now, and what it was called before (RFC 5465 section 5.4).
+/// One name, by itself: what it is now, and what it was called before (RFC 5465 section 5.4; RFC 9051
+/// section 6.3.2).
 pub(super) fn tell_name(
     session: &Session,
     name: &MailboxName,
@@ -251,22 +253,24 @@ pub(super) fn tell_name(
         return;
     };
     let known = names.0.remove(name).unwrap_or_default();
-    known.line(name.clone(), &wanted).put_name("LIST", old, out);
+    known
+        .line(name.clone(), &wanted)
+        .put_name("LIST", old, session.enabled, out);
 }
 
 impl Line {
     /// `* LIST (\HasNoChildren) "/" a` with its extended items.
-    fn put_name(&self, word: &str, old: Option<&MailboxName>, out: &mut Output) {
+    fn put_name(&self, word: &str, old: Option<&MailboxName>, enabled: Enabled, out: &mut Output) {
         let attributes = self.attributes.join(" ");
         out.put(format!("* {word} ({attributes}) \"/\" ").as_bytes());
-        mailbox(&self.name, out.buffer());
+        enabled.mailbox(&self.name, out.buffer());
         if !self.child_info.is_empty() {
             let options = self.child_info.join("\" \"");
             out.put(format!(" (\"CHILDINFO\" (\"{options}\"))").as_bytes());
         }
         if let Some(old) = old {
             out.put(b" (\"OLDNAME\" (");
-            mailbox(old, out.buffer());
+            enabled.mailbox(old, out.buffer());
             out.put(b"))");
         }
         out.put(b"\r\n");
@@ -287,7 +291,7 @@ impl Line {
         if self.selectable && !listing.metadata.is_empty() {
             metadata::listed(session, &self.name, &listing.metadata, &mut status);
         }
-        self.put_name(listing.word, None, out);
+        self.put_name(listing.word, None, session.enabled, out);
         out.put(&status);
     }
 }

@@ -1,10 +1,11 @@
 //! Commands about whole mailboxes (RFC 3501 section 6.3).
 
+use super::enable::Enabled;
 use super::session::{Ran, Session};
 use crate::mail::{InvalidName, MailboxName, SpecialUse};
 use crate::mailbox::{Asked, Error, News, Status};
 use crate::protocol::Output;
-use crate::wire::imap::{StatusItem, mailbox, number};
+use crate::wire::imap::{StatusItem, number};
 
 type Name = Result<MailboxName, InvalidName>;
 
@@ -17,12 +18,21 @@ fn publish(session: &Session, news: News) {
     session.account.publish(news, session.heard.by());
 }
 
+/// Names that are made in UTF-8 are Net-Unicode (RFC 6855 section 3, RFC 9051 section 5.1).
+fn is_new_name(session: &Session, name: &MailboxName) -> Result<(), Error> {
+    match session.enabled.utf8 && !name.is_net_unicode() {
+        true => Err(Error::InvalidName(InvalidName::Character)),
+        false => Ok(()),
+    }
+}
+
 pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<SpecialUse>>) -> Ran {
     // RFC 6154 section 3.
     let Some(uses) = uses else {
         return Ran::ok("NO [USEATTR] No mailbox here can have this use.");
     };
     let created = valid(name).and_then(|name| {
+        is_new_name(session, &name)?;
         session.account.create_for(&name, &uses)?;
         publish(session, News::Created(name.clone()));
         session.account.status(&name, Asked::default())
@@ -55,6 +65,7 @@ pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran
 pub(super) fn rename(session: &mut Session, from: Name, to: Name) -> Ran {
     let renamed = valid(from).and_then(|from| {
         let to = valid(to)?;
+        is_new_name(session, &to)?;
         session.account.rename(&from, &to)?;
         // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
         let news = match from.is_inbox() {
@@ -114,7 +125,8 @@ pub(super) fn status_line(
         size: items.contains(&StatusItem::Size),
     };
     let status = session.account.status(name, asked)?;
-    put_status(name, items, &status, session.settings.message_octets, out);
+    let limit = session.settings.message_octets;
+    put_status(name, items, &status, limit, session.enabled, out);
     Ok(())
 }
 
@@ -124,10 +136,11 @@ pub(super) fn put_status(
     items: &[StatusItem],
     status: &Status,
     append_limit: u64,
+    enabled: Enabled,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"* STATUS ");
-    mailbox(name, out);
+    enabled.mailbox(name, out);
     for (at, item) in items.iter().enumerate() {
         out.extend_from_slice(if at == 0 { b" (" } else { b" " });
         let label = StatusItem::ALL.iter().find(|(own, _)| own == item);

@@ -174,6 +174,11 @@ fn search(
     rule: Rule,
     out: &mut Output,
 ) -> Ran {
+    let mut asked = asked;
+    // RFC 9051 section 6.4.4: there is no SEARCH response any more.
+    if session.enabled.rev2 && matches!(asked.what, What::Search) {
+        asked.returns.get_or_insert(Returns::ALL);
+    }
     let Some(criteria) = criteria else {
         // RFC 5182 section 2.1: what was refused leaves nothing saved.
         if asked.returns.is_some_and(|returns| returns.save)

@@ -1,12 +1,13 @@
 //! METADATA (RFC 5464) and what LIST tells of it (RFC 9590).
 
+use super::enable::Enabled;
 use super::mailboxes::valid;
 use super::refusal::refusal;
 use super::session::{Ran, Session};
 use crate::mail::{Depth, EntryName, MailboxName};
 use crate::mailbox::Error;
 use crate::protocol::Output;
-use crate::wire::imap::{Annotated, GetMetadata, SetMetadata, binary, mailbox, number, string};
+use crate::wire::imap::{Annotated, GetMetadata, SetMetadata, binary, number, string};
 
 type Annotations = Vec<(EntryName, Option<Vec<u8>>)>;
 
@@ -37,7 +38,7 @@ pub(super) fn get(session: &Session, wanted: GetMetadata, out: &mut Output) -> R
             fits
         });
     }
-    metadata(of.as_ref(), &told, out.buffer());
+    metadata(of.as_ref(), &told, session.enabled, out.buffer());
     match longest {
         None => Ran::ok("OK Getmetadata completed."),
         Some(octets) => Ran::Finished(
@@ -72,11 +73,11 @@ fn find(
 }
 
 /// `* METADATA "INBOX" (/shared/comment "x" /private/comment NIL)`; nothing without entries.
-fn metadata(of: Option<&MailboxName>, told: &Annotations, out: &mut Vec<u8>) {
+fn metadata(of: Option<&MailboxName>, told: &Annotations, enabled: Enabled, out: &mut Vec<u8>) {
     if told.is_empty() {
         return;
     }
-    head(of, out);
+    head(of, enabled, out);
     for (at, (name, value)) in told.iter().enumerate() {
         out.extend_from_slice(if at == 0 { b" (" } else { b" " });
         entry(name, out);
@@ -90,10 +91,10 @@ fn metadata(of: Option<&MailboxName>, told: &Annotations, out: &mut Vec<u8>) {
     out.extend_from_slice(b")\r\n");
 }
 
-fn head(of: Option<&MailboxName>, out: &mut Vec<u8>) {
+fn head(of: Option<&MailboxName>, enabled: Enabled, out: &mut Vec<u8>) {
     out.extend_from_slice(b"* METADATA ");
     match of {
-        Some(name) => mailbox(name, out),
+        Some(name) => enabled.mailbox(name, out),
         None => out.extend_from_slice(b"\"\""),
     }
 }
@@ -108,9 +109,14 @@ fn entry(name: &EntryName, out: &mut Vec<u8>) {
 }
 
 /// That these entries have other values now (RFC 5464 section 4.4.2).
-pub(super) fn changed(of: Option<&MailboxName>, names: &[EntryName], out: &mut Output) {
+pub(super) fn changed(
+    of: Option<&MailboxName>,
+    names: &[EntryName],
+    enabled: Enabled,
+    out: &mut Output,
+) {
     let out = out.buffer();
-    head(of, out);
+    head(of, enabled, out);
     for name in names {
         out.push(b' ');
         entry(name, out);
@@ -126,7 +132,7 @@ pub(super) fn listed(
     out: &mut Vec<u8>,
 ) {
     if let Ok(found) = find(session, Some(name), entries, Depth::Zero) {
-        metadata(Some(name), &found, out);
+        metadata(Some(name), &found, session.enabled, out);
     }
 }
 

@@ -39,7 +39,7 @@ impl Session {
                     None => self.enabled.server_metadata,
                 };
                 if wanted {
-                    metadata::changed(of.as_ref(), names, out);
+                    metadata::changed(of.as_ref(), names, self.enabled, out);
                 }
             }
         }

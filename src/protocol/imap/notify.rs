@@ -190,7 +190,8 @@ impl Notifications {
                 let items = [Messages, UidNext, UidValidity, HighestModSeq];
                 let items = items.get(..if watched.flags { 4 } else { 3 });
                 let status = watched.observed.status();
-                put_status(&name, items.unwrap_or_default(), &status, 0, out.buffer());
+                let items = items.unwrap_or_default();
+                put_status(&name, items, &status, 0, session.enabled, out.buffer());
             }
         }
     }
@@ -248,7 +249,7 @@ impl Session {
             let (name, now) = (watched.observed.name(), watched.observed.status());
             let items = items(&before, &now, watched.flags, self);
             if Some(&name) != selected.as_ref() && !items.is_empty() {
-                put_status(&name, &items, &now, 0, out.buffer());
+                put_status(&name, &items, &now, 0, self.enabled, out.buffer());
             }
             true
         });
@@ -311,14 +312,14 @@ impl Notifications {
             News::Annotated(Some(name), entries) => {
                 let enabled = session.enabled.metadata;
                 if enabled || self.wants(session, name, |events| events.metadata) {
-                    metadata::changed(Some(name), entries, out);
+                    metadata::changed(Some(name), entries, session.enabled, out);
                 }
             }
             News::Annotated(None, entries) => {
                 let mut groups = self.groups.iter();
                 let wanted = groups.any(|group| group.events.server_metadata);
                 if wanted || session.enabled.server_metadata {
-                    metadata::changed(None, entries, out);
+                    metadata::changed(None, entries, session.enabled, out);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! before is told of the time between (RFC 7162 section 3.2.5).
 
 use super::fetch::{Fetch, Told};
+use super::list::tell_name;
 use super::mailboxes::valid;
 use super::refusal::refusal;
 use super::selected::{Selected, untagged};
@@ -35,6 +36,7 @@ pub(super) fn select(
     } else {
         Access::ReadWrite
     };
+    let rev2 = session.enabled.rev2;
     let opened = valid(name).and_then(|name| {
         let view = session.account.select(&name, access)?;
         let unseen = view.first_unseen()?;
@@ -47,8 +49,12 @@ pub(super) fn select(
     selected.flags(out);
     let view = &selected.view;
     untagged(view.exists(), "EXISTS", out);
-    untagged(view.recent(), "RECENT", out);
-    if let Some(unseen) = unseen {
+    match rev2 {
+        // RFC 9051 section 6.3.2.
+        true => tell_name(session, &view.name(), None, out),
+        false => untagged(view.recent(), "RECENT", out),
+    }
+    if let Some(unseen) = unseen.filter(|_| !rev2 && !session.enabled.uid_only) {
         coded("UNSEEN", unseen.number(), "First unseen.", out);
     }
     let (uid_validity, uid_next) = (view.uid_validity(), view.uid_next());

@@ -121,7 +121,7 @@ impl Selected {
         let Some(mut news) = self.news.take() else {
             return Told::All;
         };
-        let told = match enabled.qresync {
+        let told = match enabled.tells_vanished() {
             true => news.tell_vanished(out),
             false => news.tell_expunged(out),
         };
@@ -136,7 +136,7 @@ impl Selected {
         if let Some(exists) = changes.exists {
             untagged(exists, "EXISTS", out);
         }
-        if let Some(recent) = changes.recent {
+        if let Some(recent) = changes.recent.filter(|_| !enabled.rev2) {
             untagged(recent, "RECENT", out);
         }
         self.new_messages = self.new_messages.union(&changes.new);

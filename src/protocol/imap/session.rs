@@ -2,7 +2,7 @@
 
 use super::append::{Append, Literal};
 use super::capability::{Situation, capability_line};
-use super::enable::{Enabled, enable};
+use super::enable::{Enabled, UID_REQUIRED, enable};
 use super::fetch::Fetch;
 use super::handover::Handover;
 use super::list::{Listing, list};
@@ -11,7 +11,7 @@ use super::refusal::{refusal, refused};
 use super::search::Searching;
 use super::select::select;
 use super::selected::{Selected, Told};
-use super::table::{Rule, State, rule_of};
+use super::table::{Rule, State, numbers_messages, rule_of};
 use super::tag::{Tag, tag};
 use super::{mailboxes, messages, metadata};
 use crate::mailbox::{Account, Error, Expunges, Heard};
@@ -214,7 +214,7 @@ impl Session {
             }
             Frame::NeedInput => return Some(Progress::NeedInput),
             Frame::Continue => out.put(b"+ OK\r\n"),
-            Frame::Command(text) => match append_start(&text, Ends::Command) {
+            Frame::Command(text) => match append_start(&text, Ends::Command, self.bounds()) {
                 Some(start) => {
                     self.bad = 0;
                     self.begin_append(start, None);
@@ -225,7 +225,7 @@ impl Session {
                 head,
                 octets,
                 synchronising,
-            } => match append_start(&head, Ends::Literal) {
+            } => match append_start(&head, Ends::Literal, self.bounds()) {
                 Some(start) => {
                     let literal = Literal {
                         octets,
@@ -244,6 +244,10 @@ impl Session {
         None
     }
 
+    fn bounds(&self) -> Bounds {
+        self.enabled.bounds(self.settings.bounds)
+    }
+
     /// After login all is said and done.
     fn situation(&self) -> Situation {
         Situation {
@@ -256,7 +260,7 @@ impl Session {
     }
 
     fn parsed(&mut self, text: &[u8], turn: Turn, out: &mut Output) -> Next {
-        let parsed = parse(text, self.settings.bounds);
+        let parsed = parse(text, self.bounds());
         let tag = tag(&parsed.tag);
         let command = match parsed.command {
             Ok(command) => command,
@@ -270,6 +274,8 @@ impl Session {
             self.bad(&tag, "BAD You are logged in already.", out);
         } else if rule.state == State::Selected && self.selected.is_none() {
             self.bad(&tag, "BAD Select a mailbox first.", out);
+        } else if self.enabled.uid_only && numbers_messages(&command) {
+            self.bad(&tag, UID_REQUIRED, out);
         } else {
             self.bad = 0;
             return self.command(tag, Box::new(command), rule, turn, out);

@@ -1,5 +1,6 @@
 //! The command table: when a command may come and what running it takes.
 
+use crate::mail::Criteria;
 use crate::mailbox::Expunges;
 use crate::wire::imap::{Command, Form};
 
@@ -148,4 +149,24 @@ pub(super) fn rule_of(command: &Command) -> Rule {
         Command::Move { uid: false, .. } => "MOVE",
         Command::Move { .. } => "UID MOVE",
     })
+}
+
+/// True if the command names messages by their numbers, or is answered with them.
+pub(super) fn numbers_messages(command: &Command) -> bool {
+    match command {
+        Command::Fetch { uid, .. }
+        | Command::Store { uid, .. }
+        | Command::Copy { uid, .. }
+        | Command::Move { uid, .. } => !uid,
+        Command::Search { uid, criteria, .. }
+        | Command::Sort { uid, criteria, .. }
+        | Command::Thread { uid, criteria, .. } => {
+            !uid || criteria.as_ref().is_some_and(Criteria::numbers_messages)
+        }
+        Command::Select { params, .. } => {
+            let known = params.qresync.as_ref();
+            known.is_some_and(|known| known.matched.is_some())
+        }
+        _ => false,
+    }
 }

@@ -547,6 +547,8 @@ fn random_bytes_never_panic() {
     let seeds = [
         "a SELECT INBOX\r\nb FETCH 1:* (BODY[] FLAGS)\r\nc STORE 1 +FLAGS x\r\n",
         "a APPEND INBOX {3+}\r\nabc\r\nb IDLE\r\nDONE\r\nc LIST \"\" *\r\n",
+        "a ENABLE IMAP4rev2 UIDONLY\r\nb SELECT \"\u{fc}\"\r\nc UID SEARCH EMAILID x SAVEDON 1-Feb-1994\r\n",
+        "a APPEND INBOX UTF8 (~{3+}\r\nabc)\r\nb SELECT INBOX\r\nc FETCH 1 (BINARY[1]<1.2> PREVIEW)\r\n",
         "a SELECT INBOX\r\nb SEARCH OR SEEN TEXT x\r\nc UID COPY 1:* Sent\r\nd MOVE 1 Trash\r\n",
     ];
     let (account, _directory) = Account::temporary();

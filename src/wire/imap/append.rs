@@ -4,7 +4,7 @@
 
 use super::token::{Parsed, Syntax, astring, atom, bound, date_time, flag_list, mailbox, space};
 use crate::mail::{Bound, DateTime, Flags, InvalidName, MailboxName};
-use crate::wire::reader::Reader;
+use crate::wire::reader::{Bounds, Reader};
 
 /// The next thing that an APPEND says.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,8 +16,9 @@ pub(crate) enum Piece {
         /// It may have binary parts: a literal8 (RFC 3516 section 7), or put together of parts that may be.
         binary: bool,
     },
-    /// The literal behind this text goes into the message.
-    Literal,
+    /// The literal behind this text goes into the message; `utf8`: its header may hold UTF-8
+    /// (RFC 6855 section 4).
+    Literal { utf8: bool },
     /// What the URL names goes into the message.
     Url(Vec<u8>),
     /// The literal behind this text is such a URL.
@@ -42,6 +43,8 @@ enum Expected {
     Part,
     /// A further part or `)`.
     MoreParts,
+    /// The `)` behind a literal that may hold UTF-8, which is a part or a message.
+    Closing { part: bool },
 }
 
 /// The beginning of an APPEND.
@@ -72,9 +75,9 @@ pub(crate) enum Ends {
 
 /// `append = "APPEND" SP mailbox 1*append-message` or `replace = "REPLACE" SP seq-number SP mailbox
 /// append-message`, also after UID, up to the first literal or the end. `None` for anything else.
-pub(crate) fn append_start(text: &[u8], ends: Ends) -> Option<AppendStart> {
+pub(crate) fn append_start(text: &[u8], ends: Ends, bounds: Bounds) -> Option<AppendStart> {
     let tag = super::framer::tag_of(text);
-    let mut r = Reader::new(text.get(tag.len()..)?);
+    let mut r = Reader::within(text.get(tag.len()..)?, bounds);
     if tag.is_empty() {
         return None;
     }
@@ -123,6 +126,15 @@ impl AppendText {
                     self.message(&mut r, &mut pieces)?;
                 }
                 Expected::Part => self.part(&mut r, &mut pieces)?,
+                Expected::Closing { part } => {
+                    if !r.eat(b')') {
+                        return Err(Syntax("a list does not end"));
+                    }
+                    self.expected = match part {
+                        true => Expected::MoreParts,
+                        false => Expected::MoreMessages,
+                    };
+                }
                 Expected::MoreParts => {
                     if r.eat(b')') {
                         self.expected = Expected::MoreMessages;
@@ -133,7 +145,9 @@ impl AppendText {
                 }
             }
             let new = pieces.get(before..).unwrap_or_default();
-            if new.contains(&Piece::Literal) || new.contains(&Piece::UrlLiteral) {
+            let literal =
+                |piece: &Piece| matches!(piece, Piece::Literal { .. } | Piece::UrlLiteral);
+            if new.iter().any(literal) {
                 return match ends {
                     Ends::Literal if r.at_end() => Ok(pieces),
                     _ => Err(Syntax("a message is missing")),
@@ -143,7 +157,7 @@ impl AppendText {
     }
 
     /// `append-message = [SP flag-list] [SP date-time] SP append-data`, where `append-data = literal /
-    /// literal8 / "CATENATE" SP "(" cat-part *(SP cat-part) ")"`.
+    /// literal8 / utf8-literal / "CATENATE" SP "(" cat-part *(SP cat-part) ")"`.
     fn message(&mut self, r: &mut Reader<'_>, pieces: &mut Vec<Piece>) -> Parsed<()> {
         space(r)?;
         let mut flags = Flags::default();
@@ -157,7 +171,8 @@ impl AppendText {
             space(r)?;
         }
         let catenate = r.eat_word("CATENATE (");
-        let binary = catenate || r.eat(b'~');
+        let utf8 = !catenate && r.eat_word("UTF8 (~");
+        let binary = catenate || utf8 || r.eat(b'~');
         pieces.push(Piece::Message {
             flags,
             date,
@@ -166,23 +181,32 @@ impl AppendText {
         if catenate {
             self.expected = Expected::Part;
         } else if r.at_end() {
-            self.expected = Expected::MoreMessages;
-            pieces.push(Piece::Literal);
+            self.expected = match utf8 {
+                true => Expected::Closing { part: false },
+                false => Expected::MoreMessages,
+            };
+            pieces.push(Piece::Literal { utf8 });
         } else {
             return Err(Syntax("a message is missing"));
         }
         Ok(())
     }
 
-    /// `cat-part = "TEXT" SP (literal / literal8) / "URL" SP astring`.
+    /// `cat-part = utf8-literal / "TEXT" SP (literal / literal8) / "URL" SP astring`.
     fn part(&mut self, r: &mut Reader<'_>, pieces: &mut Vec<Piece>) -> Parsed<()> {
         self.expected = Expected::MoreParts;
-        pieces.push(if r.eat_word("TEXT ") {
-            r.eat(b'~');
+        let utf8 = r.eat_word("UTF8 (~");
+        if utf8 {
+            self.expected = Expected::Closing { part: true };
+        }
+        pieces.push(if utf8 || r.eat_word("TEXT ") {
+            if !utf8 {
+                r.eat(b'~');
+            }
             if !r.at_end() {
                 return Err(Syntax("TEXT takes a literal"));
             }
-            Piece::Literal
+            Piece::Literal { utf8 }
         } else if r.eat_word("URL ") {
             if r.at_end() {
                 Piece::UrlLiteral
@@ -235,6 +259,10 @@ mod tests {
             ("a APPEND INBOX (\\Seen) ~", true),
             ("a APPEND INBOX CATENATE (URL x TEXT ~", true),
             ("a APPEND INBOX ~~", false),
+            ("a APPEND INBOX (\\Seen) UTF8 (~", true),
+            ("a APPEND INBOX UTF8 (", false),
+            ("a APPEND INBOX UTF8 ~", false),
+            ("a APPEND INBOX CATENATE (URL x UTF8 (~", true),
             ("a APPEND INBOX~", false),
             ("a APPEND INBOX CATENATE (URL ~", false),
             ("a APPEND INBOX (x) CATENATE (URL \"/x\" URL ", true),
@@ -251,10 +279,11 @@ mod tests {
             ("a LOGIN x ", false),
             ("a APPEND {5}\r\nINBOX ", true),
         ] {
-            let start = append_start(text.as_bytes(), Ends::Literal);
+            let start = append_start(text.as_bytes(), Ends::Literal, Bounds::USUAL);
             assert_eq!(start.is_some(), good, "{text:?}");
         }
-        let whole = |text: &str| append_start(text.as_bytes(), Ends::Command).is_some();
+        let whole =
+            |text: &str| append_start(text.as_bytes(), Ends::Command, Bounds::USUAL).is_some();
         assert!(whole("a APPEND x CATENATE (URL /y URL \"/z\")"));
         assert!(whole(
             "a APPEND x CATENATE (URL /y) (\\Seen) CATENATE (URL z)"
@@ -266,7 +295,7 @@ mod tests {
 
     #[test]
     fn texts_between_literals() {
-        let start = append_start(b"a APPEND x (\\Seen) ", Ends::Literal).unwrap();
+        let start = append_start(b"a APPEND x (\\Seen) ", Ends::Literal, Bounds::USUAL).unwrap();
         let mut text = start.text;
         assert!(text.read(b"", Ends::Command).unwrap().is_empty());
         let pieces = text.read(b" (\\Draft) CATENATE (TEXT ", Ends::Literal);
@@ -275,15 +304,37 @@ mod tests {
         let pieces = text
             .read(b" URL \"/a;UID=1\" TEXT ", Ends::Literal)
             .unwrap();
-        assert_eq!(pieces, [Piece::Url(b"/a;UID=1".to_vec()), Piece::Literal]);
+        let literal = Piece::Literal { utf8: false };
+        assert_eq!(pieces, [Piece::Url(b"/a;UID=1".to_vec()), literal]);
         let pieces = text.read(b") ", Ends::Literal).unwrap();
         assert!(matches!(
             pieces[..],
-            [Piece::Message { .. }, Piece::Literal]
+            [Piece::Message { .. }, Piece::Literal { utf8: false }]
         ));
         assert!(text.read(b"x", Ends::Command).is_err());
-        let mut text = append_start(b"a REPLACE 1 x ", Ends::Literal).unwrap().text;
+        let mut text = append_start(b"a REPLACE 1 x ", Ends::Literal, Bounds::USUAL)
+            .unwrap()
+            .text;
         assert!(text.read(b" (\\Seen) ", Ends::Literal).is_err());
         assert!(text.read(b"", Ends::Command).is_ok());
+    }
+
+    #[test]
+    fn literals_that_hold_utf8_are_in_a_list() {
+        let start = append_start(b"a APPEND x UTF8 (~", Ends::Literal, Bounds::USUAL).unwrap();
+        let mut text = start.text;
+        assert_eq!(text.read(b")", Ends::Command), Ok(Vec::new()));
+        let start = append_start(b"a APPEND x UTF8 (~", Ends::Literal, Bounds::USUAL).unwrap();
+        let mut text = start.text;
+        assert!(text.read(b"", Ends::Command).is_err());
+        let start = append_start(
+            b"a APPEND x CATENATE (UTF8 (~",
+            Ends::Literal,
+            Bounds::USUAL,
+        );
+        let mut text = start.unwrap().text;
+        let pieces = text.read(b") TEXT ", Ends::Literal).unwrap();
+        assert_eq!(pieces, [Piece::Literal { utf8: false }]);
+        assert_eq!(text.read(b")", Ends::Command), Ok(Vec::new()));
     }
 }

@@ -537,6 +537,8 @@ mod tests {
     fn mutated_commands_never_panic() {
         let seeds = [
             "a FETCH 1:* (BODY.PEEK[1.HEADER.FIELDS (a b)]<0.9> FLAGS)",
+            "a UID FETCH $ (BINARY.PEEK[1.2]<0.9> BINARY.SIZE[3] PREVIEW (LAZY)) (PARTIAL -1:-9)",
+            "a UID SEARCH RETURN (PARTIAL 1:5) OR EMAILID M1-_ SAVEDON 1-Feb-1994",
             "a LOGIN {3}\r\nabc \"d\\\"e\"",
             "a UID SEARCH CHARSET utf-8 OR (NOT 1:3 BEFORE 1-Jan-2000) HEADER x y",
             "a STORE 1,2 +FLAGS.SILENT (\\Seen x)",

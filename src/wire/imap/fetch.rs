@@ -41,7 +41,8 @@ pub(crate) struct SectionItem {
     /// How the answer names it, partial origin aside: `BODY[1.MIME]`, `RFC822.HEADER`.
     pub(crate) label: String,
     pub(crate) section: Section,
-    pub(crate) partial: Option<(u32, u32)>,
+    /// The first octet and how many (RFC 9051 section 9: 63 bits).
+    pub(crate) partial: Option<(u64, u64)>,
     /// Sets \Seen.
     pub(crate) seen: bool,
 }
@@ -49,6 +50,8 @@ pub(crate) struct SectionItem {
 /// Items of one FETCH.
 const MAX_ITEMS: usize = 100;
 const MAX_PART_NUMBERS: usize = 100;
+/// The highest `number64` (RFC 9051 section 9).
+pub(super) const MAX_NUMBER64: u64 = i64::MAX.unsigned_abs();
 const MAX_FIELDS: usize = 200;
 
 /// A macro, an item or a list of items.
@@ -172,11 +175,8 @@ fn body(r: &mut Reader<'_>, seen: bool) -> Parsed<SectionItem> {
         return Err(Syntax("a section does not end"));
     }
     let partial = if r.eat(b'<') {
-        let number = |r: &mut Reader<'_>| {
-            r.number(u64::from(u32::MAX))
-                .and_then(|n| u32::try_from(n).ok())
-                .ok_or(Syntax("a partial is broken"))
-        };
+        let number =
+            |r: &mut Reader<'_>| r.number(MAX_NUMBER64).ok_or(Syntax("a partial is broken"));
         let start = number(r)?;
         if !r.eat(b'.') {
             return Err(Syntax("a partial is broken"));
@@ -384,6 +384,7 @@ mod tests {
             "BINARY.PEEK[1]<0.0>",
             "BODY[]<1>",
             "BODY[]<1.0>",
+            "BODY[]<0.9223372036854775808>",
             "BODY[HEADER.FIELDS ()]",
             "FOO",
         ] {

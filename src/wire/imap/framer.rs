@@ -1,6 +1,7 @@
 //! Where a command ends: lines and literals, without understanding them.
 
 use super::append::{Ends, append_start};
+use crate::wire::reader::Bounds;
 
 /// Finds commands in what a client sends. Holds no memory while nothing waits.
 #[derive(Debug)]
@@ -248,7 +249,7 @@ impl Framer {
             });
         }
         let head = self.buffer.get(..head_end).unwrap_or_default();
-        if self.appending || append_start(head, Ends::Literal).is_some() {
+        if self.appending || append_start(head, Ends::Literal, Bounds::USUAL).is_some() {
             let head = head.to_vec();
             self.buffer.drain(..=end);
             self.restart();

@@ -99,7 +99,7 @@ fn entry(r: &mut Reader<'_>) -> Parsed<EntryName> {
 /// An empty name stands for the server.
 fn annotated(r: &mut Reader<'_>) -> Parsed<Annotated> {
     let name = astring(r)?;
-    Ok((!name.is_empty()).then(|| match name_text(&name) {
+    Ok((!name.is_empty()).then(|| match name_text(r, &name) {
         Some(text) => MailboxName::new(&text),
         None => Err(InvalidName::Character),
     }))

@@ -24,6 +24,6 @@ pub(crate) use list::{Form, List, Select};
 pub(crate) use metadata::{Annotated, GetMetadata, SetMetadata};
 pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use notify::{EVENTS, EventGroup, Events, Filter, Notify};
-pub(crate) use response::{binary, date_time, flag_list, mailbox, number, string};
+pub(crate) use response::{binary, date_time, flag_list, mailbox, mailbox_utf8, number, string};
 pub(crate) use returns::Returns;
 pub(crate) use url::{MessageUrl, message_url};

@@ -21,13 +21,32 @@ pub(crate) fn binary(octets: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a mailbox name in modified UTF-7, as an atom where it is one.
 pub(crate) fn mailbox(name: &MailboxName, out: &mut Vec<u8>) {
-    let coded = mutf7::encode(name.as_str());
+    mailbox_text(&mutf7::encode(name.as_str()), out);
+}
+
+fn mailbox_text(coded: &str, out: &mut Vec<u8>) {
     let atom = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
     if !coded.is_empty() && coded.bytes().all(atom) && !coded.eq_ignore_ascii_case("NIL") {
         out.extend_from_slice(coded.as_bytes());
     } else {
         string(coded.as_bytes(), out);
     }
+}
+
+/// Appends a mailbox name in UTF-8, for a client that agreed to it (RFC 6855 section 3); as an atom where it
+/// is one.
+pub(crate) fn mailbox_utf8(name: &MailboxName, out: &mut Vec<u8>) {
+    if name.as_str().is_ascii() {
+        return mailbox_text(name.as_str(), out);
+    }
+    out.push(b'"');
+    for byte in name.as_str().bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
 }
 
 /// Appends `(\Seen $Junk)`; `numbers` are positions in `keywords`.
@@ -99,6 +118,10 @@ mod tests {
         );
         let name = MailboxName::new("a b/\u{fc}").unwrap();
         assert_eq!(text(&|out| mailbox(&name, out)), "\"a b/&APw-\"");
+        let utf8 = |name: &str| text(&|out| mailbox_utf8(&MailboxName::new(name).unwrap(), out));
+        assert_eq!(utf8("a b/\u{fc}"), "\"a b/\u{fc}\"");
+        assert_eq!(utf8("\\\"\u{fc}"), "\"\\\\\\\"\u{fc}\"");
+        assert_eq!((utf8("a&b"), utf8("a b")), ("a&b".into(), "\"a b\"".into()));
         let keywords = [Keyword::new("$x"), None];
         let flags = SystemFlags::SEEN.with(SystemFlags::DRAFT);
         assert_eq!(

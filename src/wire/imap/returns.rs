@@ -17,6 +17,16 @@ pub(crate) struct Returns {
 }
 
 impl Returns {
+    /// Without an option it is ALL (RFC 4731 section 3.1).
+    pub(crate) const ALL: Returns = Returns {
+        min: false,
+        max: false,
+        all: true,
+        count: false,
+        save: false,
+        partial: None,
+    };
+
     /// True if all that is found is saved (RFC 5182 section 2.4).
     pub(crate) fn means_all(&self) -> bool {
         let some = self.min || self.max || self.partial.is_some();

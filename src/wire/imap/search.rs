@@ -1,5 +1,6 @@
 //! SEARCH keys (RFC 3501 section 6.4.4).
 
+use super::fetch::MAX_NUMBER64;
 use super::modseq::search_mod_seq;
 use super::token::{Parsed, Syntax, astring, atom, date, sequence_set, space};
 use crate::mail::{Criteria, DateField, HeaderField, Keyword, ObjectId, SystemFlags};
@@ -25,6 +26,9 @@ struct Keys<'c> {
 pub(crate) fn search(r: &mut Reader<'_>) -> Parsed<Searched> {
     let mut charset = "UTF-8".to_owned();
     if r.eat_word("CHARSET ") {
+        if !r.bounds().charset {
+            return Err(Syntax("CHARSET does not go with UTF8=ACCEPT"));
+        }
         charset = charset_name(r)?;
         space(r)?;
     }
@@ -234,10 +238,10 @@ fn interval(r: &mut Reader<'_>) -> Parsed<u32> {
     }
 }
 
+/// `number64` (RFC 9051 section 9).
 fn number(r: &mut Reader<'_>) -> Parsed<u64> {
     space(r)?;
-    r.number(u64::from(u32::MAX))
-        .ok_or(Syntax("a number is missing"))
+    r.number(MAX_NUMBER64).ok_or(Syntax("a number is missing"))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(crate) fn quoted(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
     loop {
         text.extend_from_slice(r.take_while(|b| !matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0)));
         if r.eat(b'"') {
-            return Ok(text);
+            return in_utf8(r, text);
         }
         if !r.eat(b'\\') {
             return Err(Syntax("a quoted string does not end"));
@@ -82,6 +82,14 @@ pub(super) fn nstring8(r: &mut Reader<'_>) -> Parsed<Option<Vec<u8>>> {
         Some(text) => Ok(Some(text)),
         None if r.eat_word("NIL") => Ok(None),
         None => Err(Syntax("a string or NIL is missing")),
+    }
+}
+
+/// RFC 6855 section 3: once UTF-8 is enabled nothing else may stand in a quoted string.
+fn in_utf8(r: &Reader<'_>, text: Vec<u8>) -> Parsed<Vec<u8>> {
+    match r.bounds().utf8 && std::str::from_utf8(&text).is_err() {
+        true => Err(Syntax("a string is not UTF-8")),
+        false => Ok(text),
     }
 }
 
@@ -125,20 +133,26 @@ pub(crate) fn astring(r: &mut Reader<'_>) -> Parsed<Vec<u8>> {
     if taken.is_empty() {
         Err(Syntax("a string is missing"))
     } else {
-        Ok(taken.to_vec())
+        in_utf8(r, taken.to_vec())
     }
 }
 
-/// A mailbox name: modified UTF-7, or UTF-8 where it is no such.
+/// A mailbox name.
 pub(crate) fn mailbox(r: &mut Reader<'_>) -> Parsed<Result<MailboxName, InvalidName>> {
-    Ok(match name_text(&astring(r)?) {
+    let bytes = astring(r)?;
+    Ok(match name_text(r, &bytes) {
         Some(text) => MailboxName::new(&text),
         None => Err(InvalidName::Character),
     })
 }
 
-pub(crate) fn name_text(bytes: &[u8]) -> Option<String> {
-    mutf7::decode(bytes).or_else(|| String::from_utf8(bytes.to_vec()).ok())
+/// Modified UTF-7, or UTF-8 where it is no such; UTF-8 alone once that is enabled.
+pub(super) fn name_text(r: &Reader<'_>, bytes: &[u8]) -> Option<String> {
+    let modified = match r.bounds().utf8 {
+        true => None,
+        false => mutf7::decode(bytes),
+    };
+    modified.or_else(|| String::from_utf8(bytes.to_vec()).ok())
 }
 
 /// `list-mailbox = 1*list-char / string`; may be empty as a string.
@@ -149,7 +163,7 @@ pub(crate) fn list_mailbox(r: &mut Reader<'_>) -> Parsed<String> {
             .take_while(|b| is_astring_char(b) || b == b'%' || b == b'*')
             .to_vec(),
     };
-    name_text(&bytes).ok_or(Syntax("a mailbox name is not valid"))
+    name_text(r, &bytes).ok_or(Syntax("a mailbox name is not valid"))
 }
 
 /// `sequence-set`, with `*`; or `seq-last-command = "$"` (RFC 5182 section 3).
@@ -266,4 +280,37 @@ pub(crate) fn date_time(r: &mut Reader<'_>) -> Parsed<DateTime> {
     must(r.eat(b'"'))?;
     let offset = sign * (zone / 100 * 60 + zone % 100);
     DateTime::from_fields(date, hour, minute, second, offset).ok_or(Syntax("no such time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::reader::Bounds;
+
+    #[test]
+    fn strings_and_names_in_utf8() {
+        let utf8 = Bounds {
+            utf8: true,
+            ..Bounds::USUAL
+        };
+        let name = |bytes: &[u8], bounds| {
+            let name = mailbox(&mut Reader::within(bytes, bounds));
+            name.map(|name| name.map(|name| name.to_string()))
+        };
+        let good = |text: &str| Ok(Ok(text.to_owned()));
+        assert_eq!(name(b"f&APw-r", Bounds::USUAL), good("f\u{fc}r"));
+        assert_eq!(name(b"f&APw-r", utf8), good("f&APw-r"));
+        for bounds in [Bounds::USUAL, utf8] {
+            assert_eq!(name(b"\"f\xc3\xbcr\"", bounds), good("f\u{fc}r"));
+        }
+        for bad in [
+            &b"\"f\xfcr\""[..],
+            b"f\xfcr",
+            b"\"\xed\xa0\x80\"",
+            b"\"\xc3\"",
+        ] {
+            assert!(name(bad, utf8).is_err(), "{bad:?}");
+            assert_eq!(name(bad, Bounds::USUAL), Ok(Err(InvalidName::Character)));
+        }
+    }
 }

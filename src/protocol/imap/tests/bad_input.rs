@@ -15,6 +15,7 @@ const WIDE: SessionSettings = SessionSettings {
         set_ranges: 100,
         search_keys: 50,
         search_depth: 10,
+        ..crate::wire::imap::Bounds::USUAL
     },
     bad_commands: u32::MAX,
     ..SESSION

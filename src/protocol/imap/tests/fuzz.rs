@@ -101,12 +101,19 @@ fn parsed(text: &[u8]) -> String {
         set_ranges: 20,
         search_keys: 20,
         search_depth: 5,
+        ..Bounds::USUAL
     };
-    for ends in [Ends::Command, Ends::Literal] {
-        append_start(text, ends);
+    let utf8 = Bounds {
+        utf8: true,
+        charset: false,
+        ..bounds
+    };
+    for bounds in [bounds, utf8] {
+        append_start(text, Ends::Command, bounds);
+        append_start(text, Ends::Literal, bounds);
     }
-    let parsed = parse(text, bounds);
-    match parsed.command {
+    parse(text, utf8);
+    match parse(text, bounds).command {
         Ok(command) => {
             let rule = rule_of(&command);
             assert!(
