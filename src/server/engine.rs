@@ -7,8 +7,8 @@ use super::drive::write;
 use super::pool::Pool;
 use super::reactor::{self, Peer, Signal};
 use super::stop::Stop;
-use super::tasks::Tasks;
-use super::transport::{Socket, Transport, socket};
+use super::tasks::{Task, Tasks};
+use super::transport::{Transport, socket};
 use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::{Account, Error, Host, Limits};
 use crate::protocol::imap::{Bounds, Handover, Session, SessionSettings};
@@ -170,6 +170,8 @@ impl Engine {
         let engine = self.clone();
         self.busy.set(self.busy.get() + 1);
         self.turns.set(self.turns.get() + 1);
+        // A future that is moved into another takes its place there twice, unless it has a box.
+        let task: Task = Box::pin(task);
         let guarded = async move {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {
                 log::error!("a task panicked; its connection ends, others go on");
@@ -335,7 +337,17 @@ impl Engine {
         drop((user, bytes));
         let user = name;
         if let (Ok(socket), Some(handover)) = (socket(stream), handover) {
-            let served = self.serve(&user, root, handover, socket, counted);
+            let mut transport = Transport::Plain(socket);
+            let served = Box::pin(async {
+                let opened = self.open(&user, root, handover, &mut transport, counted);
+                // What only the beginning needs is not kept while the session waits.
+                let Some(session) = Box::pin(opened).await? else {
+                    return Ok(());
+                };
+                self.drive(session, &mut transport).await?;
+                transport.close().await;
+                io::Result::Ok(())
+            });
             // Here, so that its place is given back whatever happens.
             match AssertUnwindSafe(served).catch_unwind().await {
                 Ok(Ok(())) => {}
@@ -370,15 +382,15 @@ impl Engine {
         }
     }
 
-    async fn serve(
+    /// The session of a connection that has logged in; `None` if it was refused.
+    async fn open(
         self: &Rc<Self>,
         user: &str,
         root: PathBuf,
         handover: Handover,
-        socket: Socket,
+        transport: &mut Transport,
         counted: bool,
-    ) -> io::Result<()> {
-        let mut transport = Transport::Plain(socket);
+    ) -> io::Result<Option<Box<Session>>> {
         let refused = |why: &str| {
             let tag = String::from_utf8_lossy(&handover.tag).into_owned();
             format!("{tag} NO {why}\r\n* BYE {why}\r\n")
@@ -386,13 +398,13 @@ impl Engine {
         if !counted {
             log::warn!("{user} has too many connections");
             let text = refused("[LIMIT] Too many connections of this user.");
-            write(&mut transport, text.as_bytes()).await?;
-            return Ok(());
+            write(transport, text.as_bytes()).await?;
+            return Ok(None);
         }
         if !self.has_room() {
             let text = refused("[LIMIT] Too little memory for another session.");
-            write(&mut transport, text.as_bytes()).await?;
-            return Ok(());
+            write(transport, text.as_bytes()).await?;
+            return Ok(None);
         }
         let (host, name) = (self.host.clone(), user.to_owned());
         let opened = self
@@ -404,8 +416,8 @@ impl Engine {
             Err(error) => {
                 log::error!("the mail of {user} cannot be opened: {error:?}");
                 let text = refused("[UNAVAILABLE] The mailbox cannot be opened now.");
-                write(&mut transport, text.as_bytes()).await?;
-                return Ok(());
+                write(transport, text.as_bytes()).await?;
+                return Ok(None);
             }
         };
         let limits = &self.setup.limits;
@@ -425,10 +437,8 @@ impl Engine {
             bad_commands: limits.bad_commands,
             patience: limits.imap_idle_timeout,
         };
-        let session = Box::new(Session::new(account, handover, settings));
-        self.drive(session, &mut transport).await?;
-        transport.close().await;
-        Ok(())
+        let session = Session::new(account, handover, settings);
+        Ok(Some(Box::new(session)))
     }
 
     /// As `drive::drive`, for a machine that blocks on the disk and waits for its mailbox.

@@ -3,6 +3,9 @@
 use smol::LocalExecutor;
 use std::pin::Pin;
 
+/// What is done beside others.
+pub(super) type Task = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Tasks of one thread; those that were started end with it.
 #[derive(Default)]
 pub(super) struct Tasks(LocalExecutor<'static>);
@@ -11,7 +14,7 @@ impl Tasks {
     /// Starts a task that nobody waits for.
     pub(super) fn start(&self, task: impl Future<Output = ()> + 'static) {
         // All tasks are of one type for the executor, so that there is one of it in the executable.
-        let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
+        let task: Task = Box::pin(task);
         self.0.spawn(task).detach();
     }
 
