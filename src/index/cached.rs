@@ -1,159 +1,184 @@
 //! What is remembered of one message so that its file need not be opened.
 
 use super::bits::{put_varint, take, take_varint};
+use crate::mail::DateTime;
+
+/// What messages are looked for and sorted by: a few octets of each, in rows of their own, so that who
+/// looks at all of them reads little.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys<'a> {
+    /// RFC822.SIZE.
+    pub(crate) octets: u64,
+    /// Seconds since 1970.
+    pub(crate) internal_date: i64,
+    /// Of the Date field, if that names a day.
+    pub(crate) sent: Option<DateTime>,
+    /// `None`: to be computed from the header.
+    pub(crate) subject: Option<SubjectKey<'a>>,
+}
+
+/// What is worth remembering of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts<'a> {
+    pub(crate) keys: Keys<'a>,
+    /// As IMAP writes it; empty: not kept.
+    pub(crate) envelope: &'a [u8],
+    /// As IMAP writes it; empty: not kept.
+    pub(crate) bodystructure: &'a [u8],
+    /// The common fields as they stand, CRLF line ends; empty: not kept.
+    pub(crate) header: &'a [u8],
+}
+
+/// What SORT and THREAD ask of the Subject field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SubjectKey<'a> {
+    /// The base subject in the form in which texts are compared (RFC 5256 section 2.1).
+    pub(crate) base: &'a [u8],
+    /// It is that of a reply or a forward.
+    pub(crate) is_reply: bool,
+}
+
+/// Which rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Those that [`Keys::decode`] reads.
+    Keys,
+    /// Those that [`Facts::decode`] reads.
+    Facts,
+}
 
 /// Cached fields of one message, in one buffer as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cached {
+    /// The row of facts; it begins with that of keys.
     bytes: Vec<u8>,
-    octets: u64,
-    internal_date: i64,
-    /// Ends of envelope, bodystructure and header fields in `bytes`.
-    starts: [usize; 3],
-    ends: [usize; 3],
 }
 
-const VERSION: u8 = 1;
+/// 1: without date and subject to sort by.
+const VERSION: u8 = 2;
+/// There is a date to sort by, a subject to sort by, and that is one of a reply.
+const SENT: u8 = 1;
+const SUBJECT: u8 = 2;
+const REPLY: u8 = 4;
 
 impl Cached {
-    /// `octets`: RFC822.SIZE; `internal_date`: seconds since 1970; texts as IMAP writes them;
-    /// `header`: the common fields as they stand, CRLF line ends, without the empty line.
-    pub(crate) fn new(
-        octets: u64,
-        internal_date: i64,
-        envelope: &[u8],
-        bodystructure: &[u8],
-        header: &[u8],
-    ) -> Cached {
-        let mut bytes =
-            Vec::with_capacity(32 + envelope.len() + bodystructure.len() + header.len());
-        bytes.push(VERSION);
-        put_varint(octets, &mut bytes);
-        put_varint(internal_date.cast_unsigned(), &mut bytes);
-        let texts = [envelope, bodystructure, header];
+    pub(crate) fn new(facts: &Facts<'_>) -> Cached {
+        let texts = [facts.header, facts.envelope, facts.bodystructure];
+        let length: usize = texts.iter().map(|text| text.len()).sum();
+        let mut bytes = Vec::with_capacity(100 + length);
+        facts.keys.encode(&mut bytes);
         texts
             .iter()
             .for_each(|text| put_varint(text.len() as u64, &mut bytes));
-        let (mut starts, mut ends) = ([0; 3], [0; 3]);
-        for ((text, start), end) in texts.iter().zip(&mut starts).zip(&mut ends) {
-            *start = bytes.len();
-            bytes.extend_from_slice(text);
-            *end = bytes.len();
-        }
-        Cached {
-            bytes,
-            octets,
-            internal_date,
-            starts,
-            ends,
+        texts.iter().for_each(|text| bytes.extend_from_slice(text));
+        Cached { bytes }
+    }
+
+    /// The row of this kind.
+    pub(crate) fn encode(&self, kept: Kept) -> &[u8] {
+        let rest = &mut self.bytes.as_slice();
+        match kept {
+            Kept::Keys if Keys::take(rest).is_some() => {
+                let length = self.bytes.len() - rest.len();
+                self.bytes.get(..length).unwrap_or_default()
+            }
+            _ => &self.bytes,
         }
     }
 
-    pub(crate) fn encode(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// `None` for what this version did not write: computed anew then.
+    /// From a row of facts. `None` for what this version did not write: computed anew then.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Cached> {
-        let row = CachedRow::decode(bytes)?;
+        Facts::decode(bytes)?;
         Some(Cached {
             bytes: bytes.to_vec(),
-            octets: row.octets,
-            internal_date: row.internal_date,
-            starts: row.starts,
-            ends: row.ends,
         })
     }
 
-    /// The same without the buffer.
-    pub(crate) fn row(&self) -> CachedRow<'_> {
-        CachedRow {
-            bytes: &self.bytes,
-            octets: self.octets,
-            internal_date: self.internal_date,
-            starts: self.starts,
-            ends: self.ends,
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts::decode(&self.bytes).unwrap_or_default()
+    }
+}
+
+impl<'a> Keys<'a> {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        let mut marks = if self.sent.is_some() { SENT } else { 0 };
+        if let Some(subject) = self.subject {
+            marks |= SUBJECT | if subject.is_reply { REPLY } else { 0 };
+        }
+        bytes.extend_from_slice(&[VERSION, marks]);
+        put_varint(self.octets, bytes);
+        put_varint(self.internal_date.cast_unsigned(), bytes);
+        if let Some(sent) = self.sent {
+            put_varint(sent.seconds.cast_unsigned(), bytes);
+            bytes.extend_from_slice(&sent.offset_minutes.to_le_bytes());
+        }
+        if let Some(subject) = self.subject {
+            put_varint(subject.base.len() as u64, bytes);
+            bytes.extend_from_slice(subject.base);
         }
     }
 
-    pub(crate) fn octets(&self) -> u64 {
-        self.octets
-    }
-
-    pub(crate) fn internal_date(&self) -> i64 {
-        self.internal_date
-    }
-
-    pub(crate) fn envelope(&self) -> &[u8] {
-        self.row().text(0)
-    }
-
-    pub(crate) fn bodystructure(&self) -> &[u8] {
-        self.row().text(1)
-    }
-
-    /// The common header fields that the message has, with CRLF line ends.
-    pub(crate) fn header(&self) -> &[u8] {
-        self.row().text(2)
-    }
-}
-
-/// As [`Cached`], borrowed from where it is stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CachedRow<'a> {
-    bytes: &'a [u8],
-    octets: u64,
-    internal_date: i64,
-    starts: [usize; 3],
-    ends: [usize; 3],
-}
-
-impl<'a> CachedRow<'a> {
-    /// As [`Cached::decode`].
-    pub(crate) fn decode(bytes: &'a [u8]) -> Option<CachedRow<'a>> {
-        let mut rest = bytes;
-        if take(&mut rest, 1)? != [VERSION] {
+    /// Takes them off the front.
+    fn take(rest: &mut &'a [u8]) -> Option<Keys<'a>> {
+        let &[version, marks] = take(rest, 2)? else {
+            return None;
+        };
+        if version != VERSION {
             return None;
         }
-        let octets = take_varint(&mut rest)?;
-        let internal_date = take_varint(&mut rest)?.cast_signed();
-        let (mut starts, mut ends) = ([0; 3], [0; 3]);
-        for end in &mut ends {
-            *end = usize::try_from(take_varint(&mut rest)?).ok()?;
-        }
-        let mut at = bytes.len() - rest.len();
-        for (start, end) in starts.iter_mut().zip(&mut ends) {
-            *start = at;
-            at = at.checked_add(*end)?;
-            *end = at;
-        }
-        (at == bytes.len()).then_some(CachedRow {
-            bytes,
+        let octets = take_varint(rest)?;
+        let internal_date = take_varint(rest)?.cast_signed();
+        let sent = match marks & SENT {
+            0 => None,
+            _ => Some(DateTime {
+                seconds: take_varint(rest)?.cast_signed(),
+                offset_minutes: i16::from_le_bytes(take(rest, 2)?.try_into().ok()?),
+            }),
+        };
+        let subject = match marks & SUBJECT {
+            0 => None,
+            _ => {
+                let length = usize::try_from(take_varint(rest)?).ok()?;
+                Some(SubjectKey {
+                    base: take(rest, length)?,
+                    is_reply: marks & REPLY != 0,
+                })
+            }
+        };
+        Some(Keys {
             octets,
             internal_date,
-            starts,
-            ends,
+            sent,
+            subject,
         })
     }
 
-    fn text(&self, at: usize) -> &'a [u8] {
-        let range = self.starts.get(at).zip(self.ends.get(at));
-        range
-            .and_then(|(&start, &end)| self.bytes.get(start..end))
-            .unwrap_or_default()
+    /// Reads a row of keys, or the start of one of facts. `None` for what this version did not write.
+    pub(crate) fn decode(mut bytes: &'a [u8]) -> Option<Keys<'a>> {
+        Keys::take(&mut bytes)
     }
+}
 
-    pub(crate) fn octets(&self) -> u64 {
-        self.octets
-    }
-
-    pub(crate) fn internal_date(&self) -> i64 {
-        self.internal_date
-    }
-
-    /// As [`Cached::header`].
-    pub(crate) fn header(&self) -> &'a [u8] {
-        self.text(2)
+impl<'a> Facts<'a> {
+    /// Reads a row of facts. `None` for what this version did not write.
+    pub(crate) fn decode(mut bytes: &'a [u8]) -> Option<Facts<'a>> {
+        let rest = &mut bytes;
+        let keys = Keys::take(rest)?;
+        let mut lengths = [0; 3];
+        for length in &mut lengths {
+            *length = usize::try_from(take_varint(rest)?).ok()?;
+        }
+        let mut texts = [&[][..]; 3];
+        for (text, length) in texts.iter_mut().zip(lengths) {
+            *text = take(rest, length)?;
+        }
+        let [header, envelope, bodystructure] = texts;
+        rest.is_empty().then_some(Facts {
+            keys,
+            envelope,
+            bodystructure,
+            header,
+        })
     }
 }
 
@@ -163,17 +188,48 @@ mod tests {
 
     #[test]
     fn cached_fields_survive() {
-        let cached = Cached::new(300, -5, b"(NIL)", b"", b"A: b\r\n");
-        let decoded = Cached::decode(cached.encode()).unwrap();
-        assert_eq!(decoded, cached);
-        assert_eq!((decoded.octets(), decoded.internal_date()), (300, -5));
-        assert_eq!(
-            (decoded.envelope(), decoded.bodystructure()),
-            (b"(NIL)" as &[u8], b"" as &[u8])
-        );
-        assert_eq!(decoded.header(), b"A: b\r\n");
-        for cut in 0..cached.encode().len() {
-            assert_eq!(Cached::decode(&cached.encode()[..cut]), None);
+        let sent = DateTime {
+            seconds: -700,
+            offset_minutes: -90,
+        };
+        let subject = SubjectKey {
+            base: b"X",
+            is_reply: true,
+        };
+        for (sent, subject) in [
+            (None, None),
+            (Some(sent), None),
+            (Some(sent), Some(subject)),
+        ] {
+            let keys = Keys {
+                octets: 300,
+                internal_date: -5,
+                sent,
+                subject,
+            };
+            let cached = Cached::new(&Facts {
+                keys,
+                envelope: b"(NIL)",
+                bodystructure: b"",
+                header: b"A: b\r\n",
+            });
+            let (row, short) = (cached.encode(Kept::Facts), cached.encode(Kept::Keys));
+            assert_eq!(Cached::decode(row).as_ref(), Some(&cached));
+            let facts = cached.facts();
+            assert_eq!((facts.keys, facts.envelope), (keys, &b"(NIL)"[..]));
+            assert!(facts.bodystructure.is_empty());
+            assert_eq!(facts.header, b"A: b\r\n");
+            assert_eq!(Keys::decode(short), Some(keys));
+            assert!(short.len() < 30);
+            for cut in 0..row.len() {
+                assert_eq!(Cached::decode(&row[..cut]), None);
+            }
+            for cut in 0..short.len() {
+                assert_eq!(Keys::decode(&short[..cut]), None);
+            }
+            let more = [row, b"x"].concat();
+            assert_eq!(Cached::decode(&more), None);
         }
+        assert_eq!(Cached::decode(b"\x01\x05\x05\0\0\0"), None);
     }
 }

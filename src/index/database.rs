@@ -1,7 +1,7 @@
 //! The redb file: tables, transactions, and what happens when it is damaged.
 
 use super::checksum;
-use super::{Cached, CachedRow, Error, FlagChunk, Glance, Name, NameChunk, Overview, Summary};
+use super::{Cached, Error, FlagChunk, Glance, Kept, Name, NameChunk, Overview, Summary};
 use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{
     AccessGuard, Builder, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
@@ -46,10 +46,12 @@ pub(super) enum Kind {
     Expunged,
     /// Mailbox, UID; what somebody asked for.
     Previews,
+    /// Mailbox, UID.
+    Keys,
 }
 
 impl Kind {
-    const ALL: [Kind; 10] = [
+    const ALL: [Kind; 11] = [
         Kind::Meta,
         Kind::Accounts,
         Kind::Mailboxes,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::Cache,
         Kind::Expunged,
         Kind::Previews,
+        Kind::Keys,
     ];
 
     fn definition(self) -> TableDefinition<'static, Bytes, Bytes> {
@@ -72,6 +75,7 @@ impl Kind {
             Kind::Names => "names",
             Kind::Overviews => "overviews",
             Kind::Cache => "cache",
+            Kind::Keys => "keys",
             Kind::Expunged => "expunged",
             Kind::Previews => "previews",
         })
@@ -306,8 +310,9 @@ type Each<'a> = dyn FnMut(u32, &[u8]) -> Result<bool, Error> + 'a;
 
 /// Whether the checksums of rows are looked at.
 #[derive(Clone, Copy)]
-enum Checked {
+pub(crate) enum Checked {
     Yes,
+    /// By a walk over all messages, that compares and tells nobody what is in the rows.
     No,
 }
 
@@ -470,21 +475,23 @@ impl Reader {
         Ok(found)
     }
 
-    /// Calls `each` with the cached fields of every message from `first` to `last` that has some,
-    /// ascending, until it returns `false`. Copies nothing, and looks at no checksum: a walk over all
-    /// messages compares, and tells nobody what is in the rows.
+    /// Calls `each` with the row of every message from `first` to `last` of which something is
+    /// remembered, ascending, until it returns `false`. Copies nothing.
     pub(crate) fn each_cached(
         &self,
         mailbox: MailboxId,
+        (kept, checked): (Kept, Checked),
         first: Uid,
         last: Uid,
-        each: &mut dyn FnMut(Uid, CachedRow<'_>) -> bool,
+        each: &mut dyn FnMut(Uid, &[u8]) -> bool,
     ) -> Result<(), Error> {
         let range = key(mailbox, first.number())..=key(mailbox, last.number());
-        self.rows(Kind::Cache, range, Checked::No, &mut |at, value| {
-            // What cannot be read is as good as not there: it is computed anew.
-            let row = Uid::new(at).zip(CachedRow::decode(value));
-            Ok(row.is_none_or(|(uid, cached)| each(uid, cached)))
+        let kind = match kept {
+            Kept::Keys => Kind::Keys,
+            Kept::Facts => Kind::Cache,
+        };
+        self.rows(kind, range, checked, &mut |at, row| {
+            Ok(Uid::new(at).is_none_or(|uid| each(uid, row)))
         })
     }
 
@@ -704,6 +711,7 @@ impl<'t> Writer<'t> {
             Kind::Names,
             Kind::Overviews,
             Kind::Cache,
+            Kind::Keys,
             Kind::Previews,
         ];
         kinds
@@ -804,7 +812,9 @@ impl<'t> Writer<'t> {
         uid: Uid,
         cached: &Cached,
     ) -> Result<(), Error> {
-        self.put(Kind::Cache, &key(mailbox, uid.number()), cached.encode())
+        let at = key(mailbox, uid.number());
+        self.put(Kind::Cache, &at, cached.encode(Kept::Facts))?;
+        self.put(Kind::Keys, &at, cached.encode(Kept::Keys))
     }
 
     pub(crate) fn set_preview(
@@ -826,8 +836,8 @@ impl<'t> Writer<'t> {
     ) -> Result<(), Error> {
         // Many never ask for previews.
         let kinds = match self.table(Kind::Previews)?.is_empty()? {
-            true => [Kind::Cache].as_slice(),
-            false => &[Kind::Cache, Kind::Previews],
+            true => [Kind::Cache, Kind::Keys].as_slice(),
+            false => &[Kind::Cache, Kind::Keys, Kind::Previews],
         };
         let at = |uid: Uid| key(mailbox, uid.number());
         kinds.iter().try_for_each(|kind| match first == last {
@@ -840,6 +850,7 @@ impl<'t> Writer<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Facts;
     use crate::mail::{Guid, UidValidity};
 
     #[test]
@@ -852,7 +863,7 @@ mod tests {
                 let account = w.account("u")?;
                 let id = w.mailbox(account, &name("a"))?;
                 w.set_summary(id, &summary)?;
-                w.set_cached(id, Uid::MIN, &Cached::new(1, 2, b"", b"", b""))?;
+                w.set_cached(id, Uid::MIN, &Cached::new(&Default::default()))?;
                 Ok((account, id))
             })
             .unwrap();
@@ -951,7 +962,10 @@ mod tests {
         let path = directory.path().join("index.redb");
         let text = b"(an envelope that stands nowhere else)";
         let index = Index::open(&path, 1 << 20).unwrap();
-        let cached = Cached::new(1, 2, text, b"", b"");
+        let cached = Cached::new(&Facts {
+            envelope: text,
+            ..Facts::default()
+        });
         let written = index.write(Durable::Later, |w| {
             w.set_cached(MailboxId(1), Uid::MIN, &cached)
         });
@@ -994,7 +1008,7 @@ mod tests {
     #[test]
     fn mailboxes_keep_apart_what_is_theirs() {
         let index = Index::memory().unwrap();
-        let cached = Cached::new(1, 2, b"", b"", b"");
+        let cached = Cached::new(&Default::default());
         let uid = |number| Uid::new(number).unwrap();
         let written = index.write(Durable::Later, |w| {
             for (mailbox, number) in [(1, 300), (1, 7), (2, 5), (256, 6), (0, u32::MAX)] {

@@ -16,9 +16,10 @@ mod overview;
 mod summary;
 
 pub(crate) use bits::Bits;
-pub(crate) use cached::{Cached, CachedRow};
+pub(crate) use cached::{Cached, Facts, Kept, Keys, SubjectKey};
 pub(crate) use database::{
-    AccountId, Durable, Index, Reader, Writer, is_unfinished, remove, set_aside, when_redb_panics,
+    AccountId, Checked, Durable, Index, Reader, Writer, is_unfinished, remove, set_aside,
+    when_redb_panics,
 };
 pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;

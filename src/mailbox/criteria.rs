@@ -4,7 +4,7 @@ use super::needle::{Headers, Needle};
 use super::objects::first_message;
 use super::walk::Known;
 use super::{Error, Rows, View, Want, learn};
-use crate::index::{CachedRow, Name};
+use crate::index::{Facts, Keys, Name};
 use crate::mail::{
     Criteria, Date, DateField, DateTime, HeaderField, ModSeq, ObjectId, SeqNum, SeqSet, Since,
     SystemFlags, Uid, UidSet,
@@ -111,24 +111,14 @@ impl Test {
                 b.want(want);
             }
             Test::Not(t) => t.want(want),
-            Test::Date(DateField::Internal, ..) | Test::Arrived(..) => want.internal_date = true,
-            Test::Date(DateField::Sent, ..)
-            | Test::Header(..)
-            | Test::Address(..)
-            | Test::ThreadId(Some(_)) => {
+            Test::Date(..) | Test::Arrived(..) => want.internal_date = true,
+            Test::Header(..) | Test::Address(..) | Test::ThreadId(Some(_)) => {
                 want.header_fields = true;
             }
             Test::Larger(_) | Test::Smaller(_) => want.octets = true,
             Test::Body(_) | Test::Text(_) => want.body = true,
             _ => {}
         }
-    }
-
-    /// True if cached fields can decide.
-    pub(super) fn asks_fields(&self) -> bool {
-        let mut want = Want::default();
-        self.want(&mut want);
-        want.internal_date || want.header_fields || want.octets
     }
 
     /// `None` if the message has to be opened for it, which is only so for [`Subject::Known`].
@@ -219,7 +209,7 @@ impl Order {
 }
 
 impl Subject<'_, '_> {
-    fn uid(&self) -> Uid {
+    pub(super) fn uid(&self) -> Uid {
         match self {
             Subject::Known(known) => known.uid,
             Subject::Row(row) => row.uid(),
@@ -261,21 +251,28 @@ impl Subject<'_, '_> {
         }
     }
 
-    fn cached(&mut self) -> Result<Option<CachedRow<'_>>, Error> {
+    fn facts(&mut self) -> Result<Option<Facts<'_>>, Error> {
         match self {
-            Subject::Known(known) => Ok(known.cached),
-            Subject::Row(row) => row.cached_row().map(Some),
+            Subject::Known(known) => Ok(known.facts),
+            Subject::Row(row) => row.facts().map(Some),
+        }
+    }
+
+    fn keys(&mut self) -> Result<Option<Keys<'_>>, Error> {
+        match self {
+            Subject::Known(known) => Ok(known.keys),
+            Subject::Row(row) => row.facts().map(|facts| Some(facts.keys)),
         }
     }
 
     /// RFC822.SIZE.
     pub(super) fn octets(&mut self) -> Result<Option<u64>, Error> {
-        Ok(self.cached()?.map(|row| row.octets()))
+        Ok(self.keys()?.map(|keys| keys.octets))
     }
 
     /// Seconds since 1970.
     pub(super) fn internal_date(&mut self) -> Result<Option<i64>, Error> {
-        Ok(self.cached()?.map(|row| row.internal_date()))
+        Ok(self.keys()?.map(|keys| keys.internal_date))
     }
 
     fn name(&mut self) -> Result<Option<&Name>, Error> {
@@ -303,7 +300,7 @@ impl Subject<'_, '_> {
             Subject::Row(row) => return row.thread_id().map(Some),
             Subject::Known(known) => known,
         };
-        let header = known.cached.map(|row| row.header());
+        let header = known.facts.map(|facts| facts.header);
         match header.filter(|header| !header.is_empty()) {
             None => Ok(None),
             Some(header) => match first_message(header) {
@@ -318,15 +315,23 @@ impl Subject<'_, '_> {
 
     /// That of the Date field, else when the message arrived (RFC 5256 section 2.2).
     pub(super) fn sent_date(&mut self) -> Result<Option<DateTime>, Error> {
-        let mut sent = None;
-        let known = self.any_field("Date", &mut |value| {
-            sent = mime::sent_date(value);
+        let sent = |keys: Keys<'_>| keys.sent.unwrap_or(DateTime::utc(keys.internal_date));
+        Ok(self.keys()?.map(sent))
+    }
+
+    /// Appends the base subject, prepared for comparing, to `out` (RFC 5256 section 2.1). Whether it is
+    /// that of a reply or a forward; `None` if the index does not know.
+    pub(super) fn base_subject(&mut self, out: &mut Vec<u8>) -> Result<Option<bool>, Error> {
+        if let Some(subject) = self.keys()?.and_then(|keys| keys.subject) {
+            out.extend_from_slice(subject.base);
+            return Ok(Some(subject.is_reply));
+        }
+        let mut is_reply = false;
+        let known = self.any_field("Subject", &mut |value| {
+            is_reply = learn::base_subject(value, out);
             true
         })?;
-        match sent {
-            None if known.is_some() => Ok(self.internal_date()?.map(DateTime::utc)),
-            sent => Ok(sent),
-        }
+        Ok(known.map(|_| is_reply))
     }
 
     /// Whether one of the raw values of the field of that name is accepted. `None` if the index
@@ -336,14 +341,13 @@ impl Subject<'_, '_> {
         name: &str,
         accept: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Option<bool>, Error> {
-        let mut accepted =
-            |header: &[u8]| mime::fields(header).any(|field| field.is(name) && accept(field.value));
+        let mut accepted = |header: &[u8]| mime::values(header, name).any(&mut *accept);
         let kept = learn::knows(&[name]);
-        if let Some(row) = self.cached()?
+        if let Some(facts) = self.facts()?
             && kept
-            && !row.header().is_empty()
+            && !facts.header.is_empty()
         {
-            return Ok(Some(accepted(row.header())));
+            return Ok(Some(accepted(facts.header)));
         }
         match self {
             Subject::Known(_) => Ok(None),

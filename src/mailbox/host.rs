@@ -287,7 +287,12 @@ impl Host {
     /// Writes side files that lag behind and makes the index durable.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let mut pending = std::mem::take(&mut *lock(&self.pending));
-        pending.retain(|waiting| !waiting.shared.settle());
+        let mut first = Ok(());
+        pending.retain(|waiting| {
+            let settled = waiting.shared.settle();
+            first = first.and(settled);
+            settled.is_err()
+        });
         // What is committed from here on asks for the next flush.
         self.inner.dirty.store(false, Ordering::Release);
         let mut waiting = lock(&self.pending);
@@ -302,7 +307,9 @@ impl Host {
             crate::sys::memory::give_back_memory();
         }
         self.inner.notice_loss();
-        flushed.map_err(fault("flushing the index"))
+        let flushed = flushed.map_err(fault("flushing the index"));
+        // What failed first says why the rest did.
+        flushed.map_err(|error| first.err().unwrap_or(error))
     }
 
     /// As `flush`, and notes that nothing is missing. The last call.

@@ -1,6 +1,6 @@
 //! What is worth remembering of a message.
 
-use crate::index::Cached;
+use crate::index::{Cached, Facts, Keys, SubjectKey};
 use crate::mime;
 use crate::store::Draft;
 use std::fs::File;
@@ -32,6 +32,8 @@ const COMMON: [&str; 20] = [
 
 /// Common header text kept of one message at most; with more none is kept.
 const MAX_HEADER: usize = 4 * 1024;
+/// Base subjects beyond this are computed each time.
+const MAX_SUBJECT: usize = 1024;
 /// Envelopes and bodystructures beyond this are computed each time.
 const MAX_TEXT: usize = 16 * 1024;
 /// Messages up to this size are read at once.
@@ -108,16 +110,35 @@ fn remember(
     };
     let mut fields = Vec::with_capacity(1024);
     mime::header_fields(header, &COMMON, false, &mut fields);
-    if fields.len() > MAX_HEADER {
-        fields.clear();
-    }
+    let sent = mime::values(&fields, "Date").next();
+    let sent = sent.and_then(mime::sent_date);
+    let mut base = Vec::new();
+    let mut subjects = mime::values(&fields, "Subject");
+    let is_reply = subjects.next().is_some_and(|s| base_subject(s, &mut base));
+    let (base, is_reply) = (base.as_slice(), is_reply);
     let envelope = short(mime::envelope(header, limits));
     let structure = short(mime::bodystructure(message));
-    Cached::new(
-        message.octets(),
-        internal_date,
-        &envelope,
-        &structure,
-        &fields,
-    )
+    Cached::new(&Facts {
+        keys: Keys {
+            octets: message.octets(),
+            internal_date,
+            sent,
+            subject: (base.len() <= MAX_SUBJECT).then_some(SubjectKey { base, is_reply }),
+        },
+        envelope: &envelope,
+        bodystructure: &structure,
+        header: if fields.len() <= MAX_HEADER {
+            &fields
+        } else {
+            &[]
+        },
+    })
+}
+
+/// Appends the base subject of a raw value in the form in which texts are compared; whether it is that
+/// of a reply or a forward (RFC 5256 section 2.1).
+pub(super) fn base_subject(value: &[u8], out: &mut Vec<u8>) -> bool {
+    let subject = mime::base_subject(value);
+    mime::casemap(&subject.text, out);
+    subject.is_reply
 }

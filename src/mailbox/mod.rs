@@ -24,6 +24,7 @@
 //! message came. Files that come back after a session was told that they are gone get new UIDs.
 
 mod account;
+mod ahead;
 mod append;
 mod arrive;
 mod binary;
@@ -58,6 +59,7 @@ mod sort;
 mod sorter;
 mod special;
 mod status;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod thread;

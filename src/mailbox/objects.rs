@@ -13,9 +13,9 @@ const FIELDS: [&str; 3] = ["References", "In-Reply-To", "Message-ID"];
 /// `None` if it has no message IDs.
 pub(super) fn first_message(header: &[u8]) -> Option<Vec<u8>> {
     FIELDS.iter().find_map(|name| {
-        let field = mime::fields(header).find(|field| field.is(name))?;
+        let value = mime::values(header, name).next()?;
         let mut first = None;
-        mime::message_ids(field.value, &mut |id| {
+        mime::message_ids(value, &mut |id| {
             first = Some(id.to_vec());
             false
         });

@@ -1,5 +1,6 @@
 //! Messages as FETCH sees them, one after the other.
 
+use super::ahead::Ahead;
 use super::append::blob;
 use super::content::{Content, Partial, Place};
 use super::host::lock;
@@ -7,11 +8,10 @@ use super::numbering::Numbering;
 use super::reached::Reached;
 use super::shared::Shared;
 use super::{Account, Error, fault, learn, store_fault};
-use crate::index::{Cached, CachedRow, FlagChunk, Name, NameChunk};
+use crate::index::{Cached, Facts, FlagChunk, Name, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::Blob;
-use std::collections::VecDeque;
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
@@ -28,8 +28,6 @@ pub(crate) struct Want {
     pub(crate) body: bool,
 }
 
-/// Cached rows read at a time.
-const BATCH: usize = 32;
 /// Rows computed before they are written to the index.
 const MAX_LEARNED: usize = 256;
 /// Sections of messages up to this size are taken from memory.
@@ -52,16 +50,14 @@ pub(crate) struct Rows {
     chunk: Option<u32>,
     flags: FlagChunk,
     names: Option<NameChunk>,
-    ahead: VecDeque<(Uid, Cached)>,
-    /// Up to here `ahead` holds all there is.
-    looked_to: u32,
+    ahead: Ahead,
+    /// What was computed and is not in the index yet; the last may be that of the current row.
     learned: Vec<(Uid, Cached)>,
     previews: Vec<(Uid, String)>,
     // The current row.
     seq: SeqNum,
     uid: Uid,
     keywords: Vec<u16>,
-    cached: Option<Cached>,
     text: Vec<u8>,
     /// The message in memory, if it is small and was opened.
     message: Option<Arc<Vec<u8>>>,
@@ -100,14 +96,12 @@ impl Rows {
             chunk: None,
             flags: FlagChunk::default(),
             names: None,
-            ahead: VecDeque::new(),
-            looked_to: 0,
+            ahead: Ahead::default(),
             learned: Vec::new(),
             previews: Vec::new(),
             seq: SeqNum::MIN,
             uid: Uid::MIN,
             keywords: Vec::new(),
-            cached: None,
             text: Vec::new(),
             message: None,
             parsed: None,
@@ -131,7 +125,6 @@ impl Rows {
 
     /// Goes to the next message that still exists; `false` at the end.
     pub(crate) fn advance(&mut self) -> Result<bool, Error> {
-        self.cached = None;
         (self.message, self.parsed, self.header) = (None, None, None);
         loop {
             let Some(uid) = self.next_uid() else {
@@ -159,7 +152,10 @@ impl Rows {
                 || want.internal_date
                 || want.octets
             {
-                self.look_ahead(uid)?;
+                let runs = self.uids.runs();
+                // A run is read as a whole, lone messages one by one.
+                let last = runs.get(self.run).and_then(|run| Uid::new(run.1));
+                self.ahead.go_to(uid, last.unwrap_or(uid), &self.shared)?;
             }
             return Ok(true);
         }
@@ -178,42 +174,6 @@ impl Rows {
             .map_err(fault("reading the index"))?;
         self.names = None;
         self.chunk = Some(number);
-        Ok(())
-    }
-
-    /// Takes the cached fields of `uid`, reading those of the next messages with them.
-    fn look_ahead(&mut self, uid: Uid) -> Result<(), Error> {
-        while self.ahead.front().is_some_and(|(other, _)| *other < uid) {
-            self.ahead.pop_front();
-        }
-        if self.ahead.is_empty() && uid.number() > self.looked_to {
-            let last = self
-                .uids
-                .runs()
-                .get(self.run)
-                .map_or(uid.number(), |run| run.1);
-            // A run is read as a whole, lone messages one by one.
-            let last = Uid::new(last.max(uid.number())).unwrap_or(uid);
-            let reader = self
-                .shared
-                .host
-                .index
-                .read()
-                .map_err(fault("reading the index"))?;
-            let found = reader
-                .cached(self.shared.id, uid, last, BATCH)
-                .map_err(fault("reading the index"))?;
-            let full = found.len() == BATCH;
-            self.looked_to = if full {
-                found.last().map_or(0, |(u, _)| u.number())
-            } else {
-                last.number()
-            };
-            self.ahead = found.into();
-        }
-        if self.ahead.front().is_some_and(|(other, _)| *other == uid) {
-            self.cached = self.ahead.pop_front().map(|(_, cached)| cached);
-        }
         Ok(())
     }
 
@@ -281,30 +241,34 @@ impl Rows {
     }
 
     /// What is remembered of the row, computed if nothing is.
-    fn cached(&mut self) -> Result<&Cached, Error> {
-        if self.cached.is_none() {
-            let mut blob = self.open()?;
-            let limits = self.shared.host.limits.mime;
-            let cached = if blob.length <= SMALL {
-                let bytes = self.read_all(&mut blob)?;
-                let cached = learn::from_bytes(&bytes, blob.internal_date, &limits);
-                self.message = Some(Arc::new(bytes));
-                cached
-            } else {
-                learn::from_file(&mut blob.file, blob.internal_date, &limits).ok_or(Error::Fault)?
-            };
-            self.learned.push((self.uid, cached.clone()));
-            self.cached = Some(cached);
-            if self.learned.len() >= MAX_LEARNED {
-                self.write_learned();
-            }
+    pub(super) fn facts(&mut self) -> Result<Facts<'_>, Error> {
+        let is_own = |(uid, _): &(Uid, Cached)| *uid == self.uid;
+        if self.ahead.facts(self.uid).is_none() && !self.learned.last().is_some_and(is_own) {
+            self.learn()?;
         }
-        self.cached.as_ref().ok_or(Error::Fault)
+        let learned = || self.learned.last().map(|(_, cached)| cached.facts());
+        self.ahead
+            .facts(self.uid)
+            .or_else(learned)
+            .ok_or(Error::Fault)
     }
 
-    /// As `cached`, for comparing.
-    pub(super) fn cached_row(&mut self) -> Result<CachedRow<'_>, Error> {
-        self.cached().map(Cached::row)
+    fn learn(&mut self) -> Result<(), Error> {
+        if self.learned.len() >= MAX_LEARNED {
+            self.write_learned();
+        }
+        let mut blob = self.open()?;
+        let limits = self.shared.host.limits.mime;
+        let cached = if blob.length <= SMALL {
+            let bytes = self.read_all(&mut blob)?;
+            let cached = learn::from_bytes(&bytes, blob.internal_date, &limits);
+            self.message = Some(Arc::new(bytes));
+            cached
+        } else {
+            learn::from_file(&mut blob.file, blob.internal_date, &limits).ok_or(Error::Fault)?
+        };
+        self.learned.push((self.uid, cached));
+        Ok(())
     }
 
     fn read_all(&self, blob: &mut Blob) -> Result<Vec<u8>, Error> {
@@ -365,26 +329,26 @@ impl Rows {
 
     /// RFC822.SIZE.
     pub(crate) fn octets(&mut self) -> Result<u64, Error> {
-        Ok(self.cached()?.octets())
+        Ok(self.facts()?.keys.octets)
     }
 
     pub(crate) fn internal_date(&mut self) -> Result<DateTime, Error> {
-        Ok(DateTime::utc(self.cached()?.internal_date()))
+        Ok(DateTime::utc(self.facts()?.keys.internal_date))
     }
 
     /// ENVELOPE as IMAP writes it, parentheses included.
     pub(crate) fn envelope(&mut self) -> Result<&[u8], Error> {
-        if self.cached()?.envelope().is_empty() {
+        if self.facts()?.envelope.is_empty() {
             let header = self.header()?;
             self.text = mime::envelope(&header, &self.shared.host.limits.mime);
             return Ok(&self.text);
         }
-        Ok(self.cached()?.envelope())
+        Ok(self.facts()?.envelope)
     }
 
     /// BODYSTRUCTURE as IMAP writes it, parentheses included.
     pub(crate) fn bodystructure(&mut self) -> Result<&[u8], Error> {
-        if self.cached()?.bodystructure().is_empty() {
+        if self.facts()?.bodystructure.is_empty() {
             let mut blob = self.open()?;
             let limits = self.shared.host.limits.mime;
             let message = mime::parse(&mut blob.file, &limits)
@@ -392,7 +356,7 @@ impl Rows {
             self.text = mime::bodystructure(&message);
             return Ok(&self.text);
         }
-        Ok(self.cached()?.bodystructure())
+        Ok(self.facts()?.bodystructure)
     }
 
     /// The raw header of the message, empty line included.
@@ -417,24 +381,29 @@ impl Rows {
     /// As `header_fields`, if the index knows them: then they are few octets. `None`: they have to be
     /// read from the message.
     pub(crate) fn known_fields(&mut self, names: &[String]) -> Result<Option<&[u8]>, Error> {
-        if learn::knows(names) && !self.cached()?.header().is_empty() {
-            return self.header_fields(names).map(Some);
+        if !learn::knows(names) || self.facts()?.header.is_empty() {
+            return Ok(None);
         }
-        Ok(None)
+        self.kept_fields(names).map(Some)
+    }
+
+    fn kept_fields(&mut self, names: &[String]) -> Result<&[u8], Error> {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        mime::fields_as_they_stand(self.facts()?.header, names, &mut text);
+        self.text = text;
+        Ok(&self.text)
     }
 
     /// These fields of the message's header with their names, as BODY[HEADER.FIELDS (...)] has them,
     /// the empty line at the end included. Names are compared without regard to case.
     pub(crate) fn header_fields(&mut self, names: &[String]) -> Result<&[u8], Error> {
-        self.text.clear();
-        if learn::knows(names) && !self.cached()?.header().is_empty() {
-            let mut text = std::mem::take(&mut self.text);
-            mime::header_fields(self.cached()?.header(), names, false, &mut text);
-            self.text = text;
-        } else {
-            let header = self.header()?;
-            mime::header_fields(&header, names, false, &mut self.text);
+        if learn::knows(names) && !self.facts()?.header.is_empty() {
+            return self.kept_fields(names);
         }
+        let header = self.header()?;
+        self.text.clear();
+        mime::header_fields(&header, names, false, &mut self.text);
         Ok(&self.text)
     }
 

@@ -361,12 +361,12 @@ impl Shared {
         }
     }
 
-    /// Writes what waits: lines for the side file, the summary. False if that failed (logged).
-    pub(super) fn settle(self: &Arc<Self>) -> bool {
+    /// Writes what waits: lines for the side file, the summary. What fails is logged.
+    pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
         let account = self.account.upgrade();
         let mut state = lock(&self.state);
         if state.deleted {
-            return true;
+            return Ok(());
         }
         // Names hold the UIDs of lines for which nobody is there any more.
         let listed = account.map_or(Ok(()), |account| {
@@ -380,7 +380,7 @@ impl Shared {
                 state.name
             );
         }
-        settled.is_ok()
+        settled
     }
 
     fn write_summary(&self, state: &State) -> Result<(), Error> {

@@ -2,122 +2,64 @@
 
 use super::criteria::Subject;
 use super::sorter::{MAX_KEY, Sorted, Sorter};
-use super::walk::Walk;
-use super::{Account, Error, Rows, Search, View, Want, store_fault};
-use crate::mail::{Criteria, SortCriterion, SortKey, UidSet};
+use super::survey::Survey;
+use super::{Account, Error, View, Want, store_fault};
+use crate::mail::{Criteria, SortCriterion, SortKey};
 use crate::mime;
 use std::fs::File;
-
-/// Messages whose keys are made in one step if nothing has to be opened.
-const MESSAGES_A_STEP: usize = 2048;
-/// Messages opened in one step.
-const OPENED_A_STEP: u32 = 32;
 
 /// A running SORT.
 pub(crate) struct Sort {
     account: Account,
     order: Vec<SortCriterion>,
     sorter: Sorter,
-    stage: Stage,
-    /// What the index does not know enough of.
-    open: UidSet,
+    survey: Survey,
     key: Vec<u8>,
-}
-
-enum Stage {
-    /// The walk will go over what is found.
-    Searching(Box<Search>, Box<Walk>),
-    Walking(Box<Walk>),
-    Opening(Box<Rows>),
-    Done,
 }
 
 impl Sort {
     pub(super) fn new(view: &View, order: Vec<SortCriterion>, criteria: Criteria) -> Sort {
+        let want = want(&order);
         Sort {
             account: view.account.clone(),
             order,
             sorter: Sorter::new(view.shared.host.limits.sort_octets),
-            stage: Stage::Searching(
-                Box::new(Search::new(view, criteria)),
-                Box::new(Walk::new(view, UidSet::new(), true)),
-            ),
-            open: UidSet::new(),
+            survey: Survey::new(view, criteria, want),
             key: Vec::new(),
         }
     }
 
     /// Works for a bounded time; `Some` with the sorted messages at the end.
     pub(crate) fn step(&mut self) -> Result<Option<Sorted>, Error> {
-        match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Searching(mut search, walk) => {
-                self.stage = match search.step()? {
-                    Some(found) => Stage::Walking(Box::new(walk.over(found))),
-                    None => Stage::Searching(search, walk),
-                };
-            }
-            Stage::Walking(mut walk) => {
-                self.stage = if self.walk(&mut walk)? {
-                    Stage::Walking(walk)
-                } else {
-                    let want = Want {
-                        header_fields: true,
-                        ..Want::default()
-                    };
-                    Stage::Opening(Box::new(walk.rows(std::mem::take(&mut self.open), want)))
-                };
-            }
-            Stage::Opening(mut rows) => {
-                if self.open_some(&mut rows)? {
-                    self.stage = Stage::Opening(rows);
-                } else {
-                    let sorter = std::mem::replace(&mut self.sorter, Sorter::new(0));
-                    return sorter.finish(&mut || scratch(&self.account)).map(Some);
-                }
-            }
-            Stage::Done => return Err(Error::Fault),
-        }
-        Ok(None)
-    }
-
-    /// `false` at the end.
-    fn walk(&mut self, walk: &mut Walk) -> Result<bool, Error> {
-        let mut failed = Ok(());
         let (order, key, sorter) = (&self.order, &mut self.key, &mut self.sorter);
-        let (open, account) = (&mut self.open, &self.account);
-        let more = walk.step(MESSAGES_A_STEP, &mut |known| {
-            if failed.is_err() {
-                return;
+        let account = &self.account;
+        let more = self.survey.step(&mut |message| {
+            let known = keys(order, message, key)?;
+            if known {
+                sorter.add(key, message.uid(), &mut || scratch(account))?;
             }
-            failed = match keys(order, &mut Subject::Known(known), key) {
-                Ok(true) => sorter.add(key, known.uid, &mut || scratch(account)),
-                Ok(false) => {
-                    open.insert(known.uid);
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            };
+            Ok(known)
         })?;
-        failed.map(|()| more)
-    }
-
-    /// `false` at the end.
-    fn open_some(&mut self, rows: &mut Rows) -> Result<bool, Error> {
-        for _ in 0..OPENED_A_STEP {
-            if !rows.advance()? {
-                return Ok(false);
-            }
-            let account = &self.account;
-            match keys(&self.order, &mut Subject::Row(rows), &mut self.key) {
-                Ok(_) => self
-                    .sorter
-                    .add(&self.key, rows.uid(), &mut || scratch(account))?,
-                // Expunged while we looked.
-                Err(Error::Expunged) => {}
-                Err(error) => return Err(error),
-            }
+        if more {
+            return Ok(None);
         }
-        Ok(true)
+        let sorter = std::mem::replace(&mut self.sorter, Sorter::new(0));
+        sorter.finish(&mut || scratch(&self.account)).map(Some)
+    }
+}
+
+/// What has to be known of messages for this order: mostly what is kept in few octets.
+fn want(order: &[SortCriterion]) -> Want {
+    let has_key = |criterion: &SortCriterion| match criterion.key {
+        SortKey::Arrival | SortKey::Date | SortKey::Size | SortKey::Subject => true,
+        SortKey::Cc | SortKey::From | SortKey::To | SortKey::DisplayFrom | SortKey::DisplayTo => {
+            false
+        }
+    };
+    Want {
+        internal_date: true,
+        header_fields: !order.iter().all(has_key),
+        ..Want::default()
     }
 }
 
@@ -157,9 +99,12 @@ fn key(key: SortKey, message: &mut Subject<'_, '_>, out: &mut Vec<u8>) -> Result
         SortKey::Size => message
             .octets()?
             .map(|octets| out.extend_from_slice(&octets.to_be_bytes())),
-        SortKey::Subject => field(message, "Subject", out, &mut |value| {
-            mime::base_subject(value).text
-        })?,
+        SortKey::Subject => {
+            let start = out.len();
+            let known = message.base_subject(out)?;
+            end_text(start, out);
+            known.map(|_| ())
+        }
         SortKey::Cc => field(message, "Cc", out, &mut mailbox)?,
         SortKey::From => field(message, "From", out, &mut mailbox)?,
         SortKey::To => field(message, "To", out, &mut mailbox)?,
@@ -193,10 +138,14 @@ fn field(
         mime::casemap(&text(value), out);
         out.len() > start
     })?;
+    end_text(start, out);
+    Ok(known.map(|_| ()))
+}
+
+/// Ends the text that began at `start` below every octet, so that it comes before what is longer.
+fn end_text(start: usize, out: &mut Vec<u8>) {
     out.truncate(start + MAX_KEY / 4);
     let own = out.get_mut(start..).unwrap_or_default();
-    // An end below every octet, so that a text comes before what is longer.
     own.iter_mut().for_each(|octet| *octet = (*octet).max(1));
     out.push(0);
-    Ok(known.map(|_| ()))
 }

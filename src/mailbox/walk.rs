@@ -4,7 +4,7 @@
 use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, View, Want, fault};
-use crate::index::{CachedRow, FlagChunk, Name, NameChunk, Reader};
+use crate::index::{Checked, Facts, FlagChunk, Kept, Keys, Name, NameChunk, Reader};
 use crate::mail::{MailboxId, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub(super) struct Walk {
     /// The place in `uids`: the run, and the next UID of it.
     run: usize,
     next: u32,
-    /// Cached fields are read, too.
-    cached: bool,
+    /// What is read besides flags.
+    kept: Option<Kept>,
     chunk: Option<u32>,
     flags: FlagChunk,
     /// Of the same chunk, once somebody asked.
@@ -34,7 +34,8 @@ pub(super) struct Known<'a> {
     numbers: &'a Numbering,
     recent: &'a UidSet,
     /// `None` where nothing is cached, or the walk does not read it.
-    pub(super) cached: Option<CachedRow<'a>>,
+    pub(super) keys: Option<Keys<'a>>,
+    pub(super) facts: Option<Facts<'a>>,
     reader: &'a Reader,
     mailbox: MailboxId,
     names: &'a OnceCell<NameChunk>,
@@ -80,8 +81,8 @@ impl Known<'_> {
 }
 
 impl Walk {
-    /// Over these messages of the view; with their cached fields or only by flags and numbers.
-    pub(super) fn new(view: &View, uids: UidSet, cached: bool) -> Walk {
+    /// Over these messages of the view; with what is kept of them or only by flags and numbers.
+    pub(super) fn new(view: &View, uids: UidSet, kept: Option<Kept>) -> Walk {
         let next = uids.first().map_or(0, Uid::number);
         Walk {
             account: view.account.clone(),
@@ -91,19 +92,18 @@ impl Walk {
             uids,
             run: 0,
             next,
-            cached,
+            kept,
             chunk: None,
             flags: FlagChunk::default(),
             names: OnceCell::new(),
         }
     }
 
-    /// The same walk over other messages.
-    pub(super) fn over(mut self, uids: UidSet) -> Walk {
+    /// Begins anew, over other messages.
+    pub(super) fn go_over(&mut self, uids: UidSet) {
         self.next = uids.first().map_or(0, Uid::number);
         self.run = 0;
         self.uids = uids;
-        self
     }
 
     /// These messages of the same view, as FETCH sees them.
@@ -160,24 +160,27 @@ impl Walk {
     ) -> Result<(), Error> {
         let mut next = Some(from);
         let mut failed = Ok(());
-        if self.cached {
+        if let Some(kept) = self.kept {
             let id = self.shared.id;
-            let mut row = |uid: Uid, cached: CachedRow<'_>| {
+            let mut row = |uid: Uid, row: &[u8]| {
                 let before = self.without_fields(reader, &mut next, uid, each);
                 failed = before.and_then(|()| {
                     next = uid.next();
-                    self.tell(reader, uid, Some(cached), each)
+                    // What cannot be read is as good as not there: it is computed anew.
+                    let facts = (kept == Kept::Facts).then(|| Facts::decode(row)).flatten();
+                    let keys = facts.map_or_else(|| Keys::decode(row), |facts| Some(facts.keys));
+                    self.tell(reader, uid, (keys, facts), each)
                 });
                 failed.is_ok()
             };
             reader
-                .each_cached(id, from, end, &mut row)
+                .each_cached(id, (kept, Checked::No), from, end, &mut row)
                 .map_err(fault("reading the index"))?;
         }
         failed?;
         self.without_fields(reader, &mut next, end, each)?;
         match next.filter(|next| *next <= end) {
-            Some(last) => self.tell(reader, last, None, each),
+            Some(last) => self.tell(reader, last, (None, None), each),
             None => Ok(()),
         }
     }
@@ -191,7 +194,7 @@ impl Walk {
         each: &mut dyn FnMut(&Known<'_>),
     ) -> Result<(), Error> {
         while let Some(uid) = next.filter(|next| *next < end) {
-            self.tell(reader, uid, None, each)?;
+            self.tell(reader, uid, (None, None), each)?;
             *next = uid.next();
         }
         Ok(())
@@ -201,7 +204,7 @@ impl Walk {
         &mut self,
         reader: &Reader,
         uid: Uid,
-        cached: Option<CachedRow<'_>>,
+        (keys, facts): (Option<Keys<'_>>, Option<Facts<'_>>),
         each: &mut dyn FnMut(&Known<'_>),
     ) -> Result<(), Error> {
         let (number, slot) = (uid.number() >> 8, (uid.number() & 255) as u8);
@@ -219,7 +222,8 @@ impl Walk {
                 flags: &self.flags,
                 numbers: &self.numbers,
                 recent: &self.recent,
-                cached,
+                keys,
+                facts,
                 reader,
                 mailbox: self.shared.id,
                 names: &self.names,

@@ -24,6 +24,43 @@ pub(crate) fn fields(header: &[u8]) -> Fields<'_> {
     Fields { rest: header }
 }
 
+/// The raw values of the fields of that name, in order, without the last line end.
+pub(crate) fn values<'a>(header: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    // No field has such a name, but lines may look as if.
+    let blank = |octet: &u8| octet.is_ascii_whitespace();
+    let odd = name.as_bytes().first().is_none_or(blank) || name.contains([':', '\n']);
+    let mut rest = if odd { &[] } else { header };
+    std::iter::from_fn(move || {
+        loop {
+            if rest.is_empty() {
+                return None;
+            }
+            let text = rest;
+            let line_end = memchr(b'\n', text).map_or(text.len(), |at| at + 1);
+            if let Some(start) = value_start(text, name) {
+                let (raw, behind) = text.split_at(field_length(text));
+                rest = behind;
+                return raw.get(start..).map(trim_line_end);
+            }
+            // A line that goes on another begins with a blank and is no field of any name.
+            rest = text.get(line_end..).unwrap_or_default();
+        }
+    })
+}
+
+/// Where the value begins, if `text` begins with a field of that name.
+fn value_start(text: &[u8], name: &str) -> Option<usize> {
+    let (head, rest) = text.split_at_checked(name.len())?;
+    if !head.eq_ignore_ascii_case(name.as_bytes()) {
+        return None;
+    }
+    let blanks = rest
+        .iter()
+        .take_while(|b| b.is_ascii_whitespace() && **b != b'\n');
+    let colon = blanks.count();
+    (rest.get(colon) == Some(&b':')).then_some(name.len() + colon + 1)
+}
+
 /// The lines of `header` with their continuation lines, fields or not, line ends included.
 pub(crate) fn header_lines(mut header: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
@@ -47,14 +84,17 @@ impl Field<'_> {
 
 /// Length of the first field of `text` with its continuation lines, line ends included.
 fn field_length(text: &[u8]) -> usize {
-    let mut end = 0;
-    while let Some(at) = memchr(b'\n', text.get(end..).unwrap_or_default()) {
-        end += at + 1;
-        if !matches!(text.get(end), Some(b' ' | b'\t')) {
-            return end;
-        }
+    let line_end = memchr(b'\n', text).map_or(text.len(), |at| at + 1);
+    length_from(text, line_end)
+}
+
+/// As `field_length`, where the end of the first line is known.
+fn length_from(text: &[u8], mut end: usize) -> usize {
+    while matches!(text.get(end), Some(b' ' | b'\t')) {
+        let line = text.get(end..).unwrap_or_default();
+        end += memchr(b'\n', line).map_or(line.len(), |at| at + 1);
     }
-    text.len()
+    end
 }
 
 /// Without one line end.
@@ -71,9 +111,10 @@ impl<'a> Iterator for Fields<'a> {
             if self.rest.is_empty() {
                 return None;
             }
-            let (raw, rest) = self.rest.split_at(field_length(self.rest));
+            let line_end = memchr(b'\n', self.rest).map_or(self.rest.len(), |at| at + 1);
+            let (raw, rest) = self.rest.split_at(length_from(self.rest, line_end));
             self.rest = rest;
-            let line = memchr(b'\n', raw).map_or(raw, |at| raw.get(..at).unwrap_or(raw));
+            let line = raw.get(..line_end).unwrap_or(raw);
             let Some(colon) = memchr(b':', line) else {
                 continue;
             };
@@ -125,6 +166,18 @@ pub(crate) fn header_fields<N: AsRef<[u8]>>(
     out.extend_from_slice(b"\r\n");
 }
 
+/// As [`header_fields`] for what that wrote: with CRLF line ends, so that nothing has to be turned into
+/// them.
+pub(crate) fn fields_as_they_stand<N: AsRef<[u8]>>(header: &[u8], names: &[N], out: &mut Vec<u8>) {
+    for field in fields(header) {
+        let is_named = |name: &N| name.as_ref().eq_ignore_ascii_case(field.name);
+        if names.iter().any(is_named) {
+            out.extend_from_slice(field.raw);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,10 +200,34 @@ mod tests {
     }
 
     #[test]
+    fn values_are_those_of_the_fields() {
+        let header =
+            b"Subject: a\r\n b\r\nX-Subject: c\nSUBJECT \t: d\nSubjects: e\nSubject\n : f\n\
+            no field\n Subject: g\nsubject:\n\r\nSubject : h";
+        for name in [
+            "Subject",
+            "X-Subject",
+            "Subjects",
+            "no field",
+            "",
+            "Subject h",
+        ] {
+            let values: Vec<&[u8]> = values(header, name).collect();
+            let named = fields(header).filter(|field| field.is(name));
+            let expected: Vec<&[u8]> = named.map(|field| field.value).collect();
+            assert_eq!(values, expected, "{name}");
+        }
+        assert_eq!(values(header, "subject").count(), 4);
+    }
+
+    #[test]
     fn chosen_fields_have_crlf_and_an_empty_line() {
         let mut out = Vec::new();
         header_fields(b"A: 1\nB: 2\n b\nC: 3", &["b", "c", "d"], false, &mut out);
         assert_eq!(out, b"B: 2\r\n b\r\nC: 3\r\n\r\n");
+        let mut again = Vec::new();
+        fields_as_they_stand(&out, &["B"], &mut again);
+        assert_eq!(again, b"B: 2\r\n b\r\n\r\n");
         out.clear();
         header_fields(b"A: 1\nB: 2\n\n", &["b"], true, &mut out);
         assert_eq!(out, b"A: 1\r\n\r\n");

@@ -32,7 +32,7 @@ pub(crate) use casemap::casemap;
 pub(crate) use date::sent_date;
 pub(crate) use encoded::decode_header;
 pub(crate) use envelope::envelope;
-pub(crate) use header::{fields, header_fields, header_lines};
+pub(crate) use header::{fields, fields_as_they_stand, header_fields, header_lines, values};
 pub(crate) use message_id::message_ids;
 pub(crate) use parse::{Limits, header, header_bytes, parse, parse_bytes};
 pub(crate) use part::{Kind, Message, Part};
