@@ -7,13 +7,17 @@
 //! the same message (EMAILID); where that is too long, `,G=<128 bits in hex>` stands for it. `,D=<seconds>` says
 //! since when such a copy is where it is (SAVEDATE).
 
+mod contents;
+mod directory;
 mod disk;
 mod draft;
+mod filing;
 #[cfg(test)]
 pub(crate) mod journal;
 mod keywords;
 mod layout;
 mod lock;
+mod mailboxes;
 mod metadata;
 mod name;
 mod promise;

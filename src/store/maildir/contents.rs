@@ -1,0 +1,104 @@
+//! What is in the directories of a mailbox, and what its side files say.
+
+use super::directory::Unsynced;
+use super::filing::file_name;
+use super::mailboxes::random_guid;
+use super::store::Maildir;
+use super::uidlist::{self, UidList};
+use super::{disk, keywords, scan};
+use crate::mail::MailboxName;
+use crate::store::{BlobId, Error, Found, MailboxState, Place, Scanned, Stamp};
+use rustix::fs::AtFlags;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+impl Maildir {
+    pub(super) fn read_uidlist(path: &Path) -> Result<Option<String>, Error> {
+        match fs::read(path.join(uidlist::FILE)) {
+            Ok(text) => Ok(Some(String::from_utf8(text).unwrap_or_else(|error| {
+                String::from_utf8_lossy(error.as_bytes()).into_owned()
+            }))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn scan_once(
+        &mut self,
+        name: &MailboxName,
+        list: &UidList<'_>,
+    ) -> Result<Vec<Found>, Error> {
+        let directory = self.directory(name)?;
+        let mut found = Vec::with_capacity(list.entries.len());
+        let listed = list.by_base();
+        for place in [Place::New, Place::Cur] {
+            let part = directory.of(place).as_fd();
+            scan::collect(part, place, list, &listed, &mut found)?;
+        }
+        drop(listed);
+        let (ordered, twins) = scan::order(found);
+        for twin in twins {
+            let file = ordered.iter().find(|f| f.blob.name == twin.name);
+            if let Some(file) = file {
+                self.remove_twin(name, &twin, &file.blob)?;
+            }
+        }
+        Ok(ordered)
+    }
+
+    pub(super) fn scanned(
+        &self,
+        path: &Path,
+        list: Option<UidList<'_>>,
+        found: Vec<Found>,
+        stamp: Stamp,
+    ) -> Result<Scanned, Error> {
+        let missing = list.is_none();
+        let list = list.unwrap_or_default();
+        let live = found.iter().filter(|f| f.listed).count();
+        let state = MailboxState {
+            uid_validity: list
+                .uid_validity
+                .map_or_else(|| self.next_uid_validity(), Ok)?,
+            uid_next: scan::uid_next(&list, &found),
+            guid: list.guid.map_or_else(random_guid, Ok)?,
+            keywords: keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default()),
+        };
+        let rewrite = missing
+            || list.damaged
+            || list.guid.is_none()
+            || (list.entries.len() - live) * 4 > list.entries.len() + 100;
+        Ok(Scanned {
+            state,
+            found,
+            stamp,
+            header_known: list.uid_validity.is_some(),
+            rewrite,
+        })
+    }
+
+    /// A move from `new` to `cur` that a power cut left half done: the file has both names.
+    fn remove_twin(
+        &mut self,
+        name: &MailboxName,
+        twin: &BlobId,
+        kept: &BlobId,
+    ) -> Result<(), Error> {
+        let directory = self.directory(name)?;
+        let inode = |blob: &BlobId| {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::statat(directory.of(blob.place), file_name(blob), flags).map(|s| s.st_ino)
+        };
+        let (Ok(a), Ok(b)) = (inode(twin), inode(kept)) else {
+            // Seen twice because it was moved while the directories were read.
+            return Ok(());
+        };
+        if a == b && twin.place == Place::New && kept.place == Place::Cur {
+            disk::unlink(&directory.new, &twin.name).map_err(io::Error::from)?;
+            directory.change(Place::New, Unsynced::Went);
+        }
+        Ok(())
+    }
+}

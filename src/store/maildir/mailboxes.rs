@@ -1,0 +1,200 @@
+//! Mailboxes made, renamed and removed, and what was left behind.
+
+use super::lock::{DotLock, replace};
+use super::store::Maildir;
+use super::uidlist::{self, UidList};
+use super::{disk, layout, name, promise};
+use crate::mail::{Guid, MailboxName, Uid, UidValidity};
+use crate::store::{Error, Store};
+use std::fs;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Drafts that nobody finished for this long are removed.
+const STALE_DRAFT: Duration = Duration::from_secs(36 * 3600);
+/// A mailbox being removed.
+const DELETED: &str = "..dovelet-deleted-";
+const CREATING: &str = "..dovelet-new-";
+/// There while the first mailboxes are made.
+const UNFINISHED: &str = "dovelet-unfinished";
+
+impl Maildir {
+    /// A UIDVALIDITY higher than any given below this root. `dovecot-uidvalidity` holds the last
+    /// one, and an empty file with it in its name.
+    pub(super) fn next_uid_validity(&self) -> Result<UidValidity, Error> {
+        let path = self.root.join("dovecot-uidvalidity");
+        let _lock = DotLock::take(&path)?;
+        let last = fs::read_to_string(&path)
+            .ok()
+            .and_then(|t| u32::from_str_radix(t.trim(), 16).ok())
+            .unwrap_or(0);
+        let now = u32::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
+        let next = last.saturating_add(1).max(now);
+        let marker = |value: u32| self.root.join(format!("dovecot-uidvalidity.{value:08x}"));
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        disk::create(&marker(next), &options)?;
+        replace(&path, format!("{next:08x}").as_bytes())?;
+        let _ = disk::remove(&marker(last));
+        UidValidity::new(next).ok_or(Error::Corrupt {
+            what: "dovecot-uidvalidity",
+        })
+    }
+
+    pub(super) fn all_mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
+        let mut names = vec![MailboxName::inbox()];
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let file = entry.file_name();
+            let bytes = file.as_encoded_bytes();
+            let Some(storage) = bytes.strip_prefix(b".") else {
+                continue;
+            };
+            let Some(name) = layout::mailbox_name(storage) else {
+                continue;
+            };
+            let kind = entry.file_type()?;
+            // A link to a directory counts as one, as it does for Dovecot.
+            if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
+                names.push(name);
+            }
+        }
+        // One mailbox can have two directories, spelled differently.
+        crate::mail::sort(&mut names);
+        names.dedup();
+        Ok(names)
+    }
+
+    pub(super) fn make_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let path = self.path(name)?;
+        if path.exists() {
+            return Err(Error::MailboxExists);
+        }
+        let uid_validity = self.next_uid_validity()?;
+        let staged = self
+            .root
+            .join(format!("{CREATING}{}", name::unique(&self.host)));
+        disk::make_directory(&staged)?;
+        for part in ["tmp", "new", "cur"] {
+            disk::make_directory(&staged.join(part))?;
+        }
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        disk::create(&staged.join("maildirfolder"), &options)?;
+        let header = UidList::header(uid_validity, Uid::MIN, random_guid()?, &[]);
+        replace(&staged.join(uidlist::FILE), header.as_bytes())?;
+        if let Err(error) = disk::rename_over(&staged, &path) {
+            let _ = disk::remove_tree(&staged);
+            return Err(taken(error));
+        }
+        Ok(disk::sync_directory_at(&self.root)?)
+    }
+
+    pub(super) fn make_first(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        let unfinished = self.root.join(UNFINISHED);
+        if !unfinished.exists() {
+            if self.mailboxes()?.len() > 1 {
+                return Ok(());
+            }
+            // It is empty, so that two who make it at once do not disturb each other.
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create(true).mode(0o600);
+            disk::create(&unfinished, &options)?;
+            disk::sync_directory_at(&self.root)?;
+        }
+        for name in names {
+            match self.create(name) {
+                Ok(()) | Err(Error::MailboxExists) => self.subscribe(name, true)?,
+                Err(error) => return Err(error),
+            }
+        }
+        match disk::remove(&unfinished) {
+            // Another process was at it too.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        Ok(disk::sync_directory_at(&self.root)?)
+    }
+
+    pub(super) fn rename_mailbox(
+        &mut self,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<(), Error> {
+        let (old, new) = (self.path(from)?, self.path(to)?);
+        if new.exists() {
+            return Err(Error::MailboxExists);
+        }
+        self.open.retain(|d| d.name != *from && d.name != *to);
+        match disk::rename_over(&old, &new) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMailbox),
+            Err(error) => Err(taken(error)),
+            Ok(()) => Ok(disk::sync_directory_at(&self.root)?),
+        }
+    }
+
+    pub(super) fn remove_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let path = self.path(name)?;
+        self.open.retain(|d| d.name != *name);
+        let hidden = self
+            .root
+            .join(format!("{DELETED}{}", name::unique(&self.host)));
+        match disk::rename_over(&path, &hidden) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoSuchMailbox);
+            }
+            other => other?,
+        }
+        disk::sync_directory_at(&self.root)?;
+        // What cannot be removed now is swept later.
+        let _ = disk::remove_tree(&hidden);
+        Ok(())
+    }
+
+    pub(super) fn sweep_away(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let old = |path: &Path| {
+            let age = fs::symlink_metadata(path)
+                .and_then(|m| m.modified())
+                .ok()
+                .and_then(|m| m.elapsed().ok());
+            age.is_some_and(|age| age > STALE_DRAFT)
+        };
+        let tmp = self.path(name)?.join("tmp");
+        for entry in fs::read_dir(&tmp).into_iter().flatten().flatten() {
+            let promise = promise::is_one(entry.file_name().as_encoded_bytes());
+            if !promise && old(&entry.path()) {
+                let _ = disk::remove(&entry.path());
+            }
+        }
+        for entry in fs::read_dir(&self.root)?.flatten() {
+            let file = entry.file_name();
+            let left = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
+            if left(DELETED) || (left(CREATING) && old(&entry.path())) {
+                let _ = disk::remove_tree(&entry.path());
+            }
+            let lock = file.to_str().is_some_and(|name| name.contains(".lock."));
+            if lock && old(&entry.path()) {
+                let _ = disk::remove(&entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Of a directory that somebody else made meanwhile.
+fn taken(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => Error::MailboxExists,
+        _ => error.into(),
+    }
+}
+
+pub(super) fn random_guid() -> Result<Guid, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| Error::Corrupt {
+        what: "the random number source",
+    })?;
+    Ok(Guid(bytes))
+}
