@@ -195,9 +195,10 @@ pub(crate) fn body(bodystructure: &[u8]) -> Vec<u8> {
 }
 
 fn space(open: &[List], out: &mut Vec<u8>) {
-    // Bodies of a multipart follow each other without a space; one before the subtype.
+    // Bodies of a multipart and addresses follow each other without a space; one before the subtype.
     if let Some(list) = open.last()
         && list.told > 0
+        && list.shape != Shape::Addresses
         && (list.shape != Shape::Multipart || list.subtype)
     {
         out.push(b' ');
@@ -208,6 +209,8 @@ fn space(open: &[List], out: &mut Vec<u8>) {
 enum Shape {
     /// Any list inside a body: parameters, an envelope.
     Plain,
+    /// A list of addresses in an envelope.
+    Addresses,
     Multipart,
     /// A body of a single part: so many items are no extension data.
     Single(usize),
@@ -234,12 +237,11 @@ impl List {
                 _ => false,
             },
         };
-        let shape = if !is_body {
-            Shape::Plain
-        } else if text.first() == Some(&b'(') {
-            Shape::Multipart
-        } else {
-            Shape::Single(single_items(text))
+        let shape = match (is_body, text.first() == Some(&b'(')) {
+            (false, false) => Shape::Plain,
+            (false, true) => Shape::Addresses,
+            (true, true) => Shape::Multipart,
+            (true, false) => Shape::Single(single_items(text)),
         };
         List {
             shape,
@@ -251,7 +253,7 @@ impl List {
 
     fn keep(&mut self, item: &Item<'_>) -> bool {
         match (self.shape, item) {
-            (_, Item::Close) | (Shape::Plain, _) => true,
+            (_, Item::Close) | (Shape::Plain | Shape::Addresses, _) => true,
             (Shape::Multipart, Item::Atom(_)) if !self.done => {
                 self.subtype = true;
                 self.done = true;
@@ -363,5 +365,24 @@ impl<'a> Items<'a> {
             }
         };
         Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mime::{Limits, parse_bytes};
+
+    #[test]
+    fn body_has_no_space_between_addresses() {
+        // RFC 3501 section 9: env-to = "(" 1*address ")" / nil.
+        let text = b"Content-Type: message/rfc822\n\nTo: a@b, c@d\nSubject: s\n\nx\n";
+        let structure = bodystructure(&parse_bytes(text, &Limits::default()));
+        let body = String::from_utf8(body(&structure)).unwrap();
+        let to = "((NIL NIL \"a\" \"b\")(NIL NIL \"c\" \"d\"))";
+        assert!(
+            body.contains(&format!("\"s\" NIL NIL NIL {to} NIL")),
+            "{body}"
+        );
     }
 }
