@@ -1,7 +1,7 @@
 //! A fuzzer for tests inside the crate: known inputs are changed at random for a bounded time. An input
 //! that makes the code say something new joins those that are changed further.
 //!
-//! `DOVELET_FUZZ_SECONDS` says for how long (10), `DOVELET_FUZZ_SEED` repeats a run as far as time
+//! `DOVELET_FUZZ_SECONDS` says for how long (20), `DOVELET_FUZZ_SEED` repeats a run as far as time
 //! allows; with `DOVELET_FUZZ_KEEP` inputs with new answers are added to `tests/fuzz/corpus/TARGET`. An
 //! input that makes the code panic is always added there, so that it is tried first from then on.
 
@@ -73,7 +73,7 @@ struct Run<'a, F> {
 pub(crate) fn fuzz(target: Target<'_>, try_it: impl FnMut(&[u8], &mut Random) -> String) {
     let seed = setting("DOVELET_FUZZ_SEED", Random::seed());
     println!("DOVELET_FUZZ_SEED={seed}");
-    let end = Instant::now() + Duration::from_secs(setting("DOVELET_FUZZ_SECONDS", 10));
+    let end = Instant::now() + Duration::from_secs(setting("DOVELET_FUZZ_SECONDS", 20));
     let mut run = Run {
         target,
         random: Random::new(seed),
