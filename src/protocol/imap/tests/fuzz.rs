@@ -6,6 +6,7 @@ use super::*;
 use crate::fuzz::{Random, Target, fuzz};
 use crate::protocol::imap::table::{RULES, State, rule_of};
 use crate::wire::imap::{Bounds, Ends, Frame, Framer, append_start, parse};
+use imap_codec::CommandCodec;
 
 /// Pieces of IMAP's grammar.
 const WORDS: [&str; 44] = [
@@ -96,6 +97,25 @@ fn names(shown: &str) -> String {
         .collect()
 }
 
+/// Refusals of what another parser takes for a command: flags that no server knows, and tags that are
+/// longer than is kept.
+const STRICTER: [&str; 2] = [
+    "no such system flag, or one that cannot be set",
+    "a tag is missing",
+];
+
+/// What another parser understands is understood here.
+fn is_understood(text: &[u8]) {
+    let command = [text, b"\r\n"].concat();
+    let theirs = CommandCodec::new().decode(&command);
+    if theirs.is_ok_and(|(rest, _)| rest.is_empty())
+        && let Err(syntax) = parse(text, Bounds::USUAL).command
+    {
+        let refused = STRICTER.contains(&syntax.0);
+        assert!(refused, "{}: {}", syntax.0, text.escape_ascii());
+    }
+}
+
 fn parsed(text: &[u8]) -> String {
     let bounds = Bounds {
         set_ranges: 20,
@@ -141,7 +161,10 @@ fn fuzz_commands() {
         let pieces = frames(input, || random.below(40) as usize);
         assert_eq!(whole, pieces, "split, it means something else");
         let each = whole.iter().map(|frame| match frame {
-            Frame::Command(text) => parsed(text),
+            Frame::Command(text) => {
+                is_understood(text);
+                parsed(text)
+            }
             Frame::Append { head, .. } => parsed(head),
             Frame::Refused { why, .. } => format!("{why:?}"),
             _ => String::new(),
