@@ -301,4 +301,51 @@ mod tests {
         assert_eq!(converted(b"\r\n\0", 9), Err(UnknownEncoding));
         assert_eq!(converted(b"A: \0\r\n\r\n", 9), Err(UnknownEncoding));
     }
+
+    #[test]
+    fn pieces_make_no_difference() {
+        let words: [&[u8]; 16] = [
+            b"\r\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"--a",
+            b"--a--",
+            b"--ab",
+            b"Content-Type: multipart/mixed; boundary=a\r\n",
+            b"Content-Type: multipart/digest; boundary=ab\n",
+            b"Content-Type: message/rfc822\r\n",
+            b"Content-Transfer-Encoding: binary\r\n",
+            b"Content-Transfer-Encoding:\r\n\tbinary\r\n",
+            b"x",
+            b"\xff\x01",
+            b" ",
+            b"\0",
+        ];
+        let mut state = 11u64;
+        let mut random = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        let mut kept = 0;
+        for _ in 0..3000 {
+            let count = random(24);
+            let message: Vec<u8> = (0..count)
+                .flat_map(|_| words[random(16)].to_vec())
+                .collect();
+            let whole = converted(&message, usize::MAX);
+            for piece in [1, 2 + random(9)] {
+                assert_eq!(converted(&message, piece), whole, "{message:?}");
+            }
+            // What is kept has no NUL, and nothing in it is binary any more.
+            if let Ok(text) = whole {
+                kept += 1;
+                assert!(!text.contains(&0), "{message:?}");
+                assert_eq!(converted(&text, 7), Ok(text), "{message:?}");
+            }
+        }
+        assert!(kept > 1000, "{kept}");
+    }
 }
