@@ -1,8 +1,8 @@
 //! Which UIDs were expunged when: what QRESYNC asks (RFC 7162 section 5.3).
 
 use super::bits::Bits;
-use super::database::{Kind, Reader, Writer};
-use super::{Error, Summary};
+use super::schema::Kind;
+use super::{Error, Reader, Summary, Writer};
 use crate::mail::{MailboxId, ModSeq, Since};
 use std::ops::RangeInclusive;
 

@@ -13,16 +13,19 @@ mod expunged;
 mod flags;
 mod names;
 mod overview;
+mod reader;
+mod schema;
 mod summary;
+mod writer;
 
 pub(crate) use bits::Bits;
 pub(crate) use cached::{Cached, Facts, Kept, Keys, SubjectKey};
-pub(crate) use database::{
-    AccountId, Checked, Durable, Index, Reader, Writer, is_unfinished, remove, set_aside,
-    when_redb_panics,
-};
+pub(crate) use database::{Durable, Index, is_unfinished, remove, set_aside, when_redb_panics};
 pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;
 pub(crate) use names::{Name, NameChunk};
 pub(crate) use overview::{Glance, Overview};
+pub(crate) use reader::{Checked, Reader};
+pub(crate) use schema::AccountId;
 pub(crate) use summary::{SizeOf, Summary};
+pub(crate) use writer::Writer;
