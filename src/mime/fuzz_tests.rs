@@ -61,9 +61,6 @@ const NARROW: Limits = Limits {
     depth: 3,
 };
 
-/// Levels of nesting that `imap-codec` reads.
-const READ: usize = 7;
-
 /// Gives bytes in pieces.
 struct Pieces<'a> {
     rest: &'a [u8],
@@ -200,11 +197,7 @@ fn fuzz_messages() {
         seeds: Vec::new(),
     };
     fuzz(target, |input, random| {
-        let wide = Limits {
-            depth: READ,
-            ..Limits::default()
-        };
-        let wide = structure(input, &wide, random);
+        let wide = structure(input, &Limits::default(), random);
         let narrow = structure(input, &NARROW, random);
         let shape = |byte: &&u8| b"()N".contains(byte);
         let mut shapes: Vec<u8> = wide.iter().chain(&narrow).filter(shape).copied().collect();
