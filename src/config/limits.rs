@@ -129,6 +129,8 @@ limits! {
     bad_commands: u32, Count, 1, 20, "Wrong commands after login; the next ends the session.";
     set_ranges: usize, Count, 10, 50_000, "Ranges in a set of messages that a command names.";
     search_keys: usize, Count, 10, 2000, "Keys of one SEARCH.";
+    search_mailboxes: usize, Count, 1, 1000, "Mailboxes of one ESEARCH (RFC 7377).";
+    search_contexts: usize, Count, 1, 16, "Searches of one session that are kept up to date (RFC 5267).";
     search_depth: usize, Count, 1, 50, "Depth of keys within keys of a SEARCH.";
     notify_mailboxes: usize, Count, 1, 1000, "Mailboxes whose messages one session is told of by NOTIFY (RFC 5465).";
     imap_idle_timeout: Duration, Duration, 1, seconds(1800), "Silence after which an IMAP session ends; RFC 3501 section 5.4 asks for at least 30 minutes.";

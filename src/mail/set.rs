@@ -267,6 +267,12 @@ impl SequenceSet {
         SequenceSet(vec![(Bound::Saved, Bound::Saved)])
     }
 
+    /// The set of exactly these.
+    pub(crate) fn of<N: Number>(set: &Set<N>) -> SequenceSet {
+        let bounds = |&(first, last): &(u32, u32)| (Bound::Number(first), Bound::Number(last));
+        SequenceSet(set.runs().iter().map(bounds).collect())
+    }
+
     /// True for `$`, which means messages that only the view knows.
     pub(crate) fn is_saved(&self) -> bool {
         self.0 == [(Bound::Saved, Bound::Saved)]

@@ -10,6 +10,9 @@ pub(crate) struct Search {
     test: Test,
     found: UidSet,
     look: Look,
+    /// Messages that are decided, of so many.
+    decided: u64,
+    goal: u64,
     /// Room for texts that are compared, used again and again.
     room: Vec<u8>,
 }
@@ -24,6 +27,8 @@ impl Search {
         let mut want = Want::default();
         test.want(&mut want);
         Search {
+            goal: uids.count(),
+            decided: 0,
             look: Look::new(view, uids, want),
             test,
             found: UidSet::new(),
@@ -34,13 +39,20 @@ impl Search {
     /// Works for a bounded time; `Some` with the messages found at the end.
     pub(crate) fn step(&mut self) -> Result<Option<UidSet>, Error> {
         let (test, found, room) = (&self.test, &mut self.found, &mut self.room);
+        let decided = &mut self.decided;
         let more = self.look.step(&mut |message| {
             let holds = test.holds(message, room)?;
+            *decided += u64::from(holds.is_some());
             if holds == Some(true) {
                 found.insert(message.uid());
             }
             Ok(holds.is_some())
         })?;
         Ok((!more).then(|| std::mem::take(&mut self.found)))
+    }
+
+    /// How many messages are decided, of how many; `None` of none.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        (self.goal > 0).then_some((self.decided, self.goal))
     }
 }

@@ -29,6 +29,11 @@ impl Sort {
         }
     }
 
+    /// How far the search came that is the first part of it.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        self.survey.progress()
+    }
+
     /// Works for a bounded time; `Some` with the sorted messages at the end.
     pub(crate) fn step(&mut self) -> Result<Option<Sorted>, Error> {
         let (order, key, sorter) = (&self.order, &mut self.key, &mut self.sorter);

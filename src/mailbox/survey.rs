@@ -116,6 +116,14 @@ impl Survey {
         Survey::Searching(Box::new(Search::new(view, criteria)), Box::new(look))
     }
 
+    /// How far the search came that is the first part of it.
+    pub(super) fn progress(&self) -> Option<(u64, u64)> {
+        match self {
+            Survey::Searching(search, _) => search.progress(),
+            _ => None,
+        }
+    }
+
     /// Works for a bounded time, calling `each` as [`Look::step`] does; `false` at the end.
     pub(super) fn step(&mut self, each: &mut Each<'_>) -> Result<bool, Error> {
         match std::mem::replace(self, Survey::Over) {

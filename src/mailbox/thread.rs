@@ -31,6 +31,11 @@ impl Thread {
         }
     }
 
+    /// How far the search came that is the first part of it.
+    pub(crate) fn progress(&self) -> Option<(u64, u64)> {
+        self.survey.progress()
+    }
+
     /// Works for a bounded time; `Some` with the threads at the end.
     pub(crate) fn step(&mut self) -> Result<Option<Threads>, Error> {
         let (by, members, room) = (self.by, &mut self.members, &mut self.room);

@@ -254,6 +254,26 @@ impl View {
         }
     }
 
+    /// The same criteria with the UIDs of the messages that sequence numbers and `$` mean now.
+    pub(crate) fn fixed(&self, criteria: Criteria) -> Criteria {
+        let uids = |set: &SequenceSet| match set.is_saved() {
+            true => self.saved(),
+            false => self
+                .numbers
+                .uids_of(&set.resolve(SeqNum::new(self.exists()))),
+        };
+        match criteria {
+            Criteria::And(all) => {
+                Criteria::And(all.into_iter().map(|one| self.fixed(one)).collect())
+            }
+            Criteria::Or(a, b) => Criteria::Or(Box::new(self.fixed(*a)), Box::new(self.fixed(*b))),
+            Criteria::Not(inner) => Criteria::Not(Box::new(self.fixed(*inner))),
+            Criteria::Seq(set) => Criteria::Uid(SequenceSet::of(&uids(&set))),
+            Criteria::Uid(set) if set.is_saved() => Criteria::Uid(SequenceSet::of(&uids(&set))),
+            other => other,
+        }
+    }
+
     /// UIDs that a client names, whether they are there (still) or not; `*` is the last one given.
     pub(crate) fn resolve_given(&self, set: &SequenceSet) -> UidSet {
         set.resolve(Uid::new(self.uid_next.number() - 1))

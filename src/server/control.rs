@@ -207,6 +207,8 @@ limits!(
     bad_commands: number,
     set_ranges: size,
     search_keys: size,
+    search_mailboxes: size,
+    search_contexts: size,
     search_depth: size,
     notify_mailboxes: size,
     imap_idle_timeout: time,

@@ -34,6 +34,8 @@ const WATCH_PAUSE: Duration = Duration::from_millis(50);
 const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a client that sends nothing more is asked whether it still reads.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+/// How often a client that waits for a search is told how far it came.
+const PROGRESS_AFTER: Duration = Duration::from_secs(10);
 /// How long goodbyes may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -434,6 +436,9 @@ impl Engine {
                 ..Bounds::USUAL
             },
             notify_mailboxes: limits.notify_mailboxes,
+            search_mailboxes: limits.search_mailboxes,
+            search_contexts: limits.search_contexts,
+            progress: PROGRESS_AFTER,
             bad_commands: limits.bad_commands,
             patience: limits.imap_idle_timeout,
         };

@@ -455,6 +455,24 @@ limits! {
         assert_eq!(told, "* STATUS more (MESSAGES 1 UIDNEXT 2)");
     }
 
+    search_mailboxes(server, "search_mailboxes = 6") {
+        let mut imap = server.imap("ann");
+        imap.ok("ESEARCH IN (personal) ALL");
+        imap.ok("CREATE more");
+        assert!(status(imap.command("ESEARCH IN (personal) ALL")).starts_with("NO [LIMIT]"));
+        imap.ok("ESEARCH IN (subtree more) ALL");
+    }
+
+    search_contexts(server, "search_contexts = 2") {
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let mut refused = || {
+            let answer = imap.ok("SEARCH RETURN (UPDATE COUNT) ALL");
+            answer.find("NO [NOUPDATE ").is_some()
+        };
+        assert_eq!([refused(), refused(), refused()], [false, false, true]);
+    }
+
     sort_octets(server, "sort_octets = \"64KiB\"") {
         // Subjects and references of each are nearly as much as may be held.
         let long = "x".repeat(30_000);

@@ -12,6 +12,7 @@ mod delivery;
 mod departure;
 mod disk;
 mod faults;
+mod figures;
 mod limits;
 mod login;
 mod prompt;

@@ -10,8 +10,16 @@ use std::time::Duration;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Responses of extensions which `imap-codec` does not know: RFC 2971, RFC 2342, RFC 7162, RFC 5256.
-const UNKNOWN: [&str; 5] = ["* ID ", "* NAMESPACE ", "* VANISHED ", "* SORT", "* THREAD"];
+/// Responses of extensions which `imap-codec` does not know: RFC 2971, RFC 2342, RFC 7162, RFC 4731,
+/// RFC 5256.
+const UNKNOWN: &[&str] = &[
+    "* ESEARCH ",
+    "* ID ",
+    "* NAMESPACE ",
+    "* VANISHED ",
+    "* SORT",
+    "* THREAD",
+];
 
 pub(crate) struct Imap {
     stream: BufReader<Box<dyn Stream>>,

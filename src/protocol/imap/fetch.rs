@@ -118,6 +118,7 @@ pub(super) fn fetch(
     } else {
         UidSet::new()
     };
+    selected.contexts.touch(&newly_seen);
     let rows = selected.view.fetch(uids, want(&items));
     session.doing = Doing::Fetch(Box::new(Fetch {
         tag: tag.clone(),

@@ -12,7 +12,7 @@ use crate::mail::{
 };
 use crate::mailbox::{Access, By, Copied, Error, Expunges};
 use crate::protocol::Output;
-use crate::wire::imap::{Command, Returns, number};
+use crate::wire::imap::{Command, FetchItem, Returns, number};
 
 /// Messages a client may not mean.
 pub(super) const NO_SUCH: &str = "BAD There is no message of that number.";
@@ -34,11 +34,13 @@ pub(super) fn run(
         Command::Search {
             uid,
             returns,
+            items,
             criteria,
         } => {
             let asked = Asked {
                 uid,
                 returns,
+                items,
                 what: What::Search,
             };
             search(session, tag, asked, criteria, rule, out)
@@ -52,6 +54,7 @@ pub(super) fn run(
             let asked = Asked {
                 uid,
                 returns,
+                items: Vec::new(),
                 what: What::Sort(order),
             };
             search(session, tag, asked, criteria, rule, out)
@@ -64,6 +67,7 @@ pub(super) fn run(
             let asked = Asked {
                 uid,
                 returns: None,
+                items: Vec::new(),
                 what: What::Thread(threading),
             };
             search(session, tag, asked, criteria, rule, out)
@@ -157,6 +161,7 @@ fn expunge(session: &mut Session, only: Option<SequenceSet>) -> Ran {
 struct Asked {
     uid: bool,
     returns: Option<Returns>,
+    items: Vec<FetchItem>,
     what: What,
 }
 
@@ -203,7 +208,26 @@ fn search(
         rule.expunges
     };
     let view = &selected.view;
+    let mut update = None;
+    if asked.returns.is_some_and(|returns| returns.update) {
+        if selected.contexts.has(tag) {
+            return Ran::ok("BAD This tag has a search that is kept up to date.");
+        }
+        let room = selected.contexts.has_room(session.settings.search_contexts);
+        if room && matches!(asked.what, What::Search) {
+            update = Some((view.fixed(criteria.clone()), asked.items));
+        } else {
+            // RFC 5267 section 4.3.1.
+            out.put(b"* NO [NOUPDATE \"");
+            out.put(tag);
+            out.put(b"\"] This search is not kept up to date.\r\n");
+        }
+    }
     session.doing = Doing::Search(Box::new(Searching {
+        mailbox: None,
+        update: update.map(Box::new),
+        result: UidSet::new(),
+        noticed: crate::sys::clock::now(),
         tag: tag.clone(),
         uid: asked.uid,
         mod_seq,

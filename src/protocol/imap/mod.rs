@@ -3,6 +3,7 @@
 mod append;
 mod capability;
 mod catenate;
+mod context;
 mod enable;
 mod fetch;
 mod found;
@@ -13,6 +14,7 @@ mod login;
 mod mailboxes;
 mod messages;
 mod metadata;
+mod multisearch;
 mod news;
 mod notify;
 mod refusal;

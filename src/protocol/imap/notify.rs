@@ -94,9 +94,19 @@ impl Notifications {
     }
 
     /// True if one of the events is wanted of that mailbox.
-    fn wants(&self, session: &Session, name: &MailboxName, event: fn(&Events) -> bool) -> bool {
+    fn wants(&self, names: &[MailboxName], name: &MailboxName, event: fn(&Events) -> bool) -> bool {
         let mut groups = self.groups.iter().filter(|group| event(&group.events));
-        groups.any(|group| is_meant(&group.filter, session, name))
+        groups.any(|group| is_meant(&group.filter, names, name))
+    }
+
+    /// What is subscribed to, if that matters.
+    fn subscribed(&self, session: &Session) -> Vec<MailboxName> {
+        let mut filters = self.groups.iter().map(|group| &group.filter);
+        match filters.any(|filter| *filter == Filter::Subscribed) {
+            // A failure is logged; nothing is told then.
+            true => session.account.subscriptions().unwrap_or_default(),
+            false => Vec::new(),
+        }
     }
 
     pub(super) fn is_stale(&self) -> bool {
@@ -106,16 +116,16 @@ impl Notifications {
     }
 }
 
-/// RFC 5465 section 6.
-fn is_meant(filter: &Filter, session: &Session, name: &MailboxName) -> bool {
+/// RFC 5465 section 6; `subscribed` are the names that `Subscribed` means.
+pub(super) fn is_meant(filter: &Filter, subscribed: &[MailboxName], name: &MailboxName) -> bool {
     match filter {
         Filter::Selected | Filter::SelectedDelayed => false,
         Filter::Personal => true,
-        Filter::Subscribed => session
-            .account
-            .subscriptions()
-            .is_ok_and(|names| names.contains(name)),
+        Filter::Subscribed => subscribed.contains(name),
         Filter::Subtree(roots) => roots.iter().any(|root| name == root || name.is_below(root)),
+        Filter::SubtreeOne(roots) => roots
+            .iter()
+            .any(|root| name == root || name.parent().as_ref() == Some(root)),
         Filter::Mailboxes(names) => names.contains(name),
     }
 }
@@ -154,14 +164,15 @@ impl Notifications {
         let mut watched = Vec::new();
         let mut before = std::mem::take(&mut self.watched);
         if self.groups.iter().any(|group| group.events.messages) {
+            let subscribed = self.subscribed(session);
             for listed in session.account.list()?.into_iter().filter(|l| l.selectable) {
-                if !self.wants(session, &listed.name, |events| events.messages) {
+                if !self.wants(&subscribed, &listed.name, |events| events.messages) {
                     continue;
                 }
                 if watched.len() >= session.settings.notify_mailboxes {
                     return Err(Error::Limit("too many mailboxes are watched"));
                 }
-                let flags = self.wants(session, &listed.name, |events| events.flags);
+                let flags = self.wants(&subscribed, &listed.name, |events| events.flags);
                 let known = before
                     .iter()
                     .position(|own| own.observed.name() == listed.name);
@@ -267,51 +278,51 @@ impl Session {
         }
     }
 
-    /// Tells of new messages of the selected mailbox what NOTIFY asked for.
+    /// Tells of new messages of the selected mailbox what NOTIFY and searches asked for.
     pub(super) fn new_messages(&mut self) -> Option<Box<Fetch>> {
-        let items = match &self.notify {
-            Some(own) => own.items_after(self.command_name),
-            None => &[],
+        let items: Vec<FetchItem> = match &self.notify {
+            Some(own) => own.items_after(self.command_name).to_vec(),
+            None => Vec::new(),
         };
+        if let Some(fetch) = self.found_messages(&items) {
+            return Some(fetch);
+        }
         let selected = self.selected.as_mut()?;
         let new = std::mem::take(&mut selected.new_messages);
         if new.is_empty() || items.is_empty() {
             return None;
         }
-        Some(Box::new(Fetch::of_new(
-            &selected.view,
-            new,
-            items,
-            self.enabled,
-        )))
+        let fetch = Fetch::of_new(&selected.view, new, &items, self.enabled);
+        Some(Box::new(fetch))
     }
 }
 
 impl Notifications {
     fn tell_one(&self, session: &Session, news: &News, out: &mut Output) {
         let named: fn(&Events) -> bool = |events| events.mailbox_name;
+        let subscribed = self.subscribed(session);
         match news {
             News::Created(name) | News::Deleted(name) => {
                 // RFC 5465 section 5.4: so is what is above it.
                 for name in [Some(name.clone()), name.parent()].into_iter().flatten() {
-                    if self.wants(session, &name, named) {
+                    if self.wants(&subscribed, &name, named) {
                         tell_name(session, &name, None, out);
                     }
                 }
             }
             News::Renamed { from, to } => {
-                if self.wants(session, from, named) || self.wants(session, to, named) {
+                if self.wants(&subscribed, from, named) || self.wants(&subscribed, to, named) {
                     tell_name(session, to, Some(from), out);
                 }
             }
             News::Subscribed(name) => {
-                if self.wants(session, name, |events| events.subscription) {
+                if self.wants(&subscribed, name, |events| events.subscription) {
                     tell_name(session, name, None, out);
                 }
             }
             News::Annotated(Some(name), entries) => {
                 let enabled = session.enabled.metadata;
-                if enabled || self.wants(session, name, |events| events.metadata) {
+                if enabled || self.wants(&subscribed, name, |events| events.metadata) {
                     metadata::changed(Some(name), entries, session.enabled, out);
                 }
             }

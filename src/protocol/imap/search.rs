@@ -1,14 +1,16 @@
 //! SEARCH (RFC 3501 section 6.4.4), SORT and THREAD (RFC 5256 section 3): run in steps, answer as a
 //! stream.
 
+use super::context::Context;
 use super::found::{InOrder, Numbers, SetText};
 use super::refusal::refusal;
 use super::session::{Doing, Session};
 use super::tag::Tag;
-use crate::mail::{ModSeq, Uid, UidSet};
+use crate::mail::{Criteria, ModSeq, Uid, UidSet, UidValidity};
 use crate::mailbox::{Error, Expunges, Search, Sort, Thread, Threads, View};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{Returns, number};
+use crate::wire::imap::{FetchItem, Returns, number};
+use std::time::Duration;
 
 /// A running SEARCH, SORT or THREAD.
 pub(super) struct Searching {
@@ -20,6 +22,15 @@ pub(super) struct Searching {
     pub(super) returns: Option<Returns>,
     pub(super) expunges: Expunges,
     pub(super) stage: Stage,
+    /// It is one of several (RFC 7377 section 2.1): named in the answer, as it is told, if
+    /// something is found.
+    pub(super) mailbox: Option<(Vec<u8>, UidValidity)>,
+    /// To be kept up to date: the criteria, and what is told of new messages.
+    pub(super) update: Option<Box<(Criteria, Vec<FetchItem>)>>,
+    /// What was found, if that is kept up to date.
+    pub(super) result: UidSet,
+    /// When the client last heard of it, or it began.
+    pub(super) noticed: Duration,
 }
 
 pub(super) enum Stage {
@@ -35,7 +46,7 @@ pub(super) enum Stage {
 }
 
 /// How a step went.
-enum Went {
+pub(super) enum Went {
     /// There is more to do of the same.
     On,
     Now(Stage),
@@ -60,6 +71,7 @@ impl Session {
         };
         match went {
             Ok(Went::On) => {
+                searching.notice(self.settings.progress, out);
                 self.doing = Doing::Search(searching);
                 return Some(Progress::Flush);
             }
@@ -67,7 +79,21 @@ impl Session {
                 searching.stage = stage;
                 self.doing = Doing::Search(searching);
             }
-            Ok(Went::Done(text)) => self.finish(searching.tag, text.into(), searching.expunges),
+            Ok(Went::Done(text)) => {
+                if let Some(update) = searching.update.take()
+                    && let Some(selected) = self.selected.as_mut()
+                {
+                    let (criteria, items) = *update;
+                    selected.contexts.add(Context {
+                        tag: searching.tag.clone(),
+                        uid: searching.uid,
+                        criteria,
+                        found: std::mem::take(&mut searching.result),
+                        items,
+                    });
+                }
+                self.finish(searching.tag, text.into(), searching.expunges);
+            }
             Err(error) => {
                 // RFC 5182 section 2.1: what was refused leaves nothing saved.
                 if searching.returns.is_some_and(|returns| returns.save)
@@ -104,7 +130,36 @@ impl Searching {
         matches!(self.stage, Stage::Sorted(_))
     }
 
-    fn step(&mut self, view: &mut View, out: &mut Output) -> Result<Went, Error> {
+    /// Tells how far it came, at most each `interval` (RFC 9585).
+    pub(super) fn notice(&mut self, interval: Duration, out: &mut Output) {
+        let now = crate::sys::clock::now();
+        if !self.is_looking() || now.saturating_sub(self.noticed) < interval {
+            return;
+        }
+        self.noticed = now;
+        out.put(b"* OK [INPROGRESS");
+        // What could end the code, or the string, is not told.
+        if !self.tag.iter().any(|byte| b"]\"\\".contains(byte)) {
+            out.put(b" (\"");
+            out.put(&self.tag);
+            match self.progress() {
+                Some((done, goal)) => out.put(format!("\" {done} {goal})").as_bytes()),
+                None => out.put(b"\" NIL NIL)"),
+            }
+        }
+        out.put(b"] Still searching.\r\n");
+    }
+
+    fn progress(&self) -> Option<(u64, u64)> {
+        match &self.stage {
+            Stage::Looking(search) => search.progress(),
+            Stage::Sorting(sort) => sort.progress(),
+            Stage::Threading(thread) => thread.progress(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn step(&mut self, view: &mut View, out: &mut Output) -> Result<Went, Error> {
         let uid = self.uid;
         match &mut self.stage {
             Stage::Looking(search) => match search.step()? {
@@ -182,7 +237,14 @@ impl Searching {
             Some(_) => {
                 out.put(b"* ESEARCH (TAG \"");
                 out.put(&self.tag);
-                out.put(b"\")");
+                out.put(b"\"");
+                if let Some((name, uid_validity)) = &self.mailbox {
+                    out.put(b" MAILBOX ");
+                    out.put(name);
+                    out.put(b" UIDVALIDITY ");
+                    number(u64::from(uid_validity.number()), out.buffer());
+                }
+                out.put(b")");
                 if self.uid {
                     out.put(b" UID");
                 }
@@ -191,16 +253,22 @@ impl Searching {
         true
     }
 
-    fn found(&self, found: UidSet, view: &mut View, out: &mut Output) -> Result<Went, Error> {
+    fn found(&mut self, found: UidSet, view: &mut View, out: &mut Output) -> Result<Went, Error> {
         let Some(returns) = self.returns else {
             let highest = self.highest(&found, view)?;
             self.head("SEARCH", out);
             return Ok(Went::Now(Stage::Found(found, highest)));
         };
+        if self.update.is_some() {
+            self.result.clone_from(&found);
+        }
         let chosen = chosen(&returns, &found);
         let highest = self.highest(&chosen, view)?;
         if returns.save {
             view.save(chosen);
+        }
+        if self.mailbox.is_some() && found.is_empty() {
+            return Ok(Went::Done("OK Search completed."));
         }
         if !self.head("SEARCH", out) {
             return Ok(Went::Done("OK Search completed."));

@@ -1,5 +1,6 @@
 //! The selected state: a view, and what may be told about it.
 
+use super::context::Contexts;
 use super::enable::Enabled;
 use super::fetch::{self, Fetch};
 use crate::mail::{ModSeq, Since, SystemFlags, UidSet};
@@ -15,6 +16,7 @@ pub(super) struct Selected {
     owes_mod_seq: bool,
     /// Came since they were last told by what NOTIFY asked for.
     pub(super) new_messages: UidSet,
+    pub(super) contexts: Contexts,
     news: Option<Box<News>>,
 }
 
@@ -39,6 +41,7 @@ pub(super) enum Flags {
 /// What the view has taken in and the client is still to be told.
 struct News {
     changes: Changes,
+    begun: bool,
     /// Expunged messages that are not told yet end below this number.
     below: u32,
     /// Runs of `vanished` that are told.
@@ -51,6 +54,7 @@ impl Selected {
             view,
             owes_mod_seq: false,
             new_messages: UidSet::new(),
+            contexts: Contexts::default(),
             news: None,
         }
     }
@@ -107,9 +111,11 @@ impl Selected {
     /// Looks what changed since the client was last told; `tell` then tells it.
     pub(super) fn look(&mut self, expunges: Expunges) -> Result<(), Error> {
         let changes = self.view.sync(expunges)?;
+        self.contexts.note(&changes);
         self.owes_mod_seq |= !changes.expunged.is_empty();
         self.news = Some(Box::new(News {
             changes,
+            begun: false,
             below: u32::MAX,
             vanished: 0,
         }));
@@ -121,6 +127,9 @@ impl Selected {
         let Some(mut news) = self.news.take() else {
             return Told::All;
         };
+        if !std::mem::replace(&mut news.begun, true) {
+            self.contexts.tell_expunged(&news.changes, out);
+        }
         let told = match enabled.tells_vanished() {
             true => news.tell_vanished(out),
             false => news.tell_expunged(out),
@@ -183,7 +192,7 @@ impl News {
 }
 
 /// Runs of UIDs told in one VANISHED, so that no line becomes too long for a client.
-const VANISHED_RUNS: usize = 400;
+pub(super) const VANISHED_RUNS: usize = 400;
 
 /// `expunged-resp = "VANISHED" [SP "(EARLIER)"] SP known-uids` (RFC 7162 section 7); nothing if there
 /// are no UIDs.

@@ -2,10 +2,12 @@
 
 use super::append::{Append, Literal};
 use super::capability::{Situation, capability_line};
+use super::context::{Updating, cancel_update};
 use super::enable::{Enabled, UID_REQUIRED, enable};
 use super::fetch::Fetch;
 use super::handover::Handover;
 use super::list::{Listing, list};
+use super::multisearch::{MultiSearch, esearch};
 use super::notify::{Notifications, notify};
 use super::refusal::{refusal, refused};
 use super::search::Searching;
@@ -34,6 +36,12 @@ pub(crate) struct SessionSettings {
     pub(crate) bounds: Bounds,
     /// Mailboxes of which messages are told by NOTIFY.
     pub(crate) notify_mailboxes: usize,
+    /// Mailboxes of one ESEARCH.
+    pub(crate) search_mailboxes: usize,
+    /// Searches that are kept up to date.
+    pub(crate) search_contexts: usize,
+    /// How often a client that waits is told how far its search came.
+    pub(crate) progress: Duration,
     /// Bad commands in a row.
     pub(crate) bad_commands: u32,
     /// Without a command.
@@ -71,6 +79,7 @@ pub(super) enum Doing {
     Command(Tag, Box<Command>),
     Fetch(Box<Fetch>),
     Search(Box<Searching>),
+    MultiSearch(Box<MultiSearch>),
     List(Box<Listing>),
     Append(Box<Append>),
     Idle(Tag),
@@ -82,6 +91,8 @@ pub(super) enum Doing {
     Finish(Ending),
     /// Flags of messages are told, then the command is answered.
     Telling(Box<Fetch>, Ending),
+    /// Searches are brought up to date, then the rest is told.
+    Updating(Box<Updating>, Ending),
     /// The answer to COMPRESS was the last that is not compressed.
     Compress,
     Goodbye(&'static str),
@@ -176,7 +187,8 @@ impl Session {
     /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
     /// left refuses it, and that is noticed.
     pub(crate) fn sign_of_life(&self, out: &mut Output) {
-        if matches!(&self.doing, Doing::Search(searching) if searching.is_looking()) {
+        let looking = matches!(&self.doing, Doing::Search(searching) if searching.is_looking());
+        if looking || matches!(self.doing, Doing::MultiSearch(_)) {
             out.put(STILL_HERE);
         }
     }
@@ -349,6 +361,8 @@ impl Session {
             Command::GetMetadata(wanted) => metadata::get(self, *wanted, out),
             Command::SetMetadata(wanted) => metadata::set(self, *wanted),
             Command::Notify(wanted) => notify(self, *wanted, out),
+            Command::Esearch(wanted) => esearch(self, tag, *wanted, rule, out),
+            Command::CancelUpdate(tags) => cancel_update(self, &tags),
             Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
             // Refused by the table before login and after.
             Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {
@@ -409,6 +423,10 @@ impl Session {
 
     /// Tells what is not about the selected mailbox itself, and answers.
     fn tell_rest(&mut self, ending: Ending, turn: Turn, out: &mut Output) -> Next {
+        if let Some(updating) = self.begin_update() {
+            self.doing = Doing::Updating(updating, ending);
+            return None;
+        }
         if let Some(fetch) = self.new_messages() {
             self.doing = Doing::Telling(fetch, ending);
             return None;
@@ -527,6 +545,7 @@ impl Machine for Session {
                 }
                 Doing::Fetch(fetch) => self.fetch(fetch, turn, out),
                 Doing::Search(search) => self.search(search, turn, out),
+                Doing::MultiSearch(multi) => self.multi_search(multi, turn, out),
                 Doing::List(listing) => self.list(listing, turn, out),
                 Doing::Append(append) => self.append(append, turn, out),
                 Doing::Idle(tag) => self.idle(tag, out),
@@ -547,6 +566,7 @@ impl Machine for Session {
                 }
                 Doing::Finish(ending) => self.ending(ending, turn, out),
                 Doing::Telling(fetch, ending) => self.telling(fetch, ending, turn, out),
+                Doing::Updating(updating, ending) => self.updating(updating, ending, turn, out),
                 Doing::Compress => return Progress::Compress,
                 Doing::Goodbye(text) => {
                     out.put(text.as_bytes());

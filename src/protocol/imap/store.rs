@@ -51,6 +51,9 @@ pub(super) fn store(
         Ok(marked) => marked,
         Err(error) => return Ran::Finished(refusal(error).into()),
     };
+    if let Some(selected) = session.selected.as_mut() {
+        selected.contexts.touch(&marked.told);
+    }
     let text = outcome(session, wanted.uid, &uids, &marked);
     tell(session, tag, wanted, marked.told, text, rule, out)
 }

@@ -65,6 +65,8 @@ pub(super) const RULES: &[Rule] = &[
     rule("GETMETADATA", Authenticated, true, Tell),
     rule("SETMETADATA", Authenticated, true, Tell),
     rule("NOTIFY", Authenticated, true, Tell),
+    rule("ESEARCH", Authenticated, true, Tell),
+    rule("CANCELUPDATE", Selected, false, Tell),
     rule("NAMESPACE", Authenticated, false, Tell),
     rule("IDLE", Authenticated, false, Tell),
     rule("CHECK", Selected, false, Tell),
@@ -127,6 +129,8 @@ pub(super) fn rule_of(command: &Command) -> Rule {
         Command::GetMetadata(_) => "GETMETADATA",
         Command::SetMetadata(_) => "SETMETADATA",
         Command::Notify(_) => "NOTIFY",
+        Command::Esearch(_) => "ESEARCH",
+        Command::CancelUpdate(_) => "CANCELUPDATE",
         Command::Namespace => "NAMESPACE",
         Command::Idle => "IDLE",
         Command::Check => "CHECK",
@@ -163,6 +167,10 @@ pub(super) fn numbers_messages(command: &Command) -> bool {
         | Command::Thread { uid, criteria, .. } => {
             !uid || criteria.as_ref().is_some_and(Criteria::numbers_messages)
         }
+        Command::Esearch(wanted) => wanted
+            .criteria
+            .as_ref()
+            .is_some_and(Criteria::numbers_messages),
         Command::Select { params, .. } => {
             let known = params.qresync.as_ref();
             known.is_some_and(|known| known.matched.is_some())

@@ -6,7 +6,8 @@
 //! is replaced by that. `machine: login` at the top is for connections before login,
 //! where the user is `ann` with the password `secret`. The MAILBOXID of SELECT is passed over where a
 //! transcript does not expect it.
-//! `literals: short` at the top is for a server that says LITERAL-.
+//! `literals: short` at the top is for a server that says LITERAL-, `progress: at once` for one that
+//! tells after each step how far it came.
 
 mod bad_input;
 mod fuzz;
@@ -31,6 +32,9 @@ const SESSION: SessionSettings = SessionSettings {
     nonsync_octets: u64::MAX,
     append_messages: 5,
     notify_mailboxes: 20,
+    search_mailboxes: 20,
+    search_contexts: 3,
+    progress: Duration::from_secs(3600),
     message_octets: 100_000,
     bounds: crate::wire::imap::Bounds::USUAL,
     bad_commands: 5,
@@ -277,6 +281,9 @@ fn run(name: &str, text: &str, pieces: Pieces) {
     let mut settings = SESSION;
     if text.starts_with("literals: short") {
         settings.nonsync_octets = 4096;
+    }
+    if text.starts_with("progress: at once") {
+        settings.progress = Duration::ZERO;
     }
     let connect = |number: u8| {
         if text.starts_with("machine: login") {

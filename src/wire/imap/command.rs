@@ -1,5 +1,6 @@
 //! Commands (RFC 3501 section 6 and the extensions that are served).
 
+use super::esearch::{Esearch, esearch};
 use super::fetch::{FetchItem, fetch_items};
 use super::framer::tag_of;
 use super::list::{Form, List, create_params, list};
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     GetMetadata(Box<GetMetadata>),
     SetMetadata(Box<SetMetadata>),
     Notify(Box<Notify>),
+    Esearch(Box<Esearch>),
+    /// RFC 5267 section 4.3.5: tags of searches.
+    CancelUpdate(Vec<Vec<u8>>),
     Namespace,
     Idle,
     Check,
@@ -82,6 +86,8 @@ pub(crate) enum Command {
     Search {
         uid: bool,
         returns: Option<Returns>,
+        /// What UPDATE wants to know of new messages (RFC 5465 section 7).
+        items: Vec<FetchItem>,
         criteria: Option<Criteria>,
     },
     Sort {
@@ -220,6 +226,8 @@ fn command(r: &mut Reader<'_>) -> Parsed<Command> {
         }
         "ENABLE" => enable(r)?,
         "NOTIFY" => Command::Notify(Box::new(notify(r)?)),
+        "ESEARCH" => Command::Esearch(Box::new(esearch(r)?)),
+        "CANCELUPDATE" => cancel_update(r)?,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         _ => return mailboxes(r, &name),
@@ -280,14 +288,15 @@ fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>
     let parsed = match name {
         "EXPUNGE" if !uid => Ok(Command::Expunge { only: None }),
         "EXPUNGE" => set(r).map(|set| Command::Expunge { only: Some(set) }),
-        "SEARCH" => extended(r).and_then(|returns| {
+        "SEARCH" => extended(r).and_then(|(returns, items)| {
             Ok(Command::Search {
                 uid,
                 returns,
+                items,
                 criteria: search(r)?.criteria(),
             })
         }),
-        "SORT" => extended(r).and_then(|returns| {
+        "SORT" => extended(r).and_then(|(returns, _)| {
             let (order, searched) = sort(r)?;
             Ok(Command::Sort {
                 uid,
@@ -329,7 +338,7 @@ fn selected(r: &mut Reader<'_>, name: &str, uid: bool) -> Option<Parsed<Command>
 }
 
 /// The result options of an extended SEARCH or SORT, if there are some.
-fn extended(r: &mut Reader<'_>) -> Parsed<Option<Returns>> {
+fn extended(r: &mut Reader<'_>) -> Parsed<(Option<Returns>, Vec<FetchItem>)> {
     space(r)?;
     returns(r)
 }
@@ -374,6 +383,18 @@ fn store(r: &mut Reader<'_>, uid: bool) -> Parsed<Command> {
         flags,
         unchanged,
     })
+}
+
+/// `"CANCELUPDATE" 1*(SP quoted)` (RFC 5267 section 5), after its word.
+fn cancel_update(r: &mut Reader<'_>) -> Parsed<Command> {
+    let mut tags = Vec::new();
+    while r.eat(b' ') {
+        tags.push(astring(r)?);
+    }
+    match tags.is_empty() {
+        true => Err(Syntax("a tag is missing")),
+        false => Ok(Command::CancelUpdate(tags)),
+    }
 }
 
 /// `enable = "ENABLE" 1*(SP capability)` (RFC 5161 section 4).

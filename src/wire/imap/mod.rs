@@ -2,6 +2,7 @@
 
 mod append;
 mod command;
+mod esearch;
 mod fetch;
 mod framer;
 mod list;
@@ -18,6 +19,7 @@ mod url;
 pub(crate) use super::reader::Bounds;
 pub(crate) use append::{AppendStart, AppendText, Ends, Piece, Replaced, append_start};
 pub(crate) use command::{Command, StatusItem, parse};
+pub(crate) use esearch::Esearch;
 pub(crate) use fetch::{FetchItem, PreviewItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
 pub(crate) use list::{Form, List, Select};

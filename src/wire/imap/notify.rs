@@ -41,6 +41,8 @@ pub(crate) enum Filter {
     Personal,
     Subscribed,
     Subtree(Vec<MailboxName>),
+    /// RFC 7377 section 2.2: one level down; of ESEARCH only.
+    SubtreeOne(Vec<MailboxName>),
     Mailboxes(Vec<MailboxName>),
 }
 
@@ -99,6 +101,9 @@ fn group(r: &mut Reader<'_>, known: &mut bool) -> Parsed<EventGroup> {
         return Err(Syntax("an event group is missing"));
     }
     let filter = filter(r)?;
+    if matches!(filter, Filter::SubtreeOne(_)) {
+        return Err(Syntax("no such mailbox filter"));
+    }
     space(r)?;
     let events = events(r, filter.is_selected(), known)?;
     match r.eat(b')') {
@@ -115,6 +120,7 @@ pub(super) fn filter(r: &mut Reader<'_>) -> Parsed<Filter> {
         "inboxes" | "personal" => Filter::Personal,
         "subscribed" => Filter::Subscribed,
         "subtree" => Filter::Subtree(names(r)?),
+        "subtree-one" => Filter::SubtreeOne(names(r)?),
         "mailboxes" => Filter::Mailboxes(names(r)?),
         _ => return Err(Syntax("no such mailbox filter")),
     })

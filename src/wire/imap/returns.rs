@@ -1,6 +1,7 @@
 //! Result options of extended SEARCH and SORT (RFC 4731 section 3.1, RFC 5182 section 2.4, RFC 9394
 //! section 3.1).
 
+use super::fetch::{FetchItem, fetch_items};
 use super::token::{Parsed, Syntax, atom, space};
 use crate::wire::reader::Reader;
 
@@ -14,6 +15,10 @@ pub(crate) struct Returns {
     /// The result is remembered for `$`.
     pub(crate) save: bool,
     pub(crate) partial: Option<PartialRange>,
+    /// Changes of the result are told (RFC 5267 section 4.3).
+    pub(crate) update: bool,
+    /// The client means to come back to it (RFC 5267 section 4.2); nothing is kept for that.
+    pub(crate) context: bool,
 }
 
 impl Returns {
@@ -25,6 +30,8 @@ impl Returns {
         count: false,
         save: false,
         partial: None,
+        update: false,
+        context: false,
     };
 
     /// True if all that is found is saved (RFC 5182 section 2.4).
@@ -36,7 +43,7 @@ impl Returns {
     /// True if nothing is told, only saved.
     pub(crate) fn is_silent(&self) -> bool {
         let told = self.min || self.max || self.all || self.count || self.partial.is_some();
-        self.save && !told
+        self.save && !told && !self.update
     }
 }
 
@@ -68,10 +75,11 @@ impl PartialRange {
 }
 
 /// `search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"` and
-/// the space behind it; `None` if there is none.
-pub(super) fn returns(r: &mut Reader<'_>) -> Parsed<Option<Returns>> {
+/// the space behind it; `None` if there is none. With it what UPDATE wants to know of new messages.
+pub(super) fn returns(r: &mut Reader<'_>) -> Parsed<(Option<Returns>, Vec<FetchItem>)> {
+    let mut items = Vec::new();
     if !r.eat_word("RETURN ") {
-        return Ok(None);
+        return Ok((None, items));
     }
     if !r.eat(b'(') {
         return Err(Syntax("a list of result options is missing"));
@@ -82,7 +90,7 @@ pub(super) fn returns(r: &mut Reader<'_>) -> Parsed<Option<Returns>> {
         if !std::mem::take(&mut first) {
             space(r)?;
         }
-        option(r, &mut returns)?;
+        option(r, &mut returns, &mut items)?;
     }
     space(r)?;
     // RFC 9394 section 3.1: one PARTIAL, one ALL, or neither.
@@ -91,10 +99,10 @@ pub(super) fn returns(r: &mut Reader<'_>) -> Parsed<Option<Returns>> {
     }
     // RFC 4731 section 3.1: without an option it is ALL.
     returns.all |= returns == Returns::default();
-    Ok(Some(returns))
+    Ok((Some(returns), items))
 }
 
-fn option(r: &mut Reader<'_>, returns: &mut Returns) -> Parsed<()> {
+fn option(r: &mut Reader<'_>, returns: &mut Returns, items: &mut Vec<FetchItem>) -> Parsed<()> {
     let name = atom(r)?.to_ascii_uppercase();
     match name.as_str() {
         "MIN" => returns.min = true,
@@ -102,6 +110,15 @@ fn option(r: &mut Reader<'_>, returns: &mut Returns) -> Parsed<()> {
         "ALL" => returns.all = true,
         "COUNT" => returns.count = true,
         "SAVE" => returns.save = true,
+        "CONTEXT" => returns.context = true,
+        // `modifier-update = "UPDATE" [ "(" fetch-att *(SP fetch-att) ")" ]` (RFC 5465 section 8).
+        "UPDATE" => {
+            returns.update = true;
+            if r.rest().starts_with(b" (") {
+                space(r)?;
+                *items = fetch_items(r)?;
+            }
+        }
         "PARTIAL" if returns.partial.is_none() => {
             space(r)?;
             returns.partial = Some(partial_range(r)?);
@@ -142,10 +159,14 @@ mod tests {
 
     #[test]
     fn result_options() {
-        let parse = |text: &str| returns(&mut Reader::new(text.as_bytes()));
+        let parse = |text: &str| returns(&mut Reader::new(text.as_bytes())).map(|read| read.0);
         let shown = |text: &str| format!("{:?}", parse(text).unwrap().unwrap());
         assert_eq!(parse("ALL"), Ok(None));
         assert_eq!(shown("RETURN () x"), shown("return (ALL) x"));
+        let (update, items) =
+            returns(&mut Reader::new(b"RETURN (UPDATE (UID FLAGS) CONTEXT) x")).unwrap();
+        let update = update.unwrap();
+        assert!(update.update && update.context && !update.all && items.len() == 2);
         let all = parse("RETURN (MIN MAX COUNT SAVE) x").unwrap().unwrap();
         assert!(all.min && all.max && all.count && all.save && !all.all);
         for bad in [
@@ -158,6 +179,8 @@ mod tests {
             "RETURN (PARTIAL 1) x",
             "RETURN (FOO) x",
             "RETURN (MIN)",
+            "RETURN (UPDATE () COUNT) x",
+            "RETURN (UPDATE (FOO)) x",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
