@@ -265,20 +265,18 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     });
     add(&server, "eve");
     let mut answers = Vec::new();
-    let mut median = |user: &str| {
-        let mut times: Vec<Duration> = (0..7)
-            .map(|_| {
-                let mut imap = Imap::connect(server.imap).unwrap();
-                let begin = Instant::now();
-                answers.push(imap.login(user, "wrong").unwrap().status);
-                begin.elapsed()
-            })
-            .collect();
-        times.sort();
-        times[3]
+    let mut time = |user: &str| {
+        let mut imap = Imap::connect(server.imap).unwrap();
+        let begin = Instant::now();
+        answers.push(imap.login(user, "wrong").unwrap().status);
+        begin.elapsed()
     };
-    median("eve");
-    let (known, unknown) = (median("eve"), median("nobody"));
+    // Whatever else the machine does makes a time longer: the shortest tells most.
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..12 {
+        known = known.min(time("eve"));
+        unknown = unknown.min(time("nobody"));
+    }
     assert!(
         known > Duration::from_millis(2),
         "no hash at all: {known:?}"

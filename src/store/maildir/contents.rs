@@ -6,13 +6,21 @@ use super::mailboxes::random_guid;
 use super::store::Maildir;
 use super::uidlist::{self, UidList};
 use super::{disk, keywords, scan};
-use crate::mail::MailboxName;
+use crate::mail::{Keyword, MailboxName};
 use crate::store::{BlobId, Error, Found, MailboxState, Place, Scanned, Stamp};
+use crate::sys::clock::file_time;
 use rustix::fs::AtFlags;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
+
+/// What letters mean that nobody has named yet is asked so often, with so long a pause between.
+const LETTER_WAITS: u32 = 10;
+const LETTER_WAIT: Duration = Duration::from_millis(20);
+/// Nanoseconds since the last change within which a letter's name may be on its way.
+const FRESH: i64 = 1_000_000_000;
 
 impl Maildir {
     pub(super) fn read_uidlist(path: &Path) -> Result<Option<String>, Error> {
@@ -64,7 +72,7 @@ impl Maildir {
                 .map_or_else(|| self.next_uid_validity(), Ok)?,
             uid_next: scan::uid_next(&list, &found),
             guid: list.guid.map_or_else(random_guid, Ok)?,
-            keywords: keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default()),
+            keywords: named_keywords(path, &found, &stamp),
         };
         let rewrite = missing
             || list.damaged
@@ -100,5 +108,24 @@ impl Maildir {
             directory.change(Place::New, Unsynced::Went);
         }
         Ok(())
+    }
+}
+
+/// What the letters of keywords mean. Dovecot renames a file first and says a moment later what a new
+/// letter in its name means: letters of names that changed just now are waited for.
+fn named_keywords(path: &Path, found: &[Found], stamp: &Stamp) -> Vec<Option<Keyword>> {
+    let letters = found.iter().fold(0, |all, f| all | f.blob.letters);
+    let mut waits = 0;
+    loop {
+        let named = keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default());
+        let unknown = named.iter().enumerate().fold(letters, |left, (at, name)| {
+            left & !(u32::from(name.is_some()) << at)
+        });
+        let fresh = file_time().saturating_sub(stamp.cur.max(stamp.new)) < FRESH;
+        if unknown == 0 || !fresh || waits == LETTER_WAITS {
+            return named;
+        }
+        waits += 1;
+        std::thread::sleep(LETTER_WAIT);
     }
 }

@@ -189,6 +189,29 @@ fn side_files_keep_uids_of_foreign_names() {
     );
 }
 
+/// Dovecot renames first and says a moment later what the new letter means.
+#[test]
+fn letters_are_named_a_moment_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Maildir::open(directory.path()).unwrap();
+    let inbox = MailboxName::inbox();
+    let file = directory.path().join("cur/1.a.host:2,Sb");
+    std::fs::write(file, "Subject: x\n\nx\n").unwrap();
+    let names = directory.path().join("dovecot-keywords");
+    let keywords = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            std::fs::write(&names, "0 a\n1 $Label1\n").unwrap();
+        });
+        store.scan(&inbox).unwrap().state.keywords
+    });
+    assert_eq!(keywords, [Keyword::new("a"), Keyword::new("$Label1")]);
+    // Nobody waits for ever.
+    std::fs::write(names, "0 a\n").unwrap();
+    let keywords = store.scan(&inbox).unwrap().state.keywords;
+    assert_eq!(keywords, [Keyword::new("a")]);
+}
+
 #[test]
 fn uid_validity_never_repeats() {
     let directory = tempfile::tempdir().unwrap();
