@@ -322,6 +322,10 @@ impl Account {
             .store()?
             .mailboxes()
             .map_err(store_fault("listing mailboxes"))?;
+        let has_source = names.iter().any(|n| n == from || n.is_below(from));
+        if !has_source && !from.is_inbox() {
+            return Err(Error::NoSuchMailbox);
+        }
         if names.contains(to) {
             return Err(Error::MailboxExists);
         }
@@ -336,9 +340,6 @@ impl Account {
             .iter()
             .filter_map(|name| name.moved(from, to).map(|new| (name.clone(), new)))
             .collect();
-        if moving.is_empty() {
-            return Err(Error::NoSuchMailbox);
-        }
         if moving.len()
             < names
                 .iter()
