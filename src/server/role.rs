@@ -20,8 +20,9 @@ pub(crate) fn role_main() -> Option<ExitCode> {
 }
 
 fn begin(role: &str) -> Result<(), String> {
-    signals::release();
+    // In this order: one that waits already is then forgotten.
     signals::leave_to_parent();
+    signals::release();
     limits::no_core_dumps();
     memory::one_heap();
     let channel = spawn::inherited();

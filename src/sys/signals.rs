@@ -85,11 +85,13 @@ pub(crate) fn release() {
     }
 }
 
-/// A role leaves the terminal's Ctrl-C to its parent, who tells it in order.
+/// A role leaves the terminal's Ctrl-C, and what systemd and `kill -- -GROUP` send to all processes at
+/// once, to its parent, who tells it in order.
 pub(crate) fn leave_to_parent() {
     // SAFETY: ignoring a signal touches no memory.
     unsafe {
         libc::signal(libc::SIGINT, libc::SIG_IGN);
+        libc::signal(libc::SIGTERM, libc::SIG_IGN);
         libc::signal(libc::SIGHUP, libc::SIG_IGN);
     }
 }

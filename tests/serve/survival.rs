@@ -159,7 +159,12 @@ fn a_login_whose_auth_dies_is_told_so() {
 
 #[test]
 fn sigterm_says_goodbye_to_all() {
-    for settings in [ISOLATED, "isolation = \"shared\"\n"] {
+    // systemd and a terminal signal every process of the server at once.
+    for (settings, all) in [
+        (ISOLATED, false),
+        ("isolation = \"shared\"\n", false),
+        (ISOLATED, true),
+    ] {
         let mut server = Server::start(settings);
         let mut plain = server.imap("ann");
         plain.ok("SELECT INBOX");
@@ -171,8 +176,14 @@ fn sigterm_says_goodbye_to_all() {
         let mut before_login = Imap::connect(server.imap).unwrap();
         let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
         let begin = Instant::now();
+        if all {
+            for process in server.processes() {
+                assert!(process.signal(Signal::TERM));
+            }
+        }
         let status = server.stop();
         assert!(status.success(), "{status}\n{}", server.log());
+        assert!(!server.log().contains("ERROR"), "{}", server.log());
         let took = begin.elapsed();
         assert!(took < Duration::from_secs(8), "{took:?}");
         for imap in [&mut plain, &mut idling, &mut secure, &mut before_login] {
