@@ -474,15 +474,14 @@ impl Account {
             let Some(after) = state.summary.as_ref() else {
                 continue;
             };
-            let same = before == Some((after.messages, after.seen, after.highest_mod_seq));
-            different += u32::from(!same);
-            let word = if rebuild {
-                "rebuilt"
-            } else if same {
-                "ok"
-            } else {
-                "mended"
+            let now = (after.messages, after.seen, after.highest_mod_seq);
+            let word = match before {
+                _ if rebuild => "rebuilt",
+                None => "indexed for the first time",
+                Some(before) if before == now => "ok",
+                Some(_) => "mended",
             };
+            different += u32::from(before.is_some_and(|before| before != now));
             report(format!(
                 "{name}: {word}, {} messages, UIDVALIDITY {}, UIDNEXT {}",
                 after.messages, after.uid_validity, after.uid_next
