@@ -3,8 +3,10 @@
 mod append;
 mod capability;
 mod catenate;
+mod command;
 mod context;
 mod enable;
+mod ending;
 mod fetch;
 mod found;
 mod handover;

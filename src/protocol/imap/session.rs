@@ -1,24 +1,22 @@
-//! A connection after login: reading commands, running them, answering.
+//! A connection after login: what it is in the middle of, and what is next.
 
-use super::append::{Append, Literal};
-use super::capability::{Situation, capability_line};
-use super::context::{Updating, cancel_update};
-use super::enable::{Enabled, UID_REQUIRED, enable};
+use super::append::Append;
+use super::capability::capability_line;
+use super::context::Updating;
+use super::enable::Enabled;
 use super::fetch::Fetch;
 use super::handover::Handover;
-use super::list::{Listing, list};
-use super::multisearch::{MultiSearch, esearch};
-use super::notify::{Notifications, notify};
-use super::refusal::{refusal, refused};
+use super::list::Listing;
+use super::multisearch::MultiSearch;
+use super::notify::Notifications;
+use super::refusal::refusal;
 use super::search::Searching;
-use super::select::select;
-use super::selected::{Selected, Told};
-use super::table::{Rule, State, numbers_messages, rule_of};
-use super::tag::{Tag, tag};
-use super::{mailboxes, messages, metadata};
+use super::selected::Selected;
+use super::table::rule_of;
+use super::tag::Tag;
 use crate::mailbox::{Account, Error, Expunges, Heard};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::imap::{Bounds, Command, Ends, Frame, Framer, append_start, parse, tag_of};
+use crate::wire::imap::{Bounds, Command, Framer};
 use event_listener::EventListener;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -58,7 +56,7 @@ pub(crate) struct Session {
     pub(super) selected: Option<Box<Selected>>,
     pub(super) settings: SessionSettings,
     pub(super) enabled: Enabled,
-    compressed: bool,
+    pub(super) compressed: bool,
     pub(super) framer: Framer,
     pub(super) doing: Doing,
     /// What others did to mailboxes is told up to here.
@@ -67,7 +65,8 @@ pub(crate) struct Session {
     pub(super) notify: Option<Box<Notifications>>,
     /// The name of the last command.
     pub(super) command_name: &'static str,
-    bad: u32,
+    /// Bad commands since the last good one.
+    pub(super) bad: u32,
 }
 
 /// What a session is in the middle of.
@@ -143,7 +142,8 @@ impl Ran {
     }
 }
 
-type Next = Option<Progress<()>>;
+/// What has to happen before the session goes on; `None` if it can at once.
+pub(super) type Next = Option<Progress<()>>;
 
 impl Session {
     /// The account is prepared (`Account::prepare`) already.
@@ -193,7 +193,7 @@ impl Session {
         }
     }
 
-    fn reply(&self, tag: &Tag, text: &str, out: &mut Output) {
+    pub(super) fn reply(&self, tag: &Tag, text: &str, out: &mut Output) {
         out.put(tag);
         out.put(b" ");
         out.put(text.as_bytes());
@@ -201,7 +201,7 @@ impl Session {
     }
 
     /// Counts a bad command; too many in a row end the connection.
-    fn bad(&mut self, tag: &Tag, text: &str, out: &mut Output) {
+    pub(super) fn bad(&mut self, tag: &Tag, text: &str, out: &mut Output) {
         self.reply(tag, text, out);
         self.bad += 1;
         if self.bad >= self.settings.bad_commands {
@@ -216,304 +216,6 @@ impl Session {
             expunges,
             after: After::Answer,
         });
-    }
-
-    fn frame(&mut self, turn: Turn, out: &mut Output) -> Next {
-        match self.framer.next() {
-            // RFC 5465 section 3.1: news are told without a command too.
-            Frame::NeedInput if self.notify.is_some() && self.framer.waiting() == 0 => {
-                return Some(Progress::Wait);
-            }
-            Frame::NeedInput => return Some(Progress::NeedInput),
-            Frame::Continue => out.put(b"+ OK\r\n"),
-            Frame::Command(text) => match append_start(&text, Ends::Command, self.bounds()) {
-                Some(start) => {
-                    self.bad = 0;
-                    self.begin_append(start, None);
-                }
-                None => return self.parsed(&text, turn, out),
-            },
-            Frame::Append {
-                head,
-                octets,
-                synchronising,
-            } => match append_start(&head, Ends::Literal, self.bounds()) {
-                Some(start) => {
-                    let literal = Literal {
-                        octets,
-                        synchronising,
-                    };
-                    self.bad = 0;
-                    self.begin_append(start, Some(literal));
-                }
-                // The framer announces nothing else.
-                None => self.bad(&tag(&tag_of(&head)), "BAD The command is broken.", out),
-            },
-            Frame::Refused { tag: of, why } => {
-                self.bad(&tag(&of), refused(why), out);
-            }
-        }
-        None
-    }
-
-    fn bounds(&self) -> Bounds {
-        self.enabled.bounds(self.settings.bounds)
-    }
-
-    /// After login all is said and done.
-    fn situation(&self) -> Situation {
-        Situation {
-            logged_in: true,
-            starttls: false,
-            password: false,
-            nonsync_octets: self.settings.nonsync_octets,
-            append_limit: self.settings.message_octets,
-        }
-    }
-
-    fn parsed(&mut self, text: &[u8], turn: Turn, out: &mut Output) -> Next {
-        let parsed = parse(text, self.bounds());
-        let tag = tag(&parsed.tag);
-        let command = match parsed.command {
-            Ok(command) => command,
-            Err(syntax) => {
-                self.bad(&tag, &format!("BAD {}.", syntax.0), out);
-                return None;
-            }
-        };
-        let rule = rule_of(&command);
-        if rule.state == State::NotAuthenticated {
-            self.bad(&tag, "BAD You are logged in already.", out);
-        } else if rule.state == State::Selected && self.selected.is_none() {
-            self.bad(&tag, "BAD Select a mailbox first.", out);
-        } else if self.enabled.uid_only && numbers_messages(&command) {
-            self.bad(&tag, UID_REQUIRED, out);
-        } else {
-            self.bad = 0;
-            return self.command(tag, Box::new(command), rule, turn, out);
-        }
-        None
-    }
-
-    fn command(
-        &mut self,
-        tag: Tag,
-        command: Box<Command>,
-        rule: Rule,
-        turn: Turn,
-        out: &mut Output,
-    ) -> Next {
-        self.command_name = rule.name;
-        if rule.disk && turn == Turn::Quick {
-            self.doing = Doing::Command(tag, command);
-            return Some(Progress::Disk);
-        }
-        if let Ran::Finished(text) = self.run(&tag, *command, rule, out) {
-            self.finish(tag, text, rule.expunges);
-        }
-        None
-    }
-
-    fn run(&mut self, tag: &Tag, command: Command, rule: Rule, out: &mut Output) -> Ran {
-        match command {
-            Command::Capability => {
-                out.put(b"* ");
-                capability_line(self.situation(), out.buffer());
-                out.put(b"\r\n");
-                Ran::ok("OK Capability completed.")
-            }
-            Command::Noop => Ran::ok("OK NOOP completed."),
-            Command::Check => Ran::ok("OK Check completed."),
-            Command::Logout => {
-                out.put(b"* BYE Logging out.\r\n");
-                self.reply(tag, "OK Logout completed.", out);
-                self.doing = Doing::Ended;
-                Ran::GoesOn
-            }
-            Command::Id => {
-                let version = env!("CARGO_PKG_VERSION");
-                out.put(b"* ID (\"name\" \"dovelet\" \"version\" \"");
-                out.put(version.as_bytes());
-                out.put(b"\")\r\n");
-                Ran::ok("OK ID completed.")
-            }
-            Command::Compress(mechanism) => self.compress(tag, &mechanism, out),
-            Command::Enable(names) => enable(self, &names, out),
-            Command::Namespace => {
-                out.put(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
-                Ran::ok("OK Namespace completed.")
-            }
-            Command::Idle => {
-                out.put(b"+ idling\r\n");
-                self.doing = Doing::IdleNews(tag.clone());
-                Ran::GoesOn
-            }
-            Command::Select {
-                mailbox,
-                read_only,
-                params,
-            } => select(self, tag, mailbox, read_only, params, out),
-            Command::Create { mailbox, uses } => mailboxes::create(self, mailbox, uses),
-            Command::Delete(name) => mailboxes::delete(self, name, out),
-            Command::Rename { from, to } => mailboxes::rename(self, from, to),
-            Command::Subscribe { mailbox, on } => mailboxes::subscribe(self, mailbox, on),
-            Command::List(wanted) => list(self, tag, *wanted, rule, out),
-            Command::GetMetadata(wanted) => metadata::get(self, *wanted, out),
-            Command::SetMetadata(wanted) => metadata::set(self, *wanted),
-            Command::Notify(wanted) => notify(self, *wanted, out),
-            Command::Esearch(wanted) => esearch(self, tag, *wanted, rule, out),
-            Command::CancelUpdate(tags) => cancel_update(self, &tags),
-            Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
-            // Refused by the table before login and after.
-            Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {
-                Ran::ok("BAD You are logged in already.")
-            }
-            command => messages::run(self, tag, command, rule, out),
-        }
-    }
-
-    /// RFC 4978 section 3. The tagged response has to be the last thing before.
-    fn compress(&mut self, tag: &Tag, mechanism: &str, out: &mut Output) -> Ran {
-        if mechanism != "DEFLATE" {
-            return Ran::ok("BAD Only DEFLATE is served.");
-        }
-        if std::mem::replace(&mut self.compressed, true) {
-            return Ran::ok("BAD [COMPRESSIONACTIVE] DEFLATE is active already.");
-        }
-        self.reply(tag, "OK DEFLATE active.", out);
-        self.doing = Doing::Compress;
-        Ran::GoesOn
-    }
-
-    /// After `Progress::Compress`: what came behind the command already, which is compressed.
-    pub(crate) fn take_compressed(&mut self) -> Vec<u8> {
-        self.framer.take(u64::MAX)
-    }
-
-    /// Tells what changed and answers, or says what it needs to.
-    fn ending(&mut self, ending: Ending, turn: Turn, out: &mut Output) -> Next {
-        let tells = self.tells_selected();
-        let flags = self.flags_told();
-        let Some(selected) = self.selected.as_mut() else {
-            return self.tell_rest(ending, turn, out);
-        };
-        if !selected.has_news() {
-            if !tells || selected.view.is_current() {
-                return self.tell_rest(ending, turn, out);
-            }
-            if turn == Turn::Quick {
-                self.doing = Doing::Finish(ending);
-                return Some(Progress::Disk);
-            }
-            if let Err(error) = selected.look(ending.expunges) {
-                self.untold(error, ending, out);
-                return None;
-            }
-        }
-        match selected.tell(self.enabled, flags, out) {
-            Told::Some => {
-                self.doing = Doing::Finish(ending);
-                return Some(Progress::Flush);
-            }
-            Told::All => return self.tell_rest(ending, turn, out),
-            Told::ButFlags(fetch) => self.doing = Doing::Telling(fetch, ending),
-        }
-        None
-    }
-
-    /// Tells what is not about the selected mailbox itself, and answers.
-    fn tell_rest(&mut self, ending: Ending, turn: Turn, out: &mut Output) -> Next {
-        if let Some(updating) = self.begin_update() {
-            self.doing = Doing::Updating(updating, ending);
-            return None;
-        }
-        if let Some(fetch) = self.new_messages() {
-            self.doing = Doing::Telling(fetch, ending);
-            return None;
-        }
-        if self.has_news() {
-            if turn == Turn::Quick {
-                self.doing = Doing::Finish(ending);
-                return Some(Progress::Disk);
-            }
-            self.tell_news(out);
-        }
-        self.answer_command(ending, out);
-        None
-    }
-
-    /// What changed cannot be told.
-    fn untold(&mut self, error: Error, ending: Ending, out: &mut Output) {
-        match error {
-            Error::NoSuchMailbox => {
-                self.selected = None;
-                self.doing =
-                    Doing::Goodbye("* BYE The selected mailbox was deleted or replaced.\r\n");
-            }
-            // Already logged; what is new will be told when it can be read.
-            _ => self.answer_command(ending, out),
-        }
-    }
-
-    fn answer_command(&mut self, ending: Ending, out: &mut Output) {
-        if let Some(notify) = &mut self.notify {
-            notify.begins = false;
-        }
-        match ending.after {
-            After::Idle => self.doing = Doing::Idle(ending.tag),
-            After::Read => self.doing = Doing::Reading,
-            After::Answer => {
-                self.doing = Doing::Reading;
-                let text = self.with_mod_seq(ending.text, out);
-                self.reply(&ending.tag, &text, out);
-            }
-        }
-    }
-
-    /// The tagged response with HIGHESTMODSEQ if that is owed; in a line of its own where the response
-    /// has a code already.
-    fn with_mod_seq(&mut self, text: Cow<'static, str>, out: &mut Output) -> Cow<'static, str> {
-        let Some(selected) = self.selected.as_mut().filter(|_| self.enabled.condstore) else {
-            return text;
-        };
-        match selected.owed_mod_seq().zip(text.split_once(' ')) {
-            None => text,
-            Some((_, (_, rest))) if rest.starts_with('[') => {
-                selected.highest_mod_seq(out);
-                text
-            }
-            Some((highest, (word, rest))) => {
-                format!("{word} [HIGHESTMODSEQ {}] {rest}", highest.number()).into()
-            }
-        }
-    }
-
-    /// A line while the client idles (RFC 2177 section 3).
-    fn idle(&mut self, idling: Tag, out: &mut Output) -> Next {
-        match self.framer.next() {
-            Frame::NeedInput => {
-                self.doing = Doing::Idle(idling);
-                return Some(Progress::Wait);
-            }
-            Frame::Command(text) if text.eq_ignore_ascii_case(b"DONE") => {
-                self.finish(idling, "OK Idle completed.".into(), Expunges::Tell);
-            }
-            Frame::Continue => self.doing = Doing::Idle(idling),
-            Frame::Append {
-                octets,
-                synchronising,
-                ..
-            } => {
-                if !synchronising {
-                    self.framer.skip_literal(octets);
-                }
-                self.bad(&idling, "BAD Expected DONE.", out);
-            }
-            Frame::Command(_) | Frame::Refused { .. } => {
-                self.bad(&idling, "BAD Expected DONE.", out);
-            }
-        }
-        None
     }
 }
 
