@@ -126,7 +126,7 @@ impl Account {
         let mut store = self.0.store()?;
         let mut cached = Vec::with_capacity(messages.len());
         for message in &mut *messages {
-            cached.push(self.make_ready(message)?);
+            cached.push(self.make_ready(&mut *store, name, message)?);
         }
         let (flight, uid_validity, mut arrived) = shared.file(&mut *store, messages)?;
         for (arrived, cached) in arrived.iter_mut().zip(cached) {
@@ -150,7 +150,12 @@ impl Account {
     }
 
     /// The slow part, outside the mailbox's lock: deliveries sync side by side.
-    fn make_ready(&self, message: &mut NewMessage<'_>) -> Result<Option<Cached>, Error> {
+    fn make_ready(
+        &self,
+        store: &mut dyn store::Store,
+        name: &MailboxName,
+        message: &mut NewMessage<'_>,
+    ) -> Result<Option<Cached>, Error> {
         message.draft.end_binary()?;
         // What is filed again keeps its date; index and file have the same.
         let known = message.date.map(|date| date.seconds);
@@ -163,7 +168,8 @@ impl Account {
             let dated = draft.date(date);
             dated.map_err(store_fault("filing a message"))?;
         }
-        draft.sync().map_err(store_fault("filing a message"))?;
+        let saved = store.save(&mut **draft, name);
+        saved.map_err(store_fault("filing a message"))?;
         Ok(learn::from_draft(
             &mut **draft,
             date,

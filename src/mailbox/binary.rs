@@ -1,7 +1,7 @@
 //! Parts of messages without their transfer encoding (RFC 3516 section 4.2).
 
 use super::rows::Raw;
-use super::{Content, Error, Partial, Rows, store_fault};
+use super::{Content, Error, Partial, Rows};
 use crate::mime::{Section, SectionText, Transfer};
 
 impl Rows {
@@ -32,10 +32,8 @@ impl Rows {
                 Ok(Some(Content::decoded(body, transfer).partial(partial)))
             }
             Raw::File(file, _) => {
-                let file = file.try_clone();
-                let file = file.map_err(|e| store_fault("reading a message")(e.into()))?;
                 let transfer = || Transfer::of(part).unwrap_or(Transfer::Identity);
-                let content = Content::decoded_file(file, start, end, &transfer)?;
+                let content = Content::decoded_file(file.clone(), start, end, &transfer)?;
                 Ok(Some(content.partial(partial)))
             }
         }

@@ -3,7 +3,7 @@
 use super::Error;
 use crate::codec::crlf::{ToCrlf, virtual_octets};
 use crate::mime::Transfer;
-use std::fs::File;
+use crate::store::Body;
 use std::io::{Read, Seek, SeekFrom};
 
 /// Bytes of a section, with CRLF line ends, read piece by piece.
@@ -30,7 +30,7 @@ enum Source {
         at: usize,
     },
     File {
-        file: File,
+        file: Body,
         raw_left: u64,
         crlf: ToCrlf,
         transfer: Transfer,
@@ -127,12 +127,12 @@ impl Content {
 
     /// As `decoded`, of raw bytes `start` to `end` of a file. They are read once to count them.
     pub(super) fn decoded_file(
-        file: File,
+        file: Body,
         start: u64,
         end: u64,
         transfer: &dyn Fn() -> Transfer,
     ) -> Result<Content, Error> {
-        let again = file.try_clone().map_err(io_fault)?;
+        let again = file.clone();
         let mut counted = Source::file(file, Place::first(start), end, transfer())?;
         let (mut octets, mut nul) = (0, false);
         loop {
@@ -161,7 +161,7 @@ impl Content {
     /// `partial` chooses. They are read once to count them, and nothing before `from`, a place that is not
     /// behind the first of them. Returns also the last place that is not behind their end.
     pub(super) fn file(
-        mut file: File,
+        mut file: Body,
         from: Place,
         end: u64,
         partial: Partial,
@@ -222,7 +222,7 @@ impl Content {
 
 impl Source {
     /// What a file holds from a place on to the raw offset `end`.
-    fn file(mut file: File, from: Place, end: u64, transfer: Transfer) -> Result<Source, Error> {
+    fn file(mut file: Body, from: Place, end: u64, transfer: Transfer) -> Result<Source, Error> {
         file.seek(SeekFrom::Start(from.raw)).map_err(io_fault)?;
         Ok(Source::File {
             file,
@@ -313,7 +313,7 @@ pub(crate) fn put_literal(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Counts from a place on, until the octets up to the second of `asked` are counted or the section ends.
-fn measure(file: &mut File, from: Place, end: u64, asked: (u64, u64)) -> std::io::Result<Measured> {
+fn measure(file: &mut Body, from: Place, end: u64, asked: (u64, u64)) -> std::io::Result<Measured> {
     file.seek(SeekFrom::Start(from.raw))?;
     let mut buffer = vec![0; PIECE];
     let (mut here, mut first, mut last) = (from, from, from);
@@ -346,7 +346,12 @@ fn io_fault(error: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write;
+
+    fn whole(file: File) -> Body {
+        Body::whole(file).unwrap()
+    }
 
     #[test]
     fn partials_of_both_sources() {
@@ -365,11 +370,12 @@ mod tests {
             let partial = Partial { start, count };
             let (first, end) = (Place::first(0), raw.len() as u64);
             let (from_file, place) =
-                Content::file(file.reopen().unwrap(), first, end, partial).unwrap();
+                Content::file(whole(file.reopen().unwrap()), first, end, partial).unwrap();
             assert!(place.octets <= start.saturating_add(count));
             // A second time from where the first one ended, if that is not too far.
             let place = if place.octets <= start { place } else { first };
-            let (again, _) = Content::file(file.reopen().unwrap(), place, end, partial).unwrap();
+            let (again, _) =
+                Content::file(whole(file.reopen().unwrap()), place, end, partial).unwrap();
             let from_memory = Content::memory(wire.as_bytes().to_vec()).partial(partial);
             for mut content in [from_file, again, from_memory] {
                 let mut out = Vec::new();
@@ -395,7 +401,7 @@ mod tests {
                 let partial = Partial { start, count };
                 let file = file.try_clone().unwrap();
                 let (mut content, reached) =
-                    Content::file(file, place, raw.len() as u64, partial).unwrap();
+                    Content::file(whole(file), place, raw.len() as u64, partial).unwrap();
                 if content.remaining() == 0 {
                     break;
                 }
@@ -447,7 +453,8 @@ mod tests {
             let transfer = || Transfer::new(encoding.as_bytes()).unwrap();
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(raw.as_bytes()).unwrap();
-            let from_file = Content::decoded_file(file, 0, raw.len() as u64, &transfer).unwrap();
+            let from_file =
+                Content::decoded_file(whole(file), 0, raw.len() as u64, &transfer).unwrap();
             for content in [from_file, Content::decoded(raw.as_bytes(), transfer())] {
                 assert_eq!(content.remaining(), expected.len() as u64, "{encoding}");
                 assert_eq!(content.has_nul(), expected.contains(&0));
@@ -465,7 +472,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
         let first = Place::first(0);
-        let whole = Content::file(file.try_clone().unwrap(), first, 10, Partial::ALL);
+        let whole = Content::file(whole(file.try_clone().unwrap()), first, 10, Partial::ALL);
         let (mut content, _) = whole.unwrap();
         file.set_len(4).unwrap();
         let mut out = Vec::new();

@@ -2,8 +2,7 @@
 
 use crate::index::{Cached, Facts, Keys, SubjectKey};
 use crate::mime;
-use crate::store::Draft;
-use std::fs::File;
+use crate::store::{Body, Draft};
 use std::io::{Read, Seek};
 
 /// Header fields that clients ask for when they list messages; kept as they stand.
@@ -57,30 +56,30 @@ pub(super) fn from_draft(
     if let Some(bytes) = draft.whole().ok()? {
         return Some(from_bytes(bytes, internal_date, limits));
     }
-    from_file(&mut draft.reader().ok()?, internal_date, limits)
+    from_body(&mut draft.reader().ok()?, internal_date, limits)
 }
 
 /// Reads a message from its start and computes what is to be remembered. `None` if it cannot be read.
-pub(super) fn from_file(
-    file: &mut File,
+pub(super) fn from_body(
+    body: &mut Body,
     internal_date: i64,
     limits: &mime::Limits,
 ) -> Option<Cached> {
-    let length = file.metadata().ok()?.len();
+    let length = body.length();
     if length <= SMALL {
         let mut bytes = Vec::with_capacity(usize::try_from(length).ok()? + 1);
-        file.read_to_end(&mut bytes).ok()?;
+        body.read_to_end(&mut bytes).ok()?;
         return Some(from_bytes(&bytes, internal_date, limits));
     }
-    let message = mime::parse(file, limits).ok()?;
+    let message = mime::parse(body, limits).ok()?;
     let header_end = message.root().map_or(0, |root| root.header.end);
     let mut header = vec![0; usize::try_from(header_end).ok()?.min(limits.header_octets)];
-    file.rewind().ok()?;
-    file.read_exact(&mut header).ok()?;
+    body.rewind().ok()?;
+    body.read_exact(&mut header).ok()?;
     Some(remember(&message, &header, internal_date, limits))
 }
 
-/// As `from_file` for a message in memory.
+/// As `from_body` for a message in memory.
 pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits) -> Cached {
     let message = mime::parse_bytes(bytes, limits);
     let end = message

@@ -12,7 +12,7 @@
 //! D6 -draft -blob -row   expunged; only now EXPUNGE is answered
 //! ```
 //!
-//! The order of an append: draft synced; under the mailbox's lock a UID and a name that holds it;
+//! The order of an append: draft saved; under the mailbox's lock a UID and a name that holds it;
 //! directory synced; then, in the order of UIDs, index and wake. Index commits are not durable by
 //! themselves: names and the uidlist rebuild what a power cut takes. (Keywords beyond z, which no
 //! name can hold, are committed durably.)

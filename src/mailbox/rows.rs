@@ -11,7 +11,7 @@ use super::{Account, Error, fault, learn, store_fault};
 use crate::index::{Cached, Facts, FlagChunk, Name, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
-use crate::store::Blob;
+use crate::store::{Blob, Body};
 use std::io::{Read, Seek};
 use std::sync::Arc;
 
@@ -259,21 +259,21 @@ impl Rows {
         }
         let mut blob = self.open()?;
         let limits = self.shared.host.limits.mime;
-        let cached = if blob.length <= SMALL {
+        let cached = if blob.body.length() <= SMALL {
             let bytes = self.read_all(&mut blob)?;
             let cached = learn::from_bytes(&bytes, blob.internal_date, &limits);
             self.message = Some(Arc::new(bytes));
             cached
         } else {
-            learn::from_file(&mut blob.file, blob.internal_date, &limits).ok_or(Error::Fault)?
+            learn::from_body(&mut blob.body, blob.internal_date, &limits).ok_or(Error::Fault)?
         };
         self.learned.push((self.uid, cached));
         Ok(())
     }
 
     fn read_all(&self, blob: &mut Blob) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::with_capacity(usize::try_from(blob.length).unwrap_or(0) + 1);
-        blob.file
+        let mut bytes = Vec::with_capacity(usize::try_from(blob.body.length()).unwrap_or(0) + 1);
+        blob.body
             .read_to_end(&mut bytes)
             .map_err(|error| store_fault("reading a message")(error.into()))?;
         Ok(bytes)
@@ -351,7 +351,7 @@ impl Rows {
         if self.facts()?.bodystructure.is_empty() {
             let mut blob = self.open()?;
             let limits = self.shared.host.limits.mime;
-            let message = mime::parse(&mut blob.file, &limits)
+            let message = mime::parse(&mut blob.body, &limits)
                 .map_err(|e| store_fault("reading a message")(e.into()))?;
             self.text = mime::bodystructure(&message);
             return Ok(&self.text);
@@ -420,7 +420,7 @@ impl Rows {
     ) -> Result<Option<Content>, Error> {
         if self.message.is_none() {
             let mut blob = self.open()?;
-            if blob.length > SMALL {
+            if blob.body.length() > SMALL {
                 return self.part_of_file(blob, section, partial);
             }
             self.message = Some(Arc::new(self.read_all(&mut blob)?));
@@ -436,7 +436,7 @@ impl Rows {
         section: &Section,
         partial: Partial,
     ) -> Result<Option<Content>, Error> {
-        let (uid, length) = (self.uid, blob.length);
+        let (uid, length) = (self.uid, blob.body.length());
         let reached = self.reached.as_deref();
         let reached = match reached.filter(|r| r.is_in(uid, length, section)) {
             Some(reached) => reached.clone(),
@@ -459,7 +459,7 @@ impl Rows {
             }
         };
         let from = reached.before(partial);
-        let (content, place) = Content::file(blob.file, from, reached.end, partial)?;
+        let (content, place) = Content::file(blob.body, from, reached.end, partial)?;
         if partial != Partial::ALL {
             self.reached = Some(Box::new(Reached { place, ..reached }));
         }
@@ -470,7 +470,7 @@ impl Rows {
 /// A message's bytes as stored.
 pub(super) enum Raw {
     Memory(Arc<Vec<u8>>),
-    File(std::fs::File, Vec<u8>),
+    File(Body, Vec<u8>),
 }
 
 impl Raw {
@@ -520,10 +520,10 @@ impl Rows {
         let limits = self.shared.host.limits.mime;
         if self.message.is_none() {
             let mut blob = self.open()?;
-            if blob.length > SMALL {
-                let message = mime::parse(&mut blob.file, &limits)
+            if blob.body.length() > SMALL {
+                let message = mime::parse(&mut blob.body, &limits)
                     .map_err(|e| store_fault("reading a message")(e.into()))?;
-                return Ok((message, Raw::File(blob.file, Vec::new())));
+                return Ok((message, Raw::File(blob.body, Vec::new())));
             }
             self.message = Some(Arc::new(self.read_all(&mut blob)?));
         }
@@ -594,12 +594,12 @@ enum Found {
 fn find(blob: &mut Blob, section: &Section, limits: &mime::Limits) -> Result<Found, Error> {
     let reading = |error: std::io::Error| store_fault("reading a message")(error.into());
     if is_whole(section) {
-        return Ok(Found::Text(0, blob.length));
+        return Ok(Found::Text(0, blob.body.length()));
     }
     let span = if is_own_header(section) {
-        Some(mime::header(&mut blob.file, limits).map_err(reading)?)
+        Some(mime::header(&mut blob.body, limits).map_err(reading)?)
     } else {
-        mime::parse(&mut blob.file, limits)
+        mime::parse(&mut blob.body, limits)
             .map_err(reading)?
             .find(section)
     };
@@ -610,11 +610,11 @@ fn find(blob: &mut Blob, section: &Section, limits: &mime::Limits) -> Result<Fou
         section.text,
         SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_)
     ) {
-        blob.file
+        blob.body
             .seek(std::io::SeekFrom::Start(span.start))
             .map_err(reading)?;
         let mut header = Vec::new();
-        (&mut blob.file)
+        (&mut blob.body)
             .take(span.end - span.start)
             .read_to_end(&mut header)
             .map_err(reading)?;

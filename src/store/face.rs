@@ -1,6 +1,6 @@
 //! The seam between message bytes and everything that knows about messages.
 
-use super::{Annotations, Error};
+use super::{Annotations, Body, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
 use std::fs::File;
@@ -13,9 +13,11 @@ pub(crate) trait Store: Send {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error>;
     /// A file without a name, on the same file system, for what does not fit in memory.
     fn scratch(&mut self) -> Result<File, Error>;
-    /// Puts the draft into the mailbox under a name that holds `uid`. The message's bytes and its
-    /// name are durable when it returns, if the caller called `Draft::sync` before and
-    /// [`Store::sync`] after. The draft can be committed again to other mailboxes (by link).
+    /// Makes the bytes and the date of a draft durable where they are to stay; cheap the second time.
+    /// `to`: the mailbox that it will be committed to first.
+    fn save(&mut self, draft: &mut dyn Draft, to: &MailboxName) -> Result<(), Error>;
+    /// Puts a draft that was saved by this handle into the mailbox under a name that holds `uid`.
+    /// Durable after [`Store::sync`]. The draft can be committed again to other mailboxes (by link).
     fn commit(
         &mut self,
         draft: &mut dyn Draft,
@@ -144,11 +146,9 @@ pub(crate) trait Draft: Send {
     /// Writes what is buffered; all that was written so far, raw as stored, if that is still in memory.
     fn whole(&mut self) -> Result<Option<&[u8]>, Error>;
     /// Writes what is buffered and opens what was written so far for reading, raw as stored.
-    fn reader(&mut self) -> Result<File, Error>;
-    /// Sets INTERNALDATE, in seconds since 1970; before [`Draft::sync`]. All names of the draft share it.
+    fn reader(&mut self) -> Result<Body, Error>;
+    /// Sets INTERNALDATE, in seconds since 1970; before [`Store::save`]. All names of the draft share it.
     fn date(&mut self, seconds: i64) -> Result<(), Error>;
-    /// Makes the bytes and the date durable (fsync); cheap the second time.
-    fn sync(&mut self) -> Result<(), Error>;
     fn as_any(&mut self) -> &mut dyn Any;
 }
 
@@ -173,10 +173,7 @@ pub(crate) enum Place {
 
 /// An open message.
 pub(crate) struct Blob {
-    /// The raw file, positioned at its start.
-    pub(crate) file: File,
-    /// Its length as stored.
-    pub(crate) length: u64,
+    pub(crate) body: Body,
     /// INTERNALDATE: seconds since 1970.
     pub(crate) internal_date: i64,
 }

@@ -2,11 +2,12 @@
 
 use super::directory::Unsynced;
 use super::filing::file_name;
-use super::mailboxes::random_guid;
 use super::store::Maildir;
 use super::uidlist::{self, UidList};
-use super::{disk, keywords, scan};
+use super::{keywords, scan};
 use crate::mail::{Keyword, MailboxName};
+use crate::store::side::disk;
+use crate::store::side::uid_validity::{self, random_guid};
 use crate::store::{BlobId, Error, Found, MailboxState, Place, Scanned, Stamp};
 use crate::sys::clock::file_time;
 use rustix::fs::AtFlags;
@@ -69,7 +70,7 @@ impl Maildir {
         let state = MailboxState {
             uid_validity: list
                 .uid_validity
-                .map_or_else(|| self.next_uid_validity(), Ok)?,
+                .map_or_else(|| uid_validity::next(&self.root), Ok)?,
             uid_next: scan::uid_next(&list, &found),
             guid: list.guid.map_or_else(random_guid, Ok)?,
             keywords: named_keywords(path, &found, &stamp),

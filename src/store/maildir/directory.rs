@@ -1,8 +1,10 @@
 //! The open directories of mailboxes, and what has to be synced in them.
 
+use super::layout;
 use super::store::Maildir;
-use super::{disk, layout};
 use crate::mail::MailboxName;
+use crate::store::side::disk;
+use crate::store::side::dotted::mailbox_name;
 use crate::store::{Error, Place, Store};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
@@ -106,7 +108,7 @@ impl Maildir {
         let is_named = |entry: &fs::DirEntry| {
             let file = entry.file_name();
             let storage = file.as_encoded_bytes().strip_prefix(b".");
-            storage.and_then(layout::mailbox_name).as_ref() == Some(name) && entry.path().is_dir()
+            storage.and_then(mailbox_name).as_ref() == Some(name) && entry.path().is_dir()
         };
         if let Some(plain) = layout::plain_directory(&self.root, name)
             && plain.is_dir()

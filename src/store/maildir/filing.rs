@@ -3,8 +3,10 @@
 use super::directory::{make_durable_directory, open_directory};
 use super::draft::set_date;
 use super::store::Maildir;
-use super::{disk, name, scan};
+use super::{name, scan};
 use crate::mail::{MailboxName, SystemFlags};
+use crate::store::side::disk;
+use crate::store::side::unique::unique;
 use crate::store::{BlobId, Error, Filing, Place};
 use rustix::io::Errno;
 use std::fs::File;
@@ -115,7 +117,7 @@ impl Maildir {
         let path = self.path(to)?.join("tmp");
         let tmp = open_directory(&path)
             .or_else(|_| make_durable_directory(&path).and_then(|()| open_directory(&path)))?;
-        let staged = name::unique(&self.host);
+        let staged = unique(&self.host);
         let target = self.directory(to)?.of(blob.place).clone();
         let mut file = disk::create_in(&tmp, &staged).map_err(io::Error::from)?;
         let copied = copy_bytes(source, &mut file).and_then(|()| {

@@ -1,41 +1,8 @@
 //! Where a mailbox lies: INBOX is the root, `a/b` is `.a.b` below it.
 
-use crate::codec::mutf7;
 use crate::mail::MailboxName;
+use crate::store::side::dotted::{MAX_FILE_NAME, mailbox_name, storage_name};
 use std::path::{Path, PathBuf};
-
-/// Longest file name of every file system that matters.
-const MAX_FILE_NAME: usize = 255;
-
-/// The storage name of a mailbox: parts in modified UTF-7 with `.` between them. A dot inside a
-/// part is written `&AC4-`. `None` if it is too long for a directory.
-pub(crate) fn storage_name(name: &MailboxName) -> Option<String> {
-    let parts: Vec<String> = name
-        .parts()
-        .map(|part| mutf7::encode_also(part, '.'))
-        .collect();
-    let joined = parts.join(".");
-    (joined.len() < MAX_FILE_NAME).then_some(joined)
-}
-
-/// The name of a storage name; `None` if it is none. Directory names in plain UTF-8 are understood.
-pub(crate) fn mailbox_name(storage: &[u8]) -> Option<MailboxName> {
-    let mut name = String::new();
-    for (at, part) in storage.split(|&b| b == b'.').enumerate() {
-        let decoded = match mutf7::decode(part) {
-            Some(text) => text,
-            None => std::str::from_utf8(part).ok()?.to_owned(),
-        };
-        if decoded.contains('/') {
-            return None;
-        }
-        if at > 0 {
-            name.push('/');
-        }
-        name.push_str(&decoded);
-    }
-    MailboxName::new(&name).ok().filter(|n| !n.is_inbox())
-}
 
 /// True if no other storage name means the same mailbox.
 pub(crate) fn has_one_spelling(name: &MailboxName) -> bool {
@@ -56,36 +23,4 @@ pub(crate) fn directory(root: &Path, name: &MailboxName) -> Option<PathBuf> {
         return Some(root.to_owned());
     }
     storage_name(name).map(|storage| root.join(format!(".{storage}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_there_and_back() {
-        for (name, storage) in [
-            ("a/b", "a.b"),
-            ("Entw\u{fc}rfe", "Entw&APw-rfe"),
-            ("v1.0/x", "v1&AC4-0.x"),
-            ("INBOX/sub", "INBOX.sub"),
-            ("a&b", "a&-b"),
-        ] {
-            let name = MailboxName::new(name).unwrap();
-            assert_eq!(storage_name(&name).as_deref(), Some(storage));
-            assert_eq!(mailbox_name(storage.as_bytes()), Some(name));
-        }
-        assert_eq!(
-            mailbox_name("\u{fc}".as_bytes()).unwrap().as_str(),
-            "\u{fc}"
-        );
-        for bad in ["", ".a", "a..b", "INBOX", "inbox", "a.&AC8-b"] {
-            assert_eq!(mailbox_name(bad.as_bytes()), None, "{bad}");
-        }
-        assert_eq!(
-            storage_name(&MailboxName::new(&"\u{53f0}".repeat(66)).unwrap().clone())
-                .map(|s| s.len()),
-            Some(178)
-        );
-    }
 }

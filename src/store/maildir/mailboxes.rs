@@ -1,14 +1,17 @@
 //! Mailboxes made, renamed and removed, and what was left behind.
 
-use super::lock::{DotLock, replace};
+use super::promise;
 use super::store::Maildir;
 use super::uidlist::{self, UidList};
-use super::{disk, layout, name, promise};
-use crate::mail::{Guid, MailboxName, Uid, UidValidity};
-use crate::store::{Error, Store};
+use crate::mail::{MailboxName, Uid};
+use crate::store::Error;
+use crate::store::side::disk;
+use crate::store::side::dotted::mailbox_name;
+use crate::store::side::lock::replace;
+use crate::store::side::uid_validity::{self, random_guid};
+use crate::store::side::unique::unique;
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,32 +20,8 @@ const STALE_DRAFT: Duration = Duration::from_secs(36 * 3600);
 /// A mailbox being removed.
 const DELETED: &str = "..dovelet-deleted-";
 const CREATING: &str = "..dovelet-new-";
-/// There while the first mailboxes are made.
-const UNFINISHED: &str = "dovelet-unfinished";
 
 impl Maildir {
-    /// A UIDVALIDITY higher than any given below this root. `dovecot-uidvalidity` holds the last
-    /// one, and an empty file with it in its name.
-    pub(super) fn next_uid_validity(&self) -> Result<UidValidity, Error> {
-        let path = self.root.join("dovecot-uidvalidity");
-        let _lock = DotLock::take(&path)?;
-        let last = fs::read_to_string(&path)
-            .ok()
-            .and_then(|t| u32::from_str_radix(t.trim(), 16).ok())
-            .unwrap_or(0);
-        let now = u32::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
-        let next = last.saturating_add(1).max(now);
-        let marker = |value: u32| self.root.join(format!("dovecot-uidvalidity.{value:08x}"));
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        disk::create(&marker(next), &options)?;
-        replace(&path, format!("{next:08x}").as_bytes())?;
-        let _ = disk::remove(&marker(last));
-        UidValidity::new(next).ok_or(Error::Corrupt {
-            what: "dovecot-uidvalidity",
-        })
-    }
-
     pub(super) fn all_mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
         let mut names = vec![MailboxName::inbox()];
         for entry in fs::read_dir(&self.root)? {
@@ -52,7 +31,7 @@ impl Maildir {
             let Some(storage) = bytes.strip_prefix(b".") else {
                 continue;
             };
-            let Some(name) = layout::mailbox_name(storage) else {
+            let Some(name) = mailbox_name(storage) else {
                 continue;
             };
             let kind = entry.file_type()?;
@@ -72,10 +51,8 @@ impl Maildir {
         if path.exists() {
             return Err(Error::MailboxExists);
         }
-        let uid_validity = self.next_uid_validity()?;
-        let staged = self
-            .root
-            .join(format!("{CREATING}{}", name::unique(&self.host)));
+        let uid_validity = uid_validity::next(&self.root)?;
+        let staged = self.root.join(format!("{CREATING}{}", unique(&self.host)));
         disk::make_directory(&staged)?;
         for part in ["tmp", "new", "cur"] {
             disk::make_directory(&staged.join(part))?;
@@ -88,32 +65,6 @@ impl Maildir {
         if let Err(error) = disk::rename_over(&staged, &path) {
             let _ = disk::remove_tree(&staged);
             return Err(taken(error));
-        }
-        Ok(disk::sync_directory_at(&self.root)?)
-    }
-
-    pub(super) fn make_first(&mut self, names: &[MailboxName]) -> Result<(), Error> {
-        let unfinished = self.root.join(UNFINISHED);
-        if !unfinished.exists() {
-            if self.mailboxes()?.len() > 1 {
-                return Ok(());
-            }
-            // It is empty, so that two who make it at once do not disturb each other.
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create(true).mode(0o600);
-            disk::create(&unfinished, &options)?;
-            disk::sync_directory_at(&self.root)?;
-        }
-        for name in names {
-            match self.create(name) {
-                Ok(()) | Err(Error::MailboxExists) => self.subscribe(name, true)?,
-                Err(error) => return Err(error),
-            }
-        }
-        match disk::remove(&unfinished) {
-            // Another process was at it too.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
         }
         Ok(disk::sync_directory_at(&self.root)?)
     }
@@ -138,9 +89,7 @@ impl Maildir {
     pub(super) fn remove_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
         let path = self.path(name)?;
         self.open.retain(|d| d.name != *name);
-        let hidden = self
-            .root
-            .join(format!("{DELETED}{}", name::unique(&self.host)));
+        let hidden = self.root.join(format!("{DELETED}{}", unique(&self.host)));
         match disk::rename_over(&path, &hidden) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::NoSuchMailbox);
@@ -189,12 +138,4 @@ fn taken(error: io::Error) -> Error {
         io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => Error::MailboxExists,
         _ => error.into(),
     }
-}
-
-pub(super) fn random_guid() -> Result<Guid, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_| Error::Corrupt {
-        what: "the random number source",
-    })?;
-    Ok(Guid(bytes))
 }

@@ -9,26 +9,17 @@
 
 mod contents;
 mod directory;
-mod disk;
 mod draft;
 mod filing;
-#[cfg(test)]
-pub(crate) mod journal;
 mod keywords;
 mod layout;
-mod lock;
 mod mailboxes;
-mod metadata;
 mod name;
 mod promise;
 mod scan;
-mod special_use;
 mod store;
-mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod uidlist;
 
-pub(crate) use metadata::Annotations;
-pub(crate) use name::{origin, saved};
 pub(crate) use store::Maildir;

@@ -1,8 +1,8 @@
 //! Names of message files.
 
 use crate::mail::{Guid, SystemFlags, Uid};
-use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::store::side::base::{number, origin};
+use crate::store::side::unique::unique;
 
 /// Flag letters in the order in which they stand in a name.
 const LETTERS: [(u8, SystemFlags); 5] = [
@@ -78,53 +78,12 @@ pub(crate) fn reflagged(old: &str, flags: SystemFlags, letters: u32) -> String {
     name
 }
 
-/// The number behind `,X=` in a base name.
-fn number(base: &[u8], key: u8) -> Option<u64> {
-    let mut fields = base.split(|&b| b == b',').skip(1);
-    let field = fields.find(|f| f.first() == Some(&key) && f.get(1) == Some(&b'='))?;
-    std::str::from_utf8(field.get(2..)?).ok()?.parse().ok()
-}
-
 /// The UID in a base name.
 pub(crate) fn uid(base: &[u8]) -> Option<Uid> {
     number(base, b'U')
         .and_then(|n| u32::try_from(n).ok())
         .and_then(Uid::new)
 }
-
-/// RFC822.SIZE in a base name.
-pub(crate) fn wire_octets(base: &[u8]) -> Option<u64> {
-    number(base, b'W')
-}
-
-/// The value behind `,X=` in a base name.
-fn field(base: &str, key: &str) -> Option<String> {
-    let mut fields = base.split(',').skip(1);
-    fields.find_map(|field| Some(field.strip_prefix(key)?.strip_prefix('=')?.to_owned()))
-}
-
-/// What is the same in the names of all copies of a message, wherever they went.
-pub(crate) fn origin(base: &str) -> String {
-    let first = || base.split(',').next().unwrap_or_default().to_owned();
-    field(base, "G").unwrap_or_else(first)
-}
-
-/// When the message was put where it is, in seconds since 1970, if the name tells: where it was carried
-/// on, or else at its beginning, as Maildir has it.
-pub(crate) fn saved(base: &str) -> Option<i64> {
-    if let Some(carried) = field(base, "D") {
-        return carried.parse().ok();
-    }
-    let digits = base
-        .split('.')
-        .next()
-        .filter(|d| SECONDS.contains(&d.len()))?;
-    let all = digits.bytes().all(|b| b.is_ascii_digit());
-    all.then(|| digits.parse().ok()).flatten()
-}
-
-/// Digits of seconds since 1970, from 1973 on.
-const SECONDS: RangeInclusive<usize> = 9..=11;
 
 /// Of a longer base name only what this server needs is carried on: there has to be room for what
 /// comes behind it.
@@ -156,46 +115,15 @@ pub(crate) fn carried(base: &str, uid: Uid, time: i64, host: &str) -> String {
     name
 }
 
-/// A name that no other process on no other host gives.
-pub(crate) fn unique(host: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = crate::sys::clock::now();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!(
-        "{}.M{}P{}Q{count}.{host}",
-        now.as_secs(),
-        now.subsec_micros(),
-        std::process::id()
-    )
-}
-
 /// The base name of a message: unique part, sizes, UID.
 pub(crate) fn base(unique: &str, stored: u64, wire: u64, uid: Uid) -> String {
     format!("{unique},S={stored},W={wire},U={uid}")
 }
 
-/// The host's name as it may stand in a file name.
-pub(crate) fn host() -> String {
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    let short: String = name
-        .chars()
-        .filter(|c| c.is_ascii_graphic() && *c != ',')
-        .take(64)
-        .collect();
-    let escaped = short.replace('/', "\\057").replace(':', "\\072");
-    if escaped.is_empty() {
-        "localhost".to_owned()
-    } else {
-        escaped
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::side::base::wire_octets;
 
     #[test]
     fn names_are_taken_apart() {
@@ -252,25 +180,6 @@ mod tests {
             assert_eq!(uid(twice.as_bytes()), Uid::new(9));
         }
         assert_ne!(id(&long), id("1.a"));
-    }
-
-    #[test]
-    fn names_tell_when_a_message_was_saved() {
-        for (base, time) in [
-            ("1275660208.M1P2.h,S=3", Some(1_275_660_208)),
-            (
-                "1275660208.M1P2.h,S=3,D=1700000000,U=4",
-                Some(1_700_000_000),
-            ),
-            ("1275660208", Some(1_275_660_208)),
-            ("1.foreign", None),
-            ("12756602x8.a", None),
-            ("127566020812.a", None),
-            ("", None),
-            ("1275660208.a,D=x", None),
-        ] {
-            assert_eq!(saved(base), time, "{base}");
-        }
     }
 
     #[test]

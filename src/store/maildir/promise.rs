@@ -2,9 +2,9 @@
 //! UIDs, durable before the first of them has its name and gone, durably, once all of them are durable.
 //! A scan that finds it removes what came of them.
 
-use super::disk;
 use crate::mail::Uid;
 use crate::store::Error;
+use crate::store::side::disk;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;

@@ -3,13 +3,15 @@
 use super::directory::{Directory, Unsynced, make_durable_directory, make_root};
 use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
-use super::lock::{DotLock, replace};
 use super::uidlist::{self, UidList};
-use super::{disk, keywords, metadata, name, promise};
-use super::{special_use, subscriptions};
+use super::{keywords, name, promise};
 use crate::mail::{Keyword, MailboxName, SpecialUse, SystemFlags, Uid};
+use crate::store::side::furnish::furnish;
+use crate::store::side::lock::{DotLock, replace};
+use crate::store::side::{base, disk, metadata, special_use, subscriptions, unique};
 use crate::store::{
-    Annotations, Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
+    Annotations, Blob, BlobId, Body, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp,
+    Store,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -74,11 +76,19 @@ impl Maildir {
         }
         Ok(Maildir {
             root: root.to_owned(),
-            host: name::host(),
+            host: unique::host(),
             tmp: None,
             open: Vec::new(),
             remote: OnceCell::new(),
         })
+    }
+
+    fn open_file(&mut self, name: &MailboxName, blob: &BlobId) -> Result<File, Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let (fd, _) = self.with_file(name, blob, |fd, _, file| {
+            rustix::fs::openat(fd, file, flags, Mode::empty())
+        })?;
+        Ok(File::from(fd))
     }
 
     /// The side file of annotations, which need not be there.
@@ -94,6 +104,11 @@ impl Maildir {
     }
 }
 
+fn own(draft: &mut dyn Draft) -> Result<&mut MaildirDraft, Error> {
+    let own = draft.as_any().downcast_mut();
+    own.ok_or(Error::Corrupt { what: "a draft" })
+}
+
 impl Store for Maildir {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
         let tmp = self.tmp()?;
@@ -105,6 +120,10 @@ impl Store for Maildir {
         MaildirDraft::create(&tmp, &self.host)?.nameless()
     }
 
+    fn save(&mut self, draft: &mut dyn Draft, _to: &MailboxName) -> Result<(), Error> {
+        own(draft)?.sync()
+    }
+
     fn commit(
         &mut self,
         draft: &mut dyn Draft,
@@ -112,14 +131,11 @@ impl Store for Maildir {
         new: &Filing,
     ) -> Result<BlobId, Error> {
         let wire = draft.octets();
-        let draft = draft
-            .as_any()
-            .downcast_mut::<MaildirDraft>()
-            .ok_or(Error::Corrupt { what: "a draft" })?;
+        let draft = own(draft)?;
         draft.flush()?;
         let unique = match draft.home {
             Home::Staged(..) => draft.unique.clone(),
-            Home::Committed(..) => name::unique(&self.host),
+            Home::Committed(..) => unique::unique(&self.host),
         };
         let base = name::base(&unique, draft.stored_octets(), wire, new.uid);
         let blob = placed(base, new.flags, new.letters);
@@ -175,7 +191,7 @@ impl Store for Maildir {
         };
         let ((filed, linked), found) = self.with_file(from, blob, link)?;
         if !linked {
-            let mut source = self.open(from, &found)?.file;
+            let mut source = self.open_file(from, &found)?;
             self.copy_into(&mut source, to, &filed)?;
         }
         self.directory(to)?.change(filed.place, Unsynced::Came);
@@ -210,7 +226,7 @@ impl Store for Maildir {
         if moved {
             self.directory(from)?.change(found.place, Unsynced::Went);
         } else {
-            let mut source = self.open(from, &found)?.file;
+            let mut source = self.open_file(from, &found)?;
             self.copy_into(&mut source, to, &filed)?;
             // One file system does not wait for the other.
             let [new, cur] = &targets;
@@ -253,16 +269,11 @@ impl Store for Maildir {
     }
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let (fd, _) = self.with_file(name, blob, |fd, _, file| {
-            rustix::fs::openat(fd, file, flags, Mode::empty())
-        })?;
-        let file = File::from(fd);
-        let metadata = file.metadata()?;
+        let file = self.open_file(name, blob)?;
+        let internal_date = file.metadata()?.mtime();
         Ok(Blob {
-            length: metadata.len(),
-            internal_date: metadata.mtime(),
-            file,
+            body: Body::whole(file)?,
+            internal_date,
         })
     }
 
@@ -438,7 +449,8 @@ impl Store for Maildir {
     }
 
     fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
-        self.make_first(names)
+        let root = self.root.clone();
+        furnish(self, &root, names)
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
@@ -450,42 +462,19 @@ impl Store for Maildir {
     }
 
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        match fs::read(self.root.join(subscriptions::FILE)) {
-            Ok(text) => Ok(subscriptions::parse(&text).0),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
-        }
+        subscriptions::read(&self.root)
     }
 
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-        let path = self.root.join(subscriptions::FILE);
-        let _lock = DotLock::take(&path)?;
-        let (mut names, version) = match fs::read(&path) {
-            Ok(text) => subscriptions::parse(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), 2),
-            Err(error) => return Err(error.into()),
-        };
-        if names.contains(name) == subscribed {
-            return Ok(());
-        }
-        names.retain(|n| n != name);
-        if subscribed {
-            names.push(name.clone());
-        }
-        replace(&path, subscriptions::encode(&names, version).as_bytes())
+        subscriptions::subscribe(&self.root, name, subscribed)
     }
 
     fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
-        match fs::read(self.root.join(special_use::FILE)) {
-            Ok(text) => Ok(special_use::parse(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
-        }
+        special_use::read(&self.root)
     }
 
     fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
-        let path = self.root.join(special_use::FILE);
-        replace(&path, special_use::encode(uses).as_bytes())
+        special_use::write(&self.root, uses)
     }
 
     fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error> {
@@ -501,6 +490,6 @@ impl Store for Maildir {
     }
 
     fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
-        name::wire_octets(blob.name.as_bytes())
+        base::wire_octets(blob.name.as_bytes())
     }
 }

@@ -21,7 +21,7 @@ fn put(store: &mut dyn Store, mailbox: &MailboxName, uid: u32, text: &[u8]) -> B
     let mut draft = store.stage().unwrap();
     draft.write(text).unwrap();
     draft.date(1_000_000_000).unwrap();
-    draft.sync().unwrap();
+    store.save(&mut *draft, &MailboxName::inbox()).unwrap();
     let blob = store
         .commit(&mut *draft, mailbox, &filing(uid, SystemFlags::NONE))
         .unwrap();
@@ -34,7 +34,7 @@ fn text(store: &mut dyn Store, mailbox: &MailboxName, blob: &BlobId) -> String {
     store
         .open(mailbox, blob)
         .unwrap()
-        .file
+        .body
         .read_to_string(&mut text)
         .unwrap();
     text
@@ -130,7 +130,7 @@ fn a_draft_is_filed_twice_or_not_at_all() {
     assert_eq!(files(directory.path()), 0);
     let mut draft = store.stage().unwrap();
     draft.write(b"x\r\n").unwrap();
-    draft.sync().unwrap();
+    store.save(&mut *draft, &MailboxName::inbox()).unwrap();
     store
         .commit(&mut *draft, &inbox, &filing(1, SystemFlags::NONE))
         .unwrap();
@@ -415,7 +415,7 @@ fn a_mailbox_on_another_file_system_is_filled() {
     let mut draft = store.stage().unwrap();
     draft.write(b"A: b\r\n\r\ntext\r\n").unwrap();
     draft.date(1_000_000_000).unwrap();
-    draft.sync().unwrap();
+    store.save(&mut *draft, &MailboxName::inbox()).unwrap();
     let new = |uid| filing(uid, SystemFlags::NONE);
     let first = store.commit(&mut *draft, &far, &new(1)).unwrap();
     let second = store.commit(&mut *draft, &inbox, &new(1)).unwrap();

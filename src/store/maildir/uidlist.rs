@@ -1,7 +1,7 @@
 //! `dovecot-uidlist`: which file has which UID.
 
-use super::disk;
 use crate::mail::{Guid, Uid, UidValidity};
+use crate::store::side::disk;
 use crate::store::{Error, MailboxState};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

@@ -1,14 +1,47 @@
 //! The `subscriptions` file.
 
-use super::layout::{mailbox_name, storage_name};
+use super::dotted::{mailbox_name, storage_name};
+use super::lock::{DotLock, replace};
 use crate::codec::mutf7;
 use crate::mail::MailboxName;
+use crate::store::Error;
+use std::fs;
+use std::io;
+use std::path::Path;
 
-pub(crate) const FILE: &str = "subscriptions";
+const FILE: &str = "subscriptions";
 const HEADER: &str = "V\t2\n\n";
 
+/// Names that the user of an account subscribed to.
+pub(crate) fn read(root: &Path) -> Result<Vec<MailboxName>, Error> {
+    load(&root.join(FILE)).map(|(names, _)| names)
+}
+
+/// Durable.
+pub(crate) fn subscribe(root: &Path, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+    let path = root.join(FILE);
+    let _lock = DotLock::take(&path)?;
+    let (mut names, version) = load(&path)?;
+    if names.contains(name) == subscribed {
+        return Ok(());
+    }
+    names.retain(|n| n != name);
+    if subscribed {
+        names.push(name.clone());
+    }
+    replace(&path, encode(&names, version).as_bytes())
+}
+
+fn load(path: &Path) -> Result<(Vec<MailboxName>, u8), Error> {
+    match fs::read(path) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), 2)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Subscribed names and the version of the file (1 or 2).
-pub(crate) fn parse(text: &[u8]) -> (Vec<MailboxName>, u8) {
+fn parse(text: &[u8]) -> (Vec<MailboxName>, u8) {
     match text.strip_prefix(HEADER.as_bytes()) {
         Some(lines) => (lines.split(|&b| b == b'\n').filter_map(tabbed).collect(), 2),
         None => (text.split(|&b| b == b'\n').filter_map(dotted).collect(), 1),
@@ -49,7 +82,7 @@ fn tabbed(line: &[u8]) -> Option<MailboxName> {
 }
 
 /// The file of that version.
-pub(crate) fn encode(names: &[MailboxName], version: u8) -> String {
+fn encode(names: &[MailboxName], version: u8) -> String {
     let mut out = if version == 1 {
         String::new()
     } else {

@@ -9,14 +9,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-pub(super) const FILE: &str = "dovelet-metadata";
-pub(super) const SERVER: &str = "dovelet-metadata-server";
+pub(crate) const FILE: &str = "dovelet-metadata";
+pub(crate) const SERVER: &str = "dovelet-metadata-server";
 
 /// Entries with their values.
 pub(crate) type Annotations = Vec<(EntryName, Vec<u8>)>;
 
 /// What the file says; nothing if it is not there.
-pub(super) fn read(path: &Path) -> Result<Annotations, Error> {
+pub(crate) fn read(path: &Path) -> Result<Annotations, Error> {
     match fs::read(path) {
         Ok(text) => Ok(parse(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Annotations, Error> {
 }
 
 /// Writes the file anew. Durable.
-pub(super) fn write(path: &Path, annotations: &Annotations) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, annotations: &Annotations) -> Result<(), Error> {
     replace(path, &encode(annotations))
 }
 

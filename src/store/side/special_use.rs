@@ -1,13 +1,32 @@
 //! The `dovelet-special-use` file: what mailboxes are for, where their names do not say it. Lines of
 //! an attribute of RFC 6154 section 2, a blank, and the name as `subscriptions` has it.
 
-use super::layout::{mailbox_name, storage_name};
+use super::dotted::{mailbox_name, storage_name};
+use super::lock::replace;
 use crate::mail::{MailboxName, SpecialUse};
+use crate::store::Error;
+use std::fs;
+use std::io;
+use std::path::Path;
 
-pub(crate) const FILE: &str = "dovelet-special-use";
+const FILE: &str = "dovelet-special-use";
+
+/// What mailboxes of the account are for, where that was said.
+pub(crate) fn read(root: &Path) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
+    match fs::read(root.join(FILE)) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All of it anew. Durable.
+pub(crate) fn write(root: &Path, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
+    replace(&root.join(FILE), encode(uses).as_bytes())
+}
 
 /// What cannot be read is left out.
-pub(crate) fn parse(text: &[u8]) -> Vec<(SpecialUse, MailboxName)> {
+fn parse(text: &[u8]) -> Vec<(SpecialUse, MailboxName)> {
     text.split(|&b| b == b'\n').filter_map(line).collect()
 }
 
@@ -23,7 +42,7 @@ fn line(line: &[u8]) -> Option<(SpecialUse, MailboxName)> {
 }
 
 /// The whole file.
-pub(crate) fn encode(uses: &[(SpecialUse, MailboxName)]) -> String {
+fn encode(uses: &[(SpecialUse, MailboxName)]) -> String {
     uses.iter()
         .filter_map(|(special_use, name)| {
             let name = storage_name(name)?;

@@ -1,4 +1,4 @@
-//! Every change of names on the disk and every sync that a Maildir makes, in one place: what is to
+//! Every change of names on the disk and every sync that a store makes, in one place: what is to
 //! survive a power cut is seen here, by readers and by the tests that cut the power.
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Renames without replacing anything; where the kernel or file system cannot, the names are
 /// unique anyway.
-pub(super) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+pub(crate) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
         Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(from, old, to, new)?,
         other => other?,
@@ -24,14 +24,14 @@ pub(super) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rust
 }
 
 /// A second name of a file.
-pub(super) fn link(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
+pub(crate) fn link(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     rustix::fs::linkat(from, old, to, new, AtFlags::empty())?;
     #[cfg(test)]
     journal::linked(to, new);
     Ok(())
 }
 
-pub(super) fn unlink(directory: &OwnedFd, name: &str) -> rustix::io::Result<()> {
+pub(crate) fn unlink(directory: &OwnedFd, name: &str) -> rustix::io::Result<()> {
     rustix::fs::unlinkat(directory, name, AtFlags::empty())?;
     #[cfg(test)]
     journal::removed(directory, name);
@@ -39,7 +39,7 @@ pub(super) fn unlink(directory: &OwnedFd, name: &str) -> rustix::io::Result<()> 
 }
 
 /// Makes a file of a name that is not taken, for reading and writing.
-pub(super) fn create_in(directory: &OwnedFd, name: &str) -> rustix::io::Result<File> {
+pub(crate) fn create_in(directory: &OwnedFd, name: &str) -> rustix::io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?;
@@ -49,14 +49,14 @@ pub(super) fn create_in(directory: &OwnedFd, name: &str) -> rustix::io::Result<F
 }
 
 /// Opens a file that these options may make.
-pub(super) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
+pub(crate) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let file = options.open(path)?;
     #[cfg(test)]
     journal::created_at(path);
     Ok(file)
 }
 
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     #[cfg(test)]
     journal::removed_at(path);
@@ -64,7 +64,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Gives a file or directory another name, which replaces what has it.
-pub(super) fn rename_over(old: &Path, new: &Path) -> io::Result<()> {
+pub(crate) fn rename_over(old: &Path, new: &Path) -> io::Result<()> {
     fs::rename(old, new)?;
     #[cfg(test)]
     journal::moved_at(old, new);
@@ -72,7 +72,7 @@ pub(super) fn rename_over(old: &Path, new: &Path) -> io::Result<()> {
 }
 
 /// Gives a file another name; `AlreadyExists` if that is taken.
-pub(super) fn place(old: &Path, new: &Path) -> io::Result<()> {
+pub(crate) fn place(old: &Path, new: &Path) -> io::Result<()> {
     use rustix::fs::CWD;
     match rustix::fs::renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
         Err(Errno::NOSYS | Errno::INVAL) => {
@@ -87,7 +87,7 @@ pub(super) fn place(old: &Path, new: &Path) -> io::Result<()> {
 }
 
 /// Makes a directory that only its owner may enter; one that is there is as good.
-pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
@@ -98,7 +98,7 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a directory with all that is in it.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)?;
     #[cfg(test)]
     journal::removed_at(path);
@@ -106,7 +106,7 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
 }
 
 /// Makes bytes and times of a file durable.
-pub(super) fn sync(file: &File) -> io::Result<()> {
+pub(crate) fn sync(file: &File) -> io::Result<()> {
     file.sync_all()?;
     #[cfg(test)]
     journal::synced(file);
@@ -114,7 +114,7 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
 }
 
 /// Makes bytes of a file durable.
-pub(super) fn sync_data(file: &File) -> io::Result<()> {
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
     file.sync_data()?;
     #[cfg(test)]
     journal::synced(file);
@@ -122,7 +122,7 @@ pub(super) fn sync_data(file: &File) -> io::Result<()> {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
+pub(crate) fn sync_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
     rustix::fs::fsync(directory)?;
     #[cfg(test)]
     journal::directory_synced(directory);
@@ -130,7 +130,7 @@ pub(super) fn sync_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_directory_at(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_at(path: &Path) -> io::Result<()> {
     let directory = OwnedFd::from(File::open(path)?);
     Ok(sync_directory(&directory)?)
 }

@@ -1,4 +1,4 @@
-//! What a test hears of every change that the Maildirs of its thread make to the disk.
+//! What a test hears of every change that the stores of its thread make to the disk.
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use std::cell::RefCell;

@@ -83,7 +83,7 @@ impl Drop for DotLock {
 
 /// Makes the lock with its content in one step, so that nobody sees it without.
 fn create(file: &Path, path: &Path) -> std::io::Result<File> {
-    let staged = beside(file, &format!(".lock.{}", super::name::unique("new")));
+    let staged = beside(file, &format!(".lock.{}", super::unique::unique("new")));
     let mut lock = disk::create(&staged, OpenOptions::new().write(true).create_new(true))?;
     let content = format!("{:0OWN_DIGITS$}:{}", std::process::id(), host());
     // Where the file system has no such locks, the pid has to do.

@@ -1,0 +1,69 @@
+//! What the base names of messages tell: a part by which all copies of a message are known, and behind it
+//! fields `,X=value`.
+
+use std::ops::RangeInclusive;
+
+/// The number behind `,X=` in a base name.
+pub(crate) fn number(base: &[u8], key: u8) -> Option<u64> {
+    let mut fields = base.split(|&b| b == b',').skip(1);
+    let field = fields.find(|f| f.first() == Some(&key) && f.get(1) == Some(&b'='))?;
+    std::str::from_utf8(field.get(2..)?).ok()?.parse().ok()
+}
+
+/// RFC822.SIZE in a base name.
+pub(crate) fn wire_octets(base: &[u8]) -> Option<u64> {
+    number(base, b'W')
+}
+
+/// The value behind `,X=` in a base name.
+pub(crate) fn field(base: &str, key: &str) -> Option<String> {
+    let mut fields = base.split(',').skip(1);
+    fields.find_map(|field| Some(field.strip_prefix(key)?.strip_prefix('=')?.to_owned()))
+}
+
+/// What is the same in the names of all copies of a message, wherever they went.
+pub(crate) fn origin(base: &str) -> String {
+    let first = || base.split(',').next().unwrap_or_default().to_owned();
+    field(base, "G").unwrap_or_else(first)
+}
+
+/// When the message was put where it is, in seconds since 1970, if the name tells: where it was carried
+/// on, or else at its beginning, as Maildir has it.
+pub(crate) fn saved(base: &str) -> Option<i64> {
+    if let Some(carried) = field(base, "D") {
+        return carried.parse().ok();
+    }
+    let digits = base
+        .split('.')
+        .next()
+        .filter(|d| SECONDS.contains(&d.len()))?;
+    let all = digits.bytes().all(|b| b.is_ascii_digit());
+    all.then(|| digits.parse().ok()).flatten()
+}
+
+/// Digits of seconds since 1970, from 1973 on.
+const SECONDS: RangeInclusive<usize> = 9..=11;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_when_a_message_was_saved() {
+        for (base, time) in [
+            ("1275660208.M1P2.h,S=3", Some(1_275_660_208)),
+            (
+                "1275660208.M1P2.h,S=3,D=1700000000,U=4",
+                Some(1_700_000_000),
+            ),
+            ("1275660208", Some(1_275_660_208)),
+            ("1.foreign", None),
+            ("12756602x8.a", None),
+            ("127566020812.a", None),
+            ("", None),
+            ("1275660208.a,D=x", None),
+        ] {
+            assert_eq!(saved(base), time, "{base}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What all formats have beside the messages: the side files of an account, the locks they are written
+//! under, names that nobody else gives, and every change of names on the disk.
+
+pub(crate) mod base;
+pub(crate) mod disk;
+pub(crate) mod dotted;
+pub(crate) mod furnish;
+#[cfg(test)]
+pub(crate) mod journal;
+pub(crate) mod lock;
+pub(crate) mod metadata;
+pub(crate) mod special_use;
+pub(crate) mod subscriptions;
+pub(crate) mod uid_validity;
+pub(crate) mod unique;
