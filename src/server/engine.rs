@@ -344,15 +344,16 @@ impl Engine {
                 let opened = self.open(&user, root, handover, &mut transport, counted);
                 // What only the beginning needs is not kept while the session waits.
                 let Some(session) = Box::pin(opened).await? else {
-                    return Ok(());
+                    return Ok(None);
                 };
-                self.drive(session, &mut transport).await?;
+                let farewell = self.drive(session, &mut transport).await?;
                 transport.close().await;
-                io::Result::Ok(())
+                io::Result::Ok(farewell)
             });
             // Here, so that its place is given back whatever happens.
             match AssertUnwindSafe(served).catch_unwind().await {
-                Ok(Ok(())) => {}
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(farewell))) => log::info!("session of {user} ended: {farewell}"),
                 Ok(Err(error)) => log::debug!("session of {user}: {error}"),
                 Err(_) => log::error!("a session of {user} panicked; it ends, others go on"),
             }
@@ -446,12 +447,13 @@ impl Engine {
         Ok(Some(Box::new(session)))
     }
 
-    /// As `drive::drive`, for a machine that blocks on the disk and waits for its mailbox.
+    /// As `drive::drive`, for a machine that blocks on the disk and waits for its mailbox. Returns why the
+    /// server ended the session, if it did.
     async fn drive(
         self: &Rc<Self>,
         mut session: Box<Session>,
         transport: &mut Transport,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<String>> {
         let mut out = Output::new();
         let mut left: Vec<u8> = Vec::new();
         let mut packed: Option<Inflate> = None;
@@ -488,13 +490,13 @@ impl Engine {
                     inflate.input(&session.take_compressed());
                     continue;
                 }
-                Progress::Done => return Ok(()),
+                Progress::Done => return Ok(session.farewell()),
                 Progress::NeedInput => false,
                 Progress::Wait => true,
                 // A long search: its client may have left meanwhile.
                 _ if silent => match transport.peer() {
                     Peer::There => continue,
-                    Peer::Gone => return Ok(()),
+                    Peer::Gone => return Ok(None),
                     Peer::Silent => {
                         if asked.is_none_or(|at| at.elapsed() >= SIGN_OF_LIFE) {
                             asked = Some(Instant::now());
@@ -527,7 +529,7 @@ impl Engine {
                 .wait(&mut session, transport, &mut inward, waits, told_of_stop)
                 .await?
             {
-                None => return Ok(()),
+                None => return Ok(None),
                 Some(event) => {
                     told_of_stop |= event == Some(Event::Stopping);
                     if let Some(event) = event {

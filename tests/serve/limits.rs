@@ -240,6 +240,8 @@ limits! {
             assert!(status(imap.command("NONSENSE")).starts_with("BAD"));
         }
         said_goodbye(&mut imap);
+        let told = "session of ann ended: Too many bad commands. Last commands: NOOP, ?, ?, ?.";
+        server.wait_for_log(told, 1);
     }
 
     set_ranges(server, "set_ranges = 10") {

@@ -88,10 +88,10 @@ impl Append {
 
 impl Session {
     pub(super) fn begin_append(&mut self, start: AppendStart, literal: Option<Literal>) {
-        self.command_name = match start.replaced {
+        self.recent.note(match start.replaced {
             Some(_) => "REPLACE",
             None => "APPEND",
-        };
+        });
         let replaced = start.replaced.map(|replaced| self.replaced(replaced));
         let mut append = Box::new(Append::new(start, literal));
         match replaced.transpose() {

@@ -77,6 +77,7 @@ impl Session {
         let command = match parsed.command {
             Ok(command) => command,
             Err(syntax) => {
+                self.recent.note("?");
                 self.bad(&tag, &format!("BAD {}.", syntax.0), out);
                 return None;
             }
@@ -103,7 +104,7 @@ impl Session {
         turn: Turn,
         out: &mut Output,
     ) -> Next {
-        self.command_name = rule.name;
+        self.recent.note(rule.name);
         if rule.disk && turn == Turn::Quick {
             self.doing = Doing::Command(tag, command);
             return Some(Progress::Disk);

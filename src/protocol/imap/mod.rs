@@ -19,6 +19,7 @@ mod metadata;
 mod multisearch;
 mod news;
 mod notify;
+mod recent;
 mod refusal;
 mod search;
 mod select;

@@ -48,7 +48,7 @@ impl Session {
     /// True if changes of the selected mailbox are told now.
     pub(super) fn tells_selected(&self) -> bool {
         let own = self.notify.as_ref();
-        own.is_none_or(|own| own.tells_after(self.command_name))
+        own.is_none_or(|own| own.tells_after(self.recent.last()))
     }
 
     pub(super) fn flags_told(&self) -> Flags {

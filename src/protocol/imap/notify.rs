@@ -281,7 +281,7 @@ impl Session {
     /// Tells of new messages of the selected mailbox what NOTIFY and searches asked for.
     pub(super) fn new_messages(&mut self) -> Option<Box<Fetch>> {
         let items: Vec<FetchItem> = match &self.notify {
-            Some(own) => own.items_after(self.command_name).to_vec(),
+            Some(own) => own.items_after(self.recent.last()).to_vec(),
             None => Vec::new(),
         };
         if let Some(fetch) = self.found_messages(&items) {

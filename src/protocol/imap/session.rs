@@ -9,6 +9,7 @@ use super::handover::Handover;
 use super::list::Listing;
 use super::multisearch::MultiSearch;
 use super::notify::Notifications;
+use super::recent::Recent;
 use super::refusal::refusal;
 use super::search::Searching;
 use super::selected::Selected;
@@ -63,8 +64,9 @@ pub(crate) struct Session {
     pub(super) heard: Heard,
     /// `None` before the first NOTIFY.
     pub(super) notify: Option<Box<Notifications>>,
-    /// The name of the last command.
-    pub(super) command_name: &'static str,
+    pub(super) recent: Recent,
+    /// Said before the server ended the session by itself.
+    last_words: Option<&'static str>,
     /// Bad commands since the last good one.
     pub(super) bad: u32,
 }
@@ -157,7 +159,8 @@ impl Session {
         Session {
             heard: account.heard(),
             notify: None,
-            command_name: "",
+            recent: Recent::default(),
+            last_words: None,
             account,
             selected: None,
             settings,
@@ -198,6 +201,12 @@ impl Session {
         out.put(b" ");
         out.put(text.as_bytes());
         out.put(b"\r\n");
+    }
+
+    /// Why the server ended the session, and what the client did last; `None` if the client ended it.
+    pub(crate) fn farewell(&self) -> Option<String> {
+        let words = self.last_words?.trim_start_matches("* BYE ").trim_end();
+        Some(format!("{words} Last commands: {}.", self.recent))
     }
 
     /// Counts a bad command; too many in a row end the connection.
@@ -272,6 +281,7 @@ impl Machine for Session {
                 Doing::Compress => return Progress::Compress,
                 Doing::Goodbye(text) => {
                     out.put(text.as_bytes());
+                    self.last_words = Some(text);
                     self.doing = Doing::Ended;
                     None
                 }
