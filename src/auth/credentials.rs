@@ -1,5 +1,6 @@
 //! What a client claims, and what became of the claim.
 
+use super::closed::Closed;
 use super::secret::Secret;
 
 /// Longest user name accepted from a client or a file, in octets.
@@ -34,9 +35,11 @@ impl Credentials {
 }
 
 /// The answer to [`Credentials`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Accepted,
+    /// The password is right, and the user may not log in here.
+    Closed(Box<Closed>),
     /// Unknown user, wrong password, locked account or foreign authorization identity: the
     /// client is not told which.
     Rejected,

@@ -2,6 +2,7 @@
 //! addresses and times are arguments, verdicts are results.
 
 mod address;
+mod closed;
 mod complaint;
 mod credentials;
 mod exchange;
@@ -14,6 +15,7 @@ mod throttle;
 mod user;
 mod users;
 
+pub(crate) use closed::Closed;
 pub(crate) use credentials::{Credentials, MAX_PASSWORD, Verdict};
 pub(crate) use exchange::{Exchange, Step};
 pub(crate) use passwd_file::{EditFault, add, change, remove};

@@ -3,6 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::closed::Closed;
 use super::complaint::Fault;
 use super::password::{Password, Unusable};
 use super::user::{User, check_name};
@@ -15,6 +16,8 @@ const MAX_LINE: usize = 4096;
 pub(super) struct Entry {
     pub(super) user: User,
     pub(super) password: Option<Password>,
+    /// The password is good for nothing but to be told this.
+    pub(super) closed: Option<Box<Closed>>,
 }
 
 /// The user name of a line in lower case, not checked; `None` for a comment or a blank line.
@@ -44,6 +47,7 @@ pub(super) fn parse(line: &[u8], complain: &mut dyn FnMut(Fault)) -> Result<Opti
     let (_gecos, home, _shell, extra) = (next(), next(), next(), next());
     let home = directory(&name, home, complain);
     let restricted = restricted(&name, extra, complain);
+    let closed = Closed::new(&name, extra).map(Box::new);
     let user = User {
         name,
         uid,
@@ -53,6 +57,7 @@ pub(super) fn parse(line: &[u8], complain: &mut dyn FnMut(Fault)) -> Result<Opti
     Ok(Some(Entry {
         user,
         password: password.filter(|_| !restricted),
+        closed,
     }))
 }
 
@@ -92,10 +97,13 @@ fn directory(name: &str, text: &str, complain: &mut dyn FnMut(Fault)) -> Option<
 /// Whether an extra field forbids logins in some way: those not understood forbid all.
 fn restricted(name: &str, extra: &str, complain: &mut dyn FnMut(Fault)) -> bool {
     let mut restricted = false;
+    let closes = |word: &str| word.split('=').next() == Some("nologin");
+    let closed = extra.split_ascii_whitespace().any(closes);
     for word in extra.split_ascii_whitespace() {
         let key = word.split('=').next().unwrap_or_default();
         match key {
-            "nologin" => restricted = true,
+            "nologin" => {}
+            "host" | "port" | "destuser" | "reason" if closed => {}
             "allow_nets" | "allow_real_nets" | "proxy" | "proxy_maybe" => {
                 restricted = true;
                 complain(Fault::Restriction(name.to_owned(), key.to_owned()));
@@ -169,10 +177,22 @@ mod tests {
                 vec![home()],
             ),
             (
-                "ann:{PLAIN}x::::::nologin",
+                "ann:{PLAIN}x::::::nologin host=elsewhere",
+                ann(None, None, None),
+                true,
+                vec![],
+            ),
+            (
+                "ann:{PLAIN}x::::::host=elsewhere",
+                ann(None, None, None),
+                true,
+                vec![Fault::Unused("ann".to_owned(), "host".to_owned())],
+            ),
+            (
+                "ann:{PLAIN}x::::::nologin host=elsewhere proxy",
                 ann(None, None, None),
                 false,
-                vec![],
+                vec![Fault::Restriction("ann".to_owned(), "proxy".to_owned())],
             ),
             (
                 "ann:{PLAIN}x::::::userdb_mail=mbox:~/m allow_nets=fe80::/10",

@@ -70,7 +70,8 @@ impl Users {
 
     /// `None` for an unknown user and for one that cannot log in.
     pub(crate) fn password(&self, name: &str) -> Option<&Password> {
-        self.entry(name)?.password.as_ref()
+        let entry = self.entry(name).filter(|entry| entry.closed.is_none());
+        entry?.password.as_ref()
     }
 
     /// The user whose mail an SMTP address (without angle brackets) is, and the detail behind
@@ -101,10 +102,13 @@ impl Users {
         let verdict = self
             .compared(&credentials.authcid)
             .map_or(Verdict::Rejected, |stored| stored.check(password));
-        match verdict {
-            Verdict::Accepted if real => (verdict, entry.map(|entry| &entry.user)),
-            Verdict::Accepted => (Verdict::Rejected, None),
-            Verdict::Rejected | Verdict::Unavailable => (verdict, None),
+        match (verdict, entry.filter(|_| real)) {
+            (Verdict::Accepted, Some(entry)) => match &entry.closed {
+                None => (Verdict::Accepted, Some(&entry.user)),
+                Some(closed) => (Verdict::Closed(closed.clone()), None),
+            },
+            (Verdict::Accepted, None) => (Verdict::Rejected, None),
+            (verdict, _) => (verdict, None),
         }
     }
 

@@ -159,15 +159,15 @@ impl Auth {
             if self.parent.send(&grant, &[]).await.is_err() {
                 return;
             }
+        } else if matches!(verdict, Verdict::Closed(_)) {
+            log::info!(
+                "{} may not log in here, from {address}",
+                name.escape_debug()
+            );
         } else {
             log::info!("login failed from {address} as {}", name.escape_debug());
             deadline::after(self.setup.limits.login_failure_delay).await;
         }
-        let verdict = match verdict {
-            Verdict::Accepted => 0,
-            Verdict::Rejected => 1,
-            Verdict::Unavailable => 2,
-        };
         let message = Message::Verdict {
             connection,
             verdict,
@@ -247,7 +247,9 @@ impl Auth {
     fn count(&self, verdict: &Verdict, counted: Option<IpAddr>) {
         let mut throttle = self.throttle.borrow_mut();
         match (counted, verdict) {
-            (Some(address), Verdict::Accepted) => throttle.succeeded(address, self.now()),
+            (Some(address), Verdict::Accepted | Verdict::Closed(_)) => {
+                throttle.succeeded(address, self.now());
+            }
             (Some(address), Verdict::Rejected) => throttle.failed(address, self.now()),
             _ => {}
         }

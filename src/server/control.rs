@@ -2,6 +2,7 @@
 //! one may send, and believes `front` and `engine` nothing else.
 
 use super::pack::{Pack, Unpack};
+use crate::auth::{Closed, Verdict};
 use crate::config::{Config, Limits, Network};
 use crate::sys::accounts::Identity;
 use std::net::IpAddr;
@@ -103,8 +104,8 @@ pub(super) enum Message {
         authcid: String,
         password: Vec<u8>,
     },
-    /// `auth` to `front`: 0 accepted, 1 rejected, 2 unavailable.
-    Verdict { connection: u64, verdict: u8 },
+    /// `auth` to `front`.
+    Verdict { connection: u64, verdict: Verdict },
     /// `front` to `auth`.
     Recipient {
         connection: u64,
@@ -399,7 +400,10 @@ impl Message {
             Message::Verdict {
                 connection,
                 verdict,
-            } => drop(p.u8(10).u64(*connection).u8(*verdict)),
+            } => {
+                p.u8(10).u64(*connection);
+                pack_verdict(verdict, p);
+            }
             Message::Recipient {
                 connection,
                 ticket,
@@ -493,7 +497,7 @@ impl Message {
             },
             10 => Message::Verdict {
                 connection: u.u64()?,
-                verdict: u.u8()?,
+                verdict: unpack_verdict(u)?,
             },
             11 => Message::Recipient {
                 connection: u.u64()?,
@@ -541,6 +545,36 @@ impl Message {
             _ => return None,
         })
     }
+}
+
+fn pack_verdict(verdict: &Verdict, p: &mut Pack) {
+    match verdict {
+        Verdict::Accepted => drop(p.u8(0)),
+        Verdict::Rejected => drop(p.u8(1)),
+        Verdict::Unavailable => drop(p.u8(2)),
+        Verdict::Closed(closed) => {
+            let text = |p: &mut Pack, text: &String| {
+                p.text(text);
+            };
+            p.u8(3).text(&closed.user);
+            p.option(closed.server.as_ref(), text);
+            p.option(closed.reason.as_ref(), text);
+        }
+    }
+}
+
+fn unpack_verdict(u: &mut Unpack<'_>) -> Option<Verdict> {
+    Some(match u.u8()? {
+        0 => Verdict::Accepted,
+        1 => Verdict::Rejected,
+        2 => Verdict::Unavailable,
+        3 => Verdict::Closed(Box::new(Closed {
+            user: u.text()?,
+            server: u.option(Unpack::text)?,
+            reason: u.option(Unpack::text)?,
+        })),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -593,6 +627,14 @@ mod tests {
                     chain: b"c".to_vec(),
                     key: b"k".to_vec(),
                 },
+            },
+            Message::Verdict {
+                connection: 2,
+                verdict: Verdict::Closed(Box::new(Closed {
+                    user: "ann".into(),
+                    server: Some("h:1".into()),
+                    reason: None,
+                })),
             },
             Message::Verify {
                 connection: 1,

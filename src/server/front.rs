@@ -183,14 +183,7 @@ impl Front {
                 Message::Verdict {
                     connection,
                     verdict,
-                } => self.reply(
-                    connection,
-                    Reply::Verdict(match verdict {
-                        0 => Verdict::Accepted,
-                        1 => Verdict::Rejected,
-                        _ => Verdict::Unavailable,
-                    }),
-                ),
+                } => self.reply(connection, Reply::Verdict(verdict)),
                 Message::Lookup {
                     connection, lookup, ..
                 } => self.reply(connection, Reply::Lookup(lookup)),

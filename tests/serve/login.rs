@@ -64,6 +64,30 @@ fn without_tls_passwords_come_from_this_machine_only() {
     server.wait_for_log("ann logged in from 192.0.2.9", 1);
 }
 
+#[test]
+fn who_is_at_home_elsewhere_is_told_where() {
+    let closed = |user: &str, extra: &str| format!("{user}:{{PLAIN}}{PASSWORD}::::::{extra}\n");
+    let server = Server::with(Start {
+        users: closed("ann", "nologin host=mail.example.org")
+            + &closed("bob", "nologin reason=away"),
+        ..Start::default()
+    });
+    let mut imap = Imap::connect(server.imap).unwrap();
+    for (name, password, expected) in [
+        ("ann", "wrong", "NO [AUTHENTICATIONFAILED] "),
+        (
+            "ann",
+            PASSWORD,
+            "NO [REFERRAL imap://ann;AUTH=*@mail.example.org/] ",
+        ),
+        ("bob", PASSWORD, "NO [CONTACTADMIN] away"),
+    ] {
+        let status = imap.login(name, password).unwrap().status;
+        assert!(status.starts_with(expected), "{name}: {status}");
+    }
+    server.wait_for_log("bob may not log in here", 1);
+}
+
 /// An address of this machine that is not loopback, if it has one.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;

@@ -3,15 +3,16 @@
 
 use super::catenate::{bad_url, open_url};
 use super::enable::UID_REQUIRED;
+use super::mailboxes::tell_spelling;
 use super::messages::{NO_SUCH, by};
 use super::refusal::{refusal, refusal_of_target, refused};
 use super::session::{Doing, Session};
 use super::table::named;
 use super::tag::{Tag, tag};
-use crate::mail::{DateTime, Flags, InvalidName, MailboxName, SequenceSet, UidSet};
+use crate::mail::{DateTime, Flags, InvalidName, SequenceSet, UidSet};
 use crate::mailbox::{Access, Appended, Content, Draft, Error, NewMessage};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Piece, Refusal, Replaced};
+use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Given, Piece, Refusal, Replaced};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -23,7 +24,7 @@ const MAX_URL: u64 = 4096;
 /// A running APPEND.
 pub(super) struct Append {
     tag: Tag,
-    mailbox: Result<MailboxName, InvalidName>,
+    mailbox: Result<Given, InvalidName>,
     text: AppendText,
     /// What is to be done before the literal.
     pieces: VecDeque<Piece>,
@@ -214,7 +215,7 @@ impl Session {
             .mailbox
             .as_ref()
             .map_err(|why| Error::InvalidName(*why));
-        let draft = name.and_then(|name| match self.account.exists(name)? {
+        let draft = name.and_then(|given| match self.account.exists(&given.name)? {
             true => self.account.draft(),
             false => Err(Error::NoSuchMailbox),
         });
@@ -379,7 +380,7 @@ impl Session {
             return None;
         }
         let mailbox = append.mailbox.map_err(Error::InvalidName);
-        let appended = mailbox.and_then(|name| {
+        let appended = mailbox.and_then(|given| {
             let mut messages: Vec<NewMessage<'_>> = append
                 .messages
                 .iter_mut()
@@ -389,7 +390,9 @@ impl Session {
                     date: message.date,
                 })
                 .collect();
-            self.account.append_all(&name, &mut messages)
+            let appended = self.account.append_all(&given.name, &mut messages)?;
+            tell_spelling(self, &given, out);
+            Ok(appended)
         });
         let text = match appended {
             Err(error) => refusal_of_target(error),

@@ -10,6 +10,8 @@ enum When {
     /// RFC 7888 section 5: one of the two, never both.
     LiteralPlus,
     LiteralMinus,
+    /// Before login only.
+    Login,
     /// After login only.
     Session,
     StartTls,
@@ -58,6 +60,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("LITERAL+", 7888, When::LiteralPlus, None),
     capability("LITERAL-", 7888, When::LiteralMinus, None),
     capability("ID", 2971, When::Always, Some("ID")),
+    capability("LOGIN-REFERRALS", 2221, When::Login, None),
     capability("ENABLE", 5161, When::Always, Some("ENABLE")),
     capability("IDLE", 2177, When::Always, Some("IDLE")),
     capability("UTF8=ACCEPT", 6855, When::Session, None),
@@ -70,6 +73,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("COMPRESS=DEFLATE", 4978, When::Session, Some("COMPRESS")),
     capability("MULTIAPPEND", 3502, When::Session, None),
     capability("CATENATE", 4469, When::Session, None),
+    capability("URL-PARTIAL", 5550, When::Session, None),
     capability("BINARY", 3516, When::Session, None),
     capability("REPLACE", 8508, When::Session, Some("REPLACE")),
     capability(APPENDLIMIT, 7889, When::Session, None),
@@ -127,6 +131,7 @@ impl Capability {
             When::Always => "always",
             When::LiteralPlus => "always, unless LITERAL- is",
             When::LiteralMinus => "where only short literals may be sent without waiting",
+            When::Login => "before login",
             When::Session => "after login",
             When::StartTls => "before login, until TLS",
             When::Password => "before login, with TLS or from loopback",
@@ -140,6 +145,7 @@ impl Capability {
             When::Always => true,
             When::LiteralPlus => now.nonsync_octets > LITERAL_MINUS,
             When::LiteralMinus => now.nonsync_octets <= LITERAL_MINUS,
+            When::Login => !now.logged_in,
             When::Session => now.logged_in,
             When::StartTls => !now.logged_in && now.starttls,
             When::Password => !now.logged_in && now.password,

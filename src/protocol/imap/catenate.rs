@@ -2,8 +2,8 @@
 
 use super::session::Session;
 use crate::mail::UidSet;
-use crate::mailbox::{Access, Content, Error, View, Want};
-use crate::wire::imap::{MessageUrl, message_url};
+use crate::mailbox::{Access, Content, Error, Partial, View, Want};
+use crate::wire::imap::{MessageUrl, OctetRange, message_url};
 
 /// The octets of what the URL names; else the NO that says which URL is bad.
 pub(super) fn open_url(session: &Session, url: &[u8]) -> Result<Content, String> {
@@ -39,7 +39,8 @@ fn content(view: &View, named: &MessageUrl) -> Result<Option<Content>, Error> {
     if !rows.advance()? {
         return Ok(None);
     }
-    rows.content(&named.section)
+    let OctetRange { start, count } = named.range;
+    rows.part(&named.section, Partial { start, count })
 }
 
 /// `badurl-response-code = "BADURL" SP url-resp-text` (RFC 4469 section 5); what cannot stand in a

@@ -47,6 +47,11 @@ impl Enabled {
 
     /// Appends a mailbox name as this client knows it.
     pub(super) fn mailbox(self, name: &MailboxName, out: &mut Vec<u8>) {
+        self.mailbox_text(name.as_str(), out);
+    }
+
+    /// As `mailbox`, of what need not be one.
+    pub(super) fn mailbox_text(self, name: &str, out: &mut Vec<u8>) {
         match self.utf8 {
             true => mailbox_utf8(name, out),
             false => mailbox(name, out),

@@ -230,12 +230,12 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
     Ok(told.into_iter().map(line).collect())
 }
 
-/// One name, by itself: what it is now, and what it was called before (RFC 5465 section 5.4; RFC 9051
-/// section 6.3.2).
+/// One name, by itself: what it is now, and what it was called before or by the client (RFC 5465
+/// section 5.4; RFC 9051 section 6.3.2).
 pub(super) fn tell_name(
     session: &Session,
     name: &MailboxName,
-    old: Option<&MailboxName>,
+    old: Option<&str>,
     out: &mut Output,
 ) {
     let wanted = List {
@@ -260,7 +260,7 @@ pub(super) fn tell_name(
 
 impl Line {
     /// `* LIST (\HasNoChildren) "/" a` with its extended items.
-    fn put_name(&self, word: &str, old: Option<&MailboxName>, enabled: Enabled, out: &mut Output) {
+    fn put_name(&self, word: &str, old: Option<&str>, enabled: Enabled, out: &mut Output) {
         let attributes = self.attributes.join(" ");
         out.put(format!("* {word} ({attributes}) \"/\" ").as_bytes());
         enabled.mailbox(&self.name, out.buffer());
@@ -270,7 +270,7 @@ impl Line {
         }
         if let Some(old) = old {
             out.put(b" (\"OLDNAME\" (");
-            enabled.mailbox(old, out.buffer());
+            enabled.mailbox_text(old, out.buffer());
             out.put(b"))");
         }
         out.put(b"\r\n");

@@ -5,10 +5,10 @@ use super::handover::Handover;
 use super::refusal::refused;
 use super::table::{State, rule_of};
 use super::tag::{Tag, tag};
-use crate::auth::{Credentials, Exchange, Secret, Step, Verdict};
+use crate::auth::{Closed, Credentials, Exchange, Secret, Step, Verdict};
 use crate::codec::base64;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse};
+use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse, url_encoded};
 use std::time::Duration;
 
 /// How a connection stands when it comes in.
@@ -263,6 +263,7 @@ impl Login {
         self.doing = Doing::Reading;
         match verdict {
             Verdict::Accepted => self.doing = Doing::Accepted(tag),
+            Verdict::Closed(closed) => self.tagged(&tag, &elsewhere(&closed), out),
             Verdict::Unavailable => {
                 let text = "NO [UNAVAILABLE] Logins cannot be checked now; try again later.";
                 self.tagged(&tag, text, out);
@@ -309,6 +310,22 @@ impl Login {
             }
         }
         None
+    }
+}
+
+/// Where the user is to log in instead (RFC 2221 section 4.1), or that it may not at all.
+fn elsewhere(closed: &Closed) -> String {
+    let reason = closed.reason.as_deref();
+    match &closed.server {
+        Some(server) => {
+            let user = url_encoded(&closed.user);
+            let text = reason.unwrap_or("Your mail is on another server.");
+            format!("NO [REFERRAL imap://{user};AUTH=*@{server}/] {text}")
+        }
+        None => {
+            let text = reason.unwrap_or("You may not log in.");
+            format!("NO [CONTACTADMIN] {text}")
+        }
     }
 }
 

@@ -1,16 +1,26 @@
 //! Commands about whole mailboxes (RFC 3501 section 6.3).
 
 use super::enable::Enabled;
+use super::list::tell_name;
 use super::session::{Ran, Session};
 use crate::mail::{InvalidName, MailboxName, SpecialUse};
 use crate::mailbox::{Asked, Error, News, Status};
 use crate::protocol::Output;
-use crate::wire::imap::{StatusItem, number};
+use crate::wire::imap::{Given, StatusItem, number};
 
 type Name = Result<MailboxName, InvalidName>;
+type Named = Result<Given, InvalidName>;
 
-pub(super) fn valid(name: Name) -> Result<MailboxName, Error> {
+pub(super) fn valid<T>(name: Result<T, InvalidName>) -> Result<T, Error> {
     name.map_err(Error::InvalidName)
+}
+
+/// Tells a client of IMAP4rev2 what the mailbox is called that it named otherwise (RFC 9051 section
+/// 6.3.9.7).
+pub(super) fn tell_spelling(session: &Session, given: &Given, out: &mut Output) {
+    if session.enabled.rev2 && given.written.is_some() {
+        tell_name(session, &given.name, given.written.as_deref(), out);
+    }
 }
 
 /// Tells the other sessions.
@@ -26,16 +36,23 @@ fn is_new_name(session: &Session, name: &MailboxName) -> Result<(), Error> {
     }
 }
 
-pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<SpecialUse>>) -> Ran {
+pub(super) fn create(
+    session: &mut Session,
+    name: Named,
+    uses: Option<Vec<SpecialUse>>,
+    out: &mut Output,
+) -> Ran {
     // RFC 6154 section 3.
     let Some(uses) = uses else {
         return Ran::ok("NO [USEATTR] No mailbox here can have this use.");
     };
-    let created = valid(name).and_then(|name| {
-        is_new_name(session, &name)?;
-        session.account.create_for(&name, &uses)?;
+    let created = valid(name).and_then(|given| {
+        let name = &given.name;
+        is_new_name(session, name)?;
+        session.account.create_for(name, &uses)?;
         publish(session, News::Created(name.clone()));
-        session.account.status(&name, Asked::default())
+        tell_spelling(session, &given, out);
+        session.account.status(name, Asked::default())
     });
     match created {
         Ok(status) => {
@@ -47,11 +64,12 @@ pub(super) fn create(session: &mut Session, name: Name, uses: Option<Vec<Special
     }
 }
 
-pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran {
-    let deleted = valid(name).and_then(|name| {
-        session.account.delete(&name)?;
-        publish(session, News::Deleted(name.clone()));
-        Ok(name)
+pub(super) fn delete(session: &mut Session, name: Named, out: &mut Output) -> Ran {
+    let deleted = valid(name).and_then(|given| {
+        session.account.delete(&given.name)?;
+        publish(session, News::Deleted(given.name.clone()));
+        tell_spelling(session, &given, out);
+        Ok(given.name)
     });
     let selected = session.selected.as_ref().map(|s| s.view.name());
     // Nothing more can be told of it, so the session leaves it (RFC 7162 section 3.2.11).
@@ -62,17 +80,24 @@ pub(super) fn delete(session: &mut Session, name: Name, out: &mut Output) -> Ran
     Ran::of(deleted.map(|_| ()), "OK Delete completed.")
 }
 
-pub(super) fn rename(session: &mut Session, from: Name, to: Name) -> Ran {
+pub(super) fn rename(session: &mut Session, from: Named, to: Named, out: &mut Output) -> Ran {
     let renamed = valid(from).and_then(|from| {
         let to = valid(to)?;
-        is_new_name(session, &to)?;
-        session.account.rename(&from, &to)?;
-        // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
-        let news = match from.is_inbox() {
-            true => News::Created(to),
-            false => News::Renamed { from, to },
-        };
-        publish(session, news);
+        is_new_name(session, &to.name)?;
+        session.account.rename(&from.name, &to.name)?;
+        if from.name.is_inbox() {
+            // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
+            publish(session, News::Created(to.name.clone()));
+            tell_spelling(session, &to, out);
+            return Ok(());
+        }
+        // RFC 9051 section 6.3.6.
+        if session.enabled.rev2 && (from.written.is_some() || to.written.is_some()) {
+            let old = from.written.as_deref().unwrap_or(from.name.as_str());
+            tell_name(session, &to.name, Some(old), out);
+        }
+        let (from, to) = (from.name, to.name);
+        publish(session, News::Renamed { from, to });
         Ok(())
     });
     Ran::of(renamed, "OK Rename completed.")

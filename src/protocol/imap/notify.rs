@@ -312,7 +312,7 @@ impl Notifications {
             }
             News::Renamed { from, to } => {
                 if self.wants(&subscribed, from, named) || self.wants(&subscribed, to, named) {
-                    tell_name(session, to, Some(from), out);
+                    tell_name(session, to, Some(from.as_str()), out);
                 }
             }
             News::Subscribed(name) => {

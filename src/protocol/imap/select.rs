@@ -9,16 +9,16 @@ use super::selected::{Selected, untagged};
 use super::session::{After, Doing, Ending, Ran, Session};
 use super::table::named;
 use super::tag::Tag;
-use crate::mail::{InvalidName, MailboxName, Uid, UidSet};
+use crate::mail::{InvalidName, Uid, UidSet};
 use crate::mailbox::{Access, Error};
 use crate::protocol::Output;
-use crate::wire::imap::{Resync, SelectParams, number};
+use crate::wire::imap::{Given, Resync, SelectParams, number};
 
 /// The mailbox that was selected is closed, unless the command itself is wrong.
 pub(super) fn select(
     session: &mut Session,
     tag: &Tag,
-    name: Result<MailboxName, InvalidName>,
+    name: Result<Given, InvalidName>,
     read_only: bool,
     params: SelectParams,
     out: &mut Output,
@@ -37,12 +37,12 @@ pub(super) fn select(
         Access::ReadWrite
     };
     let rev2 = session.enabled.rev2;
-    let opened = valid(name).and_then(|name| {
-        let view = session.account.select(&name, access)?;
+    let opened = valid(name).and_then(|given| {
+        let view = session.account.select(&given.name, access)?;
         let unseen = view.first_unseen()?;
-        Ok((Selected::new(view), unseen))
+        Ok((Selected::new(view), unseen, given.written))
     });
-    let (selected, unseen) = match opened {
+    let (selected, unseen, written) = match opened {
         Ok(opened) => opened,
         Err(error) => return Ran::no(error),
     };
@@ -51,7 +51,7 @@ pub(super) fn select(
     untagged(view.exists(), "EXISTS", out);
     match rev2 {
         // RFC 9051 section 6.3.2.
-        true => tell_name(session, &view.name(), None, out),
+        true => tell_name(session, &view.name(), written.as_deref(), out),
         false => untagged(view.recent(), "RECENT", out),
     }
     if let Some(unseen) = unseen.filter(|_| !rev2 && !session.enabled.uid_only) {

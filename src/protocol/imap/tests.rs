@@ -4,7 +4,7 @@
 //! literal whose size `{=}` or `{=+}` in the line before stands for, `S: text` is the next line the
 //! server sends, with `<>` for anything; `<name=>` in it keeps what stands there, and `<name>` further down
 //! is replaced by that. `machine: login` at the top is for connections before login,
-//! where the user is `ann` with the password `secret`.
+//! where the users are those of [`verdict`] with the password `secret`.
 //! `literals: short` at the top is for a server that says LITERAL-, `progress: at once` for one that
 //! tells after each step how far it came.
 
@@ -17,7 +17,7 @@ mod recorded;
 mod samples;
 
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
-use crate::auth::{Credentials, Verdict};
+use crate::auth::{Closed, Credentials, Verdict};
 use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::Account;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
@@ -69,11 +69,24 @@ struct Connection {
     packed: Option<(Inflate, Inflate)>,
 }
 
+/// `ann` is at home here, `bob` elsewhere, `eve` nowhere.
 fn verdict(credentials: &Credentials) -> Verdict {
-    let good = credentials.authcid == "ann" && credentials.password.bytes() == b"secret";
-    match good && credentials.is_own() {
-        true => Verdict::Accepted,
-        false => Verdict::Rejected,
+    if credentials.password.bytes() != b"secret" || !credentials.is_own() {
+        return Verdict::Rejected;
+    }
+    let closed = |server: Option<&str>, reason: Option<&str>| {
+        Verdict::Closed(Box::new(Closed {
+            server: server.map(str::to_owned),
+            user: credentials.authcid.clone(),
+            reason: reason.map(str::to_owned),
+        }))
+    };
+    match credentials.authcid.as_str() {
+        "ann" => Verdict::Accepted,
+        "bob@example.org" => closed(Some("mail.example.org:1143"), None),
+        "eve" => closed(None, Some("Gone.")),
+        "fay" => closed(None, None),
+        _ => Verdict::Rejected,
     }
 }
 

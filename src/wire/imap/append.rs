@@ -2,8 +2,10 @@
 //! (RFC 4469): what stands between its literals, read piece by piece as it comes. REPLACE
 //! (RFC 8508) is the same with a message that goes.
 
-use super::token::{Parsed, Syntax, astring, atom, bound, date_time, flag_list, mailbox, space};
-use crate::mail::{Bound, DateTime, Flags, InvalidName, MailboxName};
+use super::token::{
+    Given, Parsed, Syntax, astring, atom, bound, date_time, flag_list, given, space,
+};
+use crate::mail::{Bound, DateTime, Flags, InvalidName};
 use crate::wire::reader::{Bounds, Reader};
 
 /// The next thing that an APPEND says.
@@ -52,7 +54,7 @@ enum Expected {
 pub(crate) struct AppendStart {
     pub(crate) tag: Vec<u8>,
     pub(crate) replaced: Option<Replaced>,
-    pub(crate) mailbox: Result<MailboxName, InvalidName>,
+    pub(crate) mailbox: Result<Given, InvalidName>,
     pub(crate) text: AppendText,
     pub(crate) pieces: Vec<Piece>,
 }
@@ -82,7 +84,7 @@ pub(crate) fn append_start(text: &[u8], ends: Ends, bounds: Bounds) -> Option<Ap
         return None;
     }
     let replaced = replaced(&mut r)?;
-    let mailbox = mailbox(&mut r).ok()?;
+    let mailbox = given(&mut r).ok()?;
     let mut text = AppendText {
         expected: Expected::Message,
         single: replaced.is_some(),

@@ -13,7 +13,8 @@ use super::returns::{Returns, returns};
 use super::search::search;
 use super::sort::{sort, thread};
 use super::token::{
-    Parsed, Syntax, astring, atom, end, flag, flag_list, mailbox, sequence_set, space, string,
+    Given, Parsed, Syntax, astring, atom, end, flag, flag_list, given, mailbox, sequence_set,
+    space, string,
 };
 use crate::mail::{
     Criteria, Flags, InvalidName, MailboxName, SequenceSet, Since, SortCriterion, SpecialUse,
@@ -22,6 +23,7 @@ use crate::mail::{
 use crate::wire::reader::{Bounds, Reader};
 
 type Name = Result<MailboxName, InvalidName>;
+type Named = Result<Given, InvalidName>;
 
 /// A command without its tag. Strings are as the client wrote them.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,19 +47,19 @@ pub(crate) enum Command {
     /// RFC 5161: names of capabilities as the client wrote them.
     Enable(Vec<String>),
     Select {
-        mailbox: Name,
+        mailbox: Named,
         read_only: bool,
         params: SelectParams,
     },
     /// RFC 6154 section 3: `None` stands for a use that no mailbox here can have.
     Create {
-        mailbox: Name,
+        mailbox: Named,
         uses: Option<Vec<SpecialUse>>,
     },
-    Delete(Name),
+    Delete(Named),
     Rename {
-        from: Name,
-        to: Name,
+        from: Named,
+        to: Named,
     },
     Subscribe {
         mailbox: Name,
@@ -240,20 +242,24 @@ fn mailboxes(r: &mut Reader<'_>, name: &str) -> Parsed<Command> {
         space(r)?;
         mailbox(r)
     };
+    let spelled = |r: &mut Reader<'_>| {
+        space(r)?;
+        given(r)
+    };
     Ok(match name {
         "SELECT" | "EXAMINE" => Command::Select {
-            mailbox: named(r)?,
+            mailbox: spelled(r)?,
             read_only: name == "EXAMINE",
             params: select_params(r)?,
         },
         "CREATE" => Command::Create {
-            mailbox: named(r)?,
+            mailbox: spelled(r)?,
             uses: create_params(r)?,
         },
-        "DELETE" => Command::Delete(named(r)?),
+        "DELETE" => Command::Delete(spelled(r)?),
         "RENAME" => Command::Rename {
-            from: named(r)?,
-            to: named(r)?,
+            from: spelled(r)?,
+            to: spelled(r)?,
         },
         "SUBSCRIBE" => Command::Subscribe {
             mailbox: named(r)?,

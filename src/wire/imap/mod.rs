@@ -28,4 +28,5 @@ pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use notify::{EVENTS, EventGroup, Events, Filter, Notify};
 pub(crate) use response::{binary, date_time, flag_list, mailbox, mailbox_utf8, number, string};
 pub(crate) use returns::Returns;
-pub(crate) use url::{MessageUrl, message_url};
+pub(crate) use token::Given;
+pub(crate) use url::{MessageUrl, OctetRange, message_url, url_encoded};

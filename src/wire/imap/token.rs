@@ -146,6 +146,31 @@ pub(crate) fn mailbox(r: &mut Reader<'_>) -> Parsed<Result<MailboxName, InvalidN
     })
 }
 
+/// A mailbox by the name it is known by.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) name: MailboxName,
+    /// As the client wrote it, where that is not the same (RFC 9051 section 6.3.9.7). A delimiter at the
+    /// end is no part of the name.
+    pub(crate) written: Option<Box<str>>,
+}
+
+/// As [`mailbox`], where the client has to be told what it is called.
+pub(super) fn given(r: &mut Reader<'_>) -> Parsed<Result<Given, InvalidName>> {
+    let bytes = astring(r)?;
+    let Some(text) = name_text(r, &bytes) else {
+        return Ok(Err(InvalidName::Character));
+    };
+    Ok(MailboxName::new(&text).map(|name| {
+        let written = text.get(..name.as_str().len());
+        let written = written.filter(|written| *written != name.as_str());
+        Given {
+            written: written.map(Box::from),
+            name,
+        }
+    }))
+}
+
 /// Modified UTF-7, or UTF-8 where it is no such; UTF-8 alone once that is enabled.
 pub(super) fn name_text(r: &Reader<'_>, bytes: &[u8]) -> Option<String> {
     let modified = match r.bounds().utf8 {

@@ -13,9 +13,26 @@ pub(crate) struct MessageUrl {
     pub(crate) uid_validity: Option<UidValidity>,
     pub(crate) uid: Uid,
     pub(crate) section: Section,
+    /// RFC 5550 section 5.7.1: the octets of it that are meant.
+    pub(crate) range: OctetRange,
 }
 
-/// `["/" enc-mailbox] [uidvalidity] iuid [isection]` relative to the server, or to the selected
+/// Octets of a message or section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OctetRange {
+    pub(crate) start: u64,
+    /// At most.
+    pub(crate) count: u64,
+}
+
+impl OctetRange {
+    const ALL: OctetRange = OctetRange {
+        start: 0,
+        count: u64::MAX,
+    };
+}
+
+/// `["/" enc-mailbox] [uidvalidity] iuid [isection] [ipartial]` relative to the server, or to the selected
 /// mailbox where no mailbox is named. `None` for anything else, other servers above all.
 pub(crate) fn message_url(text: &[u8]) -> Option<MessageUrl> {
     let text = std::str::from_utf8(text).ok()?;
@@ -31,6 +48,10 @@ pub(crate) fn message_url(text: &[u8]) -> Option<MessageUrl> {
         None if mailbox.is_empty() => None,
         name => Some(MailboxName::new(&decoded(name?)?).ok()?),
     };
+    let (parts, range) = match parts.rsplit_once('/') {
+        Some((parts, last)) if is_named(last, ";PARTIAL=") => (parts, partial_range(last)?),
+        _ => (parts, OctetRange::ALL),
+    };
     let (uid, section) = match parts.split_once('/') {
         None => (parts, Section::default()),
         Some((uid, rest)) => (uid, url_section(rest)?),
@@ -40,18 +61,47 @@ pub(crate) fn message_url(text: &[u8]) -> Option<MessageUrl> {
         uid_validity,
         uid: Uid::new(uid.parse().ok()?)?,
         section,
+        range,
     })
+}
+
+fn is_named(text: &str, name: &str) -> bool {
+    let start = text.get(..name.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// `ipartial-only = ";PARTIAL=" number ["." nz-number]`.
+fn partial_range(text: &str) -> Option<OctetRange> {
+    let (_, value) = text.split_once('=')?;
+    let mut r = Reader::new(value.as_bytes());
+    let start = r.number(u64::MAX)?;
+    let count = match r.eat(b'.') {
+        true => r.number(u64::MAX).filter(|count| *count > 0)?,
+        false => u64::MAX,
+    };
+    r.at_end().then_some(OctetRange { start, count })
 }
 
 /// `isection = "/" ";SECTION=" enc-section`, without its slash.
 fn url_section(text: &str) -> Option<Section> {
-    let (word, value) = text.split_once('=')?;
-    if !word.eq_ignore_ascii_case(";SECTION") {
-        return None;
-    }
+    let (_, value) = text
+        .split_once('=')
+        .filter(|_| is_named(text, ";SECTION="))?;
     let value = decoded(value)?;
     let mut r = Reader::new(value.as_bytes());
     section(&mut r).ok().filter(|_| r.at_end())
+}
+
+/// `enc-user` and the like: all but unreserved characters as `%2F` (RFC 3986 section 2.3).
+pub(crate) fn url_encoded(text: &str) -> String {
+    let mut coded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            true => coded.push(char::from(byte)),
+            false => coded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    coded
 }
 
 /// Undoes `%2F`.
@@ -100,6 +150,16 @@ mod tests {
             shown(";UID=7/;SECTION=2.1"),
             Some((None, None, 7, "([2, 1], All)".into()))
         );
+        let range = |text: &str| {
+            let range = message_url(text.as_bytes()).unwrap().range;
+            (range.start, range.count)
+        };
+        assert_eq!(range("/a/;UID=7/;PARTIAL=3"), (3, u64::MAX));
+        assert_eq!(range("/a/;UID=7/;SECTION=1/;partial=0.1024"), (0, 1024));
+        assert_eq!(range(";UID=7/;SECTION=1"), (0, u64::MAX));
+        let coded = url_encoded("zo\u{eb}@a b");
+        assert_eq!(coded, "zo%C3%AB%40a%20b");
+        assert_eq!(decoded(&coded).as_deref(), Some("zo\u{eb}@a b"));
         for bad in [
             "",
             "/Drafts",
@@ -107,7 +167,13 @@ mod tests {
             "/Drafts/;UID=0",
             "/Drafts/;UID=1/;SECTION=1.",
             "/Drafts/;UID=1/;SECTION=1/x",
-            "/Drafts/;UID=1/;PARTIAL=0.1",
+            "/Drafts/;UID=1/;PARTIAL=0.0",
+            "/Drafts/;UID=1/;PARTIAL=",
+            "/Drafts/;UID=1/;PARTIAL=1.",
+            "/Drafts/;UID=1/;PARTIAL=1-2",
+            "/Drafts/;UID=1/;PARTIAL=0/;SECTION=1",
+            "/Drafts/;UID=1/;PARTIAL=0/;PARTIAL=1",
+            "/Drafts/;PARTIAL=0",
             "/Drafts;UIDVALIDITY=x/;UID=1",
             "imap://host/Drafts/;UID=1",
             "/%zz/;UID=1",
