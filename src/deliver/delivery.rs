@@ -104,7 +104,7 @@ impl Delivery {
 
 fn stage(recipient: &Recipient, fields: &[u8]) -> Result<Draft, Outcome> {
     let account = recipient.account.as_ref().ok_or(Outcome::Unavailable)?;
-    let mut draft = account.draft()?;
+    let mut draft = account.draft();
     draft.trace(fields)?;
     Ok(draft)
 }

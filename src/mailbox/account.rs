@@ -2,6 +2,7 @@
 
 use super::host::{HostInner, lock};
 use super::kept::Kept;
+use super::known::{Prepared, is_recent};
 use super::news::Recent;
 use super::shared::Shared;
 use super::special;
@@ -28,8 +29,7 @@ pub(super) struct Inner {
     root: PathBuf,
     pub(super) boxes: Mutex<Kept>,
     handles: Mutex<Handles>,
-    /// What a login looks for was looked for; two at once would make the same mailboxes.
-    prepared: Mutex<bool>,
+    pub(super) prepared: Prepared,
     /// Annotations are read and written.
     pub(super) annotating: Mutex<()>,
     pub(super) recent: Mutex<Recent>,
@@ -80,27 +80,23 @@ impl Drop for Handle<'_> {
 }
 
 impl Inner {
-    pub(super) fn new(host: Arc<HostInner>, name: &str, root: &Path) -> Result<Inner, Error> {
-        let known = host
-            .index
-            .read()
-            .and_then(|r| r.account(name))
-            .map_err(fault("reading the index"))?;
-        let id = match known {
-            Some(id) => id,
-            None => host.write(|w| w.account(name))?,
-        };
-        Ok(Inner {
+    pub(super) fn new(
+        host: Arc<HostInner>,
+        id: AccountId,
+        root: &Path,
+        prepared: Prepared,
+    ) -> Inner {
+        Inner {
             host,
             id,
             root: root.to_owned(),
             boxes: Mutex::default(),
             handles: Mutex::default(),
-            prepared: Mutex::default(),
+            prepared,
             annotating: Mutex::default(),
             recent: Mutex::default(),
             woken: Event::new(),
-        })
+        }
     }
 
     pub(super) fn store(&self) -> Result<Handle<'_>, Error> {
@@ -182,12 +178,12 @@ impl Account {
     }
 
     /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet, and sweeps what
-    /// a crash left. Call before anything else; costs nothing while the account stays in use.
+    /// a crash left. Call before anything else; costs nothing if that was done a while ago.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
         let mut prepared = lock(&self.0.prepared);
-        if !*prepared {
+        if !is_recent(*prepared) {
             self.make_special_use()?;
-            *prepared = true;
+            *prepared = Some(crate::sys::clock::now_seconds());
         }
         Ok(())
     }
@@ -389,6 +385,12 @@ impl Account {
     /// Opens a mailbox for a session (SELECT, EXAMINE).
     pub(crate) fn select(&self, name: &MailboxName, access: Access) -> Result<View, Error> {
         View::open(self.clone(), self.shared(name)?, access)
+    }
+
+    /// True if the mailbox was there a moment ago; asks no disk.
+    pub(crate) fn is_open(&self, name: &MailboxName) -> bool {
+        let boxes = || self.0.boxes.try_lock().ok();
+        name.is_inbox() || boxes().is_some_and(|mut boxes| boxes.get(name).is_some())
     }
 
     /// True if messages can be appended to it: for APPEND before its literal, for subaddresses.

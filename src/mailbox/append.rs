@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 /// A message while it is written; forgotten when dropped. Bounded by the account's size limit.
 pub(crate) struct Draft {
-    draft: Box<dyn store::Draft>,
+    account: Account,
+    /// Staged with its first octet.
+    draft: Option<Box<dyn store::Draft>>,
     limit: u64,
     /// Gives base64 to what is binary.
     unbinary: Option<Box<Unbinary>>,
@@ -53,11 +55,25 @@ impl Draft {
         self.put(&text)
     }
 
+    /// Blocks on the disk.
+    fn staged(&mut self) -> Result<&mut dyn store::Draft, Error> {
+        let draft = match self.draft.take() {
+            Some(draft) => draft,
+            None => {
+                let staged = self.account.0.store()?.stage();
+                staged.map_err(store_fault("staging a message"))?
+            }
+        };
+        Ok(&mut **self.draft.insert(draft))
+    }
+
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.draft
+        let limit = self.limit;
+        let draft = self.staged()?;
+        draft
             .write(bytes)
             .map_err(store_fault("writing a message"))?;
-        if self.draft.octets() > self.limit {
+        if draft.octets() > limit {
             Err(Error::TooLarge)
         } else {
             Ok(())
@@ -87,20 +103,16 @@ impl From<mime::UnknownEncoding> for Error {
 }
 
 impl Account {
-    /// A place to write a new message.
-    pub(crate) fn draft(&self) -> Result<Draft, Error> {
-        let draft = self
-            .0
-            .store()?
-            .stage()
-            .map_err(store_fault("staging a message"))?;
-        Ok(Draft {
-            draft,
+    /// A place to write a new message; on the disk from its first octet on.
+    pub(crate) fn draft(&self) -> Draft {
+        Draft {
+            account: self.clone(),
+            draft: None,
             limit: self.0.host.limits.message_octets,
             unbinary: None,
             limits: self.0.host.limits.mime,
             date: None,
-        })
+        }
     }
 
     /// Files the draft; durable when it returns. A draft can be appended to several mailboxes, of
@@ -161,20 +173,15 @@ impl Account {
         let known = message.date.map(|date| date.seconds);
         let known = known.or(message.draft.date);
         let date = known.unwrap_or_else(crate::sys::clock::now_seconds);
-        let Draft {
-            draft, date: own, ..
-        } = &mut *message.draft;
-        if own.replace(date) != Some(date) {
+        let dated = message.draft.date.replace(date) == Some(date);
+        let draft = message.draft.staged()?;
+        if !dated {
             let dated = draft.date(date);
             dated.map_err(store_fault("filing a message"))?;
         }
-        let saved = store.save(&mut **draft, name);
+        let saved = store.save(draft, name);
         saved.map_err(store_fault("filing a message"))?;
-        Ok(learn::from_draft(
-            &mut **draft,
-            date,
-            &self.0.host.limits.mime,
-        ))
+        Ok(learn::from_draft(draft, date, &self.0.host.limits.mime))
     }
 }
 
@@ -250,8 +257,9 @@ impl Shared {
             flags: message.flags.system,
             letters: letters(&keywords),
         };
+        let draft = message.draft.staged()?;
         self.begin();
-        let committed = store.commit(&mut *message.draft.draft, mailbox, &filing);
+        let committed = store.commit(draft, mailbox, &filing);
         self.end(i64::from(committed.is_ok()));
         let arrived = Arrived {
             filing,

@@ -1,10 +1,11 @@
 //! What one engine process shares among its accounts: the index file and the watches.
 
 use super::account::{Account, Inner};
+use super::known::{Known, Prepared, is_recent};
 use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
-use crate::index::{Durable, Error as IndexError, Index};
+use crate::index::{AccountId, Durable, Error as IndexError, Index};
 use crate::mail::{MailboxId, MailboxName};
 use event_listener::{Event, EventListener};
 use std::collections::{HashMap, VecDeque};
@@ -117,7 +118,7 @@ pub(super) struct HostInner {
     pub(super) index: Index,
     pub(super) watch: Option<Watch>,
     pub(super) limits: Limits,
-    accounts: Mutex<HashMap<String, Weak<Inner>>>,
+    accounts: Mutex<Known>,
     dirty: AtomicBool,
     pending: Weak<Mutex<Vec<Pending>>>,
     /// The index was lost.
@@ -214,18 +215,48 @@ impl Host {
     pub(crate) fn account(&self, name: &str, root: &Path) -> Result<Account, Error> {
         let account = {
             let mut accounts = lock(&self.inner.accounts);
-            match accounts.get(name).and_then(Weak::upgrade) {
+            match accounts.used(name) {
                 Some(inner) => Account(inner),
                 None => {
-                    accounts.retain(|_, inner| inner.strong_count() > 0);
-                    let inner = Arc::new(Inner::new(self.inner.clone(), name, root)?);
-                    accounts.insert(name.to_owned(), Arc::downgrade(&inner));
-                    Account(inner)
+                    let id = self.inner.account_id(name)?;
+                    self.add(&mut accounts, name, root, id, Prepared::default())
                 }
             }
         };
         self.keep(account.clone());
         Ok(account)
+    }
+
+    /// The account of that user, prepared, if it was used a while ago; asks no disk.
+    pub(crate) fn known_account(&self, name: &str, root: &Path) -> Option<Account> {
+        // Who has the lock may be at the disk.
+        let mut accounts = self.inner.accounts.try_lock().ok()?;
+        let seen = accounts.seen(name, root)?;
+        let (id, prepared) = (seen.id, seen.prepared.clone());
+        if !prepared.try_lock().is_ok_and(|at| is_recent(*at)) {
+            return None;
+        }
+        let account = match accounts.used(name) {
+            Some(inner) => Account(inner),
+            None => self.add(&mut accounts, name, root, id, prepared),
+        };
+        drop(accounts);
+        self.keep(account.clone());
+        Some(account)
+    }
+
+    fn add(
+        &self,
+        accounts: &mut Known,
+        name: &str,
+        root: &Path,
+        id: AccountId,
+        prepared: Prepared,
+    ) -> Account {
+        let inner = Inner::new(self.inner.clone(), id, root, prepared);
+        let inner = Arc::new(inner);
+        accounts.put(name, root, &inner);
+        Account(inner)
     }
 
     fn keep(&self, account: Account) {
@@ -325,6 +356,16 @@ impl Host {
 }
 
 impl HostInner {
+    /// The number of that user's account, which is made if there is none.
+    fn account_id(&self, name: &str) -> Result<AccountId, Error> {
+        let reader = self.index.read();
+        let known = reader.and_then(|reader| reader.account(name));
+        match known.map_err(fault("reading the index"))? {
+            Some(id) => Ok(id),
+            None => self.write(|w| w.account(name)),
+        }
+    }
+
     /// Something is committed but not durable yet.
     pub(super) fn soil(&self) {
         self.dirty.store(true, Ordering::Release);

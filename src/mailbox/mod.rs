@@ -37,6 +37,7 @@ mod events;
 mod forest;
 mod host;
 mod kept;
+mod known;
 mod learn;
 mod mark;
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) fn flags(system: SystemFlags, keywords: &[&str]) -> Flags {
 }
 
 pub(super) fn append(account: &Account, mailbox: &str, subject: &str, flags: &Flags) -> u32 {
-    let mut draft = account.draft().unwrap();
+    let mut draft = account.draft();
     draft
         .write(format!("Subject: {subject}\r\nFrom: a@b\r\n\r\nbody of {subject}\r\n").as_bytes())
         .unwrap();

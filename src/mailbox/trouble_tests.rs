@@ -168,7 +168,7 @@ fn index_and_file_have_the_same_date() {
     let host = Host::with(Index::memory().unwrap(), Limits::default());
     let account = host.account("u", directory.path()).unwrap();
     account.create(&name("other")).unwrap();
-    let mut draft = account.draft().unwrap();
+    let mut draft = account.draft();
     draft.write(b"Subject: x\r\n\r\nx\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(1100));
     let inbox = name("INBOX");

@@ -109,7 +109,9 @@ fn attack(what: &str, with: &str, parent: &OwnedFd) -> io::Result<()> {
         "flood" => {
             let (connection, last) = (u64::MAX, 0);
             let message = match with {
-                "ended" => Message::Ended { connection },
+                "ended" => Message::Ended {
+                    connections: vec![connection],
+                },
                 _ => Message::Closed { connection, last },
             };
             flood(&message, parent)

@@ -143,8 +143,8 @@ pub(super) enum Message {
         root: PathBuf,
         rebuild: bool,
     },
-    /// Engine to parent: the session is over.
-    Ended { connection: u64 },
+    /// Engine to parent: these sessions are over.
+    Ended { connections: Vec<u64> },
     /// Engine to parent: nobody needs it.
     Idle,
     /// `front` to parent: the connection has no more use for what was granted to it up to that ticket.
@@ -448,7 +448,11 @@ impl Message {
                 path(p.u8(17).text(user), root);
                 p.u8(u8::from(*rebuild));
             }
-            Message::Ended { connection } => drop(p.u8(18).u64(*connection)),
+            Message::Ended { connections } => {
+                p.u8(18).list(connections, |p, connection| {
+                    p.u64(*connection);
+                });
+            }
             Message::Idle => drop(p.u8(19)),
             Message::Closed { connection, last } => drop(p.u8(20).u64(*connection).u32(*last)),
         }
@@ -535,7 +539,7 @@ impl Message {
                 rebuild: u.u8()? != 0,
             },
             18 => Message::Ended {
-                connection: u.u64()?,
+                connections: u.list(Unpack::u64)?,
             },
             19 => Message::Idle,
             20 => Message::Closed {

@@ -36,6 +36,10 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(10);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How often a client that waits for a search is told how far it came.
 const PROGRESS_AFTER: Duration = Duration::from_secs(10);
+/// How long ends of sessions are gathered before the parent is told.
+const ENDED_PAUSE: Duration = Duration::from_millis(10);
+/// Of so many at once.
+const MAX_ENDED: usize = 4096;
 /// How long goodbyes may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -56,6 +60,8 @@ pub(super) struct Engine {
     /// Changes whenever something begins or ends.
     turns: Cell<u64>,
     flushing: Cell<bool>,
+    /// Connections whose sessions ended, of which the parent was not told yet.
+    ended: RefCell<Vec<u64>>,
 }
 
 /// Where bytes from a client go that its session has no room for, or that are compressed.
@@ -79,6 +85,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         filing: Arc::default(),
         turns: Cell::new(0),
         flushing: Cell::new(false),
+        ended: RefCell::default(),
         setup,
     });
     let tasks = engine.tasks.clone();
@@ -359,10 +366,25 @@ impl Engine {
             }
         }
         self.uncount(&user);
-        self.parent
-            .send(&Message::Ended { connection }, &[])
-            .await
-            .ok();
+        self.ended(connection);
+    }
+
+    /// The parent is told a little later, of all that end meanwhile.
+    fn ended(self: &Rc<Self>, connection: u64) {
+        self.ended.borrow_mut().push(connection);
+        if self.ended.borrow().len() > 1 {
+            return;
+        }
+        let engine = self.clone();
+        self.tasks.start(async move {
+            deadline::after(ENDED_PAUSE).await;
+            let ended = engine.ended.take();
+            for some in ended.chunks(MAX_ENDED) {
+                let connections = some.to_vec();
+                let message = Message::Ended { connections };
+                engine.parent.send(&message, &[]).await.ok();
+            }
+        });
     }
 
     /// The user's name, and true while there are not too many sessions of it.
@@ -409,11 +431,14 @@ impl Engine {
             write(transport, text.as_bytes()).await?;
             return Ok(None);
         }
-        let (host, name) = (self.host.clone(), user.to_owned());
-        let opened = self
-            .pool
-            .unblock(move || Engine::account(&host, &name, &root));
-        let opened = opened.await;
+        let opened = match self.host.known_account(user, &root) {
+            Some(account) => Ok(account),
+            None => {
+                let (host, name) = (self.host.clone(), user.to_owned());
+                let open = move || Engine::account(&host, &name, &root);
+                self.pool.unblock(open).await
+            }
+        };
         let account = match opened {
             Ok(account) => account,
             Err(error) => {

@@ -275,7 +275,7 @@ impl Engines {
             };
             let (mut ended, mut idle) = (Vec::new(), false);
             let gone = role.receive(MAX_MESSAGES, &mut |message, _| match message {
-                Message::Ended { connection } => ended.push(connection),
+                Message::Ended { mut connections } => ended.append(&mut connections),
                 Message::Idle => idle = true,
                 _ => log::error!("an engine sent what it should not"),
             });
@@ -286,9 +286,10 @@ impl Engines {
                 ended = engine.connections.clone();
             }
             // One that was taken over may not give away the places of others.
-            ended.retain(|connection| engine.connections.contains(connection));
-            engine.connections.retain(|c| !ended.contains(c));
-            self.released.append(&mut ended);
+            ended.sort_unstable();
+            let has_ended = |connection: &mut u64| ended.binary_search(connection).is_ok();
+            let released = engine.connections.extract_if(.., has_ended);
+            self.released.extend(released);
             if gone || !engine.queue.is_empty() {
                 // What waited for room, or waits for the next engine.
                 self.send_to(name);

@@ -16,7 +16,7 @@ use crate::protocol::imap::{Login, LoginSettings};
 use crate::protocol::{Event, Machine};
 use crate::sys::{memory, message};
 use futures_rustls::TlsAcceptor;
-use rustix::net::{RecvFlags, SocketFlags, accept_with};
+use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with};
 use smol::channel::Sender;
 use smol::future::{FutureExt, or};
 use std::cell::{Cell, RefCell};
@@ -261,7 +261,7 @@ async fn accept(front: Rc<Front>, tasks: Rc<Tasks>, listener: Source<OwnedFd>, s
         rounds.next().await;
         let next = listener.read_with(|listener| {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            Ok(accept_with(listener, flags)?)
+            Ok(acceptfrom_with(listener, flags)?)
         });
         let next = or(async { Some(next.await) }, async {
             front.stop.wait().await;
@@ -269,9 +269,9 @@ async fn accept(front: Rc<Front>, tasks: Rc<Tasks>, listener: Source<OwnedFd>, s
         });
         match next.await {
             None => return,
-            Some(Ok(descriptor)) => {
-                let front = front.clone();
-                tasks.start(serve(front, descriptor, served));
+            Some(Ok((descriptor, address))) => {
+                let address = peer(address, served);
+                tasks.start(serve(front.clone(), descriptor, address, served));
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Some(Err(error)) => {
@@ -283,8 +283,8 @@ async fn accept(front: Rc<Front>, tasks: Rc<Tasks>, listener: Source<OwnedFd>, s
     }
 }
 
-fn peer(descriptor: &OwnedFd, served: Served) -> IpAddr {
-    let address = rustix::net::getpeername(descriptor).ok().flatten();
+/// Where a connection comes from.
+fn peer(address: Option<SocketAddrAny>, served: Served) -> IpAddr {
     let address = address.and_then(|a| SocketAddr::try_from(a).ok());
     match address {
         Some(address) if !served.unix => address.ip().to_canonical(),
@@ -292,13 +292,8 @@ fn peer(descriptor: &OwnedFd, served: Served) -> IpAddr {
     }
 }
 
-async fn serve(front: Rc<Front>, descriptor: OwnedFd, served: Served) {
+async fn serve(front: Rc<Front>, descriptor: OwnedFd, address: IpAddr, served: Served) {
     front.open.set(front.open.get() + 1);
-    if !served.unix {
-        rustix::net::sockopt::set_tcp_nodelay(&descriptor, true).ok();
-        rustix::net::sockopt::set_socket_keepalive(&descriptor, true).ok();
-    }
-    let address = peer(&descriptor, served);
     if let Ok(socket) = socket(descriptor) {
         // Boxed, so that what waits for long is not as large as what is busy for a moment.
         let greeted = Box::pin(greet(front.clone(), socket, served, address));

@@ -149,8 +149,13 @@ pub(super) fn lock(config: &Config) -> Result<File, Error> {
 /// Binds an address. A unix socket that nobody serves any more is replaced.
 pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
     match address {
+        // Connections have the options of their listener.
         Address::Tcp(address) => TcpListener::bind(address)
             .map(OwnedFd::from)
+            .inspect(|listener| {
+                rustix::net::sockopt::set_tcp_nodelay(listener, true).ok();
+                rustix::net::sockopt::set_socket_keepalive(listener, true).ok();
+            })
             .map_err(|error| Error::Listen {
                 address: address.to_string(),
                 error,

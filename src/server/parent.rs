@@ -304,17 +304,24 @@ impl Parent {
             names.push(name);
             polled.push(PollFd::new(channel, flags(owed)));
         }
+        // What auth says is needed when front asks for it: until there is a pause it wakes nobody.
+        let mut from_auth = PollFlags::empty();
         quiet.wait(timeout, |time| {
+            if let (Some(auth), Some(polled)) = (auth, polled.get_mut(3)) {
+                *polled = PollFd::from_borrowed_fd(auth, from_auth);
+            }
+            from_auth = PollFlags::IN;
             let rounded = time.and_then(|t| (t + Duration::from_millis(1)).try_into().ok());
             poll(&mut polled, rounded.as_ref()).unwrap_or(1) > 0
         });
+        let silent = polled.iter().all(|fd| fd.revents().is_empty());
         let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
         let mut next = || ready.next().unwrap_or(false);
         Ready {
             signals: next(),
             control: next(),
             front: next() && front.is_some(),
-            auth: next() && auth.is_some(),
+            auth: (next() || silent) && auth.is_some(),
             engines: names.into_iter().filter(|_| next()).cloned().collect(),
         }
     }

@@ -5,6 +5,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
     sendmsg, socketpair,
 };
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,19 +61,23 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) 
 /// One message and its descriptors; `None` at the end of the channel.
 pub(crate) type Received = Option<(Vec<u8>, Vec<OwnedFd>)>;
 
+thread_local! {
+    /// What was just received; a waiting process holds the pages of it that messages needed so far.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_OCTETS]);
+}
+
 /// Receives one message; without its descriptors, if this process can open no more. Errors:
 /// `WouldBlock`; `InvalidData` for one that is cut off.
 pub(crate) fn receive(from: impl AsFd) -> io::Result<Received> {
-    // How large it is, so that a waiting process holds no large buffer.
-    let mut none = [0u8; 0];
-    let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
-    let (_, length) = rustix::net::recv(&from, &mut none[..], peek)?;
-    let mut bytes = vec![0; length.min(MAX_OCTETS)];
+    SCRATCH.with(|scratch| receive_by(from, &mut scratch.borrow_mut()))
+}
+
+fn receive_by(from: impl AsFd, scratch: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = recvmsg(
         &from,
-        &mut [IoSliceMut::new(&mut bytes)],
+        &mut [IoSliceMut::new(scratch)],
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
@@ -92,7 +97,10 @@ pub(crate) fn receive(from: impl AsFd) -> io::Result<Received> {
     if message.flags.contains(ReturnFlags::CTRUNC) {
         descriptors.clear();
     }
-    bytes.truncate(message.bytes);
+    let received = scratch.get_mut(..message.bytes).unwrap_or_default();
+    let bytes = received.to_vec();
+    // It may have been a password.
+    received.fill(0);
     Ok(Some((bytes, descriptors)))
 }
 

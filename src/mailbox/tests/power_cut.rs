@@ -210,7 +210,7 @@ impl Run {
     fn append_together(&mut self, subjects: &[&str]) {
         let account = self.account();
         let draft = |subject: &&str| {
-            let mut draft = account.draft().unwrap();
+            let mut draft = account.draft();
             let text = format!("Subject: {subject}\r\nFrom: a@b\r\n\r\nbody of {subject}\r\n");
             draft.write(text.as_bytes()).unwrap();
             draft

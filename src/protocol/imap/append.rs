@@ -126,8 +126,9 @@ impl Session {
 
     pub(super) fn append(&mut self, mut append: Box<Append>, turn: Turn, out: &mut Output) -> Next {
         let quick = turn == Turn::Quick;
+        let needs_disk = self.needs_disk(&append);
         let next = match &mut append.stage {
-            Stage::Pieces | Stage::Copying(_) if quick => Some(Progress::Disk),
+            Stage::Pieces | Stage::Copying(_) if quick && needs_disk => Some(Progress::Disk),
             Stage::Receiving(left) | Stage::ReceivingUrl(left)
                 if self.framer.waiting() < PIECE.min(self.framer.capacity()).min(*left) =>
             {
@@ -145,6 +146,21 @@ impl Session {
         };
         self.doing = Doing::Append(append);
         next
+    }
+
+    /// False for what comes before the first octet of a message to a mailbox that is known to be there.
+    fn needs_disk(&self, append: &Append) -> bool {
+        let is_staged = append.messages.iter().any(|message| message.octets > 0);
+        match (&append.stage, append.pieces.front()) {
+            _ if is_staged => true,
+            (Stage::Pieces, Some(Piece::Message { .. })) => {
+                let mailbox = append.mailbox.as_ref();
+                mailbox.is_ok_and(|given| !self.account.is_open(&given.name))
+            }
+            (Stage::Pieces, Some(Piece::Literal { .. } | Piece::UrlLiteral)) => false,
+            (Stage::Pieces, None) => append.ended,
+            _ => true,
+        }
     }
 
     /// Does the next piece; then the literal is asked for, or the messages are filed.
@@ -215,9 +231,11 @@ impl Session {
             .mailbox
             .as_ref()
             .map_err(|why| Error::InvalidName(*why));
-        let draft = name.and_then(|given| match self.account.exists(&given.name)? {
-            true => self.account.draft(),
-            false => Err(Error::NoSuchMailbox),
+        let draft = name.and_then(|given| {
+            match self.account.is_open(&given.name) || self.account.exists(&given.name)? {
+                true => Ok(self.account.draft()),
+                false => Err(Error::NoSuchMailbox),
+            }
         });
         append.messages.push(Message {
             draft: draft.map_err(refusal_of_target)?,

@@ -1,0 +1,92 @@
+//! The accounts of a process: those that somebody uses, and what is remembered of others for a while,
+//! so that who logs in again needs no disk.
+
+use super::account::Inner;
+use crate::index::AccountId;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+
+/// Accounts that are remembered though nobody uses them.
+const MAX_REMEMBERED: usize = 500;
+/// Seconds after which the mailboxes that every account has are looked for again.
+const PREPARED_FOR: i64 = 600;
+
+/// When the mailboxes that every account has were last looked for; locked while somebody does that: two
+/// at once would make the same.
+pub(super) type Prepared = Arc<Mutex<Option<i64>>>;
+
+/// True if that need not be done now.
+pub(super) fn is_recent(prepared: Option<i64>) -> bool {
+    let now = crate::sys::clock::now_seconds();
+    prepared.is_some_and(|at| (at..at.saturating_add(PREPARED_FOR)).contains(&now))
+}
+
+/// What is known of an account.
+pub(super) struct Seen {
+    pub(super) id: AccountId,
+    pub(super) root: PathBuf,
+    pub(super) prepared: Prepared,
+    inner: Weak<Inner>,
+}
+
+/// By the names of their users.
+#[derive(Default)]
+pub(super) struct Known(HashMap<String, Seen>);
+
+impl Known {
+    /// The account, if somebody uses it.
+    pub(super) fn used(&self, name: &str) -> Option<Arc<Inner>> {
+        self.0.get(name).and_then(|seen| seen.inner.upgrade())
+    }
+
+    /// What is known of an account whose mail lies there.
+    pub(super) fn seen(&self, name: &str, root: &Path) -> Option<&Seen> {
+        self.0.get(name).filter(|seen| seen.root == root)
+    }
+
+    pub(super) fn put(&mut self, name: &str, root: &Path, inner: &Arc<Inner>) {
+        if self.0.len() >= MAX_REMEMBERED {
+            self.0.retain(|_, seen| seen.inner.strong_count() > 0);
+        }
+        let seen = Seen {
+            id: inner.id,
+            root: root.to_owned(),
+            prepared: inner.prepared.clone(),
+            inner: Arc::downgrade(inner),
+        };
+        self.0.insert(name.to_owned(), seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mailbox::host::Host;
+    use std::sync::Arc;
+
+    #[test]
+    fn who_was_here_a_moment_ago_needs_no_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("mail");
+        let index = crate::index::Index::memory().unwrap();
+        let host = Host::with(index, crate::mailbox::Limits::default());
+        let account = host.account("u", &root).unwrap();
+        assert!(host.known_account("u", &root).is_none(), "not prepared");
+        account.prepare().unwrap();
+        let id = account.0.id;
+        let again = host.known_account("u", &root).unwrap();
+        assert!(Arc::ptr_eq(&account.0, &again.0));
+        drop((account, again));
+        (0..20).for_each(|n| drop(host.account(&n.to_string(), &root).unwrap()));
+        std::fs::remove_dir_all(&root).unwrap();
+        let again = host.known_account("u", &root).unwrap();
+        assert_eq!(again.0.id, id);
+        again.prepare().unwrap();
+        assert!(!root.exists(), "it was looked for a moment ago");
+        assert!(host.known_account("u", directory.path()).is_none());
+        *again.0.prepared.lock().unwrap() = Some(0);
+        assert!(host.known_account("u", &root).is_none(), "long ago");
+        again.prepare().unwrap();
+        assert!(root.join("cur").is_dir());
+    }
+}
