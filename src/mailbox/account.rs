@@ -3,6 +3,7 @@
 use super::host::{HostInner, lock};
 use super::kept::Kept;
 use super::known::{Prepared, is_recent};
+use super::names::Names;
 use super::news::Recent;
 use super::shared::Shared;
 use super::special;
@@ -32,6 +33,7 @@ pub(super) struct Inner {
     pub(super) prepared: Prepared,
     /// Annotations are read and written.
     pub(super) annotating: Mutex<()>,
+    pub(super) names: Names,
     pub(super) recent: Mutex<Recent>,
     pub(super) woken: Event,
 }
@@ -94,6 +96,7 @@ impl Inner {
             handles: Mutex::default(),
             prepared,
             annotating: Mutex::default(),
+            names: Names::default(),
             recent: Mutex::default(),
             woken: Event::new(),
         }
@@ -246,14 +249,19 @@ impl Account {
 
     /// Durable when it returns.
     pub(crate) fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        let mut changing = self.0.names.changing();
         self.0
             .store()?
             .subscribe(name, subscribed)
-            .map_err(store_fault("subscribing"))
+            .map_err(store_fault("subscribing"))?;
+        changing.subscribed(name, subscribed);
+        Ok(())
     }
 
-    /// Makes a mailbox and what is missing above it (RFC 3501 section 6.3.3).
-    pub(crate) fn create(&self, name: &MailboxName) -> Result<(), Error> {
+    /// Makes a mailbox and what is missing above it (RFC 3501 section 6.3.3); all that was made, the
+    /// lowest first.
+    pub(crate) fn create(&self, name: &MailboxName) -> Result<Vec<MailboxName>, Error> {
+        let mut changing = self.0.names.changing();
         let mut store = self.0.store()?;
         let names = store
             .mailboxes()
@@ -273,15 +281,15 @@ impl Account {
         if names.len() + missing.len() > self.0.host.limits.mailboxes {
             return Err(Error::Limit("too many mailboxes"));
         }
-        let mut make = |one: &MailboxName| match store.create(one) {
-            // What is above it may have been made by another session meanwhile.
-            Err(crate::store::Error::MailboxExists) if one != name => Ok(()),
-            made => made,
-        };
-        let mut missing = missing.iter().rev();
-        missing
-            .try_for_each(&mut make)
-            .map_err(store_fault("making a mailbox"))
+        for one in missing.iter().rev() {
+            match store.create(one) {
+                // What is above it may have been made by another program meanwhile.
+                Err(crate::store::Error::MailboxExists) if one != name => {}
+                made => made.map_err(store_fault("making a mailbox"))?,
+            }
+            changing.made(one);
+        }
+        Ok(missing)
     }
 
     /// RFC 3501 section 6.3.4. A mailbox with others below it is removed; its name stays as theirs.
@@ -289,12 +297,14 @@ impl Account {
         if name.is_inbox() {
             return Err(Error::Cannot("INBOX cannot be deleted"));
         }
+        let mut changing = self.0.names.changing();
         let open = lock(&self.0.boxes).get(name);
         let mut store = self.0.store()?;
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
         let deleted = store.delete(name);
         self.0.rename_handles();
         deleted.map_err(store_fault("deleting a mailbox"))?;
+        changing.removed(name);
         if let Some(state) = state.as_mut() {
             state.deleted = true;
         }
@@ -308,8 +318,13 @@ impl Account {
         special::follow(&mut *store, name, None)
     }
 
-    /// With all below it; INBOX: its messages move to a new mailbox (RFC 3501 section 6.3.5).
-    pub(crate) fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+    /// With all below it; INBOX: its messages move to a new mailbox (RFC 3501 section 6.3.5). Returns the
+    /// mailboxes that were made for it, the lowest first.
+    pub(crate) fn rename(
+        &self,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<Vec<MailboxName>, Error> {
         if to.is_below(from) {
             return Err(Error::Cannot("a mailbox cannot be moved below itself"));
         }
@@ -326,11 +341,11 @@ impl Account {
             return Err(Error::MailboxExists);
         }
         if from.is_inbox() {
-            self.create(to)?;
+            let made = self.create(to)?;
             self.copy_annotations(from, to)?;
             let mut view = self.select(from, Access::ReadWrite)?;
             let all = view.uids().clone();
-            return view.transfer(&all, to).map(|_| ());
+            return view.transfer(&all, to).map(|_| made);
         }
         let mut moving: Vec<(MailboxName, MailboxName)> = names
             .iter()
@@ -355,21 +370,26 @@ impl Account {
         }
         // A name that is to be taken is made free first.
         crate::mail::sort(&mut moving);
-        if let Some(parent) = to.parent().filter(|parent| !names.contains(parent)) {
-            self.create(&parent)?;
-        }
+        let made = match to.parent().filter(|parent| !names.contains(parent)) {
+            Some(parent) => self.create(&parent)?,
+            None => Vec::new(),
+        };
         moving
             .iter()
-            .try_for_each(|(old, new)| self.rename_one(old, new))
+            .try_for_each(|(old, new)| self.rename_one(old, new))?;
+        Ok(made)
     }
 
     fn rename_one(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        let mut changing = self.0.names.changing();
         let mut boxes = lock(&self.0.boxes);
         let open = boxes.get(from);
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
         let renamed = self.0.store()?.rename(from, to);
         self.0.rename_handles();
         renamed.map_err(store_fault("renaming a mailbox"))?;
+        changing.removed(from);
+        changing.made(to);
         if let Some(state) = state.as_mut() {
             state.name = to.clone();
         }

@@ -89,13 +89,18 @@ impl Events {
         self.verified = false;
     }
 
+    /// True if no change escapes the watch.
+    pub(super) fn sees_all(&self) -> bool {
+        !self.watches.is_empty() && self.trusted
+    }
+
     fn watched(&self) -> bool {
-        !self.watches.is_empty() && self.verified && self.trusted
+        self.sees_all() && self.verified
     }
 
     /// True if sooner or later events tell of every change, and one may have been missed.
     pub(super) fn look_disturbed(&self) -> bool {
-        !self.watches.is_empty() && self.trusted && !self.look_clean()
+        self.sees_all() && !self.look_clean()
     }
 
     /// True if nobody else changed anything as far as events were counted. Too few hide others'.

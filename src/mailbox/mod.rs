@@ -43,6 +43,7 @@ mod mark;
 #[cfg(test)]
 mod meddling_tests;
 mod metadata;
+mod names;
 mod needle;
 mod news;
 #[cfg(test)]
@@ -78,6 +79,7 @@ pub(crate) use error::Error;
 use error::{fault, store_fault};
 pub(crate) use host::{Host, Limits};
 pub(crate) use mark::{FlagChange, Marked};
+pub(crate) use names::Listening;
 pub(crate) use news::{Heard, News};
 pub(crate) use observed::Observed;
 pub(crate) use rows::{Rows, Want};

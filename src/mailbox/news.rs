@@ -15,7 +15,8 @@ const MAX_NEWS: usize = 256;
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    Created(MailboxName),
+    /// With those above it that were missing, the lowest first.
+    Created(Vec<MailboxName>),
     Deleted(MailboxName),
     /// Those below it were renamed too.
     Renamed {
@@ -67,12 +68,18 @@ impl Account {
 
     /// True if `news` would return some, or that some are lost.
     pub(crate) fn has_news(&self, heard: Heard) -> bool {
+        // What somebody did before the client asks is told when it asks.
+        if let Some(watch) = &self.0.host.watch {
+            watch.drain();
+        }
         let recent = lock(&self.0.recent);
-        recent.first + recent.kept.len() as u64 > heard.next
+        recent.first + recent.kept.len() as u64 > heard.next || self.0.names.is_doubted()
     }
 
     /// What others did since. `None`: too much.
     pub(crate) fn news(&self, heard: &mut Heard) -> Option<Vec<News>> {
+        // It is logged, and looked at again when somebody asks again.
+        self.look_for_names().ok();
         let recent = lock(&self.0.recent);
         let known = heard.next.checked_sub(recent.first);
         heard.next = recent.first + recent.kept.len() as u64;
@@ -113,7 +120,7 @@ mod tests {
     fn others_are_told_once_and_who_lags_learns_it() {
         let (account, _directory) = Account::temporary();
         let (mut one, mut two) = (account.heard(), account.heard());
-        let created = |text: &str| News::Created(name(text));
+        let created = |text: &str| News::Created(vec![name(text)]);
         account.publish(created("a"), one.by());
         account.publish(created("b"), two.by());
         assert!(account.has_news(one));

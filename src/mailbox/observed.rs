@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use super::status::{Asked, Status};
 use super::{Account, Error};
-use crate::mail::MailboxName;
+use crate::mail::{MailboxName, UidSet};
 use std::sync::Arc;
 
 /// One such mailbox, in memory and watched as long as this lives.
@@ -42,6 +42,31 @@ impl Observed {
     /// True if `look` can find something else.
     pub(crate) fn is_stale(&self) -> bool {
         self.generation != self.shared.generation()
+    }
+
+    /// False where changes by other programs are found only by looking.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.shared.is_watched()
+    }
+
+    /// Takes in what the session itself brought there, so that it is no news, if nobody else did anything
+    /// since it was seen last.
+    pub(crate) fn absorb(&mut self, own: &UidSet) -> Result<(), Error> {
+        let generation = self.shared.generation();
+        let now = self.account.status(&self.name(), Asked::default())?;
+        let steps = now
+            .highest_mod_seq
+            .number()
+            .checked_sub(self.status.highest_mod_seq.number());
+        let own_steps = self.shared.mod_seqs_of(own)?;
+        let came = u32::try_from(own.count()).unwrap_or(u32::MAX);
+        let alone = steps == Some(own_steps)
+            && now.uid_validity == self.status.uid_validity
+            && Some(now.messages) == self.status.messages.checked_add(came);
+        if alone {
+            (self.generation, self.status) = (generation, now);
+        }
+        Ok(())
     }
 
     /// Looks at it again. Errors: `NoSuchMailbox` once it is gone.

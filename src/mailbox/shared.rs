@@ -160,6 +160,25 @@ impl Shared {
         lock(&self.events).look_disturbed()
     }
 
+    /// True if a watch sees every change.
+    pub(super) fn is_watched(&self) -> bool {
+        lock(&self.events).sees_all()
+    }
+
+    /// How many mod-sequences these messages have among them.
+    pub(super) fn mod_seqs_of(&self, uids: &UidSet) -> Result<u64, Error> {
+        let reader = self.host.index.read().map_err(fault("reading the index"))?;
+        let mut found = BTreeSet::new();
+        for (number, slots) in super::mark::chunks(uids) {
+            let flags = reader
+                .flags(self.id, number)
+                .map_err(fault("reading the index"))?;
+            let own = flags.present.and(&slots);
+            found.extend(own.slots().map(|slot| flags.mod_seq(slot)));
+        }
+        Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
+    }
+
     /// Events came in. Wakes sessions if they were not our own.
     pub(super) fn count_events(&self, count: i64, overflow: bool) {
         if lock(&self.events).count(count, overflow) {

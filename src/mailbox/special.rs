@@ -21,17 +21,22 @@ pub(super) fn holders(
 }
 
 impl Account {
-    /// Makes a mailbox for these uses; they no longer belong to another (RFC 6154 section 5.4).
-    pub(crate) fn create_for(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), Error> {
-        self.create(name)?;
+    /// As [`Account::create`], for these uses; they no longer belong to another (RFC 6154 section 5.4).
+    pub(crate) fn create_for(
+        &self,
+        name: &MailboxName,
+        uses: &[SpecialUse],
+    ) -> Result<Vec<MailboxName>, Error> {
+        let made = self.create(name)?;
         if uses.is_empty() {
-            return Ok(());
+            return Ok(made);
         }
         let mut store = self.0.store()?;
         let mut assigned = read(&mut *store)?;
         assigned.retain(|(special_use, _)| !uses.contains(special_use));
         assigned.extend(uses.iter().map(|special_use| (*special_use, name.clone())));
-        write(&mut *store, &assigned)
+        write(&mut *store, &assigned)?;
+        Ok(made)
     }
 }
 

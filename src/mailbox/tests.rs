@@ -405,7 +405,7 @@ fn a_uid_is_never_given_again_when_its_message_goes() {
     let renumber: Way = |_, view, _| {
         view.transfer(&uids(&[2]), &name("INBOX")).unwrap();
     };
-    let rename: Way = |account, _, _| account.rename(&name("INBOX"), &name("new")).unwrap();
+    let rename: Way = |account, _, _| drop(account.rename(&name("INBOX"), &name("new")).unwrap());
     let foreign: Way = |account, view, root| {
         let mut files = fs::read_dir(root.join("new")).unwrap().flatten();
         let last = files.find(|f| f.path().to_string_lossy().ends_with(",U=2"));

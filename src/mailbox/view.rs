@@ -521,6 +521,11 @@ impl View {
         self.generation == self.shared.generation() && self.shared.looks_clean()
     }
 
+    /// False where changes by other programs are found only by looking.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.shared.is_watched()
+    }
+
     /// True if `sync` would find more than expunges that are held back.
     pub(crate) fn has_more(&self) -> bool {
         self.shared.drain();

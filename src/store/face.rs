@@ -96,6 +96,11 @@ pub(crate) trait Store: Send {
     fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error>;
     /// Directories whose changes mean that messages came, went or changed (for inotify).
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf>;
+    /// Directories whose changes mean that mailboxes came, went or were subscribed to (for inotify); none
+    /// where that is only found by looking.
+    fn watched_names(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
     /// True where other hosts may change files, which no watch of this one sees.
     fn is_remote(&self) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.

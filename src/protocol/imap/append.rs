@@ -409,6 +409,7 @@ impl Session {
                 })
                 .collect();
             let appended = self.account.append_all(&given.name, &mut messages)?;
+            self.note_own(&given.name, &appended.uids);
             tell_spelling(self, &given, out);
             Ok(appended)
         });

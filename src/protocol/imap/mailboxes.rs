@@ -49,8 +49,8 @@ pub(super) fn create(
     let created = valid(name).and_then(|given| {
         let name = &given.name;
         is_new_name(session, name)?;
-        session.account.create_for(name, &uses)?;
-        publish(session, News::Created(name.clone()));
+        let made = session.account.create_for(name, &uses)?;
+        publish(session, News::Created(made));
         tell_spelling(session, &given, out);
         session.account.status(name, Asked::default())
     });
@@ -84,10 +84,12 @@ pub(super) fn rename(session: &mut Session, from: Named, to: Named, out: &mut Ou
     let renamed = valid(from).and_then(|from| {
         let to = valid(to)?;
         is_new_name(session, &to.name)?;
-        session.account.rename(&from.name, &to.name)?;
+        let made = session.account.rename(&from.name, &to.name)?;
+        if !made.is_empty() {
+            publish(session, News::Created(made));
+        }
+        // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
         if from.name.is_inbox() {
-            // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
-            publish(session, News::Created(to.name.clone()));
             tell_spelling(session, &to, out);
             return Ok(());
         }

@@ -20,8 +20,9 @@ impl Session {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        let watched = self.notify.as_ref().is_some_and(|own| own.is_stale());
-        watched || self.hears() && self.account.has_news(self.heard)
+        // First, as it takes in what the watches saw.
+        let heard = self.hears() && self.account.has_news(self.heard);
+        heard || self.notify.as_ref().is_some_and(|own| own.is_stale())
     }
 
     pub(super) fn tell_news(&mut self, out: &mut Output) {

@@ -4,11 +4,13 @@ use super::fetch::Fetch;
 use super::list::tell_name;
 use super::mailboxes::put_status;
 use super::metadata;
+use super::refusal::refusal;
 use super::session::{Ran, Session};
-use crate::mail::MailboxName;
-use crate::mailbox::{Error, News, Observed, Status};
+use crate::mail::{MailboxName, UidSet};
+use crate::mailbox::{Error, Listening, News, Observed, Status};
 use crate::protocol::Output;
 use crate::wire::imap::{EVENTS, EventGroup, Events, FetchItem, Filter, Notify, StatusItem};
+use std::time::Duration;
 
 /// What was asked for by the last NOTIFY. Without any event it is NOTIFY NONE.
 #[derive(Default)]
@@ -17,6 +19,14 @@ pub(super) struct Notifications {
     pub(super) selected: Option<OfSelected>,
     groups: Vec<EventGroup>,
     watched: Vec<Watched>,
+    /// Other programs' doings to names are noticed.
+    listening: Option<Listening>,
+    /// Which mailboxes are to be watched could not be found out the last time.
+    unsure: bool,
+    /// What no watch sees is to be looked for.
+    looking: bool,
+    /// Since the client said something.
+    quiet: Duration,
     /// What was there before is not told yet (RFC 5465 section 3.1: an implicit NOOP).
     pub(super) begins: bool,
 }
@@ -110,9 +120,24 @@ impl Notifications {
     }
 
     pub(super) fn is_stale(&self) -> bool {
-        self.watched
-            .iter()
-            .any(|watched| watched.observed.is_stale())
+        let mut watched = self.watched.iter();
+        self.looking || watched.any(|watched| watched.observed.is_stale())
+    }
+
+    /// True where what happens outside of the selected mailbox is found only by looking.
+    fn polls(&self) -> bool {
+        let listens = |listening: &Listening| !listening.is_watched();
+        let mut watched = self.watched.iter();
+        self.listening.as_ref().is_some_and(listens)
+            || watched.any(|watched| !watched.observed.is_watched())
+    }
+
+    /// Has looked for what no watch sees.
+    pub(super) fn look(&mut self) {
+        if let Some(listening) = self.listening.as_ref().filter(|own| !own.is_watched()) {
+            listening.look();
+        }
+        self.looking = true;
     }
 }
 
@@ -145,7 +170,7 @@ pub(super) fn notify(session: &mut Session, wanted: Notify, out: &mut Output) ->
     };
     session.begin_to_hear();
     let mut own = Box::new(Notifications::new(groups));
-    if let Err(error) = own.watch(session) {
+    if let Err(error) = own.begin(session) {
         return match error {
             Error::Limit(_) => Ran::ok("NO [NOTIFICATIONOVERFLOW] These are too many mailboxes."),
             error => Ran::no(error),
@@ -159,10 +184,31 @@ pub(super) fn notify(session: &mut Session, wanted: Notify, out: &mut Output) ->
 }
 
 impl Notifications {
-    /// Finds the mailboxes whose messages are told; those that are watched already stay.
+    fn begin(&mut self, session: &Session) -> Result<(), Error> {
+        if !self.groups.is_empty() {
+            self.listening = Some(session.account.listen_to_names()?);
+        }
+        self.watch(session)
+    }
+
+    /// Finds the mailboxes whose messages are told; those that are watched already stay, all of them if it
+    /// fails.
     fn watch(&mut self, session: &Session) -> Result<(), Error> {
-        let mut watched = Vec::new();
-        let mut before = std::mem::take(&mut self.watched);
+        let (mut watched, mut before) = (Vec::new(), std::mem::take(&mut self.watched));
+        let found = self.find(session, &mut watched, &mut before);
+        self.watched = watched;
+        if found.is_err() {
+            self.watched.append(&mut before);
+        }
+        found
+    }
+
+    fn find(
+        &self,
+        session: &Session,
+        watched: &mut Vec<Watched>,
+        before: &mut Vec<Watched>,
+    ) -> Result<(), Error> {
         if self.groups.iter().any(|group| group.events.messages) {
             let subscribed = self.subscribed(session);
             for listed in session.account.list()?.into_iter().filter(|l| l.selectable) {
@@ -187,7 +233,6 @@ impl Notifications {
                 watched.push(Watched { observed, flags });
             }
         }
-        self.watched = watched;
         Ok(())
     }
 
@@ -241,12 +286,14 @@ impl Session {
         }
         let names = |news: &News| !matches!(news, News::Annotated(..));
         let mut kept = Ok(());
-        if news.iter().any(names) {
+        if news.iter().any(names) || own.unsure {
             kept = own.watch(self);
         }
+        let looking = std::mem::take(&mut own.looking);
         let selected = self.selected.as_ref().map(|s| s.view.name());
         own.watched.retain_mut(|watched| {
-            if !watched.observed.is_stale() {
+            let unseen = looking && !watched.observed.is_watched();
+            if !unseen && !watched.observed.is_stale() {
                 return true;
             }
             let before = watched.observed.status();
@@ -264,10 +311,61 @@ impl Session {
             }
             true
         });
+        let was_unsure = std::mem::replace(&mut own.unsure, kept.is_err());
+        self.notify = Some(own);
         match kept {
-            Ok(()) => self.notify = Some(own),
-            Err(_) => self.overflow(out),
+            Ok(()) => {}
+            Err(Error::Limit(_)) => self.overflow(out),
+            // What was watched before still is.
+            Err(error) if !was_unsure => {
+                out.put(format!("* {}\r\n", refusal(error)).as_bytes());
+            }
+            Err(_) => {}
         }
+    }
+
+    /// What the client itself brought into a mailbox is no news to it (RFC 5465 section 5).
+    pub(super) fn note_own(&mut self, name: &MailboxName, uids: &UidSet) {
+        let Some(own) = &mut self.notify else {
+            return;
+        };
+        let mut watched = own.watched.iter_mut();
+        if let Some(watched) = watched.find(|watched| watched.observed.name() == *name) {
+            // A failure is logged; it is told then.
+            watched.observed.absorb(uids).ok();
+        }
+    }
+
+    /// True while the client waits for what is found only by looking.
+    pub(super) fn polls(&self) -> bool {
+        let Some(own) = &self.notify else {
+            return false;
+        };
+        let selected = self.selected.as_ref().filter(|_| own.selected.is_some());
+        own.polls() || selected.is_some_and(|selected| !selected.view.is_watched())
+    }
+
+    /// The client said something.
+    pub(super) fn end_quiet(&mut self) {
+        if let Some(own) = &mut self.notify {
+            own.quiet = Duration::ZERO;
+        }
+    }
+
+    /// The client waited so long. False once that is too long.
+    pub(super) fn wait_on(&mut self, waited: Duration) -> bool {
+        let patience = self.settings.patience;
+        self.notify.as_mut().is_some_and(|own| {
+            own.quiet = own.quiet.saturating_add(waited);
+            own.look();
+            own.quiet < patience
+        })
+    }
+
+    /// How long a client that says nothing may go on so.
+    pub(super) fn patience_left(&self) -> Duration {
+        let quiet = self.notify.as_ref().map_or(Duration::ZERO, |own| own.quiet);
+        self.settings.patience.saturating_sub(quiet)
     }
 
     /// RFC 5465 section 5.8.
@@ -301,15 +399,18 @@ impl Notifications {
     fn tell_one(&self, session: &Session, news: &News, out: &mut Output) {
         let named: fn(&Events) -> bool = |events| events.mailbox_name;
         let subscribed = self.subscribed(session);
-        match news {
-            News::Created(name) | News::Deleted(name) => {
-                // RFC 5465 section 5.4: so is what is above it.
-                for name in [Some(name.clone()), name.parent()].into_iter().flatten() {
-                    if self.wants(&subscribed, &name, named) {
-                        tell_name(session, &name, None, out);
-                    }
+        // RFC 5465 section 5.4: what is above the last one is affected, too.
+        let mut tell = |names: &[MailboxName]| {
+            let above = names.last().and_then(MailboxName::parent);
+            for name in names.iter().chain(&above) {
+                if self.wants(&subscribed, name, named) {
+                    tell_name(session, name, None, out);
                 }
             }
+        };
+        match news {
+            News::Created(names) => tell(names),
+            News::Deleted(name) => tell(std::slice::from_ref(name)),
             News::Renamed { from, to } => {
                 if self.wants(&subscribed, from, named) || self.wants(&subscribed, to, named) {
                     tell_name(session, to, Some(from.as_str()), out);

@@ -218,6 +218,21 @@ impl Session {
         }
     }
 
+    /// What changed is to be told without a command (RFC 5465 section 3.1).
+    fn unasked(&self) -> Doing {
+        Doing::Finish(Ending {
+            tag: Tag::new(),
+            text: Cow::Borrowed(""),
+            expunges: self.expunges_unasked(),
+            after: After::Read,
+        })
+    }
+
+    /// True if the client waits without a command, and has to be told what no watch sees.
+    fn waits_and_polls(&self) -> bool {
+        self.framer.waiting() == 0 && self.polls()
+    }
+
     pub(super) fn finish(&mut self, tag: Tag, text: Cow<'static, str>, expunges: Expunges) {
         self.doing = Doing::Finish(Ending {
             tag,
@@ -233,6 +248,7 @@ impl Machine for Session {
     type Answer = ();
 
     fn input(&mut self, bytes: &[u8]) -> usize {
+        self.end_quiet();
         self.framer.input(bytes)
     }
 
@@ -271,6 +287,9 @@ impl Machine for Session {
                 }
                 Doing::StillHere(tag) => {
                     out.put(STILL_HERE);
+                    if let Some(own) = &mut self.notify {
+                        own.look();
+                    }
                     // Where nothing tells of what others do to the directories, somebody has to look.
                     self.doing = Doing::IdleNews(tag);
                     None
@@ -304,13 +323,13 @@ impl Machine for Session {
             (Event::Stopping, Doing::Ended) => Doing::Ended,
             (Event::Stopping, _) => Doing::Goodbye("* BYE The server is shutting down.\r\n"),
             (Event::Woken, Doing::Idle(tag)) => Doing::IdleNews(tag),
-            (Event::Woken, Doing::Reading) => Doing::Finish(Ending {
-                tag: Tag::new(),
-                text: Cow::Borrowed(""),
-                expunges: self.expunges_unasked(),
-                after: After::Read,
-            }),
+            (Event::Woken, Doing::Reading) => self.unasked(),
             (Event::TimedOut, Doing::Idle(tag)) => Doing::StillHere(tag),
+            (Event::TimedOut, Doing::Reading)
+                if self.waits_and_polls() && self.wait_on(self.patience()) =>
+            {
+                self.unasked()
+            }
             (Event::TimedOut, _) => Doing::Goodbye("* BYE Disconnected for inactivity.\r\n"),
             (_, doing) => doing,
         };
@@ -319,6 +338,7 @@ impl Machine for Session {
     fn patience(&self) -> Duration {
         match self.doing {
             Doing::Idle(_) => KEEP_ALIVE,
+            Doing::Reading if self.waits_and_polls() => KEEP_ALIVE.min(self.patience_left()),
             _ => self.settings.patience,
         }
     }

@@ -436,6 +436,10 @@ impl Store for Maildir {
         path.map_or(Vec::new(), |p| vec![p.join("new"), p.join("cur")])
     }
 
+    fn watched_names(&self) -> Vec<PathBuf> {
+        vec![self.root.clone()]
+    }
+
     fn is_remote(&self) -> bool {
         *self.remote.get_or_init(|| remote(&self.root))
     }

@@ -124,7 +124,7 @@ fn too_many_news_end_a_notify() {
     let mut connection = Connection::new(Peer::Session(Box::new(session)));
     lines(&mut connection, "NOTIFY SET (personal (MailboxName))");
     let name = crate::mail::MailboxName::new("x").unwrap();
-    let created = || crate::mailbox::News::Created(name.clone());
+    let created = || crate::mailbox::News::Created(vec![name.clone()]);
     account.publish(created(), 0);
     connection.poke();
     let told = connection.line();
@@ -143,4 +143,143 @@ fn too_many_news_end_a_notify() {
     account.publish(created(), 0);
     connection.poke();
     assert!(connection.line().is_some());
+}
+
+fn session(account: &Account) -> Connection {
+    let handover = Handover {
+        tag: crate::protocol::imap::tag::tag(b"login"),
+        input: Vec::new(),
+    };
+    let session = Session::new(account.clone(), handover, SESSION);
+    Connection::new(Peer::Session(Box::new(session)))
+}
+
+/// What is told without a command.
+fn told(connection: &mut Connection) -> Vec<String> {
+    connection.said.clear();
+    connection.poke();
+    std::iter::from_fn(|| connection.line()).collect()
+}
+
+/// Another program's doings with mailboxes, one after the other, and what is told of each.
+fn meddle(root: &std::path::Path, mut told: impl FnMut() -> Vec<String>) {
+    let path = |name: &str| root.join(name);
+    for part in ["cur", "new", "tmp"] {
+        fs::create_dir_all(path(".a").join(part)).unwrap();
+    }
+    assert_eq!(told(), ["* LIST (\\HasNoChildren) \"/\" a"]);
+    fs::rename(path(".own"), path(".moved")).unwrap();
+    fs::rename(path(".own.below"), path(".moved.below")).unwrap();
+    let renamed = "* LIST (\\HasChildren) \"/\" moved (\"OLDNAME\" (own))";
+    assert_eq!(told(), [renamed]);
+    fs::write(path("subscriptions.lock"), "V\t2\n\na\n").unwrap();
+    fs::rename(path("subscriptions.lock"), path("subscriptions")).unwrap();
+    assert_eq!(told(), ["* LIST (\\Subscribed \\HasNoChildren) \"/\" a"]);
+    fs::remove_dir_all(path(".a")).unwrap();
+    let gone = "* LIST (\\NonExistent \\Subscribed \\HasNoChildren) \"/\" a";
+    assert_eq!(told(), [gone]);
+    fs::write(path(".moved/new/1.foreign"), "A: b\n\nx\n").unwrap();
+    let status = "* STATUS moved (MESSAGES 1 UIDNEXT 2 UNSEEN 1)";
+    assert_eq!(told(), [status]);
+    assert_eq!(told(), Vec::<String>::new());
+}
+
+/// Nothing was told of mailboxes that other programs made, renamed or removed.
+#[test]
+fn what_other_programs_do_to_names_is_told() {
+    let (account, directory) = Account::temporary();
+    let mut own = session(&account);
+    lines(&mut own, "CREATE own/below");
+    let mut other = session(&account);
+    lines(&mut other, "SELECT INBOX");
+    let wanted = "NOTIFY SET (personal (MessageNew MessageExpunge FlagChange MailboxName \
+                  SubscriptionChange))";
+    lines(&mut other, wanted);
+    // What sessions do is told once.
+    lines(&mut own, "CREATE x");
+    lines(&mut own, "SUBSCRIBE x");
+    lines(&mut own, "UNSUBSCRIBE x");
+    lines(&mut own, "DELETE x");
+    assert_eq!(told(&mut other).len(), 4);
+    assert_eq!(told(&mut other), Vec::<String>::new());
+    meddle(directory.path(), || told(&mut other));
+    // Nobody listens: nothing is watched, and nothing is told later.
+    lines(&mut other, "NOTIFY NONE");
+    fs::create_dir(directory.path().join(".late")).unwrap();
+    assert_eq!(told(&mut other), Vec::<String>::new());
+    lines(&mut other, wanted);
+    assert_eq!(told(&mut other), Vec::<String>::new());
+}
+
+/// Without inotify nothing of other mailboxes was told outside of IDLE.
+#[test]
+fn without_inotify_a_client_that_waits_hears_of_others() {
+    let (account, directory) = Account::unwatched();
+    let mut own = session(&account);
+    lines(&mut own, "CREATE own/below");
+    let wanted = "NOTIFY SET (personal (MessageNew MessageExpunge FlagChange MailboxName \
+                  SubscriptionChange))";
+    lines(&mut own, wanted);
+    let mut waited = Duration::ZERO;
+    let mut wait = |connection: &mut Connection| {
+        std::thread::sleep(Duration::from_millis(60));
+        // What it found itself may have it look once more.
+        assert_eq!(told(connection), Vec::<String>::new());
+        let Peer::Session(session) = &mut connection.peer else {
+            panic!("not a session");
+        };
+        assert!(!session.is_stale());
+        let patience = session.patience();
+        assert!(patience <= Duration::from_secs(120));
+        waited += patience;
+        session.event(Event::TimedOut);
+        connection.run();
+        (std::iter::from_fn(|| connection.line()).collect(), waited)
+    };
+    meddle(directory.path(), || wait(&mut own).0);
+    // It is not for ever that a client may say nothing.
+    loop {
+        let (told, waited): (Vec<String>, _) = wait(&mut own);
+        assert!(waited <= SESSION.patience);
+        if own.ended {
+            assert_eq!(told, ["* BYE Disconnected for inactivity."]);
+            assert_eq!(waited, SESSION.patience);
+            break;
+        }
+        assert_eq!(told, Vec::<String>::new());
+    }
+}
+
+/// A fault of the store was told as NOTIFICATIONOVERFLOW, and ended the NOTIFY.
+#[test]
+fn a_fault_is_no_overflow() {
+    let (account, directory) = Account::temporary();
+    let mut own = session(&account);
+    lines(&mut own, "CREATE a");
+    lines(
+        &mut own,
+        "NOTIFY SET (personal (MessageNew MessageExpunge MailboxName))",
+    );
+    let (root, away) = (
+        directory.path().to_owned(),
+        directory.path().with_extension("away"),
+    );
+    fs::rename(&root, &away).unwrap();
+    fs::write(&root, "no directory").unwrap();
+    let name = crate::mail::MailboxName::new("b").unwrap();
+    account.publish(crate::mailbox::News::Created(vec![name.clone()]), 0);
+    let told_then = told(&mut own);
+    assert!(
+        told_then.iter().any(|line| line.starts_with("* NO [")),
+        "{told_then:?}"
+    );
+    fs::remove_file(&root).unwrap();
+    fs::rename(&away, &root).unwrap();
+    account.publish(crate::mailbox::News::Created(vec![name]), 0);
+    told(&mut own);
+    let mut other = session(&account);
+    other.said.clear();
+    other.send(b"a APPEND a {2+}\r\nx\r\n\r\n");
+    let told = told(&mut own);
+    assert_eq!(told, ["* STATUS a (MESSAGES 1 UIDNEXT 2)"]);
 }
