@@ -36,7 +36,7 @@
 //! | 9 | [`admin`] the command line |
 //!
 //! Each grammar has one home: byte codecs in `codec`, RFC 5322 and MIME in `mime` (ENVELOPE and
-//! BODYSTRUCTURE texts too, because the index keeps them ready), IMAP and LMTP in `wire`, passwd-file
+//! BODYSTRUCTURE texts too, because the index keeps them ready), IMAP, POP3 and LMTP in `wire`, passwd-file
 //! lines and password schemes in `auth`, TOML in `config`, Maildir side files in `store`.
 //!
 //! A role has one thread of tasks (smol's) over one epoll of its own (see [`server`]), and a pool of
@@ -53,6 +53,9 @@
 //! opens a message only when the index does not know; what it learned then goes into the index. A
 //! FETCH or SEARCH is parked whenever its output reaches its mark, so memory is bounded by constants.
 //!
+//! POP3 goes the same way: `pop3::Login` in `front`, `pop3::Session` over a view of INBOX in the engine (see
+//! `protocol::pop3`). Both sessions are a [`protocol::Resident`] to the loop of the engine.
+//!
 //! # The way of a message
 //!
 //! `front` looks up each LMTP recipient in `auth`; with the first piece of the message (mostly all of
@@ -67,7 +70,7 @@
 //!
 //! * The store is the truth. Deleting the index loses no message, UID, UIDVALIDITY, flag or keyword,
 //!   nor what messages and mailboxes are called for ever (OBJECTID) and since when they are where they are (SAVEDATE).
-//! * Acknowledged means durable: 250 of LMTP and OK of APPEND, COPY, MOVE, STORE and EXPUNGE come after fsync.
+//! * Acknowledged means durable: 250 of LMTP, OK of APPEND, COPY, MOVE, STORE and EXPUNGE and +OK of QUIT in POP3 come after fsync.
 //! * A UID or mod-sequence that a client may have seen never names anything else, whatever crashes.
 //! * Nothing is proportional to the mailbox that can be proportional to the change; a session's
 //!   numbering is runs of UIDs.

@@ -3,11 +3,12 @@
 use miniserde::{Serialize, json};
 
 use super::console::Console;
-use crate::protocol::imap::CAPABILITIES;
+use crate::protocol::{imap, pop3};
 
 /// A line of the list.
 #[derive(Serialize)]
 struct Row {
+    protocol: &'static str,
     name: &'static str,
     rfc: u16,
     offered: &'static str,
@@ -15,20 +16,33 @@ struct Row {
 
 /// Prints the list, for people or as a JSON array.
 pub(super) fn run(json: bool, console: &mut Console<'_>) {
-    let rows: Vec<Row> = CAPABILITIES
-        .iter()
-        .map(|capability| Row {
-            name: capability.name,
-            rfc: capability.rfc,
-            offered: capability.offered(),
-        })
-        .collect();
+    let imap = imap::CAPABILITIES.iter().map(|capability| Row {
+        protocol: "imap",
+        name: capability.name,
+        rfc: capability.rfc,
+        offered: capability.offered(),
+    });
+    let pop3 = pop3::CAPABILITIES.iter().map(|capability| Row {
+        protocol: "pop3",
+        name: capability.name,
+        rfc: capability.rfc,
+        offered: capability.offered(),
+    });
+    let rows: Vec<Row> = imap.chain(pop3).collect();
     if json {
         console.say(json::to_string(&rows));
         return;
     }
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    for Row { name, rfc, offered } in rows {
+    let mut last = "imap";
+    for row in rows {
+        if row.protocol != last {
+            last = row.protocol;
+            console.say(format_args!("\n{}:", last.to_ascii_uppercase()));
+        }
+        let Row {
+            name, rfc, offered, ..
+        } = row;
         console.say(format_args!("{name:width$}  RFC {rfc:<5}  {offered}"));
     }
 }
@@ -43,8 +57,11 @@ mod tests {
         let idle = told.out.lines().find(|line| line.starts_with("IDLE "));
         let words: Vec<&str> = idle.unwrap().split_whitespace().collect();
         assert_eq!(words, ["IDLE", "RFC", "2177", "always"]);
+        let (_, pop3) = told.out.split_once("\nPOP3:\n").unwrap();
+        assert!(pop3.starts_with("TOP "), "{pop3}");
         let told = Machine::new().run("capabilities --json", "");
-        let move_row = "{\"name\":\"MOVE\",\"rfc\":6851,\"offered\":\"after login\"}";
+        let move_row =
+            "{\"protocol\":\"imap\",\"name\":\"MOVE\",\"rfc\":6851,\"offered\":\"after login\"}";
         assert!(told.out.contains(move_row), "{}", told.out);
     }
 }

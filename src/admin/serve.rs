@@ -53,6 +53,7 @@ fn announce(started: &Started, config: &Config, options: &Options, console: &mut
         let protocol = match listener.protocol {
             Protocol::Imap => "IMAP",
             Protocol::Lmtp => "LMTP",
+            Protocol::Pop3 => "POP3",
         };
         let tls = match listener.tls {
             ListenerTls::None => "",

@@ -1,4 +1,5 @@
-//! The end of a message in LMTP: lines that begin with a dot (RFC 5321 section 4.5.2).
+//! The end of a message in LMTP and POP3: lines that begin with a dot (RFC 5321 section 4.5.2, RFC 1939
+//! section 3).
 
 /// Takes the transparency dots out of a message and finds its end. Only CRLF.CRLF ends it:
 /// a bare LF or CR is never part of a line end, so nothing can be smuggled behind it.
@@ -78,9 +79,87 @@ impl Decoder {
     }
 }
 
+/// Puts transparency dots into a text with CRLF line ends, and the end behind it.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    at_line_start: bool,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Encoder {
+            at_line_start: true,
+        }
+    }
+}
+
+impl Encoder {
+    /// Appends the piece to `out`.
+    pub(crate) fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        out.reserve(piece.len() + piece.len() / 64);
+        let mut from = 0;
+        for at in memchr::memchr_iter(b'.', piece) {
+            let begins = match at.checked_sub(1) {
+                None => self.at_line_start,
+                Some(before) => piece.get(before) == Some(&b'\n'),
+            };
+            if begins {
+                out.extend_from_slice(piece.get(from..at).unwrap_or_default());
+                out.push(b'.');
+                from = at;
+            }
+        }
+        out.extend_from_slice(piece.get(from..).unwrap_or_default());
+        if let Some(last) = piece.last() {
+            self.at_line_start = *last == b'\n';
+        }
+    }
+
+    /// Appends what ends the text; a last line without its end gets one.
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
+        if !self.at_line_start {
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b".\r\n");
+    }
+
+    /// As `finish`, with an empty line in front of the end.
+    pub(crate) fn finish_with_line(mut self, out: &mut Vec<u8>) {
+        if !self.at_line_start {
+            self.encode(b"\r\n", out);
+        }
+        self.encode(b"\r\n", out);
+        self.finish(out);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_encoded_comes_back_at_every_split() {
+        for (text, wire) in [
+            ("", ".\r\n"),
+            ("a", "a\r\n.\r\n"),
+            ("a\r\n", "a\r\n.\r\n"),
+            (".", "..\r\n.\r\n"),
+            (".\r\n..\r\n", "..\r\n...\r\n.\r\n"),
+            ("a.b\r\n.c.\r\n\r\n", "a.b\r\n..c.\r\n\r\n.\r\n"),
+        ] {
+            for split in 0..=text.len() {
+                let (a, b) = text.as_bytes().split_at(split);
+                let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+                encoder.encode(a, &mut out);
+                encoder.encode(b, &mut out);
+                encoder.finish(&mut out);
+                assert_eq!(String::from_utf8_lossy(&out), wire, "{text:?} at {split}");
+                let (mut decoder, mut back) = (Decoder::default(), Vec::new());
+                assert_eq!(decoder.decode(&out, &mut back), out.len());
+                assert!(decoder.ended() && back.starts_with(text.as_bytes()));
+            }
+        }
+    }
 
     #[test]
     fn only_crlf_dot_crlf_ends() {

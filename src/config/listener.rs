@@ -7,10 +7,10 @@ use super::manual::LISTENER;
 use super::model::{Address, Listener, ListenerTls, Protocol};
 use super::reader::{Part, Reader, no_choice};
 
-const PROTOCOLS: [&str; 2] = ["imap", "lmtp"];
+const PROTOCOLS: [&str; 3] = ["imap", "pop3", "lmtp"];
 
-/// Protocols this server is to speak but does not yet.
-const NOT_SERVED: [&str; 2] = ["pop3", "managesieve"];
+/// A protocol this server is to speak but does not yet.
+const NOT_SERVED: [&str; 1] = ["managesieve"];
 
 const TLS: [(&str, ListenerTls); 3] = [
     ("none", ListenerTls::None),
@@ -73,7 +73,7 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
     }
     let (protocol, address) = (protocol?, address?);
     let tls = tls.unwrap_or(match (protocol, &address) {
-        (Protocol::Imap, Address::Tcp(_)) => ListenerTls::Starttls,
+        (Protocol::Imap | Protocol::Pop3, Address::Tcp(_)) => ListenerTls::Starttls,
         _ => ListenerTls::None,
     });
     Some(Listener {
@@ -106,8 +106,9 @@ fn protocol(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Protocol> {
     let message = match text {
         "imap" => return Some(Protocol::Imap),
         "lmtp" => return Some(Protocol::Lmtp),
+        "pop3" => return Some(Protocol::Pop3),
         other if NOT_SERVED.contains(&other) => format!(
-            "{} is not served yet; write \"imap\" or \"lmtp\"",
+            "{} is not served yet; write \"imap\", \"pop3\" or \"lmtp\"",
             quoted(other)
         ),
         other => no_choice("protocol", other, &PROTOCOLS),

@@ -72,9 +72,10 @@ pub(super) const LISTENER: &Section = &Section {
     name: "listener",
     list: true,
     doc: "Where clients connect. Without any listener: IMAP on 127.0.0.1:1143 (starttls) and \
-          127.0.0.1:1993 (implicit), LMTP on 127.0.0.1:1024.",
+          127.0.0.1:1993 (implicit), POP3 on 127.0.0.1:1110 (starttls) and 127.0.0.1:1995 (implicit), LMTP on \
+          127.0.0.1:1024.",
     keys: &[
-        example("protocol", "\"imap\"", "\"imap\" or \"lmtp\"."),
+        example("protocol", "\"imap\"", "\"imap\", \"pop3\" or \"lmtp\"."),
         example(
             "address",
             "\"[::]:143\"",
@@ -83,7 +84,7 @@ pub(super) const LISTENER: &Section = &Section {
         example(
             "tls",
             "\"starttls\"",
-            "\"none\", \"starttls\" or \"implicit\". Without it: \"starttls\" for IMAP over TCP, else \"none\".",
+            "\"none\", \"starttls\" or \"implicit\". Without it: \"starttls\" for IMAP and POP3 over TCP, else \"none\".",
         ),
         default(
             "proxy_protocol",
@@ -159,6 +160,70 @@ pub(super) const USERS: &Section = &Section {
     ],
 };
 
+pub(super) const POP3: &Section = &Section {
+    name: "pop3",
+    list: false,
+    doc: "How POP3 is spoken. A maildrop that comes from another server keeps its unique-ids if they are made as \
+          they were there; those that Dovecot kept in its uidlists count before that.",
+    keys: &[
+        default(
+            "uidl_format",
+            "\"%{uid | hex(8)}%{uidvalidity | hex(8)}\"",
+            "How the unique-id of a message is made, as Dovecot's pop3_uidl_format says it: %{uid} and \
+             %{uidvalidity} (also with | hex(8)), %{md5} of the header, %{filename}, %{guid}; or in its older form, \
+             %08Xu%08Xv.",
+        ),
+        default(
+            "uidl_duplicates",
+            "\"allow\"",
+            "\"rename\": of messages with the same unique-id the second gets -2 behind it, and so on.",
+        ),
+        default(
+            "reuse_xuidl",
+            "false",
+            "Whether the header field X-UIDL of a message is its unique-id. Messages are opened for that, unless \
+             save_uidl remembers what was found.",
+        ),
+        default(
+            "save_uidl",
+            "false",
+            "Whether a unique-id that a client was told is kept for ever, whatever becomes of the settings.",
+        ),
+        default(
+            "lock_session",
+            "false",
+            "Whether a second POP3 session of a user is refused while the first lasts. IMAP and deliveries go on.",
+        ),
+        default(
+            "no_flag_updates",
+            "false",
+            "Whether messages that were read by POP3 stay unseen for IMAP.",
+        ),
+        example(
+            "deleted_flag",
+            "\"$POP3Deleted\"",
+            "A keyword: messages that have it are not there for POP3, only for IMAP.",
+        ),
+        default(
+            "delete_type",
+            "\"default\"",
+            "What happens to messages that a client deletes: \"expunge\", or \"flag\": they get deleted_flag. \
+             \"default\": \"flag\" if there is a deleted_flag.",
+        ),
+        default(
+            "enable_last",
+            "false",
+            "Whether the old command LAST is served.",
+        ),
+        default(
+            "client_workarounds",
+            "[]",
+            "\"outlook-no-nuls\": NUL octets go out as 0x80. \"oe-ns-eoh\": a header without a body ends in an \
+             empty line.",
+        ),
+    ],
+};
+
 pub(super) const LIMIT: &Section = &Section {
     name: "limits",
     list: false,
@@ -201,8 +266,8 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-const SECTIONS: [&Section; 9] = [
-    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, LIMIT, LOG, PROCESS,
+const SECTIONS: [&Section; 10] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, POP3, LIMIT, LOG, PROCESS,
 ];
 
 impl Section {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::limits::Limits;
+use super::pop3::Pop3;
 use super::storage::{Storage, component};
 
 /// Everything that can be set. Paths are as the process shall use them: those of a file were
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     /// Asked in this order.
     pub(crate) users: Vec<UserSource>,
+    pub(crate) pop3: Pop3,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) process: Process,
@@ -52,6 +54,7 @@ pub(crate) struct Listener {
 pub(crate) enum Protocol {
     Imap,
     Lmtp,
+    Pop3,
 }
 
 /// Where a listener is bound.
@@ -127,6 +130,7 @@ impl Config {
             listeners: Listener::defaults(),
             tls: Tls::default(),
             storage: Storage::default(),
+            pop3: Pop3::default(),
             limits: Limits::default(),
             log: Log::default(),
             process: Process::default(),
@@ -163,7 +167,7 @@ impl Config {
 }
 
 impl Listener {
-    /// IMAP on 1143 and 1993, LMTP on 1024, all on loopback.
+    /// IMAP on 1143 and 1993, POP3 on 1110 and 1995, LMTP on 1024, all on loopback.
     pub(crate) fn defaults() -> Vec<Listener> {
         let listener = |protocol, port, tls| Listener {
             protocol,
@@ -174,6 +178,8 @@ impl Listener {
         vec![
             listener(Protocol::Imap, 1143, ListenerTls::Starttls),
             listener(Protocol::Imap, 1993, ListenerTls::Implicit),
+            listener(Protocol::Pop3, 1110, ListenerTls::Starttls),
+            listener(Protocol::Pop3, 1995, ListenerTls::Implicit),
             listener(Protocol::Lmtp, 1024, ListenerTls::None),
         ]
     }
@@ -220,6 +226,7 @@ impl Protocol {
         match self {
             Protocol::Imap => "imap",
             Protocol::Lmtp => "lmtp",
+            Protocol::Pop3 => "pop3",
         }
     }
 }
@@ -262,6 +269,8 @@ mod tests {
             [
                 "imap 127.0.0.1:1143 starttls",
                 "imap 127.0.0.1:1993 implicit",
+                "pop3 127.0.0.1:1110 starttls",
+                "pop3 127.0.0.1:1995 implicit",
                 "lmtp 127.0.0.1:1024 none"
             ]
         );

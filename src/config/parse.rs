@@ -10,6 +10,7 @@ use super::fault::{Fault, Faults};
 use super::listener;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
 use super::model::{Config, Isolation, Log, Process, UserSource};
+use super::pop3;
 use super::profile::{BOARDS, Profile, profile};
 use super::reader::{Part, Reader, no_choice};
 use super::storage::{Format, Storage};
@@ -96,6 +97,9 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     }
     if let Some(users) = users(reader, top, &config) {
         config.users = users;
+    }
+    if let Some(pop3) = pop3::read(reader, top) {
+        config.pop3 = pop3;
     }
     if let Some(part) = reader.table(top, LIMIT) {
         bounds::read(reader, &part, &mut config.limits);

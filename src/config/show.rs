@@ -30,6 +30,7 @@ pub(crate) fn show(config: &Config) -> String {
         text.string("source", "file");
         text.path("path", path);
     }
+    pop3(config, &mut text);
     limits(config, &mut text);
     text.header("[log]");
     text.string("level", &config.log.level.as_str().to_ascii_lowercase());
@@ -92,6 +93,25 @@ fn tls(config: &Config, text: &mut Toml) {
     }
 }
 
+fn pop3(config: &Config, text: &mut Toml) {
+    let pop3 = &config.pop3;
+    text.header("[pop3]");
+    text.string("uidl_format", pop3.uidl_format.as_str());
+    text.string("uidl_duplicates", pop3.duplicates());
+    for (key, on) in pop3.flags() {
+        text.plain(key, &on.to_string());
+    }
+    if let Some(flag) = &pop3.deleted_flag {
+        text.string("deleted_flag", flag.as_str());
+    }
+    text.string("delete_type", pop3.delete_type());
+    let workarounds: Vec<String> = pop3.workarounds().map(quoted).collect();
+    text.plain(
+        "client_workarounds",
+        &format!("[{}]", workarounds.join(", ")),
+    );
+}
+
 fn limits(config: &Config, text: &mut Toml) {
     text.header("[limits]");
     for limit in LIMITS {
@@ -141,7 +161,7 @@ mod tests {
         let json::Value::Array(listeners) = &shown["listener"] else {
             panic!("{shown:?}");
         };
-        assert_eq!(listeners.len(), 3);
+        assert_eq!(listeners.len(), 5);
         let json::Value::Object(limits) = &shown["limits"] else {
             panic!("{shown:?}");
         };

@@ -227,7 +227,7 @@ fn all_faults_are_told_at_once() {
 board = "toaster"
 isolation = shared
 [[listener]]
-protocol = "pop3"
+protocol = "managesieve"
 address = "127.0.0.1"
 tls = "ssl"
 [limits]
@@ -240,7 +240,7 @@ login_timeout = 30
             "1:1: \"hostnam\" is not known at the top of the file; did you mean `hostname`?",
             "2:9: `board` cannot be \"toaster\"; write \"generic\" or \"nas\" or \"raspberrypi\" or \"openwrt-128\" or \"openwrt-64\"",
             "3:13: write `isolation` with quotes: \"shared\"",
-            "5:12: \"pop3\" is not served yet; write \"imap\" or \"lmtp\"",
+            "5:12: \"managesieve\" is not served yet; write \"imap\", \"pop3\" or \"lmtp\"",
             "6:11: \"127.0.0.1\" has no port; write \"127.0.0.1:143\" or \"[::1]:143\"",
             "7:7: `tls` cannot be \"ssl\"; write \"none\" or \"starttls\" or \"implicit\"",
             "9:19: `max_connections` must be a whole number without quotes, not \"many\"",

@@ -211,6 +211,23 @@ impl Reader {
         Ok(text)
     }
 
+    /// Calls `each` with the aliases of every message from `first` to `last` that has some, ascending.
+    pub(crate) fn each_alias(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+        each: &mut dyn FnMut(Uid, &str),
+    ) -> Result<(), Error> {
+        let range = key(mailbox, first.number())..=key(mailbox, last.number());
+        self.each(Kind::Aliases, range, &mut |at, row| {
+            if let (Some(uid), Ok(text)) = (Uid::new(at), std::str::from_utf8(row)) {
+                each(uid, text);
+            }
+            Ok(true)
+        })
+    }
+
     pub(crate) fn account(&self, name: &str) -> Result<Option<AccountId>, Error> {
         let row = self.get(Kind::Accounts, name.as_bytes())?;
         Ok(short(row)?.map(AccountId))

@@ -42,10 +42,12 @@ pub(super) enum Kind {
     Previews,
     /// Mailbox, UID.
     Keys,
+    /// Mailbox, UID; what the side file says of the message's names elsewhere.
+    Aliases,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 11] = [
+    pub(super) const ALL: [Kind; 12] = [
         Kind::Meta,
         Kind::Accounts,
         Kind::Mailboxes,
@@ -57,6 +59,7 @@ impl Kind {
         Kind::Expunged,
         Kind::Previews,
         Kind::Keys,
+        Kind::Aliases,
     ];
 
     pub(super) fn definition(self) -> TableDefinition<'static, Bytes, Bytes> {
@@ -72,6 +75,7 @@ impl Kind {
             Kind::Keys => "keys",
             Kind::Expunged => "expunged",
             Kind::Previews => "previews",
+            Kind::Aliases => "aliases",
         })
     }
 }

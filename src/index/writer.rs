@@ -187,6 +187,7 @@ impl<'t> Writer<'t> {
             Kind::Cache,
             Kind::Keys,
             Kind::Previews,
+            Kind::Aliases,
         ];
         kinds
             .into_iter()
@@ -301,22 +302,58 @@ impl<'t> Writer<'t> {
         self.put(Kind::Previews, &at, text.as_bytes())
     }
 
-    /// Forgets cached fields and previews of the messages from `first` to `last`.
+    /// All aliases of a mailbox, instead of those it has.
+    pub(crate) fn set_aliases(
+        &mut self,
+        mailbox: MailboxId,
+        aliases: &[(Uid, Box<str>)],
+    ) -> Result<(), Error> {
+        self.remove_range(Kind::Aliases, whole(mailbox))?;
+        aliases.iter().try_for_each(|(uid, alias)| {
+            let at = key(mailbox, uid.number());
+            self.put(Kind::Aliases, &at, alias.as_bytes())
+        })
+    }
+
+    /// The unique-id that a message has in POP3, besides its other aliases.
+    pub(crate) fn add_uidl(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Uid,
+        text: &str,
+    ) -> Result<(), Error> {
+        let at = key(mailbox, uid.number());
+        let row = self.get(Kind::Aliases, &at)?;
+        let known = row.map(|row| String::from_utf8_lossy(row.value()).into_owned());
+        let mut words = format!("P{text}");
+        let known = known.as_deref().unwrap_or_default().split(' ');
+        for word in known.filter(|word| !word.is_empty() && !word.starts_with('P')) {
+            words.push(' ');
+            words.push_str(word);
+        }
+        self.put(Kind::Aliases, &at, words.as_bytes())
+    }
+
+    /// Forgets cached fields, previews and aliases of the messages from `first` to `last`.
     pub(crate) fn uncache(
         &mut self,
         mailbox: MailboxId,
         first: Uid,
         last: Uid,
     ) -> Result<(), Error> {
-        // Many never ask for previews.
-        let kinds = match self.table(Kind::Previews)?.is_empty()? {
-            true => [Kind::Cache, Kind::Keys].as_slice(),
-            false => &[Kind::Cache, Kind::Keys, Kind::Previews],
-        };
         let at = |uid: Uid| key(mailbox, uid.number());
-        kinds.iter().try_for_each(|kind| match first == last {
-            true => self.remove(*kind, &at(first)),
-            false => self.remove_range(*kind, at(first)..=at(last)),
-        })
+        let kinds = [Kind::Cache, Kind::Keys, Kind::Previews, Kind::Aliases];
+        for kind in kinds {
+            // Many never ask for previews, few messages have aliases.
+            let rare = matches!(kind, Kind::Previews | Kind::Aliases);
+            if rare && self.table(kind)?.is_empty()? {
+                continue;
+            }
+            match first == last {
+                true => self.remove(kind, &at(first))?,
+                false => self.remove_range(kind, at(first)..=at(last))?,
+            }
+        }
+        Ok(())
     }
 }

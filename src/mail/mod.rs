@@ -11,6 +11,7 @@ mod object_id;
 mod order;
 mod set;
 mod sort;
+mod uidl;
 
 pub(crate) use criteria::{Criteria, DateField, HeaderField};
 pub(crate) use date::{Date, DateTime};
@@ -23,3 +24,4 @@ pub(crate) use object_id::ObjectId;
 pub(crate) use order::{SortCriterion, SortKey, Threading};
 pub(crate) use set::{Bound, Number, SeqSet, SequenceSet, Set, UidSet};
 pub(crate) use sort::{sort, sort_by};
+pub(crate) use uidl::{Named, UidlFormat};

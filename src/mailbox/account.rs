@@ -15,6 +15,7 @@ use event_listener::Event;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// Store handles kept for the next operation.
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     pub(super) names: Names,
     pub(super) recent: Mutex<Recent>,
     pub(super) woken: Event,
+    /// A POP3 session has the maildrop for itself.
+    pub(super) maildrop_locked: AtomicBool,
 }
 
 /// Store handles that nobody uses.
@@ -99,6 +102,7 @@ impl Inner {
             names: Names::default(),
             recent: Mutex::default(),
             woken: Event::new(),
+            maildrop_locked: AtomicBool::new(false),
         }
     }
 

@@ -152,6 +152,12 @@ impl Content {
         })
     }
 
+    /// The same with its NULs, where they may be told.
+    pub(crate) fn with_nul(mut self) -> Content {
+        self.kind = Kind::Binary { nul: true };
+        self
+    }
+
     /// True if the octets can only be told in a literal8.
     pub(crate) fn has_nul(&self) -> bool {
         self.kind == Kind::Binary { nul: true }

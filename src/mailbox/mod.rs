@@ -39,6 +39,7 @@ mod host;
 mod kept;
 mod known;
 mod learn;
+mod maildrop;
 mod mark;
 #[cfg(test)]
 mod meddling_tests;
@@ -78,6 +79,7 @@ pub(crate) use content::{Content, Partial, put_literal};
 pub(crate) use error::Error;
 use error::{fault, store_fault};
 pub(crate) use host::{Host, Limits};
+pub(crate) use maildrop::{Entries, Entry, MaildropLock, Wanted};
 pub(crate) use mark::{FlagChange, Marked};
 pub(crate) use names::Listening;
 pub(crate) use news::{Heard, News};

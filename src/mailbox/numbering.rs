@@ -51,6 +51,13 @@ impl Numbering {
         SeqNum::new(self.before.get(at)? + (uid.number() - first) + 1)
     }
 
+    pub(super) fn uid(&self, seq: SeqNum) -> Option<Uid> {
+        let at = self.before.partition_point(|&before| before < seq.number());
+        let at = at.checked_sub(1).filter(|_| seq.number() <= self.count)?;
+        let (&(first, _), &before) = self.uids.runs().get(at).zip(self.before.get(at))?;
+        Uid::new(first + (seq.number() - before - 1))
+    }
+
     /// UIDs of these sequence numbers; numbers beyond the last one are left out.
     pub(super) fn uids_of(&self, seqs: &SeqSet) -> UidSet {
         let mut out = UidSet::new();
@@ -156,9 +163,11 @@ mod tests {
             for (at, &uid) in plain.iter().enumerate() {
                 let (seq, uid) = (SeqNum::new(at as u32 + 1).unwrap(), Uid::new(uid).unwrap());
                 assert_eq!(numbering.seq(uid), Some(seq));
+                assert_eq!(numbering.uid(seq), Some(uid));
                 let one = numbering.uids_of(&SeqSet::from_iter([seq]));
                 assert_eq!(one.iter().collect::<Vec<_>>(), [uid]);
             }
+            assert_eq!(numbering.uid(SeqNum::new(41).unwrap()), None);
             let seqs =
                 SeqSet::from_iter([3, 4, 5, 20, 39, 40, 41].map(|n| SeqNum::new(n).unwrap()));
             let uids = numbering.uids_of(&seqs);

@@ -83,6 +83,7 @@ pub(super) fn resync(
     merge.mod_seq = merge.summary.highest_mod_seq.next();
     let before = state.uids.take();
     merge.write(shared, &scanned.found, start_anew)?;
+    take_aliases(shared, &merge.uids, scanned.aliases)?;
     shared.host.note_bulk(scanned.found.len());
     let Merge {
         mut summary,
@@ -339,6 +340,31 @@ fn list(
             Ok(())
         }
     }
+}
+
+/// What messages are called elsewhere, as far as it is not known already.
+fn take_aliases(
+    shared: &Shared,
+    uids: &UidSet,
+    mut aliases: Vec<(Uid, Box<str>)>,
+) -> Result<(), Error> {
+    aliases.retain(|(uid, _)| uids.contains(*uid));
+    let mut same = 0;
+    let mut known = 0;
+    let reading = fault("reading the index");
+    let reader = shared.host.index.read().map_err(&reading)?;
+    let mut each = |uid: Uid, text: &str| {
+        let own = aliases.get(known);
+        same += usize::from(own.is_some_and(|(own, alias)| *own == uid && **alias == *text));
+        known += 1;
+    };
+    let read = reader.each_alias(shared.id, Uid::MIN, Uid::MAX, &mut each);
+    read.map_err(&reading)?;
+    drop(reader);
+    if same == known && known == aliases.len() {
+        return Ok(());
+    }
+    shared.host.write(|w| w.set_aliases(shared.id, &aliases))
 }
 
 fn lines(messages: &[(Uid, Box<str>)]) -> Vec<(Uid, &str)> {

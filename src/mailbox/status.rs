@@ -131,7 +131,7 @@ impl Account {
     }
 
     /// Adds up sizes; only after messages came or went since it was last asked.
-    fn size(&self, shared: &Arc<Shared>) -> Result<u64, Error> {
+    pub(super) fn size(&self, shared: &Arc<Shared>) -> Result<u64, Error> {
         let (known, now) = {
             let state = lock(&shared.state);
             let summary = state.summary.as_ref().ok_or(Error::Fault)?;

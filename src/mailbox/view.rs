@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     ReadWrite,
+    /// As `ReadWrite`, but `\Recent` is left for others.
+    Unnoticed,
     /// EXAMINE: nothing changes, `\Recent` is left for others.
     ReadOnly,
 }
@@ -223,6 +225,10 @@ impl View {
 
     pub(crate) fn seq(&self, uid: Uid) -> Option<SeqNum> {
         self.numbers.seq(uid)
+    }
+
+    pub(crate) fn uid(&self, seq: SeqNum) -> Option<Uid> {
+        self.numbers.uid(seq)
     }
 
     /// Remembers messages for `$` (RFC 5182 section 2.1).

@@ -99,6 +99,10 @@ impl Walk {
         }
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Begins anew, over other messages.
     pub(super) fn go_over(&mut self, uids: UidSet) {
         self.next = uids.first().map_or(0, Uid::number);

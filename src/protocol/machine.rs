@@ -1,5 +1,6 @@
 //! The seam between a session and whoever moves its bytes.
 
+use event_listener::EventListener;
 use std::time::Duration;
 
 /// A session as a state machine: it never reads, writes, waits or blocks by itself.
@@ -27,6 +28,31 @@ pub(crate) trait Machine: Send + 'static {
 
     /// How long the peer may stay silent now before `Event::TimedOut`.
     fn patience(&self) -> Duration;
+}
+
+/// A session after login. What it waits for besides its client: nothing, if it does not say so.
+pub(crate) trait Resident: Machine<Question = (), Answer = ()> {
+    /// What to wait for besides input after `Progress::Wait`; make it, then ask `is_stale`.
+    fn listener(&self) -> Option<EventListener> {
+        None
+    }
+
+    /// True if there is news for the client already.
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
+    /// left refuses it, and that is noticed.
+    fn sign_of_life(&self, _out: &mut Output) {}
+
+    /// After `Progress::Compress`: what came behind the command already, which is compressed.
+    fn take_compressed(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Why the server ended the session, and what the client did last; `None` if the client ended it.
+    fn farewell(&self) -> Option<String>;
 }
 
 /// Where `advance` runs.
@@ -70,6 +96,8 @@ pub(crate) enum Event {
     Stopping,
     /// TLS is up (after `StartTls`).
     Secured,
+    /// The peer is gone: what is still to be kept is kept now, nothing is said.
+    Gone,
 }
 
 /// Bytes for the peer. Grows beyond its mark only by what one response needs.

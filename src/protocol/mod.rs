@@ -3,5 +3,6 @@
 pub(crate) mod imap;
 pub(crate) mod lmtp;
 mod machine;
+pub(crate) mod pop3;
 
-pub(crate) use machine::{Event, Machine, Output, Progress, Turn};
+pub(crate) use machine::{Event, Machine, Output, Progress, Resident, Turn};

@@ -3,7 +3,8 @@
 
 use super::pack::{Pack, Unpack};
 use crate::auth::{Closed, Verdict};
-use crate::config::{Config, Limits, Network};
+use crate::config::{Config, Delete, Limits, Network, Pop3, Protocol};
+use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -26,13 +27,14 @@ pub(super) struct Setup {
     /// An engine of one user ends when nobody needs it.
     pub(super) single: bool,
     pub(super) listeners: Vec<Served>,
+    pub(super) pop3: Pop3,
     pub(super) limits: Limits,
 }
 
 /// A listener as `front` has it; descriptors come in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Served {
-    pub(super) lmtp: bool,
+    pub(super) protocol: Protocol,
     pub(super) unix: bool,
     /// 0 none, 1 STARTTLS, 2 implicit.
     pub(super) tls: u8,
@@ -161,6 +163,56 @@ fn unpath(unpack: &mut Unpack<'_>) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(unpack.bytes()?.to_vec()).into())
 }
 
+/// Of a number that a protocol is between processes.
+pub(super) fn protocol(number: u8) -> Option<Protocol> {
+    let all = [Protocol::Imap, Protocol::Lmtp, Protocol::Pop3];
+    all.into_iter().find(|protocol| *protocol as u8 == number)
+}
+
+fn pack_pop3(pack: &mut Pack, pop3: &Pop3) {
+    pack.text(pop3.uidl_format.as_str());
+    pack.option(pop3.deleted_flag.as_ref(), |pack, flag| {
+        pack.text(flag.as_str());
+    });
+    let flags = [
+        pop3.rename_duplicates,
+        pop3.reuse_xuidl,
+        pop3.save_uidl,
+        pop3.lock_session,
+        pop3.no_flag_updates,
+        pop3.delete == Delete::Flag,
+        pop3.enable_last,
+        pop3.no_nuls,
+        pop3.end_of_header,
+    ];
+    for flag in flags {
+        pack.u8(u8::from(flag));
+    }
+}
+
+fn unpack_pop3(unpack: &mut Unpack<'_>) -> Option<Pop3> {
+    let uidl_format = UidlFormat::parse(&unpack.text()?)?;
+    let deleted_flag = unpack.option(|unpack| Keyword::new(&unpack.text()?))?;
+    let mut flag = || Some(unpack.u8()? != 0);
+    Some(Pop3 {
+        uidl_format,
+        deleted_flag,
+        rename_duplicates: flag()?,
+        reuse_xuidl: flag()?,
+        save_uidl: flag()?,
+        lock_session: flag()?,
+        no_flag_updates: flag()?,
+        delete: if flag()? {
+            Delete::Flag
+        } else {
+            Delete::Expunge
+        },
+        enable_last: flag()?,
+        no_nuls: flag()?,
+        end_of_header: flag()?,
+    })
+}
+
 /// The limits as numbers, in one place for both ways.
 macro_rules! limits {
     ($($field:ident: $kind:ident),* $(,)?) => {
@@ -213,6 +265,7 @@ limits!(
     search_depth: size,
     notify_mailboxes: size,
     imap_idle_timeout: time,
+    pop3_idle_timeout: time,
     lmtp_idle_timeout: time,
     header_octets: size,
     header_line_octets: size,
@@ -252,6 +305,7 @@ impl Setup {
             hostname: config.hostname.clone(),
             log_level: config.log.level as usize as u8,
             limits: config.limits.clone(),
+            pop3: config.pop3.clone(),
             ..Setup::default()
         }
     }
@@ -266,9 +320,10 @@ impl Setup {
         pack.text(&self.hostname).u8(self.log_level);
         pack.u32(self.generation).u8(u8::from(self.single));
         pack.list(&self.listeners, |pack, served| {
-            pack.u8(u8::from(served.lmtp)).u8(u8::from(served.unix));
+            pack.u8(served.protocol as u8).u8(u8::from(served.unix));
             pack.u8(served.tls).u8(u8::from(served.proxy_protocol));
         });
+        pack_pop3(pack, &self.pop3);
         pack_limits(pack, &self.limits);
     }
 
@@ -289,12 +344,13 @@ impl Setup {
             single: unpack.u8()? != 0,
             listeners: unpack.list(|unpack| {
                 Some(Served {
-                    lmtp: unpack.u8()? != 0,
+                    protocol: protocol(unpack.u8()?)?,
                     unix: unpack.u8()? != 0,
                     tls: unpack.u8()?,
                     proxy_protocol: unpack.u8()? != 0,
                 })
             })?,
+            pop3: unpack_pop3(unpack)?,
             limits: unpack_limits(unpack)?,
         })
     }
@@ -597,8 +653,14 @@ mod tests {
             identity: Some(Identity { uid: 1, gid: 2 }),
             trees: vec!["/a".into(), "/b".into()],
             hostname: "h".into(),
+            pop3: Pop3 {
+                deleted_flag: Keyword::new("$x"),
+                delete: Delete::Flag,
+                save_uidl: true,
+                ..Pop3::default()
+            },
             listeners: vec![Served {
-                lmtp: true,
+                protocol: Protocol::Pop3,
                 unix: false,
                 tls: 2,
                 proxy_protocol: true,

@@ -1,7 +1,7 @@
 //! The role that has the mail: sessions after login and deliveries, of one user or of all.
 
 use super::channel::Channel;
-use super::control::{Message, Setup};
+use super::control::{Message, Setup, protocol};
 use super::deadline::{self, Rounds};
 use super::drive::write;
 use super::pool::Pool;
@@ -10,9 +10,10 @@ use super::stop::Stop;
 use super::tasks::{Task, Tasks};
 use super::transport::{Transport, socket};
 use crate::codec::deflate::{self, Inflate};
+use crate::config::{Pop3, Protocol};
 use crate::mailbox::{Account, Error, Host, Limits};
-use crate::protocol::imap::{Bounds, Handover, Session, SessionSettings};
-use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::protocol::imap::Bounds;
+use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
 use crate::sys::memory;
 use smol::future::{FutureExt, or};
 use std::cell::{Cell, RefCell};
@@ -49,6 +50,8 @@ pub(super) struct Engine {
     parent: Channel,
     tasks: Rc<Tasks>,
     pub(super) host: Host,
+    /// Sessions share it.
+    pop3: Arc<Pop3>,
     pub(super) pool: Pool,
     pub(super) stop: Stop,
     /// How many there are of each user; sessions of one user share the name.
@@ -70,6 +73,35 @@ struct Inward<'a> {
     packed: Option<&'a mut Inflate>,
 }
 
+/// A connection that has logged in, as it comes from `front`.
+enum Handover {
+    Imap(imap::Handover),
+    Pop3(pop3::Handover),
+}
+
+impl Handover {
+    /// `None` if the bytes are no handover.
+    fn decode(bytes: &[u8]) -> Option<Handover> {
+        let (number, rest) = bytes.split_first()?;
+        match protocol(*number)? {
+            Protocol::Imap => imap::Handover::decode(rest).map(Handover::Imap),
+            Protocol::Pop3 => pop3::Handover::decode(rest).map(Handover::Pop3),
+            Protocol::Lmtp => None,
+        }
+    }
+
+    /// What a client is told whose session cannot begin: of the two texts that of its protocol.
+    fn refusal(&self, imap: &str, pop3: &str) -> String {
+        match self {
+            Handover::Imap(handover) => {
+                let tag = String::from_utf8_lossy(&handover.tag);
+                format!("{tag} NO {imap}\r\n* BYE {imap}\r\n")
+            }
+            Handover::Pop3(_) => pop3.to_owned(),
+        }
+    }
+}
+
 /// Runs until told to stop.
 pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     Host::look_for_damage();
@@ -78,6 +110,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
         tasks: Rc::default(),
         host,
+        pop3: Arc::new(setup.pop3.clone()),
         pool: Pool::new(setup.limits.blocking_threads),
         stop: Stop::default(),
         sessions: RefCell::default(),
@@ -353,7 +386,12 @@ impl Engine {
                 let Some(session) = Box::pin(opened).await? else {
                     return Ok(None);
                 };
-                let farewell = self.drive(session, &mut transport).await?;
+                let mut session = Some(session);
+                let driven = self.drive(&mut session, &mut transport).await;
+                if let Some(session) = session {
+                    Box::pin(self.part(session)).await;
+                }
+                let farewell = driven?;
                 transport.close().await;
                 io::Result::Ok(farewell)
             });
@@ -415,19 +453,18 @@ impl Engine {
         handover: Handover,
         transport: &mut Transport,
         counted: bool,
-    ) -> io::Result<Option<Box<Session>>> {
-        let refused = |why: &str| {
-            let tag = String::from_utf8_lossy(&handover.tag).into_owned();
-            format!("{tag} NO {why}\r\n* BYE {why}\r\n")
-        };
-        if !counted {
+    ) -> io::Result<Option<Box<dyn Resident>>> {
+        let refused = if !counted {
             log::warn!("{user} has too many connections");
-            let text = refused("[LIMIT] Too many connections of this user.");
-            write(transport, text.as_bytes()).await?;
-            return Ok(None);
-        }
-        if !self.has_room() {
-            let text = refused("[LIMIT] Too little memory for another session.");
+            let imap = "[LIMIT] Too many connections of this user.";
+            Some(handover.refusal(imap, pop3::BUSY))
+        } else if !self.has_room() {
+            let imap = "[LIMIT] Too little memory for another session.";
+            Some(handover.refusal(imap, pop3::NO_MEMORY))
+        } else {
+            None
+        };
+        if let Some(text) = refused {
             write(transport, text.as_bytes()).await?;
             return Ok(None);
         }
@@ -443,13 +480,26 @@ impl Engine {
             Ok(account) => account,
             Err(error) => {
                 log::error!("the mail of {user} cannot be opened: {error:?}");
-                let text = refused("[UNAVAILABLE] The mailbox cannot be opened now.");
+                let imap = "[UNAVAILABLE] The mailbox cannot be opened now.";
+                let text = handover.refusal(imap, pop3::UNAVAILABLE);
                 write(transport, text.as_bytes()).await?;
                 return Ok(None);
             }
         };
+        Ok(Some(match handover {
+            Handover::Imap(handover) => {
+                Box::new(imap::Session::new(account, handover, self.imap_settings()))
+            }
+            Handover::Pop3(handover) => {
+                let (pop3, settings) = (self.pop3.clone(), self.pop3_settings());
+                Box::new(pop3::Session::new(account, handover, pop3, settings))
+            }
+        }))
+    }
+
+    fn imap_settings(&self) -> imap::SessionSettings {
         let limits = &self.setup.limits;
-        let settings = SessionSettings {
+        imap::SessionSettings {
             line_octets: limits.command_line_octets,
             literal_octets: limits.literal_octets,
             nonsync_octets: limits.nonsync_literal_octets.into(),
@@ -467,16 +517,55 @@ impl Engine {
             progress: PROGRESS_AFTER,
             bad_commands: limits.bad_commands,
             patience: limits.imap_idle_timeout,
-        };
-        let session = Session::new(account, handover, settings);
-        Ok(Some(Box::new(session)))
+        }
+    }
+
+    fn pop3_settings(&self) -> pop3::SessionSettings {
+        let limits = &self.setup.limits;
+        pop3::SessionSettings {
+            line_octets: limits.command_line_octets,
+            bad_commands: limits.bad_commands,
+            patience: limits.pop3_idle_timeout,
+        }
+    }
+
+    /// Advances the session, on a thread that may block where it has to. `None` if it is gone.
+    async fn turn(
+        self: &Rc<Self>,
+        held: &mut Option<Box<dyn Resident>>,
+        out: &mut Output,
+    ) -> Option<Progress<()>> {
+        let mut progress = held.as_deref_mut()?.advance(Turn::Quick, out);
+        while matches!(progress, Progress::Disk) {
+            let (mut session, mut own) = (held.take()?, std::mem::take(out));
+            let turn = self.pool.unblock(move || {
+                #[cfg(debug_assertions)]
+                super::compromised::stumble();
+                let progress = session.advance(Turn::Disk, &mut own);
+                (session, own, progress)
+            });
+            let session;
+            (session, *out, progress) = turn.await;
+            *held = Some(session);
+            self.soiled();
+        }
+        Some(progress)
+    }
+
+    /// Lets a session without a client do what is still to be done.
+    async fn part(self: &Rc<Self>, mut session: Box<dyn Resident>) {
+        session.event(Event::Gone);
+        let (mut held, mut out) = (Some(session), Output::new());
+        while let Some(Progress::Flush) = self.turn(&mut held, &mut out).await {
+            out.clear();
+        }
     }
 
     /// As `drive::drive`, for a machine that blocks on the disk and waits for its mailbox. Returns why the
     /// server ended the session, if it did.
     async fn drive(
         self: &Rc<Self>,
-        mut session: Box<Session>,
+        held: &mut Option<Box<dyn Resident>>,
         transport: &mut Transport,
     ) -> io::Result<Option<String>> {
         let mut out = Output::new();
@@ -488,17 +577,12 @@ impl Engine {
         loop {
             // In an engine of all users the others have their turns too.
             rounds.next().await;
-            let mut progress = session.advance(Turn::Quick, &mut out);
-            while matches!(progress, Progress::Disk) {
-                let turn = self.pool.unblock(move || {
-                    #[cfg(debug_assertions)]
-                    super::compromised::stumble();
-                    let progress = session.advance(Turn::Disk, &mut out);
-                    (session, out, progress)
-                });
-                (session, out, progress) = turn.await;
-                self.soiled();
-            }
+            let Some(progress) = self.turn(held, &mut out).await else {
+                return Ok(None);
+            };
+            let Some(session) = held.as_deref_mut() else {
+                return Ok(None);
+            };
             match packed {
                 None => write(transport, out.bytes()).await?,
                 Some(_) => {
@@ -551,7 +635,7 @@ impl Engine {
                 packed: packed.as_mut(),
             };
             match self
-                .wait(&mut session, transport, &mut inward, waits, told_of_stop)
+                .wait(session, transport, &mut inward, waits, told_of_stop)
                 .await?
             {
                 None => return Ok(None),
@@ -568,7 +652,7 @@ impl Engine {
     /// Waits for the client or an event; `None` when the client is gone.
     async fn wait(
         &self,
-        session: &mut Session,
+        session: &mut dyn Resident,
         transport: &mut Transport,
         inward: &mut Inward<'_>,
         waits: bool,

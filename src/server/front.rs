@@ -12,8 +12,8 @@ use super::stop::Stop;
 use super::tasks::Tasks;
 use super::transport::{Socket, Transport, socket};
 use crate::auth::{Credentials, Verdict};
-use crate::protocol::imap::{Login, LoginSettings};
-use crate::protocol::{Event, Machine};
+use crate::config::Protocol;
+use crate::protocol::{Event, Machine, imap, pop3};
 use crate::sys::{memory, message};
 use futures_rustls::TlsAcceptor;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with};
@@ -341,10 +341,10 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
         local,
         permit,
     };
-    let result = if served.lmtp {
-        super::lmtp::serve(&front, socket, served, &accepted).await
-    } else {
-        imap(&front, socket, served, accepted).await
+    let result = match served.protocol {
+        Protocol::Lmtp => super::lmtp::serve(&front, socket, served, &accepted).await,
+        Protocol::Imap => imap(&front, socket, served, accepted).await,
+        Protocol::Pop3 => pop3(&front, socket, served, accepted).await,
     };
     if let Err(error) = result {
         log::debug!("connection from {address}: {error}");
@@ -361,10 +361,10 @@ async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refuse
     log::warn!("connection from {address} refused: {why}");
     let mut transport = Transport::Plain(socket);
     if served.tls != 2 {
-        let text = if served.lmtp {
-            format!("{code} {why}\r\n")
-        } else {
-            format!("* BYE [LIMIT] {why}\r\n")
+        let text = match served.protocol {
+            Protocol::Lmtp => format!("{code} {why}\r\n"),
+            Protocol::Imap => format!("* BYE [LIMIT] {why}\r\n"),
+            Protocol::Pop3 => format!("-ERR [SYS/TEMP] {why}\r\n"),
         };
         write(&mut transport, text.as_bytes()).await.ok();
     }
@@ -410,7 +410,7 @@ async fn imap(
     accepted: Accepted,
 ) -> io::Result<()> {
     let limits = &front.setup.limits;
-    let mut login = Box::new(Login::new(LoginSettings {
+    let mut login = Box::new(imap::Login::new(imap::LoginSettings {
         secured: served.tls == 2,
         plaintext: accepted.local,
         starttls: served.tls == 1,
@@ -421,7 +421,47 @@ async fn imap(
         failures: limits.login_failures,
         patience: limits.login_timeout,
     }));
-    let deadline = Instant::now() + limits.login_timeout;
+    let conversed = converse(front, &mut *login, socket, served, &accepted);
+    let Some(transport) = Box::pin(conversed).await? else {
+        return Ok(());
+    };
+    let handover = login.into_handover().map(|handover| handover.encode());
+    hand_over(front, transport, served, accepted, handover).await
+}
+
+async fn pop3(
+    front: &Rc<Front>,
+    socket: Socket,
+    served: Served,
+    accepted: Accepted,
+) -> io::Result<()> {
+    let limits = &front.setup.limits;
+    let mut login = Box::new(pop3::Login::new(pop3::LoginSettings {
+        secured: served.tls == 2,
+        plaintext: accepted.local,
+        starttls: served.tls == 1,
+        line_octets: limits.login_line_octets,
+        bad_commands: limits.login_bad_commands,
+        failures: limits.login_failures,
+        patience: limits.login_timeout,
+    }));
+    let conversed = converse(front, &mut *login, socket, served, &accepted);
+    let Some(transport) = Box::pin(conversed).await? else {
+        return Ok(());
+    };
+    let handover = login.into_handover().map(|handover| handover.encode());
+    hand_over(front, transport, served, accepted, handover).await
+}
+
+/// Drives a connection until its machine has ended; `None` if the client is gone before.
+async fn converse<M: Machine<Question = Credentials, Answer = Verdict>>(
+    front: &Rc<Front>,
+    login: &mut M,
+    socket: Socket,
+    served: Served,
+    accepted: &Accepted,
+) -> io::Result<Option<Transport>> {
+    let deadline = Instant::now() + front.setup.limits.login_timeout;
     let mut transport = match served.tls {
         2 => Box::pin(front.secure(socket, deadline)).await?,
         _ => Transport::Plain(socket),
@@ -429,33 +469,39 @@ async fn imap(
     let (number, address) = (accepted.number, accepted.address);
     loop {
         let ask = async |credentials| front.verify(number, address, credentials).await;
-        let driven = drive(
-            &mut *login,
-            &mut transport,
-            Some(deadline),
-            &front.stop,
-            ask,
-        );
+        let driven = drive(login, &mut transport, Some(deadline), &front.stop, ask);
         match Box::pin(driven).await? {
             Driven::StartTls => {
                 let Transport::Plain(socket) = transport else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 transport = Box::pin(front.secure(socket, deadline)).await?;
                 login.event(Event::Secured);
             }
-            Driven::Done => break,
-            Driven::Gone => return Ok(()),
+            Driven::Done => return Ok(Some(transport)),
+            Driven::Gone => return Ok(None),
         }
     }
-    let Some(handover) = login.into_handover() else {
+}
+
+/// Gives a connection to the engine of its user, if that logged in.
+async fn hand_over(
+    front: &Rc<Front>,
+    mut transport: Transport,
+    served: Served,
+    accepted: Accepted,
+    handover: Option<Vec<u8>>,
+) -> io::Result<()> {
+    let Some(mut bytes) = handover else {
         transport.close().await;
         return Ok(());
     };
+    bytes.insert(0, served.protocol as u8);
     accepted.permit.logged_in();
+    let number = accepted.number;
     let message = Message::Handover {
         connection: number,
-        bytes: handover.encode(),
+        bytes,
     };
     match transport {
         Transport::Plain(socket) => {

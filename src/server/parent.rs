@@ -10,7 +10,7 @@ use super::layout::{self, Identities};
 use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::{certificate, role};
-use crate::config::{Address, Config, ListenerTls, Protocol, UserSource};
+use crate::config::{Address, Config, ListenerTls, UserSource};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -88,7 +88,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         let socket = layout::listen(&listener.address)?;
         rustix::io::ioctl_fionbio(&socket, true).ok();
         let served = Served {
-            lmtp: listener.protocol == Protocol::Lmtp,
+            protocol: listener.protocol,
             unix: matches!(listener.address, Address::Unix(_)),
             tls: match listener.tls {
                 ListenerTls::None => 0,

@@ -85,6 +85,9 @@ pub(crate) trait Store: Send {
         state: &MailboxState,
         lines: &[(Uid, &str)],
     ) -> Result<(), Error>;
+    /// Writes into the side file which unique-ids these messages, ascending, have in POP3; a text has no spaces.
+    /// Durable. Messages without a line there are left out.
+    fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error>;
     /// Writes the keywords file; a keyword's letter never changes. Durable. Errors: `Corrupt` if the
     /// file has a name for a letter that `keywords` has not; the mailbox then has to be scanned.
     fn record_keywords(
@@ -194,6 +197,9 @@ pub(crate) struct Scanned {
     pub(crate) header_known: bool,
     /// The side file was missing or damaged, or has too many dead lines: write it anew.
     pub(crate) rewrite: bool,
+    /// What the side file says of names that messages have elsewhere, ascending: words of which `P` begins
+    /// the unique-id in POP3 (`P` alone: the name of the file) and `G` the GUID.
+    pub(crate) aliases: Vec<(Uid, Box<str>)>,
 }
 
 /// One message that is really there.

@@ -2,4 +2,5 @@
 
 pub(crate) mod imap;
 pub(crate) mod lmtp;
+pub(crate) mod pop3;
 mod reader;

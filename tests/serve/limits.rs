@@ -284,6 +284,14 @@ limits! {
         assert!(begin.elapsed() >= Duration::from_millis(400));
     }
 
+    pop3_idle_timeout(server, "pop3_idle_timeout = \"500ms\"") {
+        let mut pop3 = server.pop3("ann");
+        let begin = Instant::now();
+        assert_eq!(pop3.line().unwrap(), "-ERR Disconnected for inactivity.");
+        assert!(begin.elapsed() >= Duration::from_millis(400));
+        assert!(pop3.line().is_err());
+    }
+
     lmtp_idle_timeout(server, "lmtp_idle_timeout = \"500ms\"") {
         let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
         let begin = Instant::now();

@@ -15,6 +15,7 @@ mod faults;
 mod figures;
 mod limits;
 mod login;
+mod pop3;
 mod prompt;
 mod roles;
 mod survival;

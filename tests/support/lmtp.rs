@@ -112,7 +112,7 @@ impl Lmtp {
     }
 }
 
-fn tcp(port: u16) -> io::Result<Box<dyn Stream>> {
+pub(super) fn tcp(port: u16) -> io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;

@@ -7,6 +7,7 @@
 mod dovecot;
 mod imap;
 mod lmtp;
+mod pop3;
 mod processes;
 mod program;
 mod random;
@@ -16,6 +17,7 @@ mod tls;
 pub(crate) use dovecot::Dovecot;
 pub(crate) use imap::{Answer, Imap, Message};
 pub(crate) use lmtp::{Lmtp, Stream};
+pub(crate) use pop3::Pop3;
 pub(crate) use processes::{Process, of_group};
 pub(crate) use program::{Finished, Guard, can, is_root, python, run, skip, wait_until};
 pub(crate) use random::Random;

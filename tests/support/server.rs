@@ -1,6 +1,6 @@
 //! One server in a directory of its own.
 
-use super::{Imap, Lmtp, PASSWORD, Process, of_group, wait_until};
+use super::{Imap, Lmtp, PASSWORD, Pop3, Process, of_group, wait_until};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
@@ -41,6 +41,10 @@ pub(crate) struct Server {
     /// IMAP over TLS.
     pub(crate) imaps: u16,
     pub(crate) lmtp: u16,
+    /// POP3 with STLS.
+    pub(crate) pop3: u16,
+    /// POP3 over TLS.
+    pub(crate) pop3s: u16,
 }
 
 impl Server {
@@ -71,6 +75,8 @@ impl Server {
             imap: free_port(),
             imaps: free_port(),
             lmtp: free_port(),
+            pop3: free_port(),
+            pop3s: free_port(),
         };
         // As root the roles run under other uids, which have to get in.
         fs::set_permissions(server.path(""), Permissions::from_mode(0o755)).unwrap();
@@ -109,6 +115,8 @@ impl Server {
             format!("{more}\n"),
             listener("imap", local(self.imap), "starttls"),
             listener("imap", local(self.imaps), "implicit"),
+            listener("pop3", local(self.pop3), "starttls"),
+            listener("pop3", local(self.pop3s), "implicit"),
             listener("lmtp", local(self.lmtp), "none"),
             listener("lmtp", format!("unix:{}", self.socket().display()), "none"),
             format!(
@@ -231,6 +239,14 @@ impl Server {
             "{answer:?}\n{}",
             self.log()
         );
+        client
+    }
+
+    /// As `imap`, for POP3.
+    pub(crate) fn pop3(&self, user: &str) -> Pop3 {
+        let mut client = Pop3::connect(self.pop3).unwrap();
+        let answer = client.login(user, PASSWORD).unwrap();
+        assert!(answer.starts_with("+OK"), "{answer}\n{}", self.log());
         client
     }
 

@@ -186,11 +186,6 @@ impl Session {
         Ran::GoesOn
     }
 
-    /// After `Progress::Compress`: what came behind the command already, which is compressed.
-    pub(crate) fn take_compressed(&mut self) -> Vec<u8> {
-        self.framer.take(u64::MAX)
-    }
-
     /// A line while the client idles (RFC 2177 section 3).
     pub(super) fn idle(&mut self, idling: Tag, out: &mut Output) -> Next {
         match self.framer.next() {

@@ -381,7 +381,7 @@ impl Machine for Login {
             Event::Stopping => {
                 self.doing = Doing::Goodbye("* BYE [UNAVAILABLE] The server is shutting down.\r\n");
             }
-            Event::Woken => {}
+            Event::Woken | Event::Gone => {}
         }
     }
 

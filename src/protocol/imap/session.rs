@@ -16,7 +16,7 @@ use super::selected::Selected;
 use super::table::rule_of;
 use super::tag::Tag;
 use crate::mailbox::{Account, Error, Expunges, Heard};
-use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
 use crate::wire::imap::{Bounds, Command, Framer};
 use event_listener::EventListener;
 use std::borrow::Cow;
@@ -172,41 +172,11 @@ impl Session {
         }
     }
 
-    /// What to wait for besides input after `Progress::Wait`; make it, then ask `is_stale`.
-    pub(crate) fn listener(&self) -> Option<EventListener> {
-        if self.hears() {
-            return Some(self.account.listen());
-        }
-        self.selected
-            .as_ref()
-            .map(|selected| selected.view.listen())
-    }
-
-    /// True if there is news for the client already.
-    pub(crate) fn is_stale(&self) -> bool {
-        self.is_selected_stale() || self.has_news()
-    }
-
-    /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
-    /// left refuses it, and that is noticed.
-    pub(crate) fn sign_of_life(&self, out: &mut Output) {
-        let looking = matches!(&self.doing, Doing::Search(searching) if searching.is_looking());
-        if looking || matches!(self.doing, Doing::MultiSearch(_)) {
-            out.put(STILL_HERE);
-        }
-    }
-
     pub(super) fn reply(&self, tag: &Tag, text: &str, out: &mut Output) {
         out.put(tag);
         out.put(b" ");
         out.put(text.as_bytes());
         out.put(b"\r\n");
-    }
-
-    /// Why the server ended the session, and what the client did last; `None` if the client ended it.
-    pub(crate) fn farewell(&self) -> Option<String> {
-        let words = self.last_words?.trim_start_matches("* BYE ").trim_end();
-        Some(format!("{words} Last commands: {}.", self.recent))
     }
 
     /// Counts a bad command; too many in a row end the connection.
@@ -320,7 +290,7 @@ impl Machine for Session {
     fn event(&mut self, event: Event) {
         let doing = std::mem::replace(&mut self.doing, Doing::Reading);
         self.doing = match (event, doing) {
-            (Event::Stopping, Doing::Ended) => Doing::Ended,
+            (Event::Stopping, Doing::Ended) | (Event::Gone, _) => Doing::Ended,
             (Event::Stopping, _) => Doing::Goodbye("* BYE The server is shutting down.\r\n"),
             (Event::Woken, Doing::Idle(tag)) => Doing::IdleNews(tag),
             (Event::Woken, Doing::Reading) => self.unasked(),
@@ -341,6 +311,37 @@ impl Machine for Session {
             Doing::Reading if self.waits_and_polls() => KEEP_ALIVE.min(self.patience_left()),
             _ => self.settings.patience,
         }
+    }
+}
+
+impl Resident for Session {
+    fn listener(&self) -> Option<EventListener> {
+        if self.hears() {
+            return Some(self.account.listen());
+        }
+        self.selected
+            .as_ref()
+            .map(|selected| selected.view.listen())
+    }
+
+    fn is_stale(&self) -> bool {
+        self.is_selected_stale() || self.has_news()
+    }
+
+    fn sign_of_life(&self, out: &mut Output) {
+        let looking = matches!(&self.doing, Doing::Search(searching) if searching.is_looking());
+        if looking || matches!(self.doing, Doing::MultiSearch(_)) {
+            out.put(STILL_HERE);
+        }
+    }
+
+    fn take_compressed(&mut self) -> Vec<u8> {
+        self.framer.take(u64::MAX)
+    }
+
+    fn farewell(&self) -> Option<String> {
+        let words = self.last_words?.trim_start_matches("* BYE ").trim_end();
+        Some(format!("{words} Last commands: {}.", self.recent))
     }
 }
 

@@ -20,7 +20,7 @@ use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Closed, Credentials, Verdict};
 use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::Account;
-use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
 use imap_codec::decode::Decoder;
 use std::collections::BTreeMap;
 use std::time::Duration;

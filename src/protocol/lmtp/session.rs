@@ -403,7 +403,7 @@ impl Machine for Session {
         let text = match event {
             Event::Stopping => "The server is shutting down",
             Event::TimedOut => "Waited too long",
-            Event::Woken | Event::Secured => return,
+            Event::Woken | Event::Secured | Event::Gone => return,
         };
         self.doing = Doing::Goodbye(reply(421, "4.3.2", text));
     }

@@ -3,7 +3,7 @@
 use super::directory::Unsynced;
 use super::filing::file_name;
 use super::store::Maildir;
-use super::uidlist::{self, UidList};
+use super::uidlist::{self, Entry, UidList};
 use super::{keywords, scan};
 use crate::mail::{Keyword, MailboxName};
 use crate::store::side::disk;
@@ -79,12 +79,14 @@ impl Maildir {
             || list.damaged
             || list.guid.is_none()
             || (list.entries.len() - live) * 4 > list.entries.len() + 100;
+        let aliases = list.entries.iter().filter_map(Entry::alias).collect();
         Ok(Scanned {
             state,
             found,
             stamp,
             header_known: list.uid_validity.is_some(),
             rewrite,
+            aliases,
         })
     }
 

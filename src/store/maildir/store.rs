@@ -396,6 +396,14 @@ impl Store for Maildir {
         replace(&file, &UidList::parse(&text).with(state, lines))
     }
 
+    fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error> {
+        let path = self.path(name)?;
+        let file = path.join(uidlist::FILE);
+        let _lock = DotLock::take(&file)?;
+        let text = Self::read_uidlist(&path)?.unwrap_or_default();
+        replace(&file, &UidList::parse(&text).with_uidls(&text, uidls))
+    }
+
     fn record_keywords(
         &mut self,
         name: &MailboxName,

@@ -108,6 +108,27 @@ impl<'t> UidList<'t> {
         bytes
     }
 
+    /// The whole file of this text, of version 3, with these unique-ids of POP3, ascending.
+    pub(crate) fn with_uidls(&self, text: &str, uidls: &[(Uid, &str)]) -> Vec<u8> {
+        let header = text.split_inclusive('\n').next().unwrap_or_default();
+        let mut bytes = Vec::with_capacity(text.len() + uidls.len() * 20);
+        bytes.extend_from_slice(header.as_bytes());
+        for entry in &self.entries {
+            let at = uidls.binary_search_by_key(&entry.uid, |(uid, _)| *uid);
+            let Some((_, uidl)) = at.ok().and_then(|at| uidls.get(at)) else {
+                put_line(entry.uid, entry.extensions, entry.base, &mut bytes);
+                continue;
+            };
+            let words = entry.extensions.split(' ');
+            let others = words.filter(|word| !word.is_empty() && !word.starts_with('P'));
+            let mut words: Vec<&str> = others.collect();
+            let named = format!("P{uidl}");
+            words.push(&named);
+            put_line(entry.uid, &words.join(" "), entry.base, &mut bytes);
+        }
+        bytes
+    }
+
     /// The header line of version 3.
     pub(crate) fn header(
         uid_validity: UidValidity,
@@ -122,6 +143,15 @@ impl<'t> UidList<'t> {
         });
         line.push('\n');
         line
+    }
+}
+
+impl Entry<'_> {
+    /// Words that say what the message is called elsewhere.
+    pub(super) fn alias(&self) -> Option<(Uid, Box<str>)> {
+        let named = |word: &&str| word.starts_with(['P', 'G']);
+        let words: Vec<&str> = self.extensions.split(' ').filter(named).collect();
+        (!words.is_empty()).then(|| (self.uid, words.join(" ").into()))
     }
 }
 

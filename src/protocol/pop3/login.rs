@@ -1,0 +1,324 @@
+//! A connection before login: it has no account and can run where no mail is.
+
+use super::capability::{Situation, capabilities, mechanism_list};
+use super::handover::Handover;
+use super::refusal::{ARGUMENTS, TOO_LONG, UNKNOWN};
+use crate::auth::{Closed, Credentials, Exchange, Secret, Step, Verdict};
+use crate::codec::base64;
+use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::wire::pop3::{Auth, Command, Fault, Line, Lines, parse};
+use std::time::Duration;
+
+/// How a connection stands when it comes in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoginSettings {
+    /// TLS is up already.
+    pub(crate) secured: bool,
+    /// Passwords are taken without TLS: the peer is this machine.
+    pub(crate) plaintext: bool,
+    pub(crate) starttls: bool,
+    pub(crate) line_octets: usize,
+    pub(crate) bad_commands: u32,
+    /// Failed logins until the connection is closed.
+    pub(crate) failures: u32,
+    /// From connecting to being logged in, per wait.
+    pub(crate) patience: Duration,
+}
+
+/// A connection before login.
+pub(crate) struct Login {
+    settings: LoginSettings,
+    lines: Lines,
+    doing: Doing,
+    /// What USER said.
+    user: Option<String>,
+    bad: u32,
+    /// Failed logins on this connection.
+    failed: u32,
+}
+
+enum Doing {
+    Greeting,
+    Reading,
+    /// SASL goes on with the next line.
+    Exchange(Box<Exchange>),
+    Verifying,
+    Judged(Verdict),
+    Accepted,
+    Goodbye(&'static str),
+    Ended,
+}
+
+type Next = Option<Progress<Credentials>>;
+
+const TOO_MANY: &str = "-ERR Too many bad commands.\r\n";
+
+impl Login {
+    pub(crate) fn new(settings: LoginSettings) -> Login {
+        Login {
+            lines: Lines::new(settings.line_octets),
+            settings,
+            doing: Doing::Greeting,
+            user: None,
+            bad: 0,
+            failed: 0,
+        }
+    }
+
+    /// After `Progress::Done`: what the session goes on with, if the client logged in.
+    pub(crate) fn into_handover(self) -> Option<Handover> {
+        let situation = self.situation();
+        match self.doing {
+            Doing::Accepted => Some(Handover {
+                situation,
+                input: self.lines.into_rest(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn situation(&self) -> Situation {
+        Situation {
+            starttls: self.settings.starttls && !self.settings.secured,
+            password: self.settings.secured || self.settings.plaintext,
+        }
+    }
+
+    /// Counts a bad command; too many end the connection.
+    fn refuse(&mut self, text: &str, out: &mut Output) {
+        out.put(text.as_bytes());
+        self.bad += 1;
+        if self.bad >= self.settings.bad_commands {
+            self.doing = Doing::Goodbye(TOO_MANY);
+        }
+    }
+
+    fn line(&mut self, out: &mut Output) -> Next {
+        match self.lines.next() {
+            Line::NeedInput => return Some(Progress::NeedInput),
+            Line::TooLong => {
+                self.doing = Doing::Reading;
+                self.refuse(TOO_LONG, out);
+            }
+            Line::Whole(line) if matches!(self.doing, Doing::Exchange(_)) => {
+                return self.response(&line, out);
+            }
+            Line::Whole(line) => match parse(&line) {
+                Ok(command) => return self.command(command, out),
+                Err(Fault::Unknown) => self.refuse(UNKNOWN, out),
+                Err(Fault::Arguments) => self.refuse(ARGUMENTS, out),
+            },
+        }
+        None
+    }
+
+    fn command(&mut self, command: Command, out: &mut Output) -> Next {
+        match command {
+            Command::Capa => capabilities(self.situation(), out.buffer()),
+            Command::Noop => out.put(b"+OK\r\n"),
+            Command::Quit => self.doing = Doing::Goodbye("+OK Logging out.\r\n"),
+            Command::Stls => return self.start_tls(out),
+            Command::User(name) => self.name(name, out),
+            Command::Pass(password) => return self.password(password, out),
+            Command::Auth(None) => mechanism_list(out.buffer()),
+            Command::Auth(Some(auth)) => return self.authenticate(auth, out),
+            // Only where the greeting has a timestamp (RFC 1939 section 7).
+            Command::Apop { .. } => self.refuse("-ERR APOP is not served.\r\n", out),
+            _ => self.refuse("-ERR Log in first.\r\n", out),
+        }
+        None
+    }
+
+    fn start_tls(&mut self, out: &mut Output) -> Next {
+        if self.settings.secured {
+            self.refuse("-ERR TLS is active already.\r\n", out);
+        } else if !self.settings.starttls {
+            self.refuse("-ERR This listener has no TLS.\r\n", out);
+        } else {
+            out.put(b"+OK Begin TLS negotiation now.\r\n");
+            // What came before TLS could be anybody's (RFC 2595 section 2.2).
+            self.lines.clear();
+            self.user = None;
+            return Some(Progress::StartTls);
+        }
+        None
+    }
+
+    fn passwords_refused(&mut self, out: &mut Output) -> bool {
+        let refused = !self.situation().password;
+        if refused {
+            let text = "-ERR [AUTH] Passwords are taken over TLS only.\r\n";
+            self.refuse(text, out);
+        }
+        refused
+    }
+
+    fn name(&mut self, name: Vec<u8>, out: &mut Output) {
+        if self.passwords_refused(out) {
+            return;
+        }
+        // Whether there is such a user is nobody's business.
+        self.user = Some(String::from_utf8_lossy(&name).into_owned());
+        out.put(b"+OK\r\n");
+    }
+
+    fn password(&mut self, password: Vec<u8>, out: &mut Output) -> Next {
+        if self.passwords_refused(out) {
+            return None;
+        }
+        let Some(user) = self.user.take() else {
+            self.refuse("-ERR Say who you are first, with USER.\r\n", out);
+            return None;
+        };
+        Some(self.ask(Credentials::new(user, Secret::new(password))))
+    }
+
+    fn ask(&mut self, credentials: Credentials) -> Progress<Credentials> {
+        self.doing = Doing::Verifying;
+        Progress::Ask(credentials)
+    }
+
+    fn authenticate(&mut self, auth: Auth, out: &mut Output) -> Next {
+        let Some(exchange) = Exchange::new(&auth.mechanism) else {
+            self.refuse("-ERR This mechanism is not served.\r\n", out);
+            return None;
+        };
+        if self.passwords_refused(out) {
+            return None;
+        }
+        self.doing = Doing::Exchange(Box::new(exchange));
+        match auth.initial {
+            None => self.step(None, out),
+            // RFC 5034 section 4.
+            Some(text) if text == b"=" => self.step(Some(&[]), out),
+            Some(text) => self.response(&text, out),
+        }
+    }
+
+    /// A line of the SASL exchange (RFC 5034 section 4).
+    fn response(&mut self, line: &[u8], out: &mut Output) -> Next {
+        if line == b"*" {
+            return self.end_exchange("-ERR Authentication cancelled.\r\n", out);
+        }
+        match base64::decode(line) {
+            Some(bytes) => self.step(Some(&bytes), out),
+            None => self.end_exchange("-ERR This is not base64.\r\n", out),
+        }
+    }
+
+    fn step(&mut self, response: Option<&[u8]>, out: &mut Output) -> Next {
+        let Doing::Exchange(exchange) = &mut self.doing else {
+            return None;
+        };
+        match exchange.step(response) {
+            Step::Challenge(challenge) => {
+                out.put(b"+ ");
+                out.put(base64::encode(&challenge).as_bytes());
+                out.put(b"\r\n");
+                None
+            }
+            Step::Failed => self.end_exchange("-ERR The response is malformed.\r\n", out),
+            Step::Done(credentials) => Some(self.ask(credentials)),
+        }
+    }
+
+    fn end_exchange(&mut self, text: &str, out: &mut Output) -> Next {
+        self.doing = Doing::Reading;
+        self.refuse(text, out);
+        None
+    }
+
+    /// RFC 3206 section 4.
+    fn judge(&mut self, verdict: Verdict, out: &mut Output) {
+        match verdict {
+            Verdict::Accepted => self.doing = Doing::Accepted,
+            Verdict::Closed(closed) => out.put(elsewhere(&closed).as_bytes()),
+            Verdict::Unavailable => {
+                out.put(b"-ERR [SYS/TEMP] Logins cannot be checked now; try again later.\r\n");
+            }
+            Verdict::Rejected => {
+                out.put(b"-ERR [AUTH] Authentication failed.\r\n");
+                self.failed += 1;
+                if self.failed >= self.settings.failures {
+                    self.doing = Doing::Goodbye("");
+                }
+            }
+        }
+    }
+}
+
+/// A user who may not log in here is told why (RFC 3206 section 4: nothing that trying again would change).
+fn elsewhere(closed: &Closed) -> String {
+    let reason = closed.reason.as_deref();
+    match &closed.server {
+        Some(server) => {
+            let text = reason.unwrap_or("Your mail is on another server:");
+            format!("-ERR [SYS/PERM] {text} {server}\r\n")
+        }
+        None => {
+            let text = reason.unwrap_or("You may not log in.");
+            format!("-ERR [SYS/PERM] {text}\r\n")
+        }
+    }
+}
+
+impl Machine for Login {
+    type Question = Credentials;
+    type Answer = Verdict;
+
+    fn input(&mut self, bytes: &[u8]) -> usize {
+        self.lines.input(bytes)
+    }
+
+    fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Credentials> {
+        loop {
+            match std::mem::replace(&mut self.doing, Doing::Reading) {
+                Doing::Greeting => out.put(b"+OK dovelet ready.\r\n"),
+                Doing::Judged(verdict) => self.judge(verdict, out),
+                Doing::Verifying => {
+                    // Only an answer goes on from here.
+                    self.doing = Doing::Verifying;
+                    return Progress::NeedInput;
+                }
+                Doing::Goodbye(text) => {
+                    out.put(text.as_bytes());
+                    self.doing = Doing::Ended;
+                }
+                ended @ (Doing::Accepted | Doing::Ended) => {
+                    self.doing = ended;
+                    return Progress::Done;
+                }
+                doing @ (Doing::Reading | Doing::Exchange(_)) => {
+                    self.doing = doing;
+                    if let Some(progress) = self.line(out) {
+                        return progress;
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, verdict: Verdict) {
+        if matches!(self.doing, Doing::Verifying) {
+            self.doing = Doing::Judged(verdict);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Secured => {
+                self.settings.secured = true;
+                self.lines.clear();
+            }
+            Event::TimedOut => self.doing = Doing::Goodbye("-ERR Login takes too long.\r\n"),
+            Event::Stopping => {
+                self.doing = Doing::Goodbye("-ERR [SYS/TEMP] The server is shutting down.\r\n");
+            }
+            Event::Woken | Event::Gone => {}
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.settings.patience
+    }
+}

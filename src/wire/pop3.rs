@@ -1,0 +1,316 @@
+//! POP3 (RFC 1939, RFC 2449) as bytes: command lines and replies.
+
+use super::reader::Reader;
+use crate::mail::SeqNum;
+
+/// A command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Capa,
+    Stls,
+    User(Vec<u8>),
+    /// Everything behind the space, spaces included.
+    Pass(Vec<u8>),
+    /// RFC 5034 section 4; without a mechanism: what there is.
+    Auth(Option<Auth>),
+    Apop {
+        user: Vec<u8>,
+        /// As hexadecimal digits.
+        digest: Vec<u8>,
+    },
+    Quit,
+    Noop,
+    Stat,
+    List(Option<Message>),
+    Uidl(Option<Message>),
+    Retr(Message),
+    Top {
+        message: Message,
+        /// Of the body.
+        lines: u64,
+    },
+    Dele(Message),
+    Rset,
+    /// The highest number that was read (RFC 1081).
+    Last,
+}
+
+/// What a client authenticates with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Auth {
+    pub(crate) mechanism: String,
+    /// In base64; `=` for an empty one.
+    pub(crate) initial: Option<Vec<u8>>,
+}
+
+/// A message-number as it was written; `None` for 0 and for what no maildrop has.
+pub(crate) type Message = Option<SeqNum>;
+
+/// Why a line is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Unknown,
+    Arguments,
+}
+
+/// A line without its line end. Keywords in any case; spaces at the end do not count.
+pub(crate) fn parse(line: &[u8]) -> Result<Command, Fault> {
+    let mut r = Reader::new(line);
+    let keyword = r
+        .take_while(|b| b.is_ascii_alphabetic())
+        .to_ascii_uppercase();
+    let own = (r.at_end() || r.peek() == Some(b' ')).then_some(keyword.as_slice());
+    let command = match own.unwrap_or_default() {
+        b"CAPA" => Command::Capa,
+        b"STLS" => Command::Stls,
+        b"QUIT" => Command::Quit,
+        b"NOOP" => Command::Noop,
+        b"STAT" => Command::Stat,
+        b"RSET" => Command::Rset,
+        b"LAST" => Command::Last,
+        b"PASS" => return argument(&mut r).map(Command::Pass).ok_or(Fault::Arguments),
+        b"USER" => {
+            let name = argument(&mut r).map(|name| name.trim_ascii().to_vec());
+            let name = name.filter(|name| !name.is_empty());
+            return name.map(Command::User).ok_or(Fault::Arguments);
+        }
+        b"AUTH" => Command::Auth(auth(&mut r)?),
+        b"APOP" => apop(&mut r).ok_or(Fault::Arguments)?,
+        b"LIST" => Command::List(optional(&mut r)?),
+        b"UIDL" => Command::Uidl(optional(&mut r)?),
+        b"RETR" => Command::Retr(message(&mut r)?),
+        b"DELE" => Command::Dele(message(&mut r)?),
+        b"TOP" => Command::Top {
+            message: message(&mut r)?,
+            lines: number(&mut r)?,
+        },
+        _ => return Err(Fault::Unknown),
+    };
+    match r.rest().iter().all(|b| *b == b' ') {
+        true => Ok(command),
+        false => Err(Fault::Arguments),
+    }
+}
+
+/// All that stands behind one space; not nothing.
+fn argument(r: &mut Reader<'_>) -> Option<Vec<u8>> {
+    let argument = r.eat(b' ').then(|| r.take(usize::MAX).to_vec());
+    argument.filter(|argument| !argument.is_empty())
+}
+
+/// The next of several words.
+fn word<'a>(r: &mut Reader<'a>) -> &'a [u8] {
+    r.take_while(|b| b == b' ');
+    r.take_while(|b| b != b' ')
+}
+
+fn auth(r: &mut Reader<'_>) -> Result<Option<Auth>, Fault> {
+    let (mechanism, initial) = (word(r), word(r));
+    if mechanism.is_empty() {
+        return Ok(None);
+    }
+    let mechanism = String::from_utf8(mechanism.to_vec()).map_err(|_| Fault::Arguments)?;
+    Ok(Some(Auth {
+        mechanism,
+        initial: (!initial.is_empty()).then(|| initial.to_vec()),
+    }))
+}
+
+fn apop(r: &mut Reader<'_>) -> Option<Command> {
+    // A name may have spaces, the digest has none.
+    let text = argument(r)?;
+    let text = text.trim_ascii_end();
+    let space = memchr::memrchr(b' ', text)?;
+    let (user, digest) = text.split_at(space);
+    let digest = digest.trim_ascii_start();
+    let good = !user.trim_ascii().is_empty() && digest.len() == 32;
+    good.then(|| Command::Apop {
+        user: user.trim_ascii().to_vec(),
+        digest: digest.to_ascii_lowercase(),
+    })
+}
+
+/// A decimal number. More than fits is as good as the most that does.
+fn number(r: &mut Reader<'_>) -> Result<u64, Fault> {
+    let digits = word(r);
+    let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    if !all {
+        return Err(Fault::Arguments);
+    }
+    Ok(Reader::new(digits).number(u64::MAX).unwrap_or(u64::MAX))
+}
+
+fn message(r: &mut Reader<'_>) -> Result<Message, Fault> {
+    Ok(u32::try_from(number(r)?).ok().and_then(SeqNum::new))
+}
+
+fn optional(r: &mut Reader<'_>) -> Result<Option<Message>, Fault> {
+    match r.rest().iter().all(|b| *b == b' ') {
+        true => Ok(None),
+        false => message(r).map(Some),
+    }
+}
+
+/// Lines as they come from a client, in a buffer that is as long as one line and one read at most.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    buffer: Vec<u8>,
+    octets: usize,
+    /// A line is too long: forget until its end.
+    skipping: bool,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    NeedInput,
+    /// Without its line end, which may be a bare LF.
+    Whole(Vec<u8>),
+    TooLong,
+}
+
+impl Lines {
+    /// Octets that are taken besides those of a line.
+    pub(crate) const READ: usize = 16 * 1024;
+
+    /// `octets`: of a line.
+    pub(crate) fn new(octets: usize) -> Lines {
+        Lines {
+            buffer: Vec::new(),
+            octets,
+            skipping: false,
+        }
+    }
+
+    /// Takes what there is room for; how much.
+    pub(crate) fn input(&mut self, bytes: &[u8]) -> usize {
+        let room = (self.octets + Self::READ).saturating_sub(self.buffer.len());
+        let taken = bytes.get(..bytes.len().min(room)).unwrap_or_default();
+        self.buffer.extend_from_slice(taken);
+        taken.len()
+    }
+
+    pub(crate) fn next(&mut self) -> Line {
+        let Some(end) = memchr::memchr(b'\n', &self.buffer) else {
+            // The last octet could be the first half of a line end.
+            if self.skipping || self.buffer.len() > self.octets + 1 {
+                self.skipping = true;
+                self.buffer = Vec::new();
+            }
+            return Line::NeedInput;
+        };
+        let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
+        if self.buffer.is_empty() {
+            // Who waits for its client owns no buffer.
+            self.buffer = Vec::new();
+        }
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        match std::mem::take(&mut self.skipping) || line.len() > self.octets {
+            true => Line::TooLong,
+            false => Line::Whole(line),
+        }
+    }
+
+    /// Forgets what came.
+    pub(crate) fn clear(&mut self) {
+        (self.buffer, self.skipping) = (Vec::new(), false);
+    }
+
+    /// What came and was not looked at.
+    pub(crate) fn into_rest(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands() {
+        let seq = SeqNum::new;
+        for (line, expected) in [
+            ("capa", Ok(Command::Capa)),
+            ("STAT ", Ok(Command::Stat)),
+            ("STAT 1", Err(Fault::Arguments)),
+            ("USER ann b ", Ok(Command::User(b"ann b".to_vec()))),
+            ("USER  ", Err(Fault::Arguments)),
+            ("USER", Err(Fault::Arguments)),
+            ("PASS  a b ", Ok(Command::Pass(b" a b ".to_vec()))),
+            ("pass", Err(Fault::Arguments)),
+            ("AUTH", Ok(Command::Auth(None))),
+            (
+                "AUTH PLAIN =",
+                Ok(Command::Auth(Some(Auth {
+                    mechanism: "PLAIN".into(),
+                    initial: Some(b"=".to_vec()),
+                }))),
+            ),
+            ("AUTH PLAIN a b", Err(Fault::Arguments)),
+            (
+                "APOP a b C4C9334BAC560ECC979E58001B3E22FB",
+                Ok(Command::Apop {
+                    user: b"a b".to_vec(),
+                    digest: b"c4c9334bac560ecc979e58001b3e22fb".to_vec(),
+                }),
+            ),
+            ("APOP ann c4c9", Err(Fault::Arguments)),
+            (
+                "APOP c4c9334bac560ecc979e58001b3e22fb",
+                Err(Fault::Arguments),
+            ),
+            ("LIST", Ok(Command::List(None))),
+            ("LIST 7 ", Ok(Command::List(Some(seq(7))))),
+            ("UIDL 0", Ok(Command::Uidl(Some(None)))),
+            ("UIDL x", Err(Fault::Arguments)),
+            ("RETR", Err(Fault::Arguments)),
+            ("RETR 99999999999999999999", Ok(Command::Retr(None))),
+            ("RETR -1", Err(Fault::Arguments)),
+            (
+                "TOP 3 10",
+                Ok(Command::Top {
+                    message: seq(3),
+                    lines: 10,
+                }),
+            ),
+            ("TOP 3", Err(Fault::Arguments)),
+            ("TOP 3 x", Err(Fault::Arguments)),
+            ("DELE 2 3", Err(Fault::Arguments)),
+            ("XYZZY", Err(Fault::Unknown)),
+            ("RETRX 1", Err(Fault::Unknown)),
+            ("RETR\t1", Err(Fault::Unknown)),
+            ("", Err(Fault::Unknown)),
+        ] {
+            assert_eq!(parse(line.as_bytes()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_have_a_limit_and_are_found_at_every_split() {
+        let text = b"one\r\ntwo\n0123456789\r\n01234567890\r\n\r\nlast";
+        for split in 0..text.len() {
+            let mut lines = Lines::new(10);
+            let mut found = Vec::new();
+            let (a, b) = text.split_at(split);
+            for piece in [a, b] {
+                assert_eq!(lines.input(piece), piece.len());
+                loop {
+                    match lines.next() {
+                        Line::NeedInput => break,
+                        Line::Whole(line) => found.push(String::from_utf8(line).unwrap()),
+                        Line::TooLong => found.push("!".to_owned()),
+                    }
+                }
+            }
+            assert_eq!(found, ["one", "two", "0123456789", "!", ""], "{split}");
+            assert_eq!(lines.into_rest(), b"last");
+        }
+        let mut lines = Lines::new(10);
+        assert_eq!(lines.input(&[b'x'; 20_000]), 10 + Lines::READ);
+        assert_eq!(lines.next(), Line::NeedInput);
+        assert!(lines.buffer.is_empty(), "a long line takes no memory");
+    }
+}

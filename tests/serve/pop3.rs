@@ -1,0 +1,228 @@
+//! POP3 as a client meets it: ways in, what is refused, what lasts.
+
+use crate::support::{Imap, Lmtp, PASSWORD, Pop3, Server, implicit, message, secure, wait_until};
+use futures_rustls::rustls::version::TLS13;
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+fn connected(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let patience = Some(Duration::from_secs(30));
+    stream.set_read_timeout(patience).unwrap();
+    stream
+}
+
+/// A line, and not an octet more.
+fn read_line(stream: &mut impl Read) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).unwrap();
+        line.extend(octet);
+    }
+    String::from_utf8(line).unwrap()
+}
+
+fn three(server: &Server) {
+    for number in 1..4 {
+        let id = format!("m{number}@test");
+        server.deliver("ann", &message(&id, "pop", ".a dot\r\n..two"));
+    }
+}
+
+#[test]
+fn messages_come_by_every_way_in() {
+    let server = Server::start("");
+    three(&server);
+    let mut plain = server.pop3("ann");
+    let whole = plain.many("RETR 1").concat();
+    let whole = String::from_utf8(whole).unwrap();
+    assert!(whole.ends_with("\r\n\r\n.a dot\r\n..two\r\n"), "{whole}");
+    assert_eq!(plain.list("LIST")[0], format!("1 {}", whole.len()));
+    plain.ok("QUIT");
+
+    let tls = implicit(server.pop3s, "localhost").unwrap();
+    let mut secured = Pop3::over(Box::new(tls)).unwrap();
+    assert!(
+        secured
+            .list("CAPA")
+            .contains(&"SASL PLAIN LOGIN".to_owned())
+    );
+    secured.ok("AUTH PLAIN AGFubgBzZWNyZXQ=");
+    assert_eq!(
+        String::from_utf8(secured.many("RETR 1").concat()).unwrap(),
+        whole
+    );
+    secured.ok("QUIT");
+
+    let mut stream = connected(server.pop3);
+    assert_eq!(read_line(&mut stream), "+OK dovelet ready.\r\n");
+    stream.write_all(b"STLS\r\n").unwrap();
+    assert!(read_line(&mut stream).starts_with("+OK "));
+    let mut tls = secure(stream, "localhost", &TLS13).unwrap();
+    tls.write_all(b"CAPA\r\n").unwrap();
+    let mut said = String::new();
+    while !said.ends_with("\r\n.\r\n") {
+        said.push_str(&read_line(&mut tls));
+    }
+    assert!(!said.contains("STLS") && said.contains("USER"), "{said}");
+    // All in one write, as a client that pipelines may do it.
+    tls.write_all(b"USER ann\r\nPASS secret\r\nSTAT\r\nQUIT\r\n")
+        .unwrap();
+    let said: Vec<String> = (0..4).map(|_| read_line(&mut tls)).collect();
+    assert_eq!(said[0..2], ["+OK\r\n", "+OK Logged in.\r\n"]);
+    assert!(said[2].starts_with("+OK 3 ") && said[3].starts_with("+OK "));
+}
+
+#[test]
+fn what_is_injected_before_tls_is_forgotten() {
+    let server = Server::start("");
+    let mut stream = connected(server.pop3);
+    read_line(&mut stream);
+    stream
+        .write_all(b"STLS\r\nUSER bob\r\nPASS secret\r\nSTAT\r\n")
+        .unwrap();
+    assert!(read_line(&mut stream).starts_with("+OK "));
+    let mut tls = secure(stream, "localhost", &TLS13).unwrap();
+    tls.write_all(b"PASS secret\r\n").unwrap();
+    let answer = read_line(&mut tls);
+    assert_eq!(answer, "-ERR Say who you are first, with USER.\r\n");
+}
+
+#[test]
+fn guesses_are_refused_and_end_the_connection() {
+    let server = Server::start("[limits]\nlogin_failure_delay = \"0s\"\nlogin_failures = 3\n");
+    let mut pop3 = Pop3::connect(server.pop3).unwrap();
+    let unknown = pop3.login("nobody", PASSWORD).unwrap();
+    assert_eq!(unknown, "-ERR [AUTH] Authentication failed.");
+    assert_eq!(pop3.login("ann", "wrong").unwrap(), unknown);
+    assert_eq!(
+        pop3.command("AUTH PLAIN AGFubgB3cm9uZw==").unwrap(),
+        unknown
+    );
+    assert!(pop3.line().is_err());
+    server.wait_for_log("login failed from 127.0.0.1 as ann", 2);
+    let plain = Pop3::connect(server.pop3).unwrap().login("ann", PASSWORD);
+    assert!(plain.unwrap().starts_with("+OK"));
+}
+
+#[test]
+fn only_quit_deletes_and_that_lasts() {
+    let mut server = Server::start("");
+    three(&server);
+    let mut lost = server.pop3("ann");
+    lost.many("RETR 3");
+    lost.ok("DELE 1");
+    drop(lost);
+    // What was read is seen all the same.
+    let flags = |imap: &mut Imap| {
+        imap.list("1:*")
+            .unwrap()
+            .into_iter()
+            .map(|m| m.flags.join(" "))
+    };
+    wait_until("the flag of what was read", || {
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let flags: Vec<String> = flags(&mut imap).collect();
+        (flags == ["", "", "\\Seen"]).then_some(())
+    });
+    let mut pop3 = server.pop3("ann");
+    assert_eq!(pop3.ok("STAT").split(' ').next(), Some("3"));
+    let before = pop3.list("UIDL");
+    pop3.ok("DELE 2");
+    pop3.ok("QUIT");
+    server.kill();
+    server.again();
+    let mut pop3 = server.pop3("ann");
+    let name = |line: &String| line.split_once(' ').unwrap().1.to_owned();
+    let after: Vec<String> = pop3.list("UIDL").iter().map(name).collect();
+    assert_eq!(after, [name(&before[0]), name(&before[2])]);
+    // The server that ends says so; it deletes nothing either.
+    pop3.ok("DELE 1");
+    server.signal(Signal::TERM);
+    assert_eq!(
+        pop3.line().unwrap(),
+        "-ERR [SYS/TEMP] The server is shutting down."
+    );
+    server.stop();
+    server.again();
+    assert_eq!(server.pop3("ann").list("UIDL").len(), 2);
+}
+
+#[test]
+fn imap_and_deliveries_go_on_meanwhile() {
+    let server = Server::start("[pop3]\nlock_session = true\n");
+    three(&server);
+    let mut pop3 = server.pop3("ann");
+    let refused = Pop3::connect(server.pop3).unwrap().login("ann", PASSWORD);
+    assert!(refused.unwrap().starts_with("-ERR [IN-USE] "));
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 2 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    server.deliver("ann", &message("late@test", "late", "x"));
+    assert!(pop3.command("RETR 2").unwrap().starts_with("-ERR "));
+    assert_eq!(pop3.list("LIST").len(), 2);
+    assert!(pop3.command("RETR 4").unwrap().starts_with("-ERR "));
+    pop3.many("RETR 3");
+    pop3.ok("DELE 1");
+    pop3.ok("QUIT");
+    // The client may be told before the session is gone.
+    let mut again = wait_until("the lock's end", || {
+        let mut pop3 = Pop3::connect(server.pop3).unwrap();
+        pop3.login("ann", PASSWORD)
+            .unwrap()
+            .starts_with("+OK")
+            .then_some(pop3)
+    });
+    assert_eq!(again.list("LIST").len(), 2);
+}
+
+#[test]
+fn a_user_has_so_many_sessions() {
+    let server = Server::start("[limits]\nmax_connections_per_user = 2\n");
+    let first = server.pop3("ann");
+    let second = server.imap("ann");
+    let refused = Pop3::connect(server.pop3).unwrap().login("ann", PASSWORD);
+    let text = "-ERR [SYS/TEMP] Too many connections of this user.";
+    assert_eq!(refused.unwrap(), text);
+    drop(first);
+    wait_until("a free place", || {
+        let mut pop3 = Pop3::connect(server.pop3).unwrap();
+        pop3.login("ann", PASSWORD)
+            .unwrap()
+            .starts_with("+OK")
+            .then_some(())
+    });
+    drop(second);
+}
+
+#[test]
+fn who_comes_too_much_hears_why() {
+    let server = Server::start("[limits]\nmax_connections = 1\n");
+    let _first = server.imap("ann");
+    let mut stream = connected(server.pop3);
+    let said = read_line(&mut stream);
+    assert_eq!(said, "-ERR [SYS/TEMP] Too many connections.\r\n");
+    let mut lmtp = connected(server.lmtp);
+    assert!(read_line(&mut lmtp).starts_with("421 "));
+    assert!(Lmtp::tcp(server.lmtp).is_err());
+}
+
+#[test]
+fn bad_commands_and_long_lines_have_an_end() {
+    let server = Server::start("[limits]\nbad_commands = 3\ncommand_line_octets = 1024\n");
+    let mut pop3 = server.pop3("ann");
+    let long = pop3.command(&format!("NOOP {}", "x".repeat(5000))).unwrap();
+    assert_eq!(long, "-ERR The line is too long.");
+    pop3.ok("NOOP");
+    for _ in 0..3 {
+        assert!(pop3.command("XYZZY").unwrap().starts_with("-ERR Unknown"));
+    }
+    assert_eq!(pop3.line().unwrap(), "-ERR Too many bad commands.");
+    assert!(pop3.line().is_err());
+}
