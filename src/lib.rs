@@ -90,6 +90,9 @@ mod corpus;
 #[cfg(test)]
 #[path = "../tests/support/fuzz.rs"]
 mod fuzz;
+#[cfg(test)]
+#[path = "../tests/support/pattern.rs"]
+mod pattern;
 
 pub(crate) mod codec;
 pub(crate) mod sys;

@@ -4,6 +4,7 @@ use super::date::Date;
 use super::flag::{Keyword, SystemFlags};
 use super::number::Since;
 use super::object_id::ObjectId;
+use super::order::Threading;
 use super::set::SequenceSet;
 
 /// A tree of search keys. Strings are UTF-8; the charset of the command is already undone.
@@ -43,6 +44,8 @@ pub(crate) enum Criteria {
     Body(String),
     /// Any header, those of parts and of messages inside included, or the body.
     Text(String),
+    /// In a thread with a message that meets these (draft-ietf-morg-inthread).
+    InThread(Threading, Box<Criteria>),
 }
 
 impl Criteria {
@@ -51,8 +54,18 @@ impl Criteria {
         match self {
             Criteria::And(all) => all.iter().any(Criteria::asks_mod_seq),
             Criteria::Or(a, b) => a.asks_mod_seq() || b.asks_mod_seq(),
-            Criteria::Not(inner) => inner.asks_mod_seq(),
+            Criteria::Not(inner) | Criteria::InThread(_, inner) => inner.asks_mod_seq(),
             key => matches!(key, Criteria::ModSeq(_)),
+        }
+    }
+
+    /// True if whether a message meets them depends on other messages.
+    pub(crate) fn spans_messages(&self) -> bool {
+        match self {
+            Criteria::And(all) => all.iter().any(Criteria::spans_messages),
+            Criteria::Or(a, b) => a.spans_messages() || b.spans_messages(),
+            Criteria::Not(inner) => inner.spans_messages(),
+            key => matches!(key, Criteria::InThread(..)),
         }
     }
 
@@ -61,7 +74,7 @@ impl Criteria {
         match self {
             Criteria::And(all) => all.iter().any(Criteria::numbers_messages),
             Criteria::Or(a, b) => a.numbers_messages() || b.numbers_messages(),
-            Criteria::Not(inner) => inner.numbers_messages(),
+            Criteria::Not(inner) | Criteria::InThread(_, inner) => inner.numbers_messages(),
             key => matches!(key, Criteria::Seq(set) if !set.is_saved()),
         }
     }

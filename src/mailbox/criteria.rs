@@ -1,5 +1,6 @@
 //! Search criteria made ready for one view, and whether a message meets them.
 
+use super::inthread::{InThread, Threadmates};
 use super::needle::{Headers, Needle};
 use super::objects::first_message;
 use super::walk::Known;
@@ -36,6 +37,7 @@ pub(super) enum Test {
     Address(String, Needle),
     Body(Needle),
     Text(Needle),
+    InThread(Threadmates),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,12 +58,14 @@ pub(super) enum Subject<'a, 'k> {
 type Room = Vec<u8>;
 
 impl Test {
-    pub(super) fn new(view: &View, criteria: Criteria) -> Test {
-        let boxed = |c: Box<Criteria>| Box::new(Test::new(view, *c));
+    /// `later`: gets what has to be found out before a message is tested.
+    pub(super) fn new(view: &View, criteria: Criteria, later: &mut Vec<InThread>) -> Test {
+        let mut new = |c: Criteria| Test::new(view, c, later);
+        let mut boxed = |c: Box<Criteria>| Box::new(new(*c));
         let ago = |seconds: u32| now_seconds().saturating_sub(i64::from(seconds));
         match criteria {
             Criteria::All => Test::All,
-            Criteria::And(all) => Test::And(all.into_iter().map(|c| Test::new(view, c)).collect()),
+            Criteria::And(all) => Test::And(all.into_iter().map(new).collect()),
             Criteria::Or(a, b) => Test::Or(boxed(a), boxed(b)),
             Criteria::Not(c) => Test::Not(boxed(c)),
             Criteria::Seq(set) | Criteria::Uid(set) if set.is_saved() => Test::Uid(view.saved()),
@@ -88,6 +92,12 @@ impl Test {
             Criteria::Address(HeaderField(name), text) => Test::Address(name, Needle::new(&text)),
             Criteria::Body(text) => Test::Body(Needle::new(&text)),
             Criteria::Text(text) => Test::Text(Needle::new(&text)),
+            Criteria::InThread(by, inner) => {
+                let own = InThread::new(view, by, *inner);
+                let result = own.result();
+                later.push(own);
+                Test::InThread(result)
+            }
         }
     }
 
@@ -95,6 +105,7 @@ impl Test {
     pub(super) fn candidates(&self) -> Option<UidSet> {
         match self {
             Test::Uid(set) => Some(set.clone()),
+            Test::InThread(result) => result.get().cloned(),
             Test::And(all) => all
                 .iter()
                 .filter_map(Test::candidates)
@@ -150,6 +161,10 @@ impl Test {
             Test::Not(test) => test.holds(message, room)?.map(|holds| !holds),
             Test::Seq(set) => Some(message.seq().is_some_and(|seq| set.contains(seq))),
             Test::Uid(set) => Some(set.contains(message.uid())),
+            Test::InThread(result) => {
+                let mates = result.get().ok_or(Error::Fault)?;
+                Some(mates.contains(message.uid()))
+            }
             Test::Flag(flag) => Some(message.has_flag(*flag)),
             Test::Keyword(at) => Some(at.is_some_and(|at| message.has_keyword(at))),
             Test::Recent => Some(message.is_recent()),

@@ -36,6 +36,7 @@ mod error;
 mod events;
 mod forest;
 mod host;
+mod inthread;
 mod kept;
 mod known;
 mod learn;

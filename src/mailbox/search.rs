@@ -1,6 +1,7 @@
 //! SEARCH in bounded steps: first by what the index knows, then by opening what that does not decide.
 
 use super::criteria::Test;
+use super::inthread::InThread;
 use super::survey::Look;
 use super::{Error, View, Want};
 use crate::mail::{Criteria, UidSet};
@@ -15,11 +16,14 @@ pub(crate) struct Search {
     goal: u64,
     /// Room for texts that are compared, used again and again.
     room: Vec<u8>,
+    /// To be found out first.
+    first: Vec<InThread>,
 }
 
 impl Search {
     pub(super) fn new(view: &View, criteria: Criteria) -> Search {
-        let test = Test::new(view, criteria);
+        let mut first = Vec::new();
+        let test = Test::new(view, criteria, &mut first);
         let uids = test.candidates().map_or_else(
             || view.uids().clone(),
             |only| view.uids().intersection(&only),
@@ -33,11 +37,18 @@ impl Search {
             test,
             found: UidSet::new(),
             room: Vec::new(),
+            first,
         }
     }
 
     /// Works for a bounded time; `Some` with the messages found at the end.
     pub(crate) fn step(&mut self) -> Result<Option<UidSet>, Error> {
+        if let Some(own) = self.first.last_mut() {
+            if own.step()? {
+                self.first.pop();
+            }
+            return Ok(None);
+        }
         let (test, found, room) = (&self.test, &mut self.found, &mut self.room);
         let decided = &mut self.decided;
         let more = self.look.step(&mut |message| {

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::forest::Forest;
-use crate::mail::{Threading, Uid};
+use crate::mail::{Threading, Uid, UidSet};
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
@@ -356,6 +356,24 @@ impl Threads {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.uids.is_empty()
+    }
+
+    /// All messages of the threads that hold one of these.
+    pub(super) fn with(&self, some: &UidSet) -> UidSet {
+        let (mut all, mut todo, mut own) = (UidSet::new(), Vec::new(), Vec::new());
+        for root in &self.trees.roots {
+            todo.push(*root);
+            while let Some(node) = todo.pop() {
+                let uid = self.uids.get(node as usize).copied();
+                own.extend(uid.and_then(Uid::new));
+                todo.extend_from_slice(self.trees.children(node));
+            }
+            if own.iter().any(|uid| some.contains(*uid)) {
+                own.iter().for_each(|uid| all.insert(*uid));
+            }
+            own.clear();
+        }
+        all
     }
 
     /// Appends the next piece of a `1*thread-list` (RFC 5256 section 5); `false` at the end.

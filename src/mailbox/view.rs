@@ -274,6 +274,7 @@ impl View {
             }
             Criteria::Or(a, b) => Criteria::Or(Box::new(self.fixed(*a)), Box::new(self.fixed(*b))),
             Criteria::Not(inner) => Criteria::Not(Box::new(self.fixed(*inner))),
+            Criteria::InThread(by, inner) => Criteria::InThread(by, Box::new(self.fixed(*inner))),
             Criteria::Seq(set) => Criteria::Uid(SequenceSet::of(&uids(&set))),
             Criteria::Uid(set) if set.is_saved() => Criteria::Uid(SequenceSet::of(&uids(&set))),
             other => other,

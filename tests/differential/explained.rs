@@ -1,5 +1,6 @@
 //! Differences that are right, each with the sentence that says so.
 
+use crate::pattern::matches;
 use std::fs;
 use std::path::Path;
 
@@ -17,26 +18,6 @@ struct Line {
 pub(crate) struct Explained {
     lines: Vec<Line>,
     faults: Vec<String>,
-}
-
-/// `<>` in a pattern stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split("<>");
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let pieces: Vec<&str> = pieces.collect();
-    let Some((last, middle)) = pieces.split_last() else {
-        return rest.is_empty();
-    };
-    for piece in middle {
-        let Some(at) = rest.find(piece) else {
-            return false;
-        };
-        rest = &rest[at + piece.len()..];
-    }
-    rest.ends_with(last)
 }
 
 impl Explained {

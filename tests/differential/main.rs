@@ -10,6 +10,8 @@
 mod explained;
 mod facts;
 mod mails;
+#[path = "../support/pattern.rs"]
+mod pattern;
 mod script;
 #[path = "../support/mod.rs"]
 mod support;

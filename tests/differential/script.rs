@@ -306,7 +306,13 @@ impl Script {
     }
 
     fn searched(&mut self) -> String {
-        format!("CHARSET UTF-8 {}", self.criteria())
+        // Dovecot 2.3 ends the session where INTHREAD stands below NOT in a SORT.
+        let thread = match self.random.below(8) {
+            0 => "INTHREAD REFS ",
+            1 => "INTHREAD REFERENCES ",
+            _ => return format!("CHARSET UTF-8 {}", self.criteria()),
+        };
+        format!("CHARSET UTF-8 {thread}{} {}", self.key(), self.key())
     }
 
     fn criteria(&mut self) -> String {

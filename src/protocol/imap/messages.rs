@@ -214,7 +214,7 @@ fn search(
             return Ran::ok("BAD This tag has a search that is kept up to date.");
         }
         let room = selected.contexts.has_room(session.settings.search_contexts);
-        if room && matches!(asked.what, What::Search) {
+        if room && matches!(asked.what, What::Search) && !criteria.spans_messages() {
             update = Some((view.fixed(criteria.clone()), asked.items));
         } else {
             // RFC 5267 section 4.3.1.

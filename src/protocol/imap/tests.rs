@@ -20,6 +20,7 @@ use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Closed, Credentials, Verdict};
 use crate::codec::deflate::{self, Inflate};
 use crate::mailbox::Account;
+use crate::pattern::matches;
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
 use imap_codec::decode::Decoder;
 use std::collections::BTreeMap;
@@ -198,26 +199,6 @@ impl Connection {
         let line = line.strip_suffix(b"\r\n").expect("lines end in CRLF");
         Some(String::from_utf8_lossy(line).into_owned())
     }
-}
-
-/// `<>` in a pattern stands for anything.
-fn matches(pattern: &str, line: &str) -> bool {
-    let mut pieces = pattern.split("<>");
-    let first = pieces.next().unwrap();
-    let Some(mut rest) = line.strip_prefix(first) else {
-        return false;
-    };
-    let pieces: Vec<&str> = pieces.collect();
-    let Some((last, middle)) = pieces.split_last() else {
-        return rest.is_empty();
-    };
-    for piece in middle {
-        let Some(at) = rest.find(piece) else {
-            return false;
-        };
-        rest = &rest[at + piece.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// As `matches`; keeps what stands where the pattern has `<name=>`.

@@ -2,6 +2,7 @@
 
 use super::fetch::MAX_NUMBER64;
 use super::modseq::search_mod_seq;
+use super::sort::algorithm;
 use super::token::{Parsed, Syntax, astring, atom, date, sequence_set, space};
 use crate::mail::{Criteria, DateField, HeaderField, Keyword, ObjectId, SystemFlags};
 use crate::mime::from_charset;
@@ -199,6 +200,12 @@ impl Keys<'_> {
             "NOT" => {
                 space(r)?;
                 not(self.key(r, depth + 1)?)
+            }
+            "INTHREAD" => {
+                space(r)?;
+                let by = algorithm(r)?;
+                space(r)?;
+                Criteria::InThread(by, Box::new(self.key(r, depth + 1)?))
             }
             "OR" => {
                 space(r)?;

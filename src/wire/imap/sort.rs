@@ -17,12 +17,18 @@ pub(super) fn sort(r: &mut Reader<'_>) -> Parsed<(Vec<SortCriterion>, Searched)>
 
 /// `thread-alg SP search-criteria`.
 pub(super) fn thread(r: &mut Reader<'_>) -> Parsed<(Threading, Searched)> {
+    let threading = algorithm(r)?;
+    space(r)?;
+    Ok((threading, search_criteria(r)?))
+}
+
+/// `thread-alg`.
+pub(super) fn algorithm(r: &mut Reader<'_>) -> Parsed<Threading> {
     let name = atom(r)?;
     let own = |(_, own): &&(Threading, &str)| own.eq_ignore_ascii_case(name);
     let found = Threading::ALL.iter().find(own);
     let (threading, _) = found.ok_or(Syntax("no such threading algorithm"))?;
-    space(r)?;
-    Ok((*threading, search_criteria(r)?))
+    Ok(*threading)
 }
 
 /// `sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"`.
