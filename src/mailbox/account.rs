@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::special;
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::AccountId;
-use crate::mail::{MailboxName, SpecialUse, UidSet, UidValidity};
+use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
 use crate::store::{Maildir, Store};
 use event_listener::Event;
 use std::collections::BTreeMap;
@@ -408,7 +408,29 @@ impl Account {
 
     /// Opens a mailbox for a session (SELECT, EXAMINE).
     pub(crate) fn select(&self, name: &MailboxName, access: Access) -> Result<View, Error> {
-        View::open(self.clone(), self.shared(name)?, access)
+        self.select_after(None, name, access)
+    }
+
+    /// As `select`, for a session whose view until now was `before`.
+    pub(crate) fn select_after(
+        &self,
+        before: Option<&View>,
+        name: &MailboxName,
+        access: Access,
+    ) -> Result<View, Error> {
+        View::open(self.clone(), before, self.shared(name)?, access)
+    }
+
+    /// As `select_after`, with the first message without `\Seen`, if that asks no disk: everything is in
+    /// memory, and the watch of the directories tells that it is as it was. `None`: it may be otherwise.
+    pub(crate) fn select_at_once(
+        &self,
+        before: Option<&View>,
+        name: &MailboxName,
+        access: Access,
+    ) -> Option<(View, Option<SeqNum>)> {
+        let shared = self.0.boxes.try_lock().ok()?.get(name)?;
+        View::open_at_once(self.clone(), before, shared, access)
     }
 
     /// True if the mailbox was there a moment ago; asks no disk.

@@ -283,3 +283,57 @@ fn own_deliveries_to_a_watched_mailbox_cause_no_scan() {
     }
     assert_eq!(host.scans(), before);
 }
+
+#[test]
+fn a_mailbox_selected_at_once_is_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let (account, _host) = watched(root);
+    account.prepare().unwrap();
+    let inbox = name("INBOX");
+    let select = || account.select(&inbox, Access::ReadWrite).unwrap();
+    let at_once = |before: Option<&View>| {
+        let opened = account.select_at_once(before, &inbox, Access::ReadWrite);
+        opened.map(|(view, unseen)| (view.exists(), unseen.map(|seq| seq.number())))
+    };
+    deliver(root, "new/1.x");
+    assert_eq!(at_once(None), None, "nobody looked");
+    let mut view = select();
+    assert_eq!(at_once(None), None, "nobody asked which message is unseen");
+    assert_eq!(
+        view.first_unseen().unwrap().map(|seq| seq.number()),
+        Some(1)
+    );
+    assert_eq!(at_once(None), Some((1, Some(1))));
+    assert_eq!(at_once(Some(&view)), Some((1, Some(1))));
+    deliver(root, "new/2.x");
+    assert_eq!(at_once(Some(&view)), None, "another program delivered");
+    view = select();
+    view.first_unseen().unwrap();
+    assert_eq!(at_once(Some(&view)), Some((2, Some(1))));
+    fs::rename(root.join("new/1.x"), root.join("cur/1.x:2,S")).unwrap();
+    assert_eq!(at_once(Some(&view)), None, "another program read");
+    view = select();
+    view.first_unseen().unwrap();
+    assert_eq!(at_once(Some(&view)), Some((2, Some(2))));
+    let seen = Flags {
+        system: SystemFlags::SEEN,
+        ..Flags::default()
+    };
+    let all = view.uids().clone();
+    view.mark(&all, FlagChange::Add, &seen, None).unwrap();
+    assert_eq!(at_once(Some(&view)), Some((2, None)));
+    account.create(&name("a")).unwrap();
+    let other = account.select(&name("a"), Access::ReadWrite).unwrap();
+    assert_eq!(
+        at_once(Some(&other)),
+        None,
+        "to leave a mailbox takes a look"
+    );
+    // Nobody has it any more: directories in the place of those that are watched are noticed a little later.
+    drop(view);
+    assert_eq!(at_once(None), Some((2, None)));
+    let shared = account.shared(&inbox).unwrap();
+    shared.state.lock().unwrap().revisited = Duration::ZERO;
+    assert_eq!(at_once(None), None);
+}

@@ -6,12 +6,13 @@ use super::host::{HostInner, lock};
 use super::numbering::Numbering;
 use super::{Error, fault, store_fault};
 use crate::index::Summary;
-use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet};
+use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet, UidValidity};
 use crate::store::{MailboxState, Stamp, Store};
 use event_listener::Event;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Duration;
 
 /// Flag changes remembered for sessions that ask; older ones are found in the index.
 const MAX_CHANGES: usize = 64;
@@ -19,6 +20,8 @@ const MAX_CHANGES: usize = 64;
 const KEYWORD_TRIES: usize = 4;
 /// Runs of UIDs that are kept in memory though nobody has the mailbox open.
 const MAX_IDLE_RUNS: usize = 1024;
+/// For so long after the directories were found to be those that are watched they count as such.
+const REVISIT_AFTER: Duration = Duration::from_secs(1);
 /// Runs of expunged UIDs remembered.
 const MAX_GONE: usize = 4096;
 
@@ -66,6 +69,10 @@ pub(super) struct State {
     /// What the index knows is to be forgotten at the next scan.
     pub(super) forget: bool,
     pub(super) deleted: bool,
+    /// The first message without `\Seen` as of this UIDVALIDITY and mod-sequence.
+    pub(super) first_unseen: Option<(UidValidity, ModSeq, Option<Uid>)>,
+    /// When the directories were last found to be those that are watched, since 1970.
+    pub(super) revisited: Duration,
 }
 
 /// Messages whose flags changed, and which view did it.
@@ -76,6 +83,23 @@ pub(super) struct Change {
 }
 
 impl State {
+    /// The first message without `\Seen`; `None` if the index has to be asked.
+    pub(super) fn unseen(&self) -> Option<Option<Uid>> {
+        let summary = self.summary.as_ref()?;
+        if summary.seen == summary.messages {
+            return Some(None);
+        }
+        let (uid_validity, mod_seq, unseen) = self.first_unseen?;
+        let now = (summary.uid_validity, summary.highest_mod_seq);
+        (now == (uid_validity, mod_seq)).then_some(unseen)
+    }
+
+    /// True if the directories were looked at a moment ago.
+    pub(super) fn was_revisited(&self) -> bool {
+        let until = self.revisited.saturating_add(REVISIT_AFTER);
+        (self.revisited..until).contains(&crate::sys::clock::now())
+    }
+
     /// The numbering of all messages. `None` if nobody looked which there are.
     pub(super) fn numbering(&mut self) -> Option<Arc<Numbering>> {
         let uids = self.uids.as_ref()?;
@@ -129,6 +153,8 @@ impl Shared {
                 caught_up,
                 forget: false,
                 deleted: false,
+                first_unseen: None,
+                revisited: Duration::ZERO,
             }),
             events: Mutex::default(),
             generation: AtomicU32::new(0),
@@ -241,14 +267,19 @@ impl Shared {
     /// Nobody has it open: its directories are watched from now on, if they were not or are others
     /// now; a side file that somebody else wrote, which no watch sees, is reason to look at all.
     pub(super) fn revisit(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
-        if state.views > 0 {
-            return;
-        }
         self.attend(state, store);
-        let list = store.stamp(&state.name).map_or(0, |stamp| stamp.list);
+        let list = store.listed_at(&state.name).unwrap_or(0);
         if listed_at(state) != Some(list) {
             lock(&self.events).doubt();
         }
+        state.revisited = crate::sys::clock::now();
+    }
+
+    /// True if the index is known to be in line with the directories without a look at them.
+    pub(super) fn is_undisturbed(&self, state: &State) -> bool {
+        self.drain();
+        let known = !state.deleted && state.caught_up && state.summary.is_some();
+        known && lock(&self.events).undisturbed() == Some(true)
     }
 
     /// One view less. What its watch knows is noted for a time without one.
@@ -370,10 +401,10 @@ impl Shared {
         if self.looks_clean() {
             return Ok(());
         }
-        let stamp = store
-            .stamp(&state.name)
+        let list = store
+            .listed_at(&state.name)
             .map_err(store_fault("looking at a mailbox"))?;
-        if stamp.list == summary.stamp.get(2).copied().unwrap_or(0) {
+        if list == summary.stamp.get(2).copied().unwrap_or(0) {
             Ok(())
         } else {
             super::resync::resync(self, state, store)

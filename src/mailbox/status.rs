@@ -71,7 +71,10 @@ impl Account {
         let shared = self.shared(name)?;
         let mut store = self.0.store()?;
         if kept.is_some() {
-            shared.revisit(&mut lock(&shared.state), &mut *store);
+            let mut state = lock(&shared.state);
+            if state.views == 0 {
+                shared.revisit(&mut state, &mut *store);
+            }
         }
         let mut status = self.summarised(&shared, &mut *store, asked)?;
         drop(store);

@@ -82,14 +82,21 @@ pub(crate) struct View {
     reached: Option<Box<Reached>>,
 }
 
+/// How many views of that mailbox this is.
+fn views_of(view: Option<&View>, shared: &Arc<Shared>) -> u32 {
+    view.map_or(0, |view| u32::from(Arc::ptr_eq(&view.shared, shared)))
+}
+
 fn next_id() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed).max(1)
 }
 
 impl View {
+    /// `before`: the view that the session had until now, which counts as closed.
     pub(super) fn open(
         account: Account,
+        before: Option<&View>,
         shared: Arc<Shared>,
         access: Access,
     ) -> Result<View, Error> {
@@ -98,26 +105,49 @@ impl View {
         if state.deleted {
             return Err(Error::NoSuchMailbox);
         }
-        shared.revisit(&mut state, &mut *store);
-        state.views += 1;
+        if state.views == views_of(before, &shared) {
+            shared.revisit(&mut state, &mut *store);
+        }
         let refreshed = shared.refresh(&mut state, &mut *store);
         drop(store);
+        refreshed?;
+        View::of(account, shared.clone(), &mut state, access).ok_or(Error::Fault)
+    }
+
+    /// See [`Account::select_at_once`].
+    pub(super) fn open_at_once(
+        account: Account,
+        before: Option<&View>,
+        shared: Arc<Shared>,
+        access: Access,
+    ) -> Option<(View, Option<SeqNum>)> {
+        let own = views_of(before, &shared);
+        if before.is_some() && own == 0 {
+            // To close it asks the disk.
+            return None;
+        }
+        // Who has the lock may be at the disk.
+        let mut state = shared.state.try_lock().ok()?;
+        let is_open = state.views > own || state.was_revisited();
+        if !is_open || !shared.is_undisturbed(&state) {
+            return None;
+        }
+        let unseen = state.unseen()?;
+        let view = View::of(account, shared.clone(), &mut state, access)?;
+        let unseen = unseen.and_then(|uid| view.seq(uid));
+        Some((view, unseen))
+    }
+
+    /// The view of a mailbox that is in line with its directories. `None` if nobody looked which messages
+    /// it has.
+    fn of(
+        account: Account,
+        shared: Arc<Shared>,
+        state: &mut State,
+        access: Access,
+    ) -> Option<View> {
         let generation = shared.generation();
-        let opened = refreshed.and_then(|()| {
-            state
-                .summary
-                .clone()
-                .zip(state.numbering())
-                .ok_or(Error::Fault)
-        });
-        let (summary, numbers) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                drop(state);
-                shared.leave();
-                return Err(error);
-            }
-        };
+        let (summary, numbers) = state.summary.clone().zip(state.numbering())?;
         let recent = UidSet::range(summary.first_recent, Uid::MAX);
         let recent = numbers.uids().intersection(&recent);
         if access == Access::ReadWrite
@@ -130,8 +160,8 @@ impl View {
             shared.host.settle_later(&shared);
         }
         let keywords = state.keywords();
-        drop(state);
-        Ok(View {
+        state.views += 1;
+        Some(View {
             account,
             id: next_id(),
             access,
@@ -170,11 +200,9 @@ impl View {
 
     /// As SELECT tells it; from the index without touching messages.
     pub(crate) fn first_unseen(&self) -> Result<Option<SeqNum>, Error> {
-        let state = lock(&self.shared.state);
-        if state.summary.as_ref().is_some_and(|s| s.seen == s.messages) {
-            return Ok(None);
+        if let Some(unseen) = lock(&self.shared.state).unseen() {
+            return Ok(unseen.and_then(|uid| self.seq(uid)));
         }
-        drop(state);
         let reader = self
             .shared
             .host
@@ -184,6 +212,8 @@ impl View {
         let unseen = reader
             .first_unseen(self.shared.id, &|uid| self.uids().contains(uid))
             .map_err(fault("reading the index"))?;
+        let known = (self.uid_validity, self.mod_seq, unseen);
+        lock(&self.shared.state).first_unseen = Some(known);
         Ok(unseen.and_then(|uid| self.seq(uid)))
     }
 

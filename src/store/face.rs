@@ -97,6 +97,10 @@ pub(crate) trait Store: Send {
     ) -> Result<(), Error>;
     /// Modification times now.
     fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error>;
+    /// That of the side file alone.
+    fn listed_at(&mut self, name: &MailboxName) -> Result<i64, Error> {
+        Ok(self.stamp(name)?.list)
+    }
     /// Directories whose changes mean that messages came, went or changed (for inotify).
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf>;
     /// Directories whose changes mean that mailboxes came, went or were subscribed to (for inotify); none

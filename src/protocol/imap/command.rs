@@ -8,7 +8,7 @@ use super::list::list;
 use super::multisearch::esearch;
 use super::notify::notify;
 use super::refusal::refused;
-use super::select::select;
+use super::select::{select, select_at_once};
 use super::session::{Doing, Next, Ran, Session};
 use super::table::{Rule, State, numbers_messages, rule_of};
 use super::tag::{Tag, tag};
@@ -105,11 +105,17 @@ impl Session {
         out: &mut Output,
     ) -> Next {
         self.recent.note(rule.name);
-        if rule.disk && turn == Turn::Quick {
-            self.doing = Doing::Command(tag, command);
-            return Some(Progress::Disk);
-        }
-        if let Ran::Finished(text) = self.run(&tag, *command, rule, out) {
+        let ran = match rule.disk && turn == Turn::Quick {
+            false => self.run(&tag, *command, rule, out),
+            true => match select_at_once(self, &tag, &command, out) {
+                Some(ran) => ran,
+                None => {
+                    self.doing = Doing::Command(tag, command);
+                    return Some(Progress::Disk);
+                }
+            },
+        };
+        if let Ran::Finished(text) = ran {
             self.finish(tag, text, rule.expunges);
         }
         None

@@ -9,10 +9,10 @@ use super::selected::{Selected, untagged};
 use super::session::{After, Doing, Ending, Ran, Session};
 use super::table::named;
 use super::tag::Tag;
-use crate::mail::{InvalidName, Uid, UidSet};
-use crate::mailbox::{Access, Error};
+use crate::mail::{InvalidName, SeqNum, Uid, UidSet};
+use crate::mailbox::{Access, Error, View};
 use crate::protocol::Output;
-use crate::wire::imap::{Given, Resync, SelectParams, number};
+use crate::wire::imap::{Command, Given, Resync, SelectParams, number};
 
 /// The mailbox that was selected is closed, unless the command itself is wrong.
 pub(super) fn select(
@@ -26,32 +26,87 @@ pub(super) fn select(
     if params.qresync.is_some() && !session.enabled.qresync {
         return Ran::ok("BAD QRESYNC is not enabled.");
     }
-    if session.selected.take().is_some() {
-        out.put(b"* OK [CLOSED] The previous mailbox is closed.\r\n");
-    }
+    let before = session.selected.take();
+    closed(before.is_some(), out);
     // The mailbox that is opened now tells its HIGHESTMODSEQ in any case.
     session.enabled.condstore |= params.condstore;
-    let access = if read_only {
-        Access::ReadOnly
-    } else {
-        Access::ReadWrite
-    };
-    let rev2 = session.enabled.rev2;
     let opened = valid(name).and_then(|given| {
-        let view = session.account.select(&given.name, access)?;
+        let before = before.as_ref().map(|selected| &selected.view);
+        let access = access(read_only);
+        let view = session.account.select_after(before, &given.name, access)?;
         let unseen = view.first_unseen()?;
-        Ok((Selected::new(view), unseen, given.written))
+        Ok((view, unseen, given.written))
     });
-    let (selected, unseen, written) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Ran::no(error),
+    drop(before);
+    match opened {
+        Ok((view, unseen, written)) => {
+            let written = written.as_deref();
+            opened_now(session, tag, view, unseen, written, params.qresync, out)
+        }
+        Err(error) => Ran::no(error),
+    }
+}
+
+/// As `select`, if that needs no disk. `None`: nothing happened.
+pub(super) fn select_at_once(
+    session: &mut Session,
+    tag: &Tag,
+    command: &Command,
+    out: &mut Output,
+) -> Option<Ran> {
+    let Command::Select {
+        mailbox: Ok(given),
+        read_only,
+        params,
+    } = command
+    else {
+        return None;
     };
+    // Names and what was expunged meanwhile are looked up.
+    if session.enabled.rev2 || params.qresync.is_some() {
+        return None;
+    }
+    let before = session.selected.as_ref().map(|selected| &selected.view);
+    let access = access(*read_only);
+    let opened = session.account.select_at_once(before, &given.name, access);
+    let (view, unseen) = opened?;
+    closed(session.selected.take().is_some(), out);
+    session.enabled.condstore |= params.condstore;
+    Some(opened_now(session, tag, view, unseen, None, None, out))
+}
+
+fn access(read_only: bool) -> Access {
+    match read_only {
+        true => Access::ReadOnly,
+        false => Access::ReadWrite,
+    }
+}
+
+fn closed(before: bool, out: &mut Output) {
+    if before {
+        out.put(b"* OK [CLOSED] The previous mailbox is closed.\r\n");
+    }
+}
+
+/// Tells what the client is to know of the mailbox that is selected now.
+fn opened_now(
+    session: &mut Session,
+    tag: &Tag,
+    view: View,
+    unseen: Option<SeqNum>,
+    written: Option<&str>,
+    qresync: Option<Box<Resync>>,
+    out: &mut Output,
+) -> Ran {
+    let rev2 = session.enabled.rev2;
+    let read_only = view.access() == Access::ReadOnly;
+    let selected = Selected::new(view);
     selected.flags(out);
     let view = &selected.view;
     untagged(view.exists(), "EXISTS", out);
     match rev2 {
         // RFC 9051 section 6.3.2.
-        true => tell_name(session, &view.name(), written.as_deref(), out),
+        true => tell_name(session, &view.name(), written, out),
         false => untagged(view.recent(), "RECENT", out),
     }
     if let Some(unseen) = unseen.filter(|_| !rev2 && !session.enabled.uid_only) {
@@ -69,8 +124,7 @@ pub(super) fn select(
     } else {
         "OK [READ-WRITE] Select completed."
     };
-    let changed = params
-        .qresync
+    let changed = qresync
         .filter(|known| known.uid_validity == uid_validity)
         .map(|known| resync(&selected, &known, out));
     let changed = match changed.transpose() {

@@ -439,6 +439,14 @@ impl Store for Maildir {
         }
     }
 
+    fn listed_at(&mut self, name: &MailboxName) -> Result<i64, Error> {
+        let path = self.path(name)?;
+        match modified(&path.join(uidlist::FILE)) {
+            0 if !path.is_dir() => Err(Error::NoSuchMailbox),
+            list => Ok(list),
+        }
+    }
+
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf> {
         let path = self.path(name).ok();
         path.map_or(Vec::new(), |p| vec![p.join("new"), p.join("cur")])
