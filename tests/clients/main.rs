@@ -7,6 +7,7 @@ mod curl;
 mod left;
 mod mutt;
 mod near;
+mod pop3;
 mod roundcube;
 mod scripts;
 #[path = "../support/mod.rs"]

@@ -1,13 +1,17 @@
 //! Dovecot with settings of its own.
 
-use super::{Guard, Imap, PASSWORD, can, free_port, is_root, skip, wait_until};
+use super::{Guard, Imap, PASSWORD, Pop3, can, free_port, is_root, skip, wait_until};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// What speaks POP3 there.
+const POP3: &str = "/usr/lib/dovecot/pop3";
+
 /// A Dovecot that ends with the value.
 pub(crate) struct Dovecot {
     port: u16,
+    pop3: u16,
     _process: Guard,
 }
 
@@ -20,18 +24,44 @@ impl Dovecot {
     /// Serves the Maildirs `mail/USER`, which belong to that user and group, and keeps its own files
     /// in `directory`.
     pub(crate) fn start(directory: &Path, mail: &Path, uid: u32, gid: u32) -> Dovecot {
-        let port = free_port();
+        Dovecot::with(directory, mail, (uid, gid), "")
+    }
+
+    /// True if it has POP3; else says that it has not.
+    pub(crate) fn has_pop3() -> bool {
+        Path::new(POP3).exists() || skip("Dovecot has no POP3")
+    }
+
+    /// As `start`, with more settings.
+    pub(crate) fn with(
+        directory: &Path,
+        mail: &Path,
+        (uid, gid): (u32, u32),
+        more: &str,
+    ) -> Dovecot {
+        let (port, pop3) = (free_port(), free_port());
+        // What is not installed cannot be named.
+        let (protocols, login) = match Path::new(POP3).exists() {
+            false => ("imap", String::new()),
+            true => (
+                "imap pop3",
+                format!(
+                    "service pop3-login {{\n  inet_listener pop3 {{\n    port = {pop3}\n  }}\n  \
+                     inet_listener pop3s {{\n    port = 0\n  }}\n}}\n"
+                ),
+            ),
+        };
         fs::create_dir_all(directory).unwrap();
         let settings = format!(
             "base_dir = {d}/run\nstate_dir = {d}/state\nlog_path = {d}/log\n\
-             protocols = imap\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
+             protocols = {protocols}\nlisten = 127.0.0.1\nssl = no\ndisable_plaintext_auth = no\n\
              first_valid_uid = 1\nfirst_valid_gid = 1\ndefault_vsz_limit = 0\n\
              mail_location = maildir:{mail}/%u\n\
              passdb {{\n  driver = static\n  args = password={PASSWORD}\n}}\n\
              userdb {{\n  driver = static\n  args = uid={uid} gid={gid} home={mail}/%u\n}}\n\
              namespace inbox {{\n  inbox = yes\n  separator = /\n}}\n\
              service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n  \
-             inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
+             inet_listener imaps {{\n    port = 0\n  }}\n}}\n{login}{more}\n",
             d = directory.display(),
             mail = mail.display(),
         );
@@ -53,6 +83,7 @@ impl Dovecot {
         wait_until("Dovecot's greeting", || Imap::connect(port).ok());
         Dovecot {
             port,
+            pop3,
             _process: process,
         }
     }
@@ -62,6 +93,13 @@ impl Dovecot {
         let mut client = Imap::connect(self.port).unwrap();
         let answer = client.login(user, PASSWORD).unwrap();
         assert!(answer.status.starts_with("OK"), "{answer:?}");
+        client
+    }
+    /// As `imap`, for POP3.
+    pub(crate) fn pop3(&self, user: &str) -> Pop3 {
+        let mut client = wait_until("Dovecot's POP3", || Pop3::connect(self.pop3).ok());
+        let answer = client.login(user, PASSWORD).unwrap();
+        assert!(answer.starts_with("+OK"), "{answer}");
         client
     }
 }

@@ -204,18 +204,12 @@ fn digest(fields: &[u8]) -> String {
     let mut received = false;
     for field in mime::fields(fields).filter(|field| !field.is(X_UIDL)) {
         let always = field.is("Delivered-To") || field.is("X-Delivery-ID");
-        // Line by line: of Received only the first one counts.
-        for (number, line) in field.value.split(|b| *b == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if always || !received {
-                md5.update(if number == 0 {
-                    line.trim_ascii_start()
-                } else {
-                    line
-                });
-            }
-            received |= field.is("Received");
+        if always || !received {
+            // Without line ends, but with the blanks behind them.
+            let lines = field.value.trim_ascii_start().split(|b| *b == b'\n');
+            lines.for_each(|line| md5.update(line.strip_suffix(b"\r").unwrap_or(line)));
         }
+        received |= field.is("Received");
     }
     HEXLOWER.encode(&md5.finalize())
 }
