@@ -151,6 +151,7 @@ limits! {
     metadata_entries: usize, Count, 10, 100, "Annotations of one mailbox, or of the account (RFC 5464).";
     metadata_octets: usize, Size, 1024, 16 << 10, "Length of the value of an annotation.";
     expunge_history: u32, Count, 1, 1000, "Expunges of one mailbox that are remembered (RFC 7162); a client that was away longer is told every UID that is missing.";
+    step_messages: usize, Count, 1, 1024, "Messages that COPY, MOVE, STORE or EXPUNGE takes at a time; in between other sessions have their turns.";
     argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";
     argon2_passes: u32, Count, 1, 2, "Passes over that memory.";
     argon2_parallel: u32, Count, 1, 2, "Passwords hashed at the same time.";

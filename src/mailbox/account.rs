@@ -1,5 +1,6 @@
 //! One user's mailboxes.
 
+use super::handle::Handles;
 use super::host::{HostInner, lock};
 use super::kept::Kept;
 use super::known::{Prepared, is_recent};
@@ -7,19 +8,14 @@ use super::names::Names;
 use super::news::Recent;
 use super::shared::Shared;
 use super::special;
-use super::{Access, Error, View, fault, store_fault};
+use super::{Access, Carry, Error, View, fault, store_fault};
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
-use crate::store::{Maildir, Store};
 use event_listener::Event;
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-
-/// Store handles kept for the next operation.
-const MAX_HANDLES: usize = 1;
 
 /// One user's mail. Cheap to clone; all sessions and deliveries of a user share one.
 #[derive(Clone)]
@@ -28,9 +24,9 @@ pub(crate) struct Account(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) host: Arc<HostInner>,
     pub(super) id: AccountId,
-    root: PathBuf,
+    pub(super) root: PathBuf,
     pub(super) boxes: Mutex<Kept>,
-    handles: Mutex<Handles>,
+    pub(super) handles: Mutex<Handles>,
     pub(super) prepared: Prepared,
     /// Annotations are read and written.
     pub(super) annotating: Mutex<()>,
@@ -39,49 +35,6 @@ pub(super) struct Inner {
     pub(super) woken: Event,
     /// A POP3 session has the maildrop for itself.
     pub(super) maildrop_locked: AtomicBool,
-}
-
-/// Store handles that nobody uses.
-#[derive(Default)]
-struct Handles {
-    kept: Vec<Box<dyn Store>>,
-    /// Changes when a name stands for another mailbox: older handles may still have that open.
-    names: u32,
-}
-
-/// A store handle, given back when dropped.
-pub(super) struct Handle<'a> {
-    inner: &'a Inner,
-    store: Option<Box<dyn Store>>,
-    names: u32,
-}
-
-impl Deref for Handle<'_> {
-    type Target = dyn Store;
-    fn deref(&self) -> &(dyn Store + 'static) {
-        match &self.store {
-            Some(store) => &**store,
-            None => unreachable!("a handle holds its store until it is dropped"),
-        }
-    }
-}
-
-impl DerefMut for Handle<'_> {
-    fn deref_mut(&mut self) -> &mut (dyn Store + 'static) {
-        match &mut self.store {
-            Some(store) => &mut **store,
-            None => unreachable!("a handle holds its store until it is dropped"),
-        }
-    }
-}
-
-impl Drop for Handle<'_> {
-    fn drop(&mut self) {
-        let mut handles = lock(&self.inner.handles);
-        if handles.kept.len() < MAX_HANDLES && handles.names == self.names {
-            handles.kept.extend(self.store.take());
-        }
-    }
 }
 
 impl Inner {
@@ -105,29 +58,6 @@ impl Inner {
             maildrop_locked: AtomicBool::new(false),
         }
     }
-
-    pub(super) fn store(&self) -> Result<Handle<'_>, Error> {
-        let (kept, names) = {
-            let mut handles = lock(&self.handles);
-            (handles.kept.pop(), handles.names)
-        };
-        let store = match kept {
-            Some(store) => store,
-            None => Box::new(Maildir::open(&self.root).map_err(store_fault("opening a Maildir"))?),
-        };
-        Ok(Handle {
-            inner: self,
-            store: Some(store),
-            names,
-        })
-    }
-
-    /// A name was given to another mailbox, or is free.
-    fn rename_handles(&self) {
-        let mut handles = lock(&self.handles);
-        handles.kept.clear();
-        handles.names = handles.names.wrapping_add(1);
-    }
 }
 
 /// What LIST can say of a name.
@@ -146,6 +76,14 @@ pub(crate) struct Copied {
     pub(crate) uid_validity: UidValidity,
     pub(crate) from: UidSet,
     pub(crate) to: UidSet,
+}
+
+/// How RENAME went.
+pub(crate) struct Renamed {
+    /// Mailboxes that were made for it, the lowest first.
+    pub(crate) made: Vec<MailboxName>,
+    /// What is still to be done: the messages of INBOX are to be moved.
+    pub(crate) rest: Option<Carry>,
 }
 
 impl Account {
@@ -167,6 +105,18 @@ impl Account {
     pub(crate) fn unwatched() -> (Account, tempfile::TempDir) {
         let host = super::Host::unwatched(crate::index::Index::memory().unwrap());
         Account::of(&host, tempfile::tempdir().unwrap())
+    }
+
+    /// As `volatile`; commands take so many messages at a time.
+    #[cfg(test)]
+    pub(crate) fn stepping(step_messages: usize) -> (Account, tempfile::TempDir) {
+        let limits = super::Limits {
+            step_messages,
+            ..super::Limits::default()
+        };
+        let host = super::Host::with(crate::index::Index::memory().unwrap(), limits);
+        let memory = tempfile::tempdir_in("/dev/shm");
+        Account::of(&host, memory.or_else(|_| tempfile::tempdir()).unwrap())
     }
 
     #[cfg(test)]
@@ -322,13 +272,9 @@ impl Account {
         special::follow(&mut *store, name, None)
     }
 
-    /// With all below it; INBOX: its messages move to a new mailbox (RFC 3501 section 6.3.5). Returns the
-    /// mailboxes that were made for it, the lowest first.
-    pub(crate) fn rename(
-        &self,
-        from: &MailboxName,
-        to: &MailboxName,
-    ) -> Result<Vec<MailboxName>, Error> {
+    /// With all below it; INBOX: its messages are still to be moved to a new mailbox (RFC 3501 section
+    /// 6.3.5).
+    pub(crate) fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<Renamed, Error> {
         if to.is_below(from) {
             return Err(Error::Cannot("a mailbox cannot be moved below itself"));
         }
@@ -347,9 +293,9 @@ impl Account {
         if from.is_inbox() {
             let made = self.create(to)?;
             self.copy_annotations(from, to)?;
-            let mut view = self.select(from, Access::ReadWrite)?;
-            let all = view.uids().clone();
-            return view.transfer(&all, to).map(|_| made);
+            let view = self.select(from, Access::ReadWrite)?;
+            let rest = Some(view.emptying(to)?);
+            return Ok(Renamed { made, rest });
         }
         let mut moving: Vec<(MailboxName, MailboxName)> = names
             .iter()
@@ -381,7 +327,7 @@ impl Account {
         moving
             .iter()
             .try_for_each(|(old, new)| self.rename_one(old, new))?;
-        Ok(made)
+        Ok(Renamed { made, rest: None })
     }
 
     fn rename_one(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! What changed since a mod-sequence: one query for NOOP, IDLE, CHANGEDSINCE and QRESYNC.
 
-use super::mark::uids_of;
 use super::shared::Shared;
+use super::steps::uids_of;
 use super::{Error, fault};
 use crate::index::Bits;
 use crate::mail::{Since, Uid, UidSet};

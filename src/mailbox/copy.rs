@@ -3,17 +3,15 @@
 use super::account::Copied;
 use super::append::{blob, letters};
 use super::arrive::{Arrived, Flight};
+use super::expunge::Doomed;
 use super::host::lock;
-use super::mark::{Doomed, chunks};
 use super::shared::{Shared, State};
+use super::steps::{Left, Steps, chunks};
 use super::{Access, Error, View, fault, store_fault};
 use crate::index::{Bits, Cached, Name};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::{Filing, Store};
 use std::sync::{Arc, MutexGuard};
-
-/// Messages taken at a time, so that memory is bounded.
-const BATCH: usize = 1024;
 
 /// A message on its way.
 struct Item {
@@ -41,29 +39,61 @@ struct Source<'a> {
     keywords: Vec<Option<Keyword>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Copy,
     Move,
 }
 
+/// A running COPY or MOVE.
+pub(crate) struct Carry {
+    steps: Steps,
+    target: Arc<Shared>,
+    way: Way,
+    copied: Copied,
+    /// What came is taken back.
+    back: Option<Back>,
+    /// Keeps the mailbox open if no session does.
+    _view: Option<View>,
+}
+
+/// Copies that are to go again.
+struct Back {
+    left: Left,
+    /// The highest goes last: until the side file knows of it, its name tells that the UIDs were given.
+    highest: Option<Uid>,
+    secured: bool,
+    /// The failure that is the reason, if one is.
+    why: Result<(), Error>,
+}
+
 impl View {
-    /// All or nothing (RFC 3501 section 6.4.7). Durable when it returns.
-    pub(crate) fn copy(&mut self, uids: &UidSet, to: &MailboxName) -> Result<Copied, Error> {
-        self.carry(uids, to, Way::Copy)
+    /// Begins to copy: all or nothing (RFC 3501 section 6.4.7).
+    pub(crate) fn copying(&mut self, uids: &UidSet, to: &MailboxName) -> Result<Carry, Error> {
+        self.carrying(uids, to, Way::Copy)
     }
 
-    /// RFC 6851. The expunges are told by the next `sync`. Durable when it returns.
-    pub(crate) fn transfer(&mut self, uids: &UidSet, to: &MailboxName) -> Result<Copied, Error> {
+    /// Begins to move (RFC 6851). The expunges are told by the next `sync`.
+    pub(crate) fn moving(&mut self, uids: &UidSet, to: &MailboxName) -> Result<Carry, Error> {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);
         }
-        self.carry(uids, to, Way::Move)
+        self.carrying(uids, to, Way::Move)
     }
 
-    fn carry(&self, uids: &UidSet, to: &MailboxName, way: Way) -> Result<Copied, Error> {
+    /// As `moving`, all messages, to the end without a session.
+    pub(super) fn emptying(mut self, to: &MailboxName) -> Result<Carry, Error> {
+        let all = self.uids().clone();
+        let carry = self.moving(&all, to)?;
+        Ok(Carry {
+            _view: Some(self),
+            ..carry
+        })
+    }
+
+    fn carrying(&self, uids: &UidSet, to: &MailboxName, way: Way) -> Result<Carry, Error> {
         let target = self.account.shared(to)?;
-        let mut store = self.account.0.store()?;
+        let mut store = self.account.0.own_store()?;
         self.refresh(&mut *store)?;
         let uids = self.uids().intersection(uids);
         let uid_validity = {
@@ -78,100 +108,184 @@ impl View {
         if way == Way::Move {
             self.shared.secure_uids(&mut *store, uids.last())?;
         }
-        let mut copied = Copied {
-            uid_validity,
-            from: UidSet::new(),
-            to: UidSet::new(),
-        };
-        let mut batch: Vec<(u32, Bits)> = Vec::new();
-        let mut result = Ok(());
-        for (number, slots) in chunks(&uids) {
-            batch.push((number, slots));
-            if batch.len() * 256 >= BATCH {
-                result = self.carry_batch(
-                    &mut *store,
-                    &target,
-                    std::mem::take(&mut batch),
-                    way,
-                    &mut copied,
-                );
-                if result.is_err() {
-                    break;
-                }
+        Ok(Carry {
+            steps: Steps::new(self, store, uids),
+            target,
+            way,
+            copied: Copied {
+                uid_validity,
+                from: UidSet::new(),
+                to: UidSet::new(),
+            },
+            back: None,
+            _view: None,
+        })
+    }
+}
+
+impl Carry {
+    /// Carries some messages; `false` once all are, durably. After a failure a COPY is taken back first,
+    /// in further steps.
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        if self.back.is_some() {
+            return self.step_back();
+        }
+        let batch = self.steps.left.chunks(self.steps.room());
+        let count = batch.iter().map(|(_, slots)| slots.count()).sum();
+        match self.batch(&batch) {
+            Ok(()) => {
+                self.steps.note(count);
+                Ok(!self.steps.left.is_empty())
             }
-        }
-        if result.is_ok() && !batch.is_empty() {
-            result = self.carry_batch(&mut *store, &target, batch, way, &mut copied);
-        }
-        if let Err(error) = result {
-            if way == Way::Copy {
-                target.take_back(&mut *store, &copied.to)?;
+            Err(error) if self.way == Way::Copy => {
+                self.turn_back(Err(error));
+                Ok(true)
             }
-            return Err(error);
+            Err(error) => Err(error),
         }
-        Ok(copied)
     }
 
-    fn carry_batch(
-        &self,
-        store: &mut dyn Store,
-        target: &Arc<Shared>,
-        batch: Vec<(u32, Bits)>,
-        way: Way,
-        copied: &mut Copied,
-    ) -> Result<(), Error> {
-        let mut carried = self.name_batch(store, target, &batch, way)?;
-        let synced = store.sync().map_err(store_fault("syncing a mailbox"));
+    /// What is moved stays so, and the next step is the last; what is copied is taken back by the next
+    /// steps.
+    pub(crate) fn stop(&mut self) {
+        self.steps.left.clear();
+        if self.way == Way::Copy && self.back.is_none() {
+            self.turn_back(Ok(()));
+        }
+    }
+
+    /// How many messages are carried, of how many.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        self.steps.progress()
+    }
+
+    /// What was carried: of a MOVE also if it failed.
+    pub(crate) fn copied(&self) -> &Copied {
+        &self.copied
+    }
+
+    fn batch(&mut self, batch: &[(u32, Bits)]) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut carried = self.name_batch(batch)?;
+        let synced = self.steps.sync();
         let mut result = carried.failure.map_or(synced, Err);
+        let (target, way) = (&self.target, self.way);
         if let Some(flight) = &carried.flight
             && (result.is_ok() || way == Way::Move)
         {
             result = target.publish(flight, &carried.arrived).and(result);
         }
         if result.is_err() && way == Way::Copy {
-            target.abandon(None, store, &carried.arrived);
+            target.abandon(None, &mut *self.steps.store, &carried.arrived);
             return result;
         }
         carried.flight = None;
         let gone: UidSet = carried.from.iter().copied().collect();
+        let copied = &mut self.copied;
         copied.from = copied.from.union(&gone);
         let arrived = carried.arrived.iter();
         copied.to = copied.to.union(&arrived.map(|a| a.filing.uid).collect());
         if way == Way::Move {
+            let source = &self.steps.shared;
             for (number, slots) in chunks(&gone) {
-                let mut state = lock(&self.shared.state);
-                let all = Doomed::All;
-                self.shared.forget_chunk(&mut state, number, &slots, all)?;
+                let mut state = lock(&source.state);
+                source.forget_chunk(&mut state, number, &slots, Doomed::All)?;
             }
-            self.shared.raise();
+            source.raise();
         }
         result
     }
 
     /// Gives messages names in the target, with the flags they have at that moment: both mailboxes
     /// are locked.
-    fn name_batch(
-        &self,
-        store: &mut dyn Store,
-        target: &Arc<Shared>,
-        batch: &[(u32, Bits)],
-        way: Way,
-    ) -> Result<Carried, Error> {
-        let mut states = lock_both(target, &self.shared);
+    fn name_batch(&mut self, batch: &[(u32, Bits)]) -> Result<Carried, Error> {
+        let (shared, target) = (self.steps.shared.clone(), &self.target);
+        let mut states = lock_both(target, &shared);
         let state = states.1.as_mut().unwrap_or(&mut states.0);
-        self.catch_up(state, store)?;
+        self.steps.catch_up(state)?;
         let keywords = state.summary.as_ref().map(|s| s.keywords.clone());
         let source = Source {
-            shared: &self.shared,
+            shared: &shared,
             name: state.name.clone(),
             keywords: keywords.unwrap_or_default(),
         };
-        let items = self.shared.items(batch)?;
-        self.shared.host.note_bulk(items.len());
-        let carried = target.name_all(&mut states.0, store, &source, items, way);
+        let store = &mut *self.steps.store;
+        target.prepare_to_add(&mut states.0, store)?;
+        if !states.0.is_of(self.copied.uid_validity) {
+            return Err(Error::NoSuchMailbox);
+        }
+        let items = shared.items(batch)?;
+        shared.host.note_bulk(items.len());
+        let carried = target.name_all(&mut states.0, store, &source, items, self.way);
         drop(states);
-        self.shared.drain();
+        shared.drain();
         carried
+    }
+
+    fn turn_back(&mut self, why: Result<(), Error>) {
+        let mut to = std::mem::take(&mut self.copied.to);
+        self.copied.from = UidSet::new();
+        let highest = to.last();
+        if let Some(highest) = highest {
+            to = to.difference(&UidSet::range(highest, highest));
+        }
+        self.back = Some(Back {
+            left: Left::new(to),
+            highest,
+            secured: false,
+            why,
+        });
+    }
+
+    /// Expunges some of the copies.
+    fn step_back(&mut self) -> Result<bool, Error> {
+        let room = self.steps.room();
+        let (target, store) = (&self.target, &mut self.steps.store);
+        let Some(back) = self.back.as_mut() else {
+            return Ok(false);
+        };
+        // Where UIDs mean other messages by now there are no copies any more.
+        if back.highest.is_none() || !target.has(self.copied.uid_validity) {
+            return back.why.map(|()| false);
+        }
+        if !back.secured {
+            back.secured = match target.secure_uids(&mut **store, back.highest) {
+                // Expunging makes room.
+                Err(Error::Full) if !back.left.is_empty() => false,
+                secured => secured.map(|()| true)?,
+            };
+        }
+        let mut doomed = back.left.chunks(room);
+        if doomed.is_empty() {
+            doomed = chunks(&back.highest.take().into_iter().collect());
+        }
+        for (number, slots) in doomed {
+            let mut state = lock(&target.state);
+            store.renew()?;
+            target.expunge_chunk(&mut state, &mut **store, number, &slots, Doomed::All)?;
+        }
+        if back.highest.is_some() {
+            return Ok(true);
+        }
+        let why = back.why;
+        self.steps.sync()?;
+        why.map(|()| false)
+    }
+}
+
+impl Shared {
+    /// True if UIDs mean the same messages still.
+    fn has(&self, uid_validity: UidValidity) -> bool {
+        let state = lock(&self.state);
+        !state.deleted && state.is_of(uid_validity)
+    }
+}
+
+impl State {
+    fn is_of(&self, uid_validity: UidValidity) -> bool {
+        self.summary.as_ref().map(|s| s.uid_validity) == Some(uid_validity)
     }
 }
 
@@ -288,16 +402,6 @@ impl Shared {
             }
         }
         numbers
-    }
-
-    /// Expunges copies that were made before one failed.
-    fn take_back(self: &Arc<Self>, store: &mut dyn Store, uids: &UidSet) -> Result<(), Error> {
-        self.secure_uids(store, uids.last())?;
-        for (number, slots) in chunks(uids) {
-            let mut state = lock(&self.state);
-            self.expunge_chunk(&mut state, store, number, &slots, Doomed::All)?;
-        }
-        store.sync().map_err(store_fault("syncing a mailbox"))
     }
 }
 

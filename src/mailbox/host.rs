@@ -31,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) metadata_octets: usize,
     /// Expunges a mailbox that are remembered.
     pub(crate) expunges: u32,
+    /// Messages that one command changes at a time.
+    pub(crate) step_messages: usize,
     /// Octets of redb's own cache.
     pub(crate) index_cache_octets: usize,
     /// Octets in memory for one SORT or THREAD.
@@ -49,6 +51,7 @@ impl Default for Limits {
             metadata_entries: 100,
             metadata_octets: 16 << 10,
             expunges: 1000,
+            step_messages: 1024,
             index_cache_octets: 2 << 20,
             sort_octets: 32 << 20,
             mime: crate::mime::Limits::default(),
@@ -85,6 +88,7 @@ impl From<&crate::config::Limits> for Limits {
             metadata_entries: limits.metadata_entries,
             metadata_octets: limits.metadata_octets,
             expunges: limits.expunge_history,
+            step_messages: limits.step_messages,
             index_cache_octets: limits.index_cache_octets,
             sort_octets: limits.sort_octets,
             mime: crate::mime::Limits {

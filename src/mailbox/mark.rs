@@ -1,12 +1,13 @@
-//! Changing flags and removing messages.
+//! STORE: changing flags.
 
 use super::append::{blob, letters, name};
 use super::host::lock;
 use super::resync::set_named;
 use super::shared::{Shared, State};
+use super::steps::{Steps, uids_of};
 use super::{Access, Error, View, store_fault};
-use crate::index::{Bits, FlagChunk, Name, NameChunk};
-use crate::mail::{Flags, Keyword, Since, SystemFlags, Uid, UidSet};
+use crate::index::{Bits, FlagChunk, NameChunk};
+use crate::mail::{Flags, Keyword, Since, SystemFlags, UidSet};
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -16,14 +17,6 @@ pub(crate) enum FlagChange {
     Set,
     Add,
     Remove,
-}
-
-/// Which messages go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doomed {
-    All,
-    /// Those that have `\Deleted` at that moment.
-    Deleted,
 }
 
 /// How STORE went.
@@ -45,46 +38,19 @@ struct Edit {
     keywords: Vec<u16>,
 }
 
-/// The UIDs of a set, chunk by chunk.
-pub(super) fn chunks(uids: &UidSet) -> Vec<(u32, Bits)> {
-    let mut out: Vec<(u32, Bits)> = Vec::new();
-    for &(first, last) in uids.runs() {
-        for number in first >> 8..=last >> 8 {
-            let low = if number == first >> 8 {
-                (first & 255) as u8
-            } else {
-                0
-            };
-            let high = if number == last >> 8 {
-                (last & 255) as u8
-            } else {
-                255
-            };
-            let bits = Bits::range(low, high);
-            match out.last_mut() {
-                Some((own, all)) if *own == number => *all = all.or(&bits),
-                _ => out.push((number, bits)),
-            }
-        }
-    }
-    out
-}
-
-/// The UIDs of a chunk's slots.
-pub(super) fn uids_of(number: u32, slots: &Bits) -> UidSet {
-    let mut uids = UidSet::new();
-    for (first, last) in slots.runs() {
-        let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
-        if let (Some(first), Some(last)) = (uid(first), uid(last)) {
-            uids.insert_range(first, last);
-        }
-    }
-    uids
+/// A running STORE.
+pub(crate) struct Mark {
+    steps: Steps,
+    change: FlagChange,
+    flags: Flags,
+    unchanged: Option<Since>,
+    /// The view that does it.
+    by: u32,
+    marked: Marked,
 }
 
 impl View {
-    /// Changes flags, of messages unchanged since only if given (RFC 7162 section 3.1.3). This view's
-    /// `sync` does not report the change. Durable when it returns.
+    /// As `marking`, to the end. Durable when it returns.
     pub(crate) fn mark(
         &mut self,
         uids: &UidSet,
@@ -92,91 +58,84 @@ impl View {
         flags: &Flags,
         unchanged: Option<Since>,
     ) -> Result<Marked, Error> {
+        let mut mark = self.marking(uids, change, flags.clone(), unchanged)?;
+        while mark.step()? {}
+        Ok(mark.marked())
+    }
+
+    /// Begins to change flags, of messages unchanged since only if given (RFC 7162 section 3.1.3). This
+    /// view's `sync` does not report the change.
+    pub(crate) fn marking(
+        &mut self,
+        uids: &UidSet,
+        change: FlagChange,
+        flags: Flags,
+        unchanged: Option<Since>,
+    ) -> Result<Mark, Error> {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);
         }
-        let shared = self.shared.clone();
-        let mut store = self.account.0.store()?;
+        let mut store = self.account.0.own_store()?;
         self.refresh(&mut *store)?;
-        let mut marked = Marked::default();
-        for (number, slots) in chunks(&self.uids().intersection(uids)) {
-            let mut state = lock(&shared.state);
-            self.catch_up(&mut state, &mut *store)?;
-            let edit = Edit {
-                change,
-                unchanged,
-                system: flags.system,
-                keywords: shared.numbers_of(&mut state, &mut *store, change, &flags.keywords)?,
-            };
-            let state = &mut *state;
-            let chunk = shared.mark_chunk(state, &mut *store, number, slots, &edit, self.id)?;
-            marked.told = marked.told.union(&chunk.told);
-            marked.modified = marked.modified.union(&chunk.modified);
+        let uids = self.uids().intersection(uids);
+        Ok(Mark {
+            steps: Steps::new(self, store, uids),
+            change,
+            flags,
+            unchanged,
+            by: self.id,
+            marked: Marked::default(),
+        })
+    }
+}
+
+impl Mark {
+    /// Changes some messages; `false` once all are changed, durably.
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        for (number, slots) in self.steps.left.chunks(self.steps.room()) {
+            self.chunk(number, slots)?;
+            self.steps.note(slots.count());
         }
-        store.sync().map_err(store_fault("syncing a mailbox"))?;
-        shared.keep_flags()?;
-        Ok(marked)
+        if !self.steps.left.is_empty() {
+            return Ok(true);
+        }
+        self.steps.sync()?;
+        self.steps.shared.keep_flags()?;
+        Ok(false)
     }
 
-    /// Removes messages with `\Deleted`, of these UIDs only if given. They are told by the next
-    /// `sync`. Durable when it returns.
-    pub(crate) fn expunge(&mut self, only: Option<&UidSet>) -> Result<(), Error> {
-        self.remove(only, Doomed::Deleted)
+    /// What is not changed stays as it is; the next step is the last.
+    pub(crate) fn stop(&mut self) {
+        self.steps.left.clear();
     }
 
-    /// Removes these messages whatever their flags (RFC 8508 section 3.4). They are told by the next
-    /// `sync`. Durable when it returns.
-    pub(crate) fn discard(&mut self, uids: &UidSet) -> Result<(), Error> {
-        self.remove(Some(uids), Doomed::All)
+    /// How many messages are done, of how many.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        self.steps.progress()
     }
 
-    fn remove(&mut self, only: Option<&UidSet>, which: Doomed) -> Result<(), Error> {
-        if self.access() == Access::ReadOnly {
-            return Err(Error::ReadOnly);
-        }
-        let uids = only.map_or_else(
-            || self.uids().clone(),
-            |only| self.uids().intersection(only),
-        );
-        let shared = self.shared.clone();
-        let mut store = self.account.0.store()?;
-        self.refresh(&mut *store)?;
-        let reader = shared
-            .host
-            .index
-            .read()
-            .map_err(super::fault("reading the index"))?;
-        let mut doomed = Vec::new();
-        for (number, slots) in chunks(&uids) {
-            let flags = reader
-                .flags(shared.id, number)
-                .map_err(super::fault("reading the index"))?;
-            let mut deleted = flags.present.and(&slots);
-            if which == Doomed::Deleted {
-                deleted = deleted.and(&flags.with_flag(SystemFlags::DELETED));
-            }
-            if !deleted.is_empty() {
-                doomed.push((number, deleted));
-            }
-        }
-        drop(reader);
-        let Some((number, slots)) = doomed.last_mut() else {
-            return Ok(());
+    /// How it went.
+    pub(crate) fn marked(self) -> Marked {
+        self.marked
+    }
+
+    fn chunk(&mut self, number: u32, slots: Bits) -> Result<(), Error> {
+        let steps = &mut self.steps;
+        let shared = steps.shared.clone();
+        let mut state = lock(&shared.state);
+        steps.catch_up(&mut state)?;
+        let (state, store) = (&mut *state, &mut *steps.store);
+        let edit = Edit {
+            change: self.change,
+            unchanged: self.unchanged,
+            system: self.flags.system,
+            keywords: shared.numbers_of(state, store, self.change, &self.flags.keywords)?,
         };
-        let highest = uids_of(*number, slots).last();
-        let secured = shared.secure_uids(&mut *store, highest);
-        match (secured, highest) {
-            // Room is made by expunging: the last name stays as the trace of all UIDs.
-            (Err(Error::Full), Some(highest)) => slots.set((highest.number() & 255) as u8, false),
-            (secured, _) => secured?,
-        }
-        for (number, slots) in doomed {
-            let mut state = lock(&shared.state);
-            self.catch_up(&mut state, &mut *store)?;
-            shared.expunge_chunk(&mut state, &mut *store, number, &slots, which)?;
-        }
-        store.sync().map_err(store_fault("syncing a mailbox"))?;
-        secured
+        let chunk = shared.mark_chunk(state, store, number, slots, &edit, self.by)?;
+        let marked = &mut self.marked;
+        marked.told = marked.told.union(&chunk.told);
+        marked.modified = marked.modified.union(&chunk.modified);
+        Ok(())
     }
 }
 
@@ -272,98 +231,6 @@ impl Shared {
             told: uids_of(number, &told),
             modified: uids_of(number, &modified),
         })
-    }
-
-    /// Before the last trace of these UIDs goes: notes durably that they were given.
-    pub(super) fn secure_uids(
-        self: &Arc<Self>,
-        store: &mut dyn Store,
-        highest: Option<Uid>,
-    ) -> Result<(), Error> {
-        let mut state = lock(&self.state);
-        let secure = |state: &State| highest.is_none_or(|highest| highest < state.listed);
-        if secure(&state) {
-            return Ok(());
-        }
-        self.list(&mut state, store)?;
-        if secure(&state) {
-            Ok(())
-        } else {
-            Err(Error::Busy)
-        }
-    }
-
-    /// Takes messages out of the index, then out of the store.
-    pub(super) fn expunge_chunk(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-        number: u32,
-        slots: &Bits,
-        doomed: Doomed,
-    ) -> Result<(), Error> {
-        let names = self.forget_chunk(state, number, slots, doomed)?;
-        self.begin();
-        let mut result = Ok(());
-        let mut events = 0;
-        for gone in &names {
-            match store.remove(&state.name, &blob(gone)) {
-                Ok(removed) => events += i64::from(removed),
-                // The message comes back with the next scan.
-                Err(error) => result = Err(store_fault("removing a message")(error)),
-            }
-        }
-        self.end(events);
-        self.drain();
-        self.raise();
-        result
-    }
-
-    /// Takes messages out of the index; returns the names they had.
-    pub(super) fn forget_chunk(
-        self: &Arc<Self>,
-        state: &mut State,
-        number: u32,
-        slots: &Bits,
-        doomed: Doomed,
-    ) -> Result<Vec<Name>, Error> {
-        let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-        let limit = self.host.limits.expunges;
-        let (slots, gone) = self.host.write(|w| {
-            let mut flags = w.flags(self.id, number)?;
-            let mut slots = flags.present.and(slots);
-            if doomed == Doomed::Deleted {
-                slots = slots.and(&flags.with_flag(SystemFlags::DELETED));
-            }
-            if slots.is_empty() {
-                return Ok((slots, Vec::new()));
-            }
-            let mut names = w.names(self.id, number)?;
-            summary.highest_mod_seq = summary.highest_mod_seq.next();
-            let mod_seq = summary.highest_mod_seq;
-            let seen = flags.with_flag(SystemFlags::SEEN).and(&slots).count();
-            summary.messages = summary.messages.saturating_sub(slots.count());
-            summary.seen = summary.seen.saturating_sub(seen);
-            slots.slots().for_each(|slot| flags.remove(slot));
-            let gone = names.names.extract_if(.., |n| slots.has(n.slot)).collect();
-            w.set_flags(self.id, number, &flags)?;
-            w.set_names(self.id, number, &names)?;
-            for (first, last) in slots.runs() {
-                let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
-                if let (Some(first), Some(last)) = (uid(first), uid(last)) {
-                    w.uncache(self.id, first, last)?;
-                }
-            }
-            w.note_expunged(self.id, &mut summary, mod_seq, number, &slots, limit)?;
-            w.set_summary(self.id, &summary)?;
-            Ok((slots, gone))
-        })?;
-        state.summary = Some(summary);
-        if let Some(uids) = state.uids.as_mut() {
-            *uids = uids.difference(&uids_of(number, &slots));
-        }
-        self.note_gone(state, &uids_of(number, &slots));
-        Ok(gone)
     }
 }
 

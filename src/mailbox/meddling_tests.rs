@@ -150,7 +150,7 @@ fn what_is_undeleted_is_not_expunged() {
     let mut store = account.0.store().unwrap();
     let shared = view.shared.clone();
     let mut state = shared.state.lock().unwrap();
-    let doomed = mark::Doomed::Deleted;
+    let doomed = expunge::Doomed::Deleted;
     let expunged = shared.expunge_chunk(&mut state, &mut *store, 0, &slots, doomed);
     assert_eq!(expunged, Ok(()));
     drop((state, store));

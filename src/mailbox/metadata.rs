@@ -78,7 +78,7 @@ impl Account {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::name;
+    use super::super::tests::{name, rename_inbox};
     use super::super::{Host, Limits};
     use super::*;
 
@@ -125,7 +125,7 @@ mod tests {
         let other = other.account("u", directory.path()).unwrap();
         assert_eq!(all(&other, Some("c/b")), told);
         assert_eq!(all(&other, None), "/private/vendor/v/x=server");
-        account.rename(&name("INBOX"), &name("old")).unwrap();
+        rename_inbox(&account, "old");
         assert_eq!(all(&account, Some("old")), "/shared/comment=in");
         assert_eq!(all(&account, Some("INBOX")), "/shared/comment=in");
         account.delete(&name("c/b")).unwrap();

@@ -195,7 +195,7 @@ impl Shared {
     pub(super) fn mod_seqs_of(&self, uids: &UidSet) -> Result<u64, Error> {
         let reader = self.host.index.read().map_err(fault("reading the index"))?;
         let mut found = BTreeSet::new();
-        for (number, slots) in super::mark::chunks(uids) {
+        for (number, slots) in super::steps::chunks(uids) {
             let flags = reader
                 .flags(self.id, number)
                 .map_err(fault("reading the index"))?;
@@ -489,7 +489,11 @@ impl Shared {
         if state.changes.len() >= MAX_CHANGES
             && let Some(old) = state.changes.pop_front()
         {
-            state.changes_after = old.mod_seq.number();
+            match state.changes.front_mut().filter(|next| next.by == old.by) {
+                // Of a long STORE all is remembered: whoever did it is not told of it.
+                Some(next) => next.uids = next.uids.union(&old.uids),
+                None => state.changes_after = old.mod_seq.number(),
+            }
         }
         state.changes.push_back(Change { mod_seq, by, uids });
     }

@@ -166,7 +166,7 @@ impl Account {
         let index = || shared.host.index.read().map_err(fault("reading the index"));
         let uids = index()?.uids(shared.id).map_err(&reading)?;
         let mut octets = 0u64;
-        for (number, _) in super::mark::chunks(&uids) {
+        for (number, _) in super::steps::chunks(&uids) {
             let names = index()?.names(shared.id, number).map_err(&reading)?;
             let mut unnamed = UidSet::new();
             {

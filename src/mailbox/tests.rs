@@ -1,6 +1,7 @@
 mod damage;
 mod platter;
 mod power_cut;
+mod steps;
 
 use super::*;
 use crate::mail::{Criteria, DateTime, Flags, Keyword, MailboxName, SystemFlags, Uid, UidSet};
@@ -43,6 +44,30 @@ pub(super) fn uids(numbers: &[u32]) -> UidSet {
     numbers.iter().filter_map(|&n| Uid::new(n)).collect()
 }
 
+/// Commands as a session runs them, to their end.
+impl View {
+    pub(crate) fn expunge(&mut self, only: Option<&UidSet>) -> Result<(), Error> {
+        let mut expunge = self.expunging(only)?;
+        while expunge.step()? {}
+        Ok(())
+    }
+
+    pub(super) fn copy(&mut self, uids: &UidSet, to: &MailboxName) -> Result<Copied, Error> {
+        self.copying(uids, to)?.run_to_end()
+    }
+
+    pub(super) fn transfer(&mut self, uids: &UidSet, to: &MailboxName) -> Result<Copied, Error> {
+        self.moving(uids, to)?.run_to_end()
+    }
+}
+
+impl Carry {
+    pub(super) fn run_to_end(mut self) -> Result<Copied, Error> {
+        while self.step()? {}
+        Ok(self.copied().clone())
+    }
+}
+
 pub(super) fn shown(view: &View) -> Vec<(u32, u32, u8)> {
     let mut rows = view.fetch(view.uids().clone(), Want::default());
     let mut all = Vec::new();
@@ -54,6 +79,11 @@ pub(super) fn shown(view: &View) -> Vec<(u32, u32, u8)> {
         ));
     }
     all
+}
+
+pub(super) fn rename_inbox(account: &Account, to: &str) {
+    let renamed = account.rename(&name("INBOX"), &name(to)).unwrap();
+    renamed.rest.unwrap().run_to_end().unwrap();
 }
 
 fn found(view: &View, criteria: Criteria) -> String {
@@ -405,7 +435,7 @@ fn a_uid_is_never_given_again_when_its_message_goes() {
     let renumber: Way = |_, view, _| {
         view.transfer(&uids(&[2]), &name("INBOX")).unwrap();
     };
-    let rename: Way = |account, _, _| drop(account.rename(&name("INBOX"), &name("new")).unwrap());
+    let rename: Way = |account, _, _| rename_inbox(account, "new");
     let foreign: Way = |account, view, root| {
         let mut files = fs::read_dir(root.join("new")).unwrap().flatten();
         let last = files.find(|f| f.path().to_string_lossy().ends_with(",U=2"));

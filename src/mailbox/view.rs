@@ -1,10 +1,10 @@
 //! One session's view of one mailbox: its numbering and what it was told.
 
 use super::host::lock;
-use super::mark::chunks;
 use super::numbering::Numbering;
 use super::reached::Reached;
 use super::shared::{Shared, State};
+use super::steps::chunks;
 use super::{Account, Error, Rows, Search, Sort, Thread, Want, fault};
 use crate::mail::{
     Criteria, Keyword, MailboxName, ModSeq, ObjectId, SeqNum, SeqSet, SequenceSet, Since,

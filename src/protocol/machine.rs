@@ -42,8 +42,13 @@ pub(crate) trait Resident: Machine<Question = (), Answer = ()> {
         false
     }
 
-    /// Says something that tells nothing, if a command runs that has not begun to answer: whoever has
-    /// left refuses it, and that is noticed.
+    /// True while a command runs that has not begun to answer.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
+    /// Says something that tells nothing, while a command is silent: whoever has left refuses it, and
+    /// that is noticed.
     fn sign_of_life(&self, _out: &mut Output) {}
 
     /// After `Progress::Compress`: what came behind the command already, which is compressed.

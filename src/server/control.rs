@@ -282,6 +282,7 @@ limits!(
     metadata_entries: size,
     metadata_octets: size,
     expunge_history: number,
+    step_messages: size,
     argon2_memory_kib: number,
     argon2_passes: number,
     argon2_parallel: number,

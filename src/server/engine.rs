@@ -602,7 +602,12 @@ impl Engine {
                 Progress::Done => return Ok(session.farewell()),
                 Progress::NeedInput => false,
                 Progress::Wait => true,
-                // A long search: its client may have left meanwhile.
+                _ if silent && session.is_silent() && self.stop.rung() && !told_of_stop => {
+                    told_of_stop = true;
+                    session.event(Event::Stopping);
+                    continue;
+                }
+                // A long command: its client may have left meanwhile.
                 _ if silent => match transport.peer() {
                     Peer::There => continue,
                     Peer::Gone => return Ok(None),

@@ -4,6 +4,8 @@ use crate::support::{Imap, PASSWORD, Server, implicit, message};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A user has one session: the next one can log in when it has ended.
@@ -97,7 +99,7 @@ fn who_only_stops_sending_gets_the_answer() {
         .unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut said: Vec<String> = BufReader::new(stream).lines().map(Result::unwrap).collect();
-    said.retain(|line| line != "* OK Still here");
+    said.retain(|line| line != "* OK Still here" && !line.contains("[INPROGRESS "));
     let at = said
         .iter()
         .position(|line| line.starts_with("b OK"))
@@ -115,4 +117,145 @@ fn who_only_stops_sending_gets_the_answer() {
         assert!(line.starts_with(expected), "{said:?}");
     }
     server.deliver("ann", &message("a@test", "still here", "Text."));
+}
+
+/// Message files of a mailbox: all of them, and those with a flag.
+fn files(server: &Server, mailbox: &str, flag: char) -> (usize, usize) {
+    let path = server.maildir("ann").join(mailbox);
+    let names = |part: &str| {
+        fs::read_dir(path.join(part))
+            .into_iter()
+            .flatten()
+            .flatten()
+    };
+    let (mut all, mut with) = (0, 0);
+    for entry in names("new").chain(names("cur")) {
+        let name = entry.file_name().into_string().unwrap();
+        all += 1;
+        with += usize::from(
+            name.rsplit_once(":2,")
+                .is_some_and(|(_, flags)| flags.contains(flag)),
+        );
+    }
+    (all, with)
+}
+
+/// A server whose sessions take few messages at a time, with so many in the INBOX of ann.
+fn step_by_step(settings: &str, count: u32) -> Server {
+    let server = Server::start(&format!("[limits]\n{settings}"));
+    drop(server.imap("ann"));
+    let cur = server.maildir("ann").join("cur");
+    let owner = fs::metadata(&cur).unwrap();
+    for uid in 1..=count {
+        let file = cur.join(format!("m{uid},U={uid}:2,T"));
+        fs::write(&file, "Subject: x\n\nx\n").unwrap();
+        // Nobody else may make links to it.
+        chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    server
+}
+
+/// Has it run until something was done.
+fn begin(imap: &mut Imap, command: &str, done: impl Fn() -> bool) {
+    imap.send(format!("b {command}\r\n").as_bytes()).unwrap();
+    let end = Instant::now() + SOON;
+    while !done() {
+        assert!(Instant::now() < end, "{command} does not begin");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn who_leaves_ends_what_changes_many_messages() {
+    // It went on to its end with nobody to be answered; a COPY stayed half done.
+    let count = 3000;
+    let all = count as usize;
+    let server = step_by_step("step_messages = 1\nmax_connections_per_user = 1\n", count);
+    let archive = |flag| files(&server, ".Archive", flag);
+    let inbox = |flag| files(&server, "", flag);
+    let run = |command: &str, done: &dyn Fn() -> bool| {
+        let mut imap = logged_in(&server, "ann", SOON);
+        imap.ok("SELECT INBOX");
+        begin(&mut imap, command, done);
+        drop(imap);
+        let begin = Instant::now();
+        drop(logged_in(&server, "ann", SOON));
+        println!("{command}: {:?}", begin.elapsed());
+    };
+    run("UID COPY 1:* Archive", &|| archive('T').0 > 20);
+    assert_eq!((inbox('T').0, archive('T').0), (all, 0));
+    run("STORE 1:* +FLAGS (\\Flagged)", &|| inbox('F').1 > 20);
+    let flagged = inbox('F');
+    assert!(flagged.0 == all && flagged.1 < all, "{flagged:?}");
+    run("MOVE 1:* Archive", &|| archive('T').0 > 20);
+    let (left, moved) = (inbox('T').0, archive('T').0);
+    assert!(left > 0 && left + moved == all, "{left} and {moved}");
+    run("EXPUNGE", &|| inbox('T').0 < left - 20);
+    assert!(inbox('T').0 > 0);
+    // What was told and what is there are the same.
+    let mut imap = logged_in(&server, "ann", SOON);
+    for (mailbox, there) in [("INBOX", inbox('T').0), ("Archive", moved)] {
+        let answer = imap.ok(&format!("SELECT {mailbox}"));
+        assert!(
+            answer.untagged.contains(&format!("{there} EXISTS")),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_the_server_takes_back_a_copy() {
+    let mut server = step_by_step("step_messages = 1\n", 3000);
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    begin(&mut imap, "COPY 1:* Archive", || {
+        files(&server, ".Archive", 'T').0 > 20
+    });
+    assert!(server.stop().success());
+    assert_eq!(files(&server, ".Archive", 'T').0, 0);
+    let mut said = String::new();
+    while let Ok(line) = imap.response() {
+        said = line;
+    }
+    assert_eq!(said, "* BYE The server is shutting down.");
+}
+
+#[test]
+fn others_are_served_while_many_messages_are_changed() {
+    let server = step_by_step("step_messages = 4\n", 3000);
+    let (mut own, mut same) = (server.imap("ann"), server.imap("ann"));
+    same.ok("SELECT INBOX");
+    let commands = [
+        "COPY 1:* Archive",
+        "STORE 1:* +FLAGS.SILENT (\\Flagged)",
+        "MOVE 1:* Archive",
+    ];
+    for command in commands {
+        own.ok("SELECT INBOX");
+        own.send(format!("b {command}\r\n").as_bytes()).unwrap();
+        let running = AtomicBool::new(true);
+        let served = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !own.response().unwrap().starts_with("b OK") {}
+                running.store(false, Ordering::SeqCst);
+            });
+            let mut served = 0;
+            loop {
+                same.ok("NOOP");
+                same.ok("FETCH 1:5 (UID FLAGS)");
+                if !command.starts_with("STORE") {
+                    let text = message(&format!("{served}@test"), "x", "x");
+                    let appended = same.append("INBOX", "", &text).unwrap();
+                    assert!(appended.status.starts_with("OK"), "{appended:?}");
+                }
+                same.ok("STATUS Archive (MESSAGES UIDNEXT)");
+                if !running.load(Ordering::SeqCst) {
+                    return served;
+                }
+                served += 3;
+            }
+        });
+        println!("{served} commands during {command}");
+        assert!(served >= 6, "{served} during {command}");
+    }
 }

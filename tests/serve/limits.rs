@@ -529,6 +529,23 @@ limits! {
         assert_eq!(vanished(&known[0]), "1:4");
     }
 
+    step_messages(server, "step_messages = 2") {
+        let mut imap = server.imap("ann").raw();
+        for number in 1..=6 {
+            imap.append("INBOX", "", &message(&format!("{number}@test"), "x", "x")).unwrap();
+        }
+        imap.ok("SELECT INBOX");
+        let mut mod_seq = || -> u64 {
+            let status = imap.ok("STATUS Archive (HIGHESTMODSEQ)");
+            imap.ok("COPY 2:6 Archive");
+            let told = status.find("STATUS Archive (HIGHESTMODSEQ ").unwrap();
+            told.trim_end_matches(')').parse().unwrap()
+        };
+        // Two, two and one.
+        let before = mod_seq();
+        assert_eq!(mod_seq() - before, 3);
+    }
+
     argon2_memory_kib(server, "argon2_memory_kib = 77\nargon2_passes = 1") {
         assert!(stored(&server).starts_with("eve:{ARGON2ID}$argon2id$v=19$m=77,t=1,"));
     }

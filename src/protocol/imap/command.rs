@@ -162,7 +162,7 @@ impl Session {
             } => select(self, tag, mailbox, read_only, params, out),
             Command::Create { mailbox, uses } => mailboxes::create(self, mailbox, uses, out),
             Command::Delete(name) => mailboxes::delete(self, name, out),
-            Command::Rename { from, to } => mailboxes::rename(self, from, to, out),
+            Command::Rename { from, to } => mailboxes::rename(self, tag, (from, to), rule, out),
             Command::Subscribe { mailbox, on } => mailboxes::subscribe(self, mailbox, on),
             Command::List(wanted) => list(self, tag, *wanted, rule, out),
             Command::GetMetadata(wanted) => metadata::get(self, *wanted, out),

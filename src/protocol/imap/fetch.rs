@@ -1,5 +1,6 @@
 //! FETCH (RFC 3501 section 6.4.5): row by row, parked whenever enough output waits.
 
+use super::changing::Change;
 use super::enable::Enabled;
 use super::items::{label, want};
 use super::messages::resolve;
@@ -7,7 +8,9 @@ use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Flags, SequenceSet, SystemFlags, UidSet};
-use crate::mailbox::{Access, Content, Error, Expunges, FlagChange, Rows, View, Want};
+use crate::mailbox::{
+    Access, Content, Error, Expunges, FlagChange, Mark, Marked, Rows, View, Want,
+};
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{FetchItem, FetchModifiers, number};
 
@@ -113,45 +116,43 @@ pub(super) fn fetch(
     }
     let sees =
         |item: &FetchItem| matches!(item, FetchItem::Section(s) | FetchItem::Binary(s) if s.seen);
-    let newly_seen = if items.iter().any(sees) {
-        mark_seen(&mut selected.view, &uids)
-    } else {
-        UidSet::new()
+    let marks = match items.iter().any(sees) {
+        true => mark_seen(&mut selected.view, &uids),
+        false => None,
     };
-    selected.contexts.touch(&newly_seen);
     let rows = selected.view.fetch(uids, want(&items));
-    session.doing = Doing::Fetch(Box::new(Fetch {
+    let fetch = Box::new(Fetch {
         tag: tag.clone(),
         expunges: rule.expunges,
         items: items.into(),
         enabled,
         rows,
-        newly_seen,
+        newly_seen: UidSet::new(),
         at: Position::BetweenRows,
         failed: None,
-    }));
-    Ran::GoesOn
+    });
+    match marks {
+        Some(mark) => session.begin_change(tag, Change::Seen(mark, fetch), rule.expunges),
+        None => {
+            session.doing = Doing::Fetch(fetch);
+            Ran::GoesOn
+        }
+    }
 }
 
-/// Sets `\Seen` where it is missing and returns where. A mailbox that cannot be written (a full
-/// disk) can still be read.
-fn mark_seen(view: &mut View, uids: &UidSet) -> UidSet {
+/// Begins to set `\Seen` where it is missing. A mailbox that cannot be written (a full disk) can still
+/// be read.
+fn mark_seen(view: &mut View, uids: &UidSet) -> Option<Box<Mark>> {
     if view.access() == Access::ReadOnly {
-        return UidSet::new();
+        return None;
     }
-    let Ok(unseen) = view.unseen(uids) else {
-        return UidSet::new();
-    };
-    if unseen.is_empty() {
-        return unseen;
-    }
+    let unseen = view.unseen(uids).ok().filter(|unseen| !unseen.is_empty())?;
     let flags = Flags {
         system: SystemFlags::SEEN,
         keywords: Vec::new(),
     };
-    view.mark(&unseen, FlagChange::Add, &flags, None)
-        .unwrap_or_default()
-        .told
+    let mark = view.marking(&unseen, FlagChange::Add, flags, None).ok()?;
+    Some(Box::new(mark))
 }
 
 impl Fetch {
@@ -332,6 +333,16 @@ impl Fetch {
 }
 
 impl Session {
+    /// Goes on to tell messages that got `\Seen`, or were to.
+    pub(super) fn seen(&mut self, marked: Marked, mut fetch: Box<Fetch>) -> Ran {
+        if let Some(selected) = self.selected.as_mut() {
+            selected.contexts.touch(&marked.told);
+        }
+        fetch.newly_seen = marked.told;
+        self.doing = Doing::Fetch(fetch);
+        Ran::GoesOn
+    }
+
     pub(super) fn fetch(
         &mut self,
         mut fetch: Box<Fetch>,

@@ -1,8 +1,11 @@
 //! Commands about whole mailboxes (RFC 3501 section 6.3).
 
+use super::changing::Change;
 use super::enable::Enabled;
 use super::list::tell_name;
 use super::session::{Ran, Session};
+use super::table::Rule;
+use super::tag::Tag;
 use crate::mail::{InvalidName, MailboxName, SpecialUse};
 use crate::mailbox::{Asked, Error, News, Status};
 use crate::protocol::Output;
@@ -80,18 +83,24 @@ pub(super) fn delete(session: &mut Session, name: Named, out: &mut Output) -> Ra
     Ran::of(deleted.map(|_| ()), "OK Delete completed.")
 }
 
-pub(super) fn rename(session: &mut Session, from: Named, to: Named, out: &mut Output) -> Ran {
+pub(super) fn rename(
+    session: &mut Session,
+    tag: &Tag,
+    (from, to): (Named, Named),
+    rule: Rule,
+    out: &mut Output,
+) -> Ran {
     let renamed = valid(from).and_then(|from| {
         let to = valid(to)?;
         is_new_name(session, &to.name)?;
-        let made = session.account.rename(&from.name, &to.name)?;
-        if !made.is_empty() {
-            publish(session, News::Created(made));
+        let renamed = session.account.rename(&from.name, &to.name)?;
+        if !renamed.made.is_empty() {
+            publish(session, News::Created(renamed.made));
         }
         // RFC 5465 section 5.4: INBOX stays, so what has its messages is new.
         if from.name.is_inbox() {
             tell_spelling(session, &to, out);
-            return Ok(());
+            return Ok(renamed.rest);
         }
         // RFC 9051 section 6.3.6.
         if session.enabled.rev2 && (from.written.is_some() || to.written.is_some()) {
@@ -100,9 +109,14 @@ pub(super) fn rename(session: &mut Session, from: Named, to: Named, out: &mut Ou
         }
         let (from, to) = (from.name, to.name);
         publish(session, News::Renamed { from, to });
-        Ok(())
+        Ok(None)
     });
-    Ran::of(renamed, "OK Rename completed.")
+    match renamed {
+        Ok(Some(carry)) => {
+            session.begin_change(tag, Change::Rename(Box::new(carry)), rule.expunges)
+        }
+        renamed => Ran::of(renamed.map(|_| ()), "OK Rename completed."),
+    }
 }
 
 pub(super) fn subscribe(session: &mut Session, name: Name, on: bool) -> Ran {

@@ -1,5 +1,6 @@
 //! Commands about messages of the selected mailbox (RFC 3501 section 6.4).
 
+use super::changing::Change;
 use super::fetch::{Wanted, fetch};
 use super::refusal::refusal_of_target;
 use super::search::{Searching, Stage};
@@ -25,12 +26,12 @@ pub(super) fn run(
     out: &mut Output,
 ) -> Ran {
     match command {
-        Command::Close => close(session),
+        Command::Close => close(session, tag, rule),
         Command::Unselect => {
             session.selected = None;
             Ran::ok("OK Unselect completed.")
         }
-        Command::Expunge { only } => expunge(session, only),
+        Command::Expunge { only } => expunge(session, tag, only, rule),
         Command::Search {
             uid,
             returns,
@@ -103,10 +104,14 @@ pub(super) fn run(
                 flags,
                 unchanged,
             };
-            store(session, tag, &wanted, rule, out)
+            store(session, tag, wanted, rule, out)
         }
-        Command::Copy { uid, set, to } => copy(session, uid, &set, to, Carry::Copy, out),
-        Command::Move { uid, set, to } => copy(session, uid, &set, to, Carry::Move, out),
+        Command::Copy { uid, set, to } => {
+            carry(session, tag, (uid, &set), to, Carrying::Copy, rule)
+        }
+        Command::Move { uid, set, to } => {
+            carry(session, tag, (uid, &set), to, Carrying::Move, rule)
+        }
         // All others are run elsewhere.
         _ => Ran::ok("BAD No such command."),
     }
@@ -133,17 +138,26 @@ pub(super) fn resolve(session: &Session, set: &SequenceSet, uid: bool) -> Result
 }
 
 /// RFC 3501 section 6.4.2: expunges without telling.
-fn close(session: &mut Session) -> Ran {
-    let Some(mut selected) = session.selected.take() else {
+fn close(session: &mut Session, tag: &Tag, rule: Rule) -> Ran {
+    let Some(selected) = session.selected.as_mut() else {
         return Ran::ok(NO_SUCH);
     };
     if selected.view.access() == Access::ReadOnly {
-        return Ran::ok("OK Close completed.");
+        return closed(session, Ok(()));
     }
-    Ran::of(selected.view.expunge(None), "OK Close completed.")
+    match selected.view.expunging(None) {
+        Ok(expunge) => session.begin_change(tag, Change::Close(Box::new(expunge)), rule.expunges),
+        Err(error) => closed(session, Err(error)),
+    }
 }
 
-fn expunge(session: &mut Session, only: Option<SequenceSet>) -> Ran {
+/// Answers CLOSE.
+pub(super) fn closed(session: &mut Session, went: Result<(), Error>) -> Ran {
+    session.selected = None;
+    Ran::of(went, "OK Close completed.")
+}
+
+fn expunge(session: &mut Session, tag: &Tag, only: Option<SequenceSet>, rule: Rule) -> Ran {
     let only = match only.map(|set| resolve(session, &set, true)).transpose() {
         Ok(only) => only,
         Err(refused) => return refused,
@@ -151,10 +165,10 @@ fn expunge(session: &mut Session, only: Option<SequenceSet>) -> Ran {
     let Some(selected) = session.selected.as_mut() else {
         return Ran::ok(NO_SUCH);
     };
-    Ran::of(
-        selected.view.expunge(only.as_ref()),
-        "OK Expunge completed.",
-    )
+    match selected.view.expunging(only.as_ref()) {
+        Ok(expunge) => session.begin_change(tag, Change::Expunge(Box::new(expunge)), rule.expunges),
+        Err(error) => Ran::no(error),
+    }
 }
 
 /// What SEARCH, SORT or THREAD is to do with what it finds.
@@ -243,19 +257,19 @@ fn search(
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Carry {
+enum Carrying {
     Copy,
     Move,
 }
 
 /// RFC 3501 section 6.4.7, RFC 6851 section 3.
-fn copy(
+fn carry(
     session: &mut Session,
-    uid: bool,
-    set: &SequenceSet,
+    tag: &Tag,
+    (uid, set): (bool, &SequenceSet),
     to: Result<MailboxName, InvalidName>,
-    carry: Carry,
-    out: &mut Output,
+    carrying: Carrying,
+    rule: Rule,
 ) -> Ran {
     let uids = match resolve(session, set, uid) {
         Ok(uids) => uids,
@@ -264,29 +278,37 @@ fn copy(
     let Some(selected) = session.selected.as_mut() else {
         return Ran::ok(NO_SUCH);
     };
-    let copied = to.map_err(Error::InvalidName).and_then(|to| match carry {
-        Carry::Copy => selected.view.copy(&uids, &to),
-        Carry::Move => selected.view.transfer(&uids, &to),
+    let view = &mut selected.view;
+    let change = to.map_err(Error::InvalidName).and_then(|to| {
+        Ok(match carrying {
+            Carrying::Copy => Change::Copy(Box::new(view.copying(&uids, &to)?)),
+            Carrying::Move => Change::Move(Box::new(view.moving(&uids, &to)?)),
+        })
     });
-    let copied = match copied {
-        Ok(copied) => copied,
-        Err(error) => return Ran::Finished(refusal_of_target(error).into()),
-    };
-    if copied.is_empty() {
-        return Ran::ok("OK No messages were there to take.");
+    match change {
+        Ok(change) => session.begin_change(tag, change, rule.expunges),
+        Err(error) => Ran::Finished(refusal_of_target(error).into()),
     }
+}
+
+/// Answers COPY, or (with where untagged responses go) MOVE, which also tells what was moved before it
+/// failed (RFC 6851 section 4.3).
+pub(super) fn carried(copied: &Copied, went: Result<(), Error>, moved: Option<&mut Output>) -> Ran {
     let mut code = b"OK [COPYUID ".to_vec();
-    copy_uid(&copied, &mut code);
-    match carry {
-        Carry::Copy => {
+    copy_uid(copied, &mut code);
+    let is_move = moved.is_some();
+    if let Some(out) = moved.filter(|_| !copied.is_empty()) {
+        out.put(b"* ");
+        out.put(&code);
+        out.put(b"] Moved.\r\n");
+    }
+    match went {
+        Err(error) => Ran::Finished(refusal_of_target(error).into()),
+        Ok(()) if copied.is_empty() => Ran::ok("OK No messages were there to take."),
+        Ok(()) if is_move => Ran::ok("OK Move completed."),
+        Ok(()) => {
             code.extend_from_slice(b"] Copy completed.");
             Ran::Finished(String::from_utf8_lossy(&code).into_owned().into())
-        }
-        Carry::Move => {
-            code.extend_from_slice(b"] Moved.\r\n");
-            out.put(b"* ");
-            out.put(&code);
-            Ran::ok("OK Move completed.")
         }
     }
 }

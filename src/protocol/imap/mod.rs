@@ -3,6 +3,7 @@
 mod append;
 mod capability;
 mod catenate;
+mod changing;
 mod command;
 mod context;
 mod enable;

@@ -1,6 +1,7 @@
 //! SEARCH (RFC 3501 section 6.4.4), SORT and THREAD (RFC 5256 section 3): run in steps, answer as a
 //! stream.
 
+use super::changing::{in_progress, is_due};
 use super::context::Context;
 use super::found::{InOrder, Numbers, SetText};
 use super::refusal::refusal;
@@ -130,24 +131,11 @@ impl Searching {
         matches!(self.stage, Stage::Sorted(_))
     }
 
-    /// Tells how far it came, at most each `interval` (RFC 9585).
+    /// Tells how far it came, at most each `interval`.
     pub(super) fn notice(&mut self, interval: Duration, out: &mut Output) {
-        let now = crate::sys::clock::now();
-        if !self.is_looking() || now.saturating_sub(self.noticed) < interval {
-            return;
+        if self.is_looking() && is_due(&mut self.noticed, interval) {
+            in_progress(&self.tag, self.progress(), "Still searching.", out);
         }
-        self.noticed = now;
-        out.put(b"* OK [INPROGRESS");
-        // What could end the code, or the string, is not told.
-        if !self.tag.iter().any(|byte| b"]\"\\".contains(byte)) {
-            out.put(b" (\"");
-            out.put(&self.tag);
-            match self.progress() {
-                Some((done, goal)) => out.put(format!("\" {done} {goal})").as_bytes()),
-                None => out.put(b"\" NIL NIL)"),
-            }
-        }
-        out.put(b"] Still searching.\r\n");
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

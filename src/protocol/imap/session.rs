@@ -2,6 +2,7 @@
 
 use super::append::Append;
 use super::capability::capability_line;
+use super::changing::Changing;
 use super::context::Updating;
 use super::enable::Enabled;
 use super::fetch::Fetch;
@@ -49,6 +50,7 @@ pub(crate) struct SessionSettings {
 
 /// A sign of life for whoever waits in IDLE, so that NAT keeps the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
+const SHUTTING_DOWN: &str = "* BYE The server is shutting down.\r\n";
 const STILL_HERE: &[u8] = b"* OK Still here\r\n";
 
 /// A connection after login.
@@ -82,6 +84,7 @@ pub(super) enum Doing {
     Search(Box<Searching>),
     MultiSearch(Box<MultiSearch>),
     List(Box<Listing>),
+    Changing(Box<Changing>),
     Append(Box<Append>),
     Idle(Tag),
     /// The mailbox changed while the client idles.
@@ -244,6 +247,7 @@ impl Machine for Session {
                 Doing::Search(search) => self.search(search, turn, out),
                 Doing::MultiSearch(multi) => self.multi_search(multi, turn, out),
                 Doing::List(listing) => self.list(listing, turn, out),
+                Doing::Changing(changing) => self.changing(changing, turn, out),
                 Doing::Append(append) => self.append(append, turn, out),
                 Doing::Idle(tag) => self.idle(tag, out),
                 Doing::IdleNews(tag) => {
@@ -290,8 +294,12 @@ impl Machine for Session {
     fn event(&mut self, event: Event) {
         let doing = std::mem::replace(&mut self.doing, Doing::Reading);
         self.doing = match (event, doing) {
-            (Event::Stopping, Doing::Ended) | (Event::Gone, _) => Doing::Ended,
-            (Event::Stopping, _) => Doing::Goodbye("* BYE The server is shutting down.\r\n"),
+            (Event::Stopping, Doing::Ended) => Doing::Ended,
+            (Event::Stopping | Event::Gone, Doing::Changing(changing)) => {
+                return self.stop_change(changing, event);
+            }
+            (Event::Gone, _) => Doing::Ended,
+            (Event::Stopping, _) => Doing::Goodbye(SHUTTING_DOWN),
             (Event::Woken, Doing::Idle(tag)) => Doing::IdleNews(tag),
             (Event::Woken, Doing::Reading) => self.unasked(),
             (Event::TimedOut, Doing::Idle(tag)) => Doing::StillHere(tag),
@@ -328,9 +336,16 @@ impl Resident for Session {
         self.is_selected_stale() || self.has_news()
     }
 
+    fn is_silent(&self) -> bool {
+        match &self.doing {
+            Doing::Search(searching) => searching.is_looking(),
+            Doing::MultiSearch(_) | Doing::Changing(_) => true,
+            _ => false,
+        }
+    }
+
     fn sign_of_life(&self, out: &mut Output) {
-        let looking = matches!(&self.doing, Doing::Search(searching) if searching.is_looking());
-        if looking || matches!(self.doing, Doing::MultiSearch(_)) {
+        if self.is_silent() {
             out.put(STILL_HERE);
         }
     }

@@ -1,5 +1,6 @@
 //! STORE (RFC 3501 section 6.4.6), also on condition (RFC 7162 section 3.1.3).
 
+use super::changing::Change;
 use super::fetch::{Fetch, Told};
 use super::messages::{NO_SUCH, resolve, tell_keywords};
 use super::refusal::refusal;
@@ -7,7 +8,7 @@ use super::session::{After, Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Flags, SequenceSet, Since, UidSet};
-use crate::mailbox::{FlagChange, Marked};
+use crate::mailbox::{Error, Expunges, FlagChange, Marked};
 use crate::protocol::Output;
 use std::borrow::Cow;
 
@@ -22,10 +23,17 @@ pub(super) struct Store {
     pub(super) unchanged: Option<Since>,
 }
 
+/// What is to be told when the flags are changed.
+pub(super) struct Storing {
+    uid: bool,
+    silent: bool,
+    asked: UidSet,
+}
+
 pub(super) fn store(
     session: &mut Session,
     tag: &Tag,
-    wanted: &Store,
+    wanted: Store,
     rule: Rule,
     out: &mut Output,
 ) -> Ran {
@@ -44,57 +52,68 @@ pub(super) fn store(
     let Some(selected) = session.selected.as_mut() else {
         return Ran::ok(NO_SUCH);
     };
-    let marked = selected
-        .view
-        .mark(&uids, change, &wanted.flags, wanted.unchanged);
-    let marked = match marked {
-        Ok(marked) => marked,
-        Err(error) => return Ran::Finished(refusal(error).into()),
+    let view = &mut selected.view;
+    let storing = Storing {
+        uid: wanted.uid,
+        silent: wanted.silent,
+        asked: uids,
     };
-    if let Some(selected) = session.selected.as_mut() {
-        selected.contexts.touch(&marked.told);
+    match view.marking(&storing.asked, change, wanted.flags, wanted.unchanged) {
+        Ok(mark) => {
+            let change = Change::Store(Box::new(mark), storing);
+            session.begin_change(tag, change, rule.expunges)
+        }
+        Err(error) => Ran::no(error),
     }
-    let text = outcome(session, wanted.uid, &uids, &marked);
-    tell(session, tag, wanted, marked.told, text, rule, out)
 }
 
-/// Tells the flags; to those who want silence only the mod-sequences, if they know them.
-fn tell(
-    session: &mut Session,
-    tag: &Tag,
-    wanted: &Store,
-    uids: UidSet,
-    text: Cow<'static, str>,
-    rule: Rule,
-    out: &mut Output,
-) -> Ran {
-    let told = match (wanted.silent, session.enabled.condstore) {
-        (true, false) => return Ran::Finished(text),
-        (true, true) => Told::ModSeqs,
-        (false, _) => Told::Flags,
-    };
-    if told == Told::Flags {
-        tell_keywords(session, out);
+impl Session {
+    /// Tells the flags, also of what was changed before a failure; to those who want silence only the
+    /// mod-sequences, if they know them.
+    pub(super) fn stored(
+        &mut self,
+        tag: &Tag,
+        storing: Storing,
+        marked: Marked,
+        went: Result<(), Error>,
+        expunges: Expunges,
+        out: &mut Output,
+    ) -> Ran {
+        if let Some(selected) = self.selected.as_mut() {
+            selected.contexts.touch(&marked.told);
+        }
+        let text = match went {
+            Ok(()) => outcome(self, &storing, &marked),
+            Err(error) => refusal(error).into(),
+        };
+        let told = match (storing.silent, self.enabled.condstore) {
+            (true, false) => return Ran::Finished(text),
+            (true, true) => Told::ModSeqs,
+            (false, _) => Told::Flags,
+        };
+        if told == Told::Flags {
+            tell_keywords(self, out);
+        }
+        let Some(selected) = self.selected.as_ref() else {
+            return Ran::ok(NO_SUCH);
+        };
+        let fetch = Fetch::untagged(&selected.view, marked.told, told, storing.uid, self.enabled);
+        let ending = Ending {
+            tag: tag.clone(),
+            text,
+            expunges,
+            after: After::Answer,
+        };
+        self.doing = Doing::Telling(Box::new(fetch), ending);
+        Ran::GoesOn
     }
-    let Some(selected) = session.selected.as_ref() else {
-        return Ran::ok(NO_SUCH);
-    };
-    let told = Fetch::untagged(&selected.view, uids, told, wanted.uid, session.enabled);
-    let ending = Ending {
-        tag: tag.clone(),
-        text,
-        expunges: rule.expunges,
-        after: After::Answer,
-    };
-    session.doing = Doing::Telling(Box::new(told), ending);
-    Ran::GoesOn
 }
 
 /// The tagged response: MODIFIED names the messages that failed the condition, by UID or number as
 /// the command did.
-fn outcome(session: &Session, uid: bool, asked: &UidSet, marked: &Marked) -> Cow<'static, str> {
-    let expunged = marked.told.count() + marked.modified.count() < asked.count();
-    let modified = match (&session.selected, uid) {
+fn outcome(session: &Session, storing: &Storing, marked: &Marked) -> Cow<'static, str> {
+    let expunged = marked.told.count() + marked.modified.count() < storing.asked.count();
+    let modified = match (&session.selected, storing.uid) {
         _ if marked.modified.is_empty() => None,
         (_, true) => Some(marked.modified.to_string()),
         (Some(selected), false) => Some(selected.view.seqs_of(&marked.modified).to_string()),

@@ -9,6 +9,7 @@
 //! tells after each step how far it came.
 
 mod bad_input;
+mod changing;
 mod fuzz;
 mod idling;
 mod news;
