@@ -31,6 +31,8 @@ const EVENTS: usize = 64;
 const TURNS: u32 = 8;
 /// The key of the bell; sources have lower ones.
 const BELL: u64 = u64::MAX;
+/// The longest wait in one turn: days, in milliseconds that fit into what any kernel takes.
+const MAX_WAIT_MS: u64 = 1 << 30;
 
 /// Wakes the thread from others.
 struct Bell {
@@ -152,11 +154,9 @@ impl Reactor {
         // Rounded up, so that a deadline is over when its time has come.
         let millis = |time: Duration| (time + Duration::from_nanos(999_999)).as_millis();
         let timeout = timeout.map(|time| {
-            let millis = i64::try_from(millis(time)).unwrap_or(i64::MAX);
-            Timespec {
-                tv_sec: (millis / 1000).min(1 << 20),
-                tv_nsec: (millis % 1000) * 1_000_000,
-            }
+            let millis = u64::try_from(millis(time)).unwrap_or(u64::MAX);
+            let time = Duration::from_millis(millis.min(MAX_WAIT_MS));
+            Timespec::try_from(time).unwrap_or_default()
         });
         events.clear();
         match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {

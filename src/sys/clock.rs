@@ -27,6 +27,7 @@ pub(crate) fn now_seconds() -> i64 {
 /// still for a tick of the kernel. What changes later gets this time or a later one.
 pub(crate) fn file_time() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    let seconds = now.tv_sec.saturating_mul(1_000_000_000);
-    seconds.saturating_add(now.tv_nsec)
+    // What is before 1970 is as old as that.
+    let now = Duration::try_from(now).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -6,9 +6,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-const CREATE_RULESET: libc::c_long = 444;
-const ADD_RULE: libc::c_long = 445;
-const RESTRICT_SELF: libc::c_long = 446;
 const VERSION: libc::c_uint = 1;
 const RULE_PATH_BENEATH: libc::c_int = 1;
 
@@ -28,8 +25,14 @@ struct PathBeneath {
 /// The kernel's version of it; 0 where there is none.
 pub(crate) fn version() -> u32 {
     // SAFETY: asks for the version: no memory is passed.
-    let version =
-        unsafe { libc::syscall(CREATE_RULESET, std::ptr::null::<Ruleset>(), 0usize, VERSION) };
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<Ruleset>(),
+            0usize,
+            VERSION,
+        )
+    };
     u32::try_from(version).unwrap_or(0)
 }
 
@@ -57,8 +60,14 @@ pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<()> {
         _ => 24,
     };
     // SAFETY: the structure lives through the call and is as large as said.
-    let made =
-        unsafe { libc::syscall(CREATE_RULESET, &raw const ruleset, size, 0 as libc::c_uint) };
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            &raw const ruleset,
+            size,
+            0 as libc::c_uint,
+        )
+    };
     let made = libc::c_int::try_from(made).unwrap_or(-1);
     if made < 0 {
         return Err(io::Error::last_os_error());
@@ -71,7 +80,13 @@ pub(crate) fn restrict(allowed: &[PathBuf]) -> io::Result<()> {
         allow(&rules, path, rights)?;
     }
     // SAFETY: numbers only.
-    let done = unsafe { libc::syscall(RESTRICT_SELF, rules.as_raw_fd(), 0 as libc::c_uint) };
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_restrict_self,
+            rules.as_raw_fd(),
+            0 as libc::c_uint,
+        )
+    };
     if done == 0 {
         Ok(())
     } else {
@@ -95,7 +110,7 @@ fn allow(rules: &OwnedFd, path: &std::path::Path, rights: u64) -> io::Result<()>
     // SAFETY: the structure lives through the call.
     let added = unsafe {
         libc::syscall(
-            ADD_RULE,
+            libc::SYS_landlock_add_rule,
             rules.as_raw_fd(),
             RULE_PATH_BENEATH,
             &raw const rule,

@@ -57,36 +57,43 @@ const DANGEROUS: &[libc::c_long] = &[
     libc::SYS_settimeofday,
     libc::SYS_acct,
     libc::SYS_personality,
-    // Signals to others; `tgkill` is what `abort` needs.
+    // Signals to others.
     libc::SYS_kill,
-    libc::SYS_tkill,
+    NOT_FOR_ABORT,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
-    // pidfd_send_signal, pidfd_open, pidfd_getfd.
-    NEWER + 424,
-    NEWER + 434,
-    NEWER + 438,
-    // open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr: other ways to mount.
-    NEWER + 428,
-    NEWER + 429,
-    NEWER + 430,
-    NEWER + 431,
-    NEWER + 432,
-    NEWER + 433,
-    NEWER + 442,
-    // io_uring_setup, io_uring_enter, io_uring_register.
-    NEWER + 425,
-    NEWER + 426,
-    NEWER + 427,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    // Other ways to mount.
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    // What goes through these rings passes no filter.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
 ];
 
-/// Calls from 424 on have the same numbers everywhere but on MIPS, where the offset of the ABI is added.
-#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-const NEWER: libc::c_long = 0;
+#[cfg(not(target_arch = "mips"))]
+const PREAD64: libc::c_long = libc::SYS_pread64;
+/// Which the crate has forgotten there.
 #[cfg(target_arch = "mips")]
-const NEWER: libc::c_long = 4000;
-#[cfg(target_arch = "mips64")]
-const NEWER: libc::c_long = 5000;
+const PREAD64: libc::c_long = 4200;
+
+/// What abort(3) of the libc ends the process with, and what the other libc would.
+#[cfg(target_env = "gnu")]
+const FOR_ABORT: libc::c_long = libc::SYS_tgkill;
+#[cfg(target_env = "gnu")]
+const NOT_FOR_ABORT: libc::c_long = libc::SYS_tkill;
+#[cfg(not(target_env = "gnu"))]
+const FOR_ABORT: libc::c_long = libc::SYS_tkill;
+#[cfg(not(target_env = "gnu"))]
+const NOT_FOR_ABORT: libc::c_long = libc::SYS_tgkill;
 
 /// Calls on descriptors, memory, threads and time; those that are made most come first.
 const HARMLESS: &[libc::c_long] = &[
@@ -112,7 +119,7 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_socketpair,
     libc::SYS_shutdown,
     libc::SYS_readv,
-    libc::SYS_pread64,
+    PREAD64,
     libc::SYS_lseek,
     libc::SYS_fstat,
     libc::SYS_statx,
@@ -128,6 +135,7 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_clone,
     libc::SYS_clone3,
+    #[cfg(target_env = "gnu")]
     libc::SYS_rseq,
     libc::SYS_set_robust_list,
     libc::SYS_set_tid_address,
@@ -142,7 +150,6 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_gettid,
     libc::SYS_getuid,
     libc::SYS_geteuid,
-    libc::SYS_getrlimit,
     libc::SYS_prlimit64,
     libc::SYS_prctl,
     libc::SYS_uname,
@@ -152,7 +159,7 @@ const HARMLESS: &[libc::c_long] = &[
     libc::SYS_nanosleep,
     libc::SYS_gettimeofday,
     libc::SYS_restart_syscall,
-    libc::SYS_tgkill,
+    FOR_ABORT,
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];
@@ -160,7 +167,10 @@ const HARMLESS: &[libc::c_long] = &[
 /// More of them, which only older architectures have.
 #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
 const OLDER: &[libc::c_long] = &[
+    #[cfg(not(target_arch = "x86"))]
     libc::SYS_accept,
+    #[cfg(not(target_arch = "arm"))]
+    libc::SYS_getrlimit,
     libc::SYS_epoll_create,
     libc::SYS_epoll_wait,
     libc::SYS_eventfd,
@@ -173,25 +183,28 @@ const OLDER: &[libc::c_long] = &[libc::SYS_accept];
 /// More of them, which go by the width of a word.
 #[cfg(target_pointer_width = "64")]
 const WORD: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_newfstatat];
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+#[cfg(target_pointer_width = "32")]
 const WORD: &[libc::c_long] = &[
     libc::SYS_mmap2,
     libc::SYS_fstat64,
     libc::SYS_fcntl64,
     libc::SYS__llseek,
     libc::SYS_sigreturn,
+    #[cfg(any(target_arch = "x86", target_arch = "arm"))]
     libc::SYS_ugetrlimit,
-    // Calls with 64-bit times: the same numbers on all of these.
-    403, // clock_gettime64
-    406, // clock_getres_time64
-    407, // clock_nanosleep_time64
-    414, // ppoll_time64
-    422, // futex_time64
     #[cfg(target_arch = "x86")]
     libc::SYS_set_thread_area,
+    // Calls with 64-bit times.
+    FIRST + 403, // clock_gettime64
+    FIRST + 406, // clock_getres_time64
+    FIRST + 407, // clock_nanosleep_time64
+    FIRST + 414, // ppoll_time64
+    FIRST + 422, // futex_time64
 ];
-#[cfg(not(any(target_pointer_width = "64", target_arch = "x86", target_arch = "arm")))]
-const WORD: &[libc::c_long] = &[];
+
+/// Where the numbers of the calls begin. Calls from 403 on have the same number everywhere, but for that.
+#[cfg(target_pointer_width = "32")]
+const FIRST: libc::c_long = if cfg!(target_arch = "mips") { 4000 } else { 0 };
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -203,20 +216,23 @@ const ARCHITECTURE: u32 = 0x4000_0028;
 const ARCHITECTURE: u32 = 0x4000_0003;
 #[cfg(target_arch = "riscv64")]
 const ARCHITECTURE: u32 = 0xc000_00f3;
+#[cfg(all(target_arch = "mips", target_endian = "little"))]
+const ARCHITECTURE: u32 = 0x4000_0008;
 /// Of others it is not known: no filter there.
 #[cfg(not(any(
     target_arch = "x86_64",
     target_arch = "aarch64",
     target_arch = "arm",
     target_arch = "x86",
-    target_arch = "riscv64"
+    target_arch = "riscv64",
+    all(target_arch = "mips", target_endian = "little")
 )))]
 const ARCHITECTURE: u32 = 0;
 
-/// On 32-bit x86 all socket calls are also one, which its first argument tells apart.
-#[cfg(target_arch = "x86")]
+/// On 32-bit x86 and on MIPS all socket calls are also one, which its first argument tells apart.
+#[cfg(any(target_arch = "x86", target_arch = "mips"))]
 const SOCKETCALL: Option<u32> = Some(libc::SYS_socketcall as u32);
-#[cfg(not(target_arch = "x86"))]
+#[cfg(not(any(target_arch = "x86", target_arch = "mips")))]
 const SOCKETCALL: Option<u32> = None;
 /// The first of them that is harmless: before it are socket, bind, connect and listen.
 const ACCEPT: u32 = 5;

@@ -11,7 +11,7 @@ pub(crate) const ROLE: &str = "--role=";
 /// Starts `role`; returns the child and our end of its channel. `stack`: octets of a thread's stack.
 pub(crate) fn spawn(role: &str, stack: usize) -> io::Result<(Child, OwnedFd)> {
     let (near, far) = message::channel()?;
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = executable()?;
     command
         .arg(format!("{ROLE}{role}"))
         .env_clear()
@@ -21,6 +21,21 @@ pub(crate) fn spawn(role: &str, stack: usize) -> io::Result<(Child, OwnedFd)> {
     #[cfg(debug_assertions)]
     command.envs(compromised());
     Ok((command.spawn()?, near))
+}
+
+/// Names an emulator and its options, where the machine cannot run this executable by itself.
+const EMULATOR: &str = "DOVELET_EMULATOR";
+
+/// What runs this executable again, also when there is another one in its place by now.
+fn executable() -> io::Result<Command> {
+    let words = std::env::var(EMULATOR).unwrap_or_default();
+    let mut words = words.split_whitespace();
+    let Some(emulator) = words.next() else {
+        return Ok(Command::new("/proc/self/exe"));
+    };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(std::env::current_exe()?);
+    Ok(command)
 }
 
 /// In builds for debugging: names a file of what a role shall try that was taken over, for tests.

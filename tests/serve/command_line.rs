@@ -1,6 +1,6 @@
 //! What a person types: without settings, the demonstration, users, exit codes.
 
-use crate::support::{Finished, can, is_root, run, skip, wait_until};
+use crate::support::{Finished, can, dovelet, dovelet_words, is_root, run, skip, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
-const DOVELET: &str = env!("CARGO_BIN_EXE_dovelet");
 /// Somebody who is not root.
 const ANYONE: u32 = 20_009;
 
@@ -63,15 +62,16 @@ impl Usual {
             uid => format!("setpriv --reuid={uid} --regid={uid} --clear-groups "),
         };
         let mut command = if is_root() {
+            let dovelet = dovelet_words();
             let inside = format!(
                 "ip link set lo up && mount -t tmpfs -o mode=755 none /var/lib && \
-                 exec {become_other}{DOVELET} serve {words}"
+                 exec {become_other}{dovelet} serve {words}"
             );
             let mut command = Command::new("unshare");
             command.args(["--mount", "--net", "sh", "-c", &inside]);
             command
         } else {
-            let mut command = Command::new(DOVELET);
+            let mut command = dovelet();
             command.arg("serve").args(words.split_whitespace());
             command
         };
@@ -171,6 +171,7 @@ fn from_nothing(uid: u32, data: &str) {
          openssl x509 -noout -fingerprint -sha256",
     );
     assert_eq!(shown.ok().trim().split('=').nth(1), Some(said));
+    let dovelet = dovelet_words();
     // The line that says how to add a user, as it stands there.
     let line = out
         .split("add one with: ")
@@ -181,7 +182,7 @@ fn from_nothing(uid: u32, data: &str) {
         .unwrap();
     let line = line
         .replace("NAME", "ann")
-        .replace("dovelet user", &format!("{DOVELET} user"));
+        .replace("dovelet user", &format!("{dovelet} user"));
     server
         .shell(&format!("printf 'secret\\n' | {line} --password-stdin"))
         .ok();
@@ -208,7 +209,7 @@ fn from_nothing(uid: u32, data: &str) {
         .shell(&format!("stat -c %a {data}/tls/key.pem {data}/users"))
         .ok();
     assert!(key.starts_with("600\n6"), "{key}");
-    let checked = server.shell(&format!("{DOVELET} doctor")).ok();
+    let checked = server.shell(&format!("{dovelet} doctor")).ok();
     assert!(checked.contains("INBOX"), "{checked}");
     assert_eq!(
         server.end(Signal::TERM).code(),
@@ -275,7 +276,8 @@ impl Desk {
     fn run(&self, line: &str, input: &str) -> Finished {
         let file = self.0.path().join("input");
         fs::write(&file, input).unwrap();
-        let quoted = format!("{DOVELET} {line} < {}", file.display());
+        let dovelet = dovelet_words();
+        let quoted = format!("{dovelet} {line} < {}", file.display());
         run(Command::new("sh")
             .args(["-c", &quoted])
             .current_dir(self.0.path()))
@@ -377,7 +379,8 @@ fn settings_from_the_command_line() {
     let json = desk.run("config show --json --config right.toml", "").ok();
     assert!(json.contains("\"max_connections\":50"), "{json}");
     // Whoever reads the output may go away.
-    let line = format!("({DOVELET} config reference; echo $? >&2) | head -c 1");
+    let dovelet = dovelet_words();
+    let line = format!("({dovelet} config reference; echo $? >&2) | head -c 1");
     let cut = run(Command::new("sh").args(["-c", &line]));
     assert_eq!((cut.stdout.len(), cut.stderr.trim()), (1, "0"));
 }

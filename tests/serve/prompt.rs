@@ -1,17 +1,16 @@
 //! A person types a password on a terminal.
 
-use crate::support::{run, skip};
+use crate::support::{dovelet, run, skip};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const DOVELET: &str = env!("CARGO_BIN_EXE_dovelet");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A terminal with `dovelet user` on it.
@@ -35,7 +34,7 @@ impl Terminal {
         let line = File::options().read(true).write(true).open(name).ok()?;
         let directory = tempfile::tempdir().unwrap();
         let side = || Stdio::from(line.try_clone().unwrap());
-        let child = Command::new(DOVELET)
+        let child = dovelet()
             .args(words)
             .arg("--data")
             .arg(directory.path())
@@ -188,7 +187,7 @@ fn control_c_leaves_a_terminal_that_shows_what_is_typed() {
 #[test]
 fn without_a_terminal_a_password_is_not_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(DOVELET);
+    let mut command = dovelet();
     let done = run(command.args(ADD).arg("--data").arg(directory.path()));
     assert_eq!(done.status.code(), Some(1));
     assert!(done.stderr.contains("--password-stdin"), "{done:?}");

@@ -4,6 +4,7 @@
 //! Every wait is bounded, every process ends with the test that started it.
 #![allow(dead_code, unused_imports)] // no test uses all of it
 
+mod binary;
 mod dovecot;
 mod imap;
 mod lmtp;
@@ -14,6 +15,7 @@ mod random;
 mod server;
 mod tls;
 
+pub(crate) use binary::{dovelet, dovelet_words, executable, is_emulated};
 pub(crate) use dovecot::Dovecot;
 pub(crate) use imap::{Answer, Imap, Message};
 pub(crate) use lmtp::{Lmtp, Stream};

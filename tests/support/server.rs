@@ -1,6 +1,6 @@
 //! One server in a directory of its own.
 
-use super::{Imap, Lmtp, PASSWORD, Pop3, Process, of_group, wait_until};
+use super::{Imap, Lmtp, PASSWORD, Pop3, Process, dovelet, of_group, wait_until};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
@@ -161,7 +161,7 @@ impl Server {
 
     /// The `dovelet` executable with those words and this server's settings.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dovelet"));
+        let mut command = dovelet();
         command.args(words).arg("--config").arg(self.config());
         command
     }

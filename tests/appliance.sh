@@ -1,0 +1,57 @@
+#!/bin/bash
+# Tests the binaries for small machines: builds them (cross/build), and runs the tests of the whole server
+# with them, where need be in an emulator (Debian's qemu-user-static, installed if run as root).
+#
+#   tests/appliance.sh              what fits into every run: x86_64, also as on Linux 3.10
+#   tests/appliance.sh all          every target
+#   tests/appliance.sh TARGET...    these; see cross/build --list
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf 'tests/appliance.sh: %s\n' "$*" >&2; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Tests that look at processes from outside (their memory, what the kernel lets them do, what the disk holds
+# at an instant) see an emulator instead; those with a debugger's build or other programs say nothing new.
+emulated='binary(serve) and test(/^(delivery|login|tls|command_line|prompt|survival)::/)'
+
+# Runs tests with a binary; the words before it run it. FILTER is nextest's.
+run_tests() { # FILTER WORDS...
+    local filter=$1
+    shift
+    say "tests with $*"
+    DOVELET_BIN="$*" cargo nextest run --test serve -E "$filter" --no-fail-fast
+}
+
+install_emulators() {
+    ! has qemu-arm-static || return 0
+    if [ "$(id -u)" = 0 ] && has apt-get; then
+        apt-get update -qq || true
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-user-static >/dev/null || true
+    fi
+}
+
+test_target() {
+    EMULATOR='' RUST_TARGET=''
+    . "cross/targets/$1.env"
+    local binary=target/cross/bin/$1/dovelet
+    if [ "$1" = "$(uname -m)" ]; then
+        run_tests 'all()' "$PWD/$binary"
+        run_tests 'all()' python3 "$PWD/cross/linux310.py" "$PWD/$binary"
+        return
+    fi
+    install_emulators
+    has "${EMULATOR%% *}" || { say "no ${EMULATOR%% *}: tests of $1 are skipped"; return 0; }
+    run_tests "$emulated" $EMULATOR "$PWD/$binary"
+}
+
+[ $# != 0 ] || set -- x86_64
+[ "$*" != all ] || set -- $(cross/build --list)
+if ! has apt-get || [ "$(uname -m)" != x86_64 ]; then
+    say "skipped: cross builds are made on Debian on x86_64"
+    exit 0
+fi
+cross/build "$@"
+for target in "$@"; do
+    test_target "$target"
+done
