@@ -123,7 +123,13 @@ impl FlagChunk {
     }
 
     pub(crate) fn set_mod_seq(&mut self, slots: &Bits, mod_seq: ModSeq) {
-        let mut all: Vec<u64> = (0..=255).map(|slot| self.mod_seq(slot).number()).collect();
+        let mut all = [1; 256];
+        let ends = self.mod_seqs.iter().skip(1).map(|run| usize::from(run.0));
+        for (run, end) in self.mod_seqs.iter().zip(ends.chain([all.len()])) {
+            if let Some(slots) = all.get_mut(usize::from(run.0)..end) {
+                slots.fill(run.1);
+            }
+        }
         for slot in slots.slots() {
             if let Some(number) = all.get_mut(usize::from(slot)) {
                 *number = mod_seq.number();
@@ -215,5 +221,26 @@ mod tests {
         let mut keywords = Vec::new();
         chunk.keywords(5, &mut keywords);
         assert!(keywords.is_empty() && chunk.system(5).is_empty() && !chunk.present.has(5));
+    }
+
+    #[test]
+    fn mod_sequences_of_others_stay() {
+        let mut chunk = FlagChunk::default();
+        let mut all = [1; 256];
+        let ranges = [
+            (7, 7),
+            (0, 3),
+            (250, 255),
+            (3, 8),
+            (5, 251),
+            (0, 255),
+            (9, 9),
+        ];
+        for (number, (first, last)) in (2..).zip(ranges) {
+            chunk.set_mod_seq(&Bits::range(first, last), ModSeq::new(number).unwrap());
+            all[usize::from(first)..=usize::from(last)].fill(number);
+            let told: Vec<u64> = (0..=255).map(|slot| chunk.mod_seq(slot).number()).collect();
+            assert_eq!(told, all);
+        }
     }
 }

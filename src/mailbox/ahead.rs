@@ -40,9 +40,12 @@ impl Ahead {
             uid,
             last,
             &mut |uid, row| {
-                let start = bytes.len();
-                bytes.extend_from_slice(row);
-                rows.push_back((uid, start..bytes.len()));
+                // What cannot be read is as good as not there: it is computed anew.
+                if Facts::decode(row).is_some() {
+                    let start = bytes.len();
+                    bytes.extend_from_slice(row);
+                    rows.push_back((uid, start..bytes.len()));
+                }
                 rows.len() < BATCH
             },
         );
@@ -50,6 +53,11 @@ impl Ahead {
         let full = self.rows.back().filter(|_| self.rows.len() >= BATCH);
         self.looked_to = full.map_or(last, |(uid, _)| *uid).number();
         Ok(())
+    }
+
+    /// True if something is remembered of the message that was gone to.
+    pub(super) fn knows(&self, uid: Uid) -> bool {
+        self.rows.front().is_some_and(|(own, _)| *own == uid)
     }
 
     /// What is remembered of the message that was gone to; `None` if nothing is.

@@ -243,7 +243,7 @@ impl Rows {
     /// What is remembered of the row, computed if nothing is.
     pub(super) fn facts(&mut self) -> Result<Facts<'_>, Error> {
         let is_own = |(uid, _): &(Uid, Cached)| *uid == self.uid;
-        if self.ahead.facts(self.uid).is_none() && !self.learned.last().is_some_and(is_own) {
+        if !self.ahead.knows(self.uid) && !self.learned.last().is_some_and(is_own) {
             self.learn()?;
         }
         let learned = || self.learned.last().map(|(_, cached)| cached.facts());
@@ -381,25 +381,25 @@ impl Rows {
     /// As `header_fields`, if the index knows them: then they are few octets. `None`: they have to be
     /// read from the message.
     pub(crate) fn known_fields(&mut self, names: &[String]) -> Result<Option<&[u8]>, Error> {
-        if !learn::knows(names) || self.facts()?.header.is_empty() {
+        if !learn::knows(names) {
             return Ok(None);
         }
-        self.kept_fields(names).map(Some)
-    }
-
-    fn kept_fields(&mut self, names: &[String]) -> Result<&[u8], Error> {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        mime::fields_as_they_stand(self.facts()?.header, names, &mut text);
+        let header = self.facts()?.header;
+        let is_kept = !header.is_empty();
+        if is_kept {
+            mime::fields_as_they_stand(header, names, &mut text);
+        }
         self.text = text;
-        Ok(&self.text)
+        Ok(is_kept.then_some(self.text.as_slice()))
     }
 
     /// These fields of the message's header with their names, as BODY[HEADER.FIELDS (...)] has them,
     /// the empty line at the end included. Names are compared without regard to case.
     pub(crate) fn header_fields(&mut self, names: &[String]) -> Result<&[u8], Error> {
-        if learn::knows(names) && !self.facts()?.header.is_empty() {
-            return self.kept_fields(names);
+        if self.known_fields(names)?.is_some() {
+            return Ok(&self.text);
         }
         let header = self.header()?;
         self.text.clear();

@@ -169,10 +169,12 @@ pub(crate) fn header_fields<N: AsRef<[u8]>>(
 /// As [`header_fields`] for what that wrote: with CRLF line ends, so that nothing has to be turned into
 /// them.
 pub(crate) fn fields_as_they_stand<N: AsRef<[u8]>>(header: &[u8], names: &[N], out: &mut Vec<u8>) {
-    for field in fields(header) {
-        let is_named = |name: &N| name.as_ref().eq_ignore_ascii_case(field.name);
-        if names.iter().any(is_named) {
-            out.extend_from_slice(field.raw);
+    for line in header_lines(header) {
+        let name = memchr(b':', line).and_then(|colon| line.get(..colon));
+        let name = name.unwrap_or_default().trim_ascii_end();
+        let is_named = |wanted: &N| wanted.as_ref().eq_ignore_ascii_case(name);
+        if !name.is_empty() && names.iter().any(is_named) {
+            out.extend_from_slice(line);
         }
     }
     out.extend_from_slice(b"\r\n");

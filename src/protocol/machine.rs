@@ -137,6 +137,11 @@ impl Output {
         &self.bytes
     }
 
+    /// So many octets went.
+    pub(crate) fn forget(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
     }

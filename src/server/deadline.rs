@@ -195,7 +195,7 @@ mod tests {
             }
         });
         let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let waiting = crate::server::reactor::Source::new(far).unwrap();
+        let waiting = crate::server::transport::socket(far.into()).unwrap();
         io::Write::write_all(&mut &near, b"x").unwrap();
         let other = async {
             let mut octet = [0];

@@ -9,6 +9,7 @@ use super::reactor::{self, Peer, Signal};
 use super::stop::Stop;
 use super::tasks::{Task, Tasks};
 use super::transport::{Transport, socket};
+use super::turn;
 use crate::codec::deflate::{self, Inflate};
 use crate::config::{Pop3, Protocol};
 use crate::mailbox::{Account, Error, Host, Limits};
@@ -20,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -529,34 +531,39 @@ impl Engine {
         }
     }
 
-    /// Advances the session, on a thread that may block where it has to. `None` if it is gone.
+    /// Advances the session, on a thread that may block where it has to, which writes to `stream` what
+    /// there is room for. `None` if the session is gone; else also whether anything was written.
     async fn turn(
         self: &Rc<Self>,
         held: &mut Option<Box<dyn Resident>>,
         out: &mut Output,
-    ) -> Option<Progress<()>> {
+        stream: Option<Arc<UnixStream>>,
+    ) -> Option<(Progress<()>, bool)> {
         let mut progress = held.as_deref_mut()?.advance(Turn::Quick, out);
+        let mut wrote = false;
         while matches!(progress, Progress::Disk) {
             let (mut session, mut own) = (held.take()?, std::mem::take(out));
+            let stream = stream.clone();
             let turn = self.pool.unblock(move || {
                 #[cfg(debug_assertions)]
                 super::compromised::stumble();
-                let progress = session.advance(Turn::Disk, &mut own);
-                (session, own, progress)
+                let (progress, wrote) = turn::take(&mut *session, &mut own, stream.as_deref());
+                (session, own, progress, wrote)
             });
-            let session;
-            (session, *out, progress) = turn.await;
+            let (session, written);
+            (session, *out, progress, written) = turn.await;
             *held = Some(session);
+            wrote |= written;
             self.soiled();
         }
-        Some(progress)
+        Some((progress, wrote))
     }
 
     /// Lets a session without a client do what is still to be done.
     async fn part(self: &Rc<Self>, mut session: Box<dyn Resident>) {
         session.event(Event::Gone);
         let (mut held, mut out) = (Some(session), Output::new());
-        while let Some(Progress::Flush) = self.turn(&mut held, &mut out).await {
+        while let Some((Progress::Flush, _)) = self.turn(&mut held, &mut out, None).await {
             out.clear();
         }
     }
@@ -577,7 +584,8 @@ impl Engine {
         loop {
             // In an engine of all users the others have their turns too.
             rounds.next().await;
-            let Some(progress) = self.turn(held, &mut out).await else {
+            let stream = transport.plain().filter(|_| packed.is_none());
+            let Some((progress, wrote)) = self.turn(held, &mut out, stream).await else {
                 return Ok(None);
             };
             let Some(session) = held.as_deref_mut() else {
@@ -591,7 +599,7 @@ impl Engine {
                     write(transport, &small).await?;
                 }
             }
-            let silent = out.bytes().is_empty();
+            let silent = out.bytes().is_empty() && !wrote;
             out.clear();
             let waits = match progress {
                 Progress::Compress => {

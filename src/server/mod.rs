@@ -32,6 +32,7 @@ mod stop;
 mod tasks;
 mod tls;
 mod transport;
+mod turn;
 
 pub(crate) use error::Error;
 pub(crate) use parent::{Started, run};

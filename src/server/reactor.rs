@@ -255,6 +255,10 @@ pub(super) enum Peer {
 }
 
 impl<T: AsFd> Source<T> {
+    pub(super) fn io(&self) -> &T {
+        &self.io
+    }
+
     /// As the last events told.
     pub(super) fn peer(&self) -> Peer {
         match (self.readiness.gone.get(), self.readiness.ending.get()) {
@@ -394,13 +398,13 @@ impl<T: AsFd> AsFd for Source<T> {
     }
 }
 
-impl AsyncRead for Source<UnixStream> {
+impl AsyncRead for Source<Arc<UnixStream>> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let polled = self.poll_read_with(context, |mut stream| stream.read(into));
+        let polled = self.poll_read_with(context, |stream| (&**stream).read(into));
         if let Poll::Ready(Ok(count)) = polled
             && count < into.len()
             && !self.readiness.ending.get()
@@ -412,13 +416,13 @@ impl AsyncRead for Source<UnixStream> {
     }
 }
 
-impl AsyncWrite for Source<UnixStream> {
+impl AsyncWrite for Source<Arc<UnixStream>> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(context, |mut stream| stream.write(bytes))
+        self.poll_write_with(context, |stream| (&**stream).write(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -436,9 +440,13 @@ mod tests {
     use smol::future::{or, zip};
     use smol::io::{AsyncReadExt, AsyncWriteExt};
 
-    fn pair() -> (Source<UnixStream>, Source<UnixStream>) {
+    fn source(stream: UnixStream) -> Source<Arc<UnixStream>> {
+        Source::new(Arc::new(stream)).unwrap()
+    }
+
+    fn pair() -> (Source<Arc<UnixStream>>, Source<Arc<UnixStream>>) {
         let (a, b) = UnixStream::pair().unwrap();
-        (Source::new(a).unwrap(), Source::new(b).unwrap())
+        (source(a), source(b))
     }
 
     #[test]
@@ -466,7 +474,7 @@ mod tests {
     #[test]
     fn an_end_behind_octets_is_seen() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut far = Source::new(far).unwrap();
+        let mut far = source(far);
         let seen = block_on(async {
             let mut bytes = [0; 100];
             let send = async {

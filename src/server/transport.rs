@@ -9,10 +9,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// A socket: TCP sockets too, which read and write the same.
-pub(super) type Socket = Source<UnixStream>;
+pub(super) type Socket = Source<Arc<UnixStream>>;
 
 /// Octets of one read.
 pub(super) const READ: usize = 16 * 1024;
@@ -39,7 +40,7 @@ pub(super) enum Transport {
 
 /// A socket of a descriptor.
 pub(super) fn socket(descriptor: OwnedFd) -> io::Result<Socket> {
-    Source::new(UnixStream::from(descriptor))
+    Source::new(Arc::new(UnixStream::from(descriptor)))
 }
 
 impl Transport {
@@ -60,6 +61,14 @@ impl Transport {
             })
         })
         .await
+    }
+
+    /// The socket, for who writes to it on another thread; `None` if bytes do not go there as they are.
+    pub(super) fn plain(&self) -> Option<Arc<UnixStream>> {
+        match self {
+            Transport::Plain(socket) => Some(socket.io().clone()),
+            Transport::Tls(_) => None,
+        }
     }
 
     /// What is known of the client while nothing is read or written.
