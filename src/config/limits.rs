@@ -134,6 +134,7 @@ limits! {
     search_depth: usize, Count, 1, 50, "Depth of keys within keys of a SEARCH.";
     notify_mailboxes: usize, Count, 1, 1000, "Mailboxes whose messages one session is told of by NOTIFY (RFC 5465).";
     imap_idle_timeout: Duration, Duration, 1, seconds(1800), "Silence after which an IMAP session ends; RFC 3501 section 5.4 asks for at least 30 minutes.";
+    imap_keep_alive: Duration, Duration, 1, seconds(120), "Silence of a client in IDLE, or in wait of NOTIFY where nothing tells of changes, after which it gets a sign of life and changes are looked for.";
     pop3_idle_timeout: Duration, Duration, 1, seconds(600), "Silence after which a POP3 session ends; RFC 1939 section 3 asks for at least 10 minutes.";
     lmtp_idle_timeout: Duration, Duration, 1, seconds(300), "Silence after which an LMTP session ends.";
     header_octets: usize, Size, 1024, 10 << 20, "Length of a message's header block that is looked at; the rest counts as body.";

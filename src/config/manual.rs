@@ -160,6 +160,27 @@ pub(super) const USERS: &Section = &Section {
     ],
 };
 
+pub(super) const IMAP: &Section = &Section {
+    name: "imap",
+    list: false,
+    doc: "How IMAP is spoken. A message that cannot be read ends no FETCH: the others are told, then the client is \
+          told that some are missing.",
+    keys: &[
+        example(
+            "admin",
+            "\"mailto:postmaster@example.org\"",
+            "How to reach you, a URI; clients find it as /shared/admin (RFC 5464).",
+        ),
+        default(
+            "client_workarounds",
+            "[]",
+            "\"delay-newmail\": what others did to the selected mailbox is told by NOOP, CHECK and IDLE only. \
+             \"tb-lsub-flags\": LSUB says which names cannot be selected. \"tb-extra-mailbox-sep\": a / behind a \
+             name is no part of it, which is so in any case.",
+        ),
+    ],
+};
+
 pub(super) const POP3: &Section = &Section {
     name: "pop3",
     list: false,
@@ -266,8 +287,8 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-const SECTIONS: [&Section; 10] = [
-    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, POP3, LIMIT, LOG, PROCESS,
+const SECTIONS: [&Section; 11] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, IMAP, POP3, LIMIT, LOG, PROCESS,
 ];
 
 impl Section {

@@ -11,6 +11,7 @@ mod builder;
 mod certificates;
 mod document;
 mod fault;
+mod imap;
 mod limits;
 mod listener;
 mod manual;
@@ -29,6 +30,7 @@ mod template;
 mod tests;
 
 pub(crate) use fault::Fault;
+pub(crate) use imap::{Imap, Workarounds};
 pub(crate) use limits::Limits;
 pub(crate) use manual::reference;
 pub(crate) use model::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};

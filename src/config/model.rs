@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::imap::Imap;
 use super::limits::Limits;
 use super::pop3::Pop3;
 use super::storage::{Storage, component};
@@ -24,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     /// Asked in this order.
     pub(crate) users: Vec<UserSource>,
+    pub(crate) imap: Imap,
     pub(crate) pop3: Pop3,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
@@ -130,6 +132,7 @@ impl Config {
             listeners: Listener::defaults(),
             tls: Tls::default(),
             storage: Storage::default(),
+            imap: Imap::default(),
             pop3: Pop3::default(),
             limits: Limits::default(),
             log: Log::default(),

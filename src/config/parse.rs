@@ -7,6 +7,7 @@ use super::bounds;
 use super::builder;
 use super::certificates::{self, is_host_name};
 use super::fault::{Fault, Faults};
+use super::imap;
 use super::listener;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
 use super::model::{Config, Isolation, Log, Process, UserSource};
@@ -97,6 +98,9 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     }
     if let Some(users) = users(reader, top, &config) {
         config.users = users;
+    }
+    if let Some(imap) = imap::read(reader, top) {
+        config.imap = imap;
     }
     if let Some(pop3) = pop3::read(reader, top) {
         config.pop3 = pop3;

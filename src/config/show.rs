@@ -30,6 +30,7 @@ pub(crate) fn show(config: &Config) -> String {
         text.string("source", "file");
         text.path("path", path);
     }
+    imap(config, &mut text);
     pop3(config, &mut text);
     limits(config, &mut text);
     text.header("[log]");
@@ -91,6 +92,18 @@ fn tls(config: &Config, text: &mut Toml) {
         text.path("certificate", &name.certificate);
         text.path("key", &name.key);
     }
+}
+
+fn imap(config: &Config, text: &mut Toml) {
+    text.header("[imap]");
+    if let Some(admin) = &config.imap.admin {
+        text.string("admin", admin);
+    }
+    let workarounds: Vec<String> = config.imap.workarounds().map(quoted).collect();
+    text.plain(
+        "client_workarounds",
+        &format!("[{}]", workarounds.join(", ")),
+    );
 }
 
 fn pop3(config: &Config, text: &mut Toml) {

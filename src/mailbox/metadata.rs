@@ -8,7 +8,7 @@ use crate::mail::{EntryName, MailboxName};
 use crate::store::Annotations;
 
 /// `/shared/admin` of the server is not the clients' (RFC 5464 section 3.2.1.1).
-const ADMIN: &str = "/shared/admin";
+pub(crate) const ADMIN: &str = "/shared/admin";
 
 impl Account {
     /// The annotations of a mailbox, or (`None`) of the server, by name.

@@ -87,6 +87,7 @@ pub(crate) use expunge::Expunge;
 pub(crate) use host::{Host, Limits};
 pub(crate) use maildrop::{Entries, Entry, MaildropLock, Wanted};
 pub(crate) use mark::{FlagChange, Mark, Marked};
+pub(crate) use metadata::ADMIN;
 pub(crate) use names::Listening;
 pub(crate) use news::{Heard, News};
 pub(crate) use observed::Observed;

@@ -3,7 +3,7 @@
 
 use super::pack::{Pack, Unpack};
 use crate::auth::{Closed, Verdict};
-use crate::config::{Config, Delete, Limits, Network, Pop3, Protocol};
+use crate::config::{Config, Delete, Imap, Limits, Network, Pop3, Protocol, Workarounds};
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
 use std::net::IpAddr;
@@ -27,6 +27,7 @@ pub(super) struct Setup {
     /// An engine of one user ends when nobody needs it.
     pub(super) single: bool,
     pub(super) listeners: Vec<Served>,
+    pub(super) imap: Imap,
     pub(super) pop3: Pop3,
     pub(super) limits: Limits,
 }
@@ -169,6 +170,27 @@ pub(super) fn protocol(number: u8) -> Option<Protocol> {
     all.into_iter().find(|protocol| *protocol as u8 == number)
 }
 
+fn pack_imap(pack: &mut Pack, imap: &Imap) {
+    pack.option(imap.admin.as_ref(), |pack, admin| {
+        pack.text(admin);
+    });
+    let own = imap.workarounds;
+    for on in [own.delay_newmail, own.extra_separator, own.lsub_flags] {
+        pack.u8(u8::from(on));
+    }
+}
+
+fn unpack_imap(unpack: &mut Unpack<'_>) -> Option<Imap> {
+    Some(Imap {
+        admin: unpack.option(Unpack::text)?,
+        workarounds: Workarounds {
+            delay_newmail: unpack.u8()? != 0,
+            extra_separator: unpack.u8()? != 0,
+            lsub_flags: unpack.u8()? != 0,
+        },
+    })
+}
+
 fn pack_pop3(pack: &mut Pack, pop3: &Pop3) {
     pack.text(pop3.uidl_format.as_str());
     pack.option(pop3.deleted_flag.as_ref(), |pack, flag| {
@@ -265,6 +287,7 @@ limits!(
     search_depth: size,
     notify_mailboxes: size,
     imap_idle_timeout: time,
+    imap_keep_alive: time,
     pop3_idle_timeout: time,
     lmtp_idle_timeout: time,
     header_octets: size,
@@ -306,6 +329,7 @@ impl Setup {
             hostname: config.hostname.clone(),
             log_level: config.log.level as usize as u8,
             limits: config.limits.clone(),
+            imap: config.imap.clone(),
             pop3: config.pop3.clone(),
             ..Setup::default()
         }
@@ -324,6 +348,7 @@ impl Setup {
             pack.u8(served.protocol as u8).u8(u8::from(served.unix));
             pack.u8(served.tls).u8(u8::from(served.proxy_protocol));
         });
+        pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
         pack_limits(pack, &self.limits);
     }
@@ -351,6 +376,7 @@ impl Setup {
                     proxy_protocol: unpack.u8()? != 0,
                 })
             })?,
+            imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,
             limits: unpack_limits(unpack)?,
         })
@@ -654,6 +680,13 @@ mod tests {
             identity: Some(Identity { uid: 1, gid: 2 }),
             trees: vec!["/a".into(), "/b".into()],
             hostname: "h".into(),
+            imap: Imap {
+                admin: Some("mailto:a@b".into()),
+                workarounds: Workarounds {
+                    lsub_flags: true,
+                    ..Workarounds::default()
+                },
+            },
             pop3: Pop3 {
                 deleted_flag: Keyword::new("$x"),
                 delete: Delete::Flag,

@@ -519,6 +519,9 @@ impl Engine {
             progress: PROGRESS_AFTER,
             bad_commands: limits.bad_commands,
             patience: limits.imap_idle_timeout,
+            keep_alive: limits.imap_keep_alive,
+            workarounds: self.setup.imap.workarounds,
+            admin: self.setup.imap.admin.as_deref().map(Arc::from),
         }
     }
 

@@ -284,6 +284,18 @@ limits! {
         assert!(begin.elapsed() >= Duration::from_millis(400));
     }
 
+    imap_keep_alive(server, "imap_keep_alive = \"300ms\"") {
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        imap.send(b"x IDLE\r\n").unwrap();
+        let begin = Instant::now();
+        let said = |imap: &mut Imap| imap.response().unwrap();
+        assert!(said(&mut imap).starts_with("+ "));
+        assert_eq!(said(&mut imap), "* OK Still here");
+        assert_eq!(said(&mut imap), "* OK Still here");
+        assert!(begin.elapsed() >= Duration::from_millis(500));
+    }
+
     pop3_idle_timeout(server, "pop3_idle_timeout = \"500ms\"") {
         let mut pop3 = server.pop3("ann");
         let begin = Instant::now();

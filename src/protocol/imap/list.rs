@@ -59,7 +59,7 @@ pub(super) fn list(
         .map(|pattern| Pattern::new(&wanted.reference, pattern))
         .collect();
     let lines = match wanted.form {
-        Form::Lsub => lsub(&session.account, &patterns),
+        Form::Lsub => lsub(session, &patterns),
         _ => Names::of(&session.account, &wanted).map(|names| names.lines(&wanted, &patterns)),
     };
     let lines = match lines {
@@ -198,8 +198,17 @@ impl Known {
 
 /// Subscribed names; and names above them where the pattern ends at a level (`%`)
 /// (RFC 3501 section 6.3.9).
-fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error> {
-    let names = account.subscriptions()?;
+fn lsub(session: &Session, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error> {
+    let names = session.account.subscriptions()?;
+    // What cannot be selected is only told to clients that need it.
+    let selectable = match session.settings.workarounds.lsub_flags {
+        true => Some(session.account.list()?),
+        false => None,
+    };
+    let is_selectable = |name: &MailboxName| {
+        let all = selectable.as_ref();
+        all.is_none_or(|all| all.iter().any(|l| l.selectable && l.name == *name))
+    };
     // With whether the name itself is subscribed.
     let mut told: BTreeMap<MailboxName, bool> = BTreeMap::new();
     for name in names {
@@ -218,12 +227,12 @@ fn lsub(account: &Account, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error
         }
     }
     let line = |(name, subscribed): (MailboxName, bool)| Line {
-        name,
-        attributes: if subscribed {
+        attributes: if subscribed && is_selectable(&name) {
             vec![]
         } else {
             vec!["\\Noselect"]
         },
+        name,
         child_info: Vec::new(),
         selectable: false,
     };

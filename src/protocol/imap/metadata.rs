@@ -5,7 +5,7 @@ use super::mailboxes::valid;
 use super::refusal::refusal;
 use super::session::{Ran, Session};
 use crate::mail::{Depth, EntryName, MailboxName};
-use crate::mailbox::Error;
+use crate::mailbox::{ADMIN, Error};
 use crate::protocol::Output;
 use crate::wire::imap::{Annotated, GetMetadata, SetMetadata, binary, number, string};
 
@@ -55,7 +55,11 @@ fn find(
     entries: &[EntryName],
     depth: Depth,
 ) -> Result<Annotations, Error> {
-    let known = session.account.annotations(of)?;
+    let mut known = session.account.annotations(of)?;
+    if let Some(admin) = session.settings.admin.as_ref().filter(|_| of.is_none()) {
+        known
+            .extend(EntryName::new(ADMIN.as_bytes()).map(|name| (name, admin.as_bytes().to_vec())));
+    }
     let mut found = Annotations::new();
     for entry in entries {
         let before = found.len();

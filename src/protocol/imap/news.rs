@@ -1,6 +1,7 @@
 //! What others did to mailboxes, told to whom it concerns.
 
 use super::metadata;
+use super::notify::is_expunging;
 use super::selected::Flags;
 use super::session::{Doing, Session};
 use crate::mailbox::{Expunges, News};
@@ -48,8 +49,13 @@ impl Session {
 
     /// True if changes of the selected mailbox are told now.
     pub(super) fn tells_selected(&self) -> bool {
+        let command = self.recent.last();
+        let asks = ["NOOP", "CHECK", "IDLE"].contains(&command) || is_expunging(command);
+        if self.settings.workarounds.delay_newmail && !asks {
+            return false;
+        }
         let own = self.notify.as_ref();
-        own.is_none_or(|own| own.tells_after(self.recent.last()))
+        own.is_none_or(|own| own.tells_after(command))
     }
 
     pub(super) fn flags_told(&self) -> Flags {

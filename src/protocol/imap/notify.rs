@@ -66,6 +66,11 @@ const APPENDING: [&str; 7] = [
     "UID REPLACE",
 ];
 
+/// True if what the command itself did is told by EXPUNGE.
+pub(super) fn is_expunging(command: &str) -> bool {
+    EXPUNGING.contains(&command)
+}
+
 impl Notifications {
     fn new(groups: Vec<EventGroup>) -> Notifications {
         let mut own = Notifications {
@@ -92,7 +97,7 @@ impl Notifications {
 
     /// True if changes of the selected mailbox are told at the end of this command.
     pub(super) fn tells_after(&self, command: &str) -> bool {
-        self.begins || self.selected.is_some() || EXPUNGING.contains(&command)
+        self.begins || self.selected.is_some() || is_expunging(command)
     }
 
     /// What is told of messages that came in the meantime.

@@ -16,15 +16,17 @@ use super::search::Searching;
 use super::selected::Selected;
 use super::table::rule_of;
 use super::tag::Tag;
+use crate::config::Workarounds;
 use crate::mailbox::{Account, Error, Expunges, Heard};
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
 use crate::wire::imap::{Bounds, Command, Framer};
 use event_listener::EventListener;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bounds of a session.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SessionSettings {
     pub(crate) line_octets: usize,
     pub(crate) literal_octets: usize,
@@ -46,11 +48,17 @@ pub(crate) struct SessionSettings {
     pub(crate) bad_commands: u32,
     /// Without a command.
     pub(crate) patience: Duration,
+    /// Until a client that waits gets a sign of life, so that NAT keeps the connection, and what nothing
+    /// tells of is looked for.
+    pub(crate) keep_alive: Duration,
+    pub(crate) workarounds: Workarounds,
+    /// `/shared/admin` (RFC 5464 section 3.2.1.1).
+    pub(crate) admin: Option<Arc<str>>,
 }
 
-/// A sign of life for whoever waits in IDLE, so that NAT keeps the connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
-const SHUTTING_DOWN: &str = "* BYE The server is shutting down.\r\n";
+const SHUTTING_DOWN: &str = "* BYE The server is shutting down.
+";
+/// A sign of life.
 const STILL_HERE: &[u8] = b"* OK Still here\r\n";
 
 /// A connection after login.
@@ -315,8 +323,11 @@ impl Machine for Session {
 
     fn patience(&self) -> Duration {
         match self.doing {
-            Doing::Idle(_) => KEEP_ALIVE,
-            Doing::Reading if self.waits_and_polls() => KEEP_ALIVE.min(self.patience_left()),
+            Doing::Idle(_) => self.settings.keep_alive,
+            Doing::Reading if self.waits_and_polls() => {
+                let keep_alive = self.settings.keep_alive;
+                keep_alive.min(self.patience_left())
+            }
             _ => self.settings.patience,
         }
     }

@@ -6,7 +6,7 @@
 //! is replaced by that. `machine: login` at the top is for connections before login,
 //! where the users are those of [`verdict`] with the password `secret`.
 //! `literals: short` at the top is for a server that says LITERAL-, `progress: at once` for one that
-//! tells after each step how far it came.
+//! tells after each step how far it came, `settings: all` for one with all that `[imap]` can set.
 
 mod bad_input;
 mod changing;
@@ -40,6 +40,9 @@ const SESSION: SessionSettings = SessionSettings {
     bounds: crate::wire::imap::Bounds::USUAL,
     bad_commands: 5,
     patience: Duration::from_secs(1800),
+    keep_alive: Duration::from_secs(120),
+    workarounds: crate::config::Workarounds::NONE,
+    admin: None,
 };
 
 const LOGIN: LoginSettings = LoginSettings {
@@ -279,6 +282,10 @@ fn run(name: &str, text: &str, pieces: Pieces) {
     if text.starts_with("progress: at once") {
         settings.progress = Duration::ZERO;
     }
+    if text.starts_with("settings: all") {
+        settings.workarounds = crate::config::Workarounds::ALL;
+        settings.admin = Some("mailto:postmaster@example.org".into());
+    }
     let connect = |number: u8| {
         if text.starts_with("machine: login") {
             return Connection::new(Peer::Login(Box::new(Login::new(LOGIN))));
@@ -290,7 +297,7 @@ fn run(name: &str, text: &str, pieces: Pieces) {
         let mut connection = Connection::new(Peer::Session(Box::new(Session::new(
             account.clone(),
             handover,
-            settings,
+            settings.clone(),
         ))));
         let line = connection.line().unwrap();
         assert!(line.starts_with("login OK [CAPABILITY "), "{number} {line}");
