@@ -4,6 +4,7 @@ use super::changing::Change;
 use super::enable::Enabled;
 use super::items::{label, want};
 use super::messages::resolve;
+use super::selected::Earlier;
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
@@ -26,6 +27,8 @@ pub(super) struct Fetch {
     pub(super) rows: Rows,
     /// Got `\Seen` by this command; their flags are told.
     newly_seen: UidSet,
+    /// Told first.
+    pub(super) earlier: Earlier,
     at: Position,
     failed: Option<Error>,
 }
@@ -102,17 +105,17 @@ pub(super) fn fetch(
     let Some(selected) = session.selected.as_mut() else {
         return Ran::ok("BAD Select a mailbox first.");
     };
+    let mut earlier = Earlier::default();
     if let Some(since) = changed {
-        let told = if vanished {
-            let known = selected.view.resolve_given(&wanted.set);
-            selected.vanished_earlier(&known, since, out)
-        } else {
-            Ok(())
+        let view = &selected.view;
+        let gone = match vanished {
+            true => view.vanished_since(&view.resolve_given(&wanted.set), since),
+            false => Ok(UidSet::new()),
         };
-        uids = match told.and_then(|()| selected.view.changed_since(&uids, since)) {
-            Ok(changed) => changed,
+        match gone.and_then(|gone| Ok((gone, view.changed_since(&uids, since)?))) {
+            Ok((gone, changed)) => (earlier, uids) = (Earlier::new(gone), changed),
             Err(error) => return Ran::no(error),
-        };
+        }
     }
     let sees =
         |item: &FetchItem| matches!(item, FetchItem::Section(s) | FetchItem::Binary(s) if s.seen);
@@ -128,6 +131,7 @@ pub(super) fn fetch(
         enabled,
         rows,
         newly_seen: UidSet::new(),
+        earlier,
         at: Position::BetweenRows,
         failed: None,
     });
@@ -182,6 +186,7 @@ impl Fetch {
             enabled,
             rows: view.fetch(uids, Want::default()),
             newly_seen: UidSet::new(),
+            earlier: Earlier::default(),
             at: Position::BetweenRows,
             failed: None,
         }
@@ -202,6 +207,9 @@ impl Fetch {
 
     /// Goes on until the output is full (`false`) or all is told (`true`).
     fn step(&mut self, view: &View, out: &mut Output) -> bool {
+        if !self.earlier.tell(out) {
+            return false;
+        }
         loop {
             match &mut self.at {
                 Position::BetweenRows => {

@@ -5,7 +5,7 @@ use super::fetch::{Fetch, Told};
 use super::list::tell_name;
 use super::mailboxes::valid;
 use super::refusal::refusal;
-use super::selected::{Selected, untagged};
+use super::selected::{Earlier, Selected, untagged};
 use super::session::{After, Doing, Ending, Ran, Session};
 use super::table::named;
 use super::tag::Tag;
@@ -126,16 +126,17 @@ fn opened_now(
     };
     let changed = qresync
         .filter(|known| known.uid_validity == uid_validity)
-        .map(|known| resync(&selected, &known, out));
+        .map(|known| resync(&selected, &known));
     let changed = match changed.transpose() {
         Ok(changed) => changed,
         Err(error) => return Ran::Finished(refusal(error).into()),
     };
     session.doing = match changed {
         None => Doing::Reading,
-        Some(changed) => {
+        Some((gone, changed)) => {
             let (view, enabled) = (&selected.view, session.enabled);
-            let fetch = Fetch::untagged(view, changed, Told::Flags, true, enabled);
+            let mut fetch = Fetch::untagged(view, changed, Told::Flags, true, enabled);
+            fetch.earlier = Earlier::new(gone);
             let ending = Ending {
                 tag: tag.clone(),
                 text: text.into(),
@@ -163,8 +164,8 @@ fn coded(name: &str, value: u32, text: &str, out: &mut Output) {
     out.put(b"\r\n");
 }
 
-/// Tells what was expunged since the client was here; returns what changed.
-fn resync(selected: &Selected, known: &Resync, out: &mut Output) -> Result<UidSet, Error> {
+/// What was expunged since the client was here, and what changed.
+fn resync(selected: &Selected, known: &Resync) -> Result<(UidSet, UidSet), Error> {
     let view = &selected.view;
     let all = || UidSet::range(Uid::MIN, Uid::MAX);
     let uids = known.known.clone().unwrap_or_else(all);
@@ -179,6 +180,7 @@ fn resync(selected: &Selected, known: &Resync, out: &mut Output) -> Result<UidSe
             uids.intersection(&UidSet::range(next, Uid::MAX))
         }),
     };
-    selected.vanished_earlier(&unsure, known.since, out)?;
-    view.changed_since(&view.uids().intersection(&uids), known.since)
+    let gone = view.vanished_since(&unsure, known.since)?;
+    let changed = view.changed_since(&view.uids().intersection(&uids), known.since)?;
+    Ok((gone, changed))
 }

@@ -3,7 +3,7 @@
 use super::context::Contexts;
 use super::enable::Enabled;
 use super::fetch::{self, Fetch};
-use crate::mail::{ModSeq, Since, SystemFlags, UidSet};
+use crate::mail::{ModSeq, SystemFlags, UidSet};
 use crate::mailbox::{Access, Changes, Error, Expunges, View};
 use crate::protocol::Output;
 use crate::wire::imap::number;
@@ -92,17 +92,6 @@ impl Selected {
         out.put(b"] Flags permitted.\r\n");
     }
 
-    /// `VANISHED (EARLIER)`: those of the UIDs that were expunged since (RFC 7162 section 3.2.10.1).
-    pub(super) fn vanished_earlier(
-        &self,
-        known: &UidSet,
-        since: Since,
-        out: &mut Output,
-    ) -> Result<(), Error> {
-        vanished(&self.view.vanished_since(known, since)?, " (EARLIER)", out);
-        Ok(())
-    }
-
     /// True while something that was looked up is not told yet.
     pub(super) fn has_news(&self) -> bool {
         self.news.is_some()
@@ -178,30 +167,48 @@ impl News {
 
     /// As `tell_expunged`, for clients that know UIDs (RFC 7162 section 3.2.10).
     fn tell_vanished(&mut self, out: &mut Output) -> bool {
-        let runs = self.changes.vanished.runs();
-        while let Some(left) = runs.get(self.vanished..).filter(|left| !left.is_empty()) {
-            if out.full() {
-                return false;
-            }
-            let line = left.get(..VANISHED_RUNS).unwrap_or(left);
-            vanished_line(line, "", out);
-            self.vanished += line.len();
-        }
-        true
+        vanished_lines(&self.changes.vanished, &mut self.vanished, "", out)
+    }
+}
+
+/// `VANISHED (EARLIER)`: UIDs that were expunged before the client asked (RFC 7162 section 3.2.10.1), told
+/// piece by piece.
+#[derive(Default)]
+pub(super) struct Earlier {
+    uids: UidSet,
+    /// Runs that are told.
+    told: usize,
+}
+
+impl Earlier {
+    pub(super) fn new(uids: UidSet) -> Earlier {
+        Earlier { uids, told: 0 }
+    }
+
+    /// `false` if the output is full before all are told.
+    pub(super) fn tell(&mut self, out: &mut Output) -> bool {
+        vanished_lines(&self.uids, &mut self.told, " (EARLIER)", out)
     }
 }
 
 /// Runs of UIDs told in one VANISHED, so that no line becomes too long for a client.
 pub(super) const VANISHED_RUNS: usize = 400;
 
-/// `expunged-resp = "VANISHED" [SP "(EARLIER)"] SP known-uids` (RFC 7162 section 7); nothing if there
-/// are no UIDs.
-pub(super) fn vanished(uids: &UidSet, earlier: &str, out: &mut Output) {
-    for runs in uids.runs().chunks(VANISHED_RUNS) {
-        vanished_line(runs, earlier, out);
+/// Tells the runs of UIDs that are not told yet; `false` if the output is full before.
+fn vanished_lines(uids: &UidSet, told: &mut usize, earlier: &str, out: &mut Output) -> bool {
+    let runs = uids.runs();
+    while let Some(left) = runs.get(*told..).filter(|left| !left.is_empty()) {
+        if out.full() {
+            return false;
+        }
+        let line = left.get(..VANISHED_RUNS).unwrap_or(left);
+        vanished_line(line, earlier, out);
+        *told += line.len();
     }
+    true
 }
 
+/// `expunged-resp = "VANISHED" [SP "(EARLIER)"] SP known-uids` (RFC 7162 section 7).
 fn vanished_line(runs: &[(u32, u32)], earlier: &str, out: &mut Output) {
     out.put(b"* VANISHED");
     out.put(earlier.as_bytes());

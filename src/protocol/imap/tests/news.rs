@@ -109,6 +109,28 @@ fn many_vanished_are_told_piece_by_piece() {
             .eq((1..=count).filter(|n| n % 2 == 0))
     );
     assert_eq!(lines(&mut other, "NOOP").len(), 1);
+    // A client that comes back is told as much, and never all at once.
+    let gone: Vec<u32> = (1..=count).filter(|n| n % 2 == 0).collect();
+    for command in [
+        "SELECT INBOX (QRESYNC (%v 1))",
+        "UID FETCH 1:* (UID) (CHANGEDSINCE 1 VANISHED)",
+    ] {
+        let said = lines(&mut other, "STATUS INBOX (UIDVALIDITY)");
+        let validity: String = said[0].chars().filter(char::is_ascii_digit).collect();
+        let told = lines(&mut other, &command.replace("%v", &validity));
+        let sets = told
+            .iter()
+            .filter_map(|line| line.strip_prefix("* VANISHED (EARLIER) "));
+        let numbers = sets.flat_map(|set| set.split(',').map(|n| n.parse::<u32>().unwrap()));
+        assert!(numbers.eq(gone.iter().copied()), "{command}");
+        // Before anything that is still there.
+        let fetched = told.iter().position(|line| line.contains("FETCH")).unwrap();
+        let vanished = told
+            .iter()
+            .rposition(|line| line.contains("VANISHED"))
+            .unwrap();
+        assert!(vanished < fetched);
+    }
 }
 
 /// RFC 5465 section 5.8: who lags behind too far is told so, and of nothing more.
