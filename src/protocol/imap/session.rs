@@ -56,8 +56,7 @@ pub(crate) struct SessionSettings {
     pub(crate) admin: Option<Arc<str>>,
 }
 
-const SHUTTING_DOWN: &str = "* BYE The server is shutting down.
-";
+const SHUTTING_DOWN: &str = "* BYE The server is shutting down.\r\n";
 /// A sign of life.
 const STILL_HERE: &[u8] = b"* OK Still here\r\n";
 
