@@ -15,6 +15,7 @@ mod names;
 mod overview;
 mod reader;
 mod schema;
+mod sizes;
 mod summary;
 mod writer;
 
@@ -27,5 +28,6 @@ pub(crate) use names::{Name, NameChunk};
 pub(crate) use overview::{Glance, Overview};
 pub(crate) use reader::{Checked, Reader};
 pub(crate) use schema::AccountId;
+pub(crate) use sizes::SizeChunk;
 pub(crate) use summary::{SizeOf, Summary};
 pub(crate) use writer::Writer;

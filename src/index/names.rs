@@ -52,6 +52,16 @@ impl Name {
         let length = usize::try_from(take_varint(bytes)?).ok()?;
         Some((slot, marks, letters, take(bytes, length)?))
     }
+
+    fn of((slot, marks, letters, base): (u8, u8, u32, &[u8])) -> Option<Name> {
+        Some(Name {
+            slot,
+            base: std::str::from_utf8(base).ok()?.into(),
+            is_new: marks & NEW != 0,
+            flags: SystemFlags::from_bits(marks),
+            letters,
+        })
+    }
 }
 
 impl NameChunk {
@@ -60,6 +70,21 @@ impl NameChunk {
             .binary_search_by_key(&slot, |n| n.slot)
             .ok()
             .and_then(|at| self.names.get(at))
+    }
+
+    /// As `find` in an encoded chunk. `None` for what no version of this encoding wrote.
+    pub(crate) fn find_in(mut bytes: &[u8], slot: u8) -> Option<Option<Name>> {
+        let bytes = &mut bytes;
+        if take(bytes, 1)? != [VERSION] {
+            return None;
+        }
+        while !bytes.is_empty() {
+            let head = Name::head(bytes)?;
+            if head.0 == slot {
+                return Name::of(head).map(Some);
+            }
+        }
+        Some(None)
     }
 
     /// Puts a name in, instead of the one the slot has.
@@ -113,15 +138,7 @@ impl NameChunk {
         }
         let mut names = Vec::with_capacity(bytes.len() / 40);
         while !bytes.is_empty() {
-            let (slot, marks, letters, base) = Name::head(bytes)?;
-            let base = std::str::from_utf8(base).ok()?.into();
-            names.push(Name {
-                slot,
-                base,
-                is_new: marks & NEW != 0,
-                flags: SystemFlags::from_bits(marks),
-                letters,
-            });
+            names.push(Name::of(Name::head(bytes)?)?);
         }
         Some(NameChunk { names })
     }
@@ -147,6 +164,11 @@ mod tests {
         assert_eq!(NameChunk::decode(&chunk.encode()), Some(chunk.clone()));
         assert_eq!(chunk.find(9).map(|n| &*n.base), Some("c"));
         assert_eq!(chunk.find(4), None);
+        for slot in [3, 4, 9] {
+            let found = NameChunk::find_in(&chunk.encode(), slot);
+            assert_eq!(found, Some(chunk.find(slot).cloned()));
+        }
+        assert_eq!(NameChunk::find_in(b"\x02", 1), None);
         let mut bytes = Vec::new();
         NameChunk::extend(&mut bytes, &[name(3, "a", 1 << 25)]).unwrap();
         NameChunk::extend(&mut bytes, &[name(9, "c", 0)]).unwrap();

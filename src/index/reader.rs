@@ -4,7 +4,10 @@ use super::schema::{
     AccountId, Bytes, Kind, Row, flags_of, key, low, mailbox_key, names_of, overview_of, short,
     whole,
 };
-use super::{Cached, Error, FlagChunk, Glance, Kept, NameChunk, Overview, Summary, checksum};
+use super::{
+    Cached, Error, FlagChunk, Glance, Kept, Keys, Name, NameChunk, Overview, SizeChunk, Summary,
+    checksum,
+};
 use crate::mail::{MailboxId, MailboxName, SystemFlags, Uid, UidSet};
 use redb::{ReadOnlyTable, ReadTransaction};
 use std::ops::RangeInclusive;
@@ -81,6 +84,29 @@ impl Reader {
     pub(crate) fn names(&self, mailbox: MailboxId, number: u32) -> Result<NameChunk, Error> {
         let row = self.get(Kind::Names, &key(mailbox, number))?;
         names_of(row.as_ref().map(|row| row.value()))
+    }
+
+    /// The name of one message, found without taking its chunk apart.
+    pub(crate) fn name(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Name>, Error> {
+        let row = self.get(Kind::Names, &key(mailbox, uid.number() >> 8))?;
+        let slot = (uid.number() & 255) as u8;
+        let name = row.map(|row| NameChunk::find_in(row.value(), slot));
+        name.map_or(Some(None), |name| name).ok_or(Error::Corrupt {
+            what: "a chunk of names",
+        })
+    }
+
+    /// RFC822.SIZE if it is among what is cached of the message.
+    pub(crate) fn cached_octets(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<u64>, Error> {
+        let row = self.get(Kind::Keys, &key(mailbox, uid.number()))?;
+        Ok(row.and_then(|row| Some(Keys::decode(row.value())?.octets)))
+    }
+
+    /// What was counted of a chunk; what cannot be read is counted anew.
+    pub(crate) fn sizes(&self, mailbox: MailboxId, number: u32) -> Result<SizeChunk, Error> {
+        let row = self.get(Kind::Sizes, &key(mailbox, number))?;
+        let sizes = row.and_then(|row| SizeChunk::decode(row.value()));
+        Ok(sizes.unwrap_or_default())
     }
 
     /// Calls `each` for every chunk, ascending.

@@ -44,10 +44,12 @@ pub(super) enum Kind {
     Keys,
     /// Mailbox, UID; what the side file says of the message's names elsewhere.
     Aliases,
+    /// Mailbox, UID divided by 256.
+    Sizes,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 12] = [
+    pub(super) const ALL: [Kind; 13] = [
         Kind::Meta,
         Kind::Accounts,
         Kind::Mailboxes,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::Previews,
         Kind::Keys,
         Kind::Aliases,
+        Kind::Sizes,
     ];
 
     pub(super) fn definition(self) -> TableDefinition<'static, Bytes, Bytes> {
@@ -76,6 +79,7 @@ impl Kind {
             Kind::Expunged => "expunged",
             Kind::Previews => "previews",
             Kind::Aliases => "aliases",
+            Kind::Sizes => "sizes",
         })
     }
 }

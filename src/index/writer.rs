@@ -4,7 +4,9 @@ use super::schema::{
     AccountId, Bytes, Kind, Row, SCHEMA_VERSION, flags_of, key, mailbox_key, names_of, number,
     overview_of, short, whole,
 };
-use super::{Cached, Error, FlagChunk, Glance, Kept, Name, NameChunk, Overview, Summary, checksum};
+use super::{
+    Cached, Error, FlagChunk, Glance, Kept, Name, NameChunk, Overview, SizeChunk, Summary, checksum,
+};
 use crate::mail::{MailboxId, MailboxName, Uid};
 use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use std::cell::OnceCell;
@@ -188,6 +190,7 @@ impl<'t> Writer<'t> {
             Kind::Keys,
             Kind::Previews,
             Kind::Aliases,
+            Kind::Sizes,
         ];
         kinds
             .into_iter()
@@ -313,6 +316,16 @@ impl<'t> Writer<'t> {
             let at = key(mailbox, uid.number());
             self.put(Kind::Aliases, &at, alias.as_bytes())
         })
+    }
+
+    /// Instead of what the chunk had.
+    pub(crate) fn set_sizes(
+        &mut self,
+        mailbox: MailboxId,
+        number: u32,
+        sizes: &SizeChunk,
+    ) -> Result<(), Error> {
+        self.put(Kind::Sizes, &key(mailbox, number), &sizes.encode())
     }
 
     /// The unique-id that a message has in POP3, besides its other aliases.

@@ -100,6 +100,22 @@ struct Measured {
 }
 
 const PIECE: usize = 32 * 1024;
+/// Messages up to this size are taken into memory.
+const SMALL: u64 = 64 * 1024;
+
+/// RFC822.SIZE of a message, which is read for it.
+pub(super) fn octets(mut body: Body, buffer: &mut [u8]) -> Result<u64, Error> {
+    let (mut octets, mut after_cr) = (0, false);
+    loop {
+        let count = body.read(buffer).map_err(io_fault)?;
+        let piece = buffer.get(..count).unwrap_or_default();
+        let Some(last) = piece.last() else {
+            return Ok(octets);
+        };
+        octets += virtual_octets(piece, after_cr);
+        after_cr = *last == b'\r';
+    }
+}
 
 impl Content {
     pub(super) fn memory(bytes: Vec<u8>) -> Content {
@@ -109,6 +125,19 @@ impl Content {
             source: Source::Memory { bytes, at: 0 },
             kind: Kind::Text,
         }
+    }
+
+    /// A whole message.
+    pub(super) fn whole(mut body: Body) -> Result<Content, Error> {
+        if body.length() > SMALL {
+            let (first, end) = (Place::first(0), body.length());
+            return Content::file(body, first, end, Partial::ALL).map(|(content, _)| content);
+        }
+        let mut raw = Vec::with_capacity(usize::try_from(body.length()).unwrap_or(0) + 1);
+        body.read_to_end(&mut raw).map_err(io_fault)?;
+        let mut bytes = Vec::with_capacity(raw.len() + raw.len() / 16);
+        ToCrlf::default().decode(&raw, &mut bytes);
+        Ok(Content::memory(bytes))
     }
 
     /// The body of a part without its transfer encoding (RFC 3516 section 4.2).
@@ -153,7 +182,7 @@ impl Content {
     }
 
     /// The same with its NULs, where they may be told.
-    pub(crate) fn with_nul(mut self) -> Content {
+    pub(super) fn with_nul(mut self) -> Content {
         self.kind = Kind::Binary { nul: true };
         self
     }
@@ -190,6 +219,11 @@ impl Content {
         self.skip = partial.start.min(self.remaining);
         self.remaining = (self.remaining - self.skip).min(partial.count);
         self
+    }
+
+    /// True if `read` touches no file.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.source, Source::Memory { .. })
     }
 
     /// Octets that `read` will still give.

@@ -1,16 +1,21 @@
 //! A mailbox as POP3 sees it: sizes and names of many messages, from the index as far as it knows them.
 
 use super::append::blob;
+use super::content::{Content, octets};
 use super::host::lock;
 use super::numbering::Numbering;
+use super::shared::Shared;
 use super::walk::Walk;
-use super::{Account, Error, View, Want, fault, store_fault};
+use super::{Account, Error, View, fault, store_fault};
+use crate::index::Bits;
 use crate::mail::{Keyword, SeqNum, SystemFlags, Uid, UidSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Messages looked at in one step.
 const STEP: usize = 256;
+/// Octets of a message read at a time to count them.
+const PIECE: usize = 16 * 1024;
 
 /// What is asked of each message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +84,7 @@ impl Entries {
         drop(store);
         self.over = !more;
         if wanted.octets && !sizeless.is_empty() {
-            self.open(sizeless, &mut entries)?;
+            self.count(&sizeless, &mut entries)?;
         }
         if wanted.aliases {
             self.alias(&mut entries)?;
@@ -87,29 +92,21 @@ impl Entries {
         Ok(Some(entries))
     }
 
-    /// Sizes that no name tells: of cached rows, or of the messages.
-    fn open(&self, uids: UidSet, entries: &mut Vec<Entry>) -> Result<(), Error> {
-        let mut rows = self.walk.rows(
-            uids.clone(),
-            Want {
-                octets: true,
-                ..Want::default()
-            },
-        );
-        let mut found = UidSet::new();
-        while rows.advance()? {
-            let octets = match rows.octets() {
-                Err(Error::Expunged) => continue,
-                octets => octets?,
-            };
-            if let Ok(at) = entries.binary_search_by_key(&rows.uid(), |entry| entry.uid)
-                && let Some(entry) = entries.get_mut(at)
-            {
-                entry.octets = octets;
-                found.insert(entry.uid);
+    /// Sizes that no name tells: those that were counted before, those of cached rows, and the rest is
+    /// counted now and remembered.
+    fn count(&self, uids: &UidSet, entries: &mut Vec<Entry>) -> Result<(), Error> {
+        let mut found: Vec<(Uid, u64)> = Vec::new();
+        for (number, slots) in super::mark::chunks(uids) {
+            self.walk.shared().count(number, &slots, &mut found)?;
+        }
+        for (uid, octets) in &found {
+            let at = entries.binary_search_by_key(uid, |entry| entry.uid).ok();
+            if let Some(entry) = at.and_then(|at| entries.get_mut(at)) {
+                entry.octets = *octets;
             }
         }
-        entries.retain(|e| !uids.contains(e.uid) || found.contains(e.uid));
+        let is_found = |uid: Uid| found.binary_search_by_key(&uid, |(own, _)| *own).is_ok();
+        entries.retain(|e| !uids.contains(e.uid) || is_found(e.uid));
         Ok(())
     }
 
@@ -146,6 +143,66 @@ impl Entries {
     }
 }
 
+impl Shared {
+    /// Appends the sizes of messages of a chunk, ascending, without those that were expunged: as they were
+    /// counted before or are cached; the rest is counted now, and remembered.
+    pub(super) fn count(
+        &self,
+        number: u32,
+        slots: &Bits,
+        found: &mut Vec<(Uid, u64)>,
+    ) -> Result<(), Error> {
+        let reading = fault("reading the index");
+        let reader = self.host.index.read().map_err(&reading)?;
+        let mut sizes = reader.sizes(self.id, number).map_err(&reading)?;
+        let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
+        let (mut missing, from) = (Vec::new(), found.len());
+        for slot in slots.slots() {
+            let Some(uid) = uid(slot) else {
+                continue;
+            };
+            let known = match sizes.find(slot) {
+                None => reader.cached_octets(self.id, uid).map_err(&reading)?,
+                known => known,
+            };
+            match known {
+                Some(octets) => found.push((uid, octets)),
+                None => missing.push((slot, uid)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names = reader.names(self.id, number).map_err(&reading)?;
+        drop(reader);
+        let mailbox = lock(&self.state).name.clone();
+        let account = self.account.upgrade().ok_or(Error::Fault)?;
+        let mut store = account.store()?;
+        let mut buffer = vec![0; PIECE];
+        for (slot, uid) in missing {
+            let Some(name) = names.find(slot) else {
+                continue;
+            };
+            let opened = store.open(&mailbox, &blob(name));
+            let opened = opened.map_err(store_fault("opening a message"));
+            match opened.and_then(|blob| octets(blob.body, &mut buffer)) {
+                Ok(octets) => {
+                    sizes.put(slot, octets);
+                    found.push((uid, octets));
+                }
+                Err(Error::Expunged) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(own) = found.get_mut(from..) {
+            own.sort_unstable();
+        }
+        // It is counted anew if it cannot be written.
+        let _ = self.host.write(|w| w.set_sizes(self.id, number, &sizes));
+        Ok(())
+    }
+}
+
 impl Entry {
     fn new(seq: SeqNum, uid: Uid) -> Entry {
         Entry {
@@ -178,6 +235,28 @@ impl View {
             wanted,
             over: false,
         }
+    }
+
+    /// A message of the view as it goes to a client, NULs too; `None` if it is stored in more than `at_most`
+    /// octets. Errors: `Expunged` if it was removed meanwhile.
+    pub(crate) fn message(&self, uid: Uid, at_most: u64) -> Result<Option<Content>, Error> {
+        let reading = fault("reading the index");
+        let reader = self.shared.host.index.read().map_err(&reading)?;
+        let name = reader.name(self.shared.id, uid).map_err(&reading)?;
+        drop(reader);
+        let name = name.ok_or(Error::Expunged)?;
+        let mailbox = lock(&self.shared.state).name.clone();
+        let opened = self.account.0.store()?.open(&mailbox, &blob(&name));
+        let opened = opened.map_err(store_fault("opening a message"))?;
+        if opened.body.length() > at_most {
+            return Ok(None);
+        }
+        Content::whole(opened.body).map(|content| Some(content.with_nul()))
+    }
+
+    /// Changes whenever something in the mailbox does, as far as this process noticed.
+    pub(crate) fn generation(&self) -> u32 {
+        self.shared.generation()
     }
 
     /// Octets of all messages of the view, as RFC822.SIZE counts them: from the summary if nothing came or

@@ -1,11 +1,9 @@
 //! STATUS (RFC 3501 section 6.3.10): from the summary, and from rows only for what it does not say.
 
 use super::host::lock;
-use super::numbering::Numbering;
-use super::rows::{Rows, Want};
 use super::shared::{Shared, is_current};
 use super::{Account, Error, fault, store_fault};
-use crate::index::{SizeOf, Summary};
+use crate::index::{Bits, SizeOf, Summary};
 use crate::mail::{MailboxName, ModSeq, ObjectId, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::Store;
 use std::sync::Arc;
@@ -160,7 +158,7 @@ impl Account {
         Ok(octets)
     }
 
-    /// From names where they say it, else from cached rows, else from the messages.
+    /// From names where they say it, else as they were counted or are cached, else from the messages.
     fn sum_of_sizes(&self, shared: &Arc<Shared>) -> Result<u64, Error> {
         let reading = fault("reading the index");
         let index = || shared.host.index.read().map_err(fault("reading the index"));
@@ -168,39 +166,22 @@ impl Account {
         let mut octets = 0u64;
         for (number, _) in super::steps::chunks(&uids) {
             let names = index()?.names(shared.id, number).map_err(&reading)?;
-            let mut unnamed = UidSet::new();
+            let mut unnamed = Bits::default();
             {
                 let store = self.0.store()?;
                 for name in &names.names {
                     match store.wire_octets(&super::append::blob(name)) {
                         Some(size) => octets = octets.saturating_add(size),
-                        None => Uid::new(number << 8 | u32::from(name.slot))
-                            .into_iter()
-                            .for_each(|uid| unnamed.insert(uid)),
+                        None => unnamed.set(name.slot, true),
                     }
                 }
             }
-            octets = octets.saturating_add(self.sum_of_rows(shared, unnamed)?);
-        }
-        Ok(octets)
-    }
-
-    fn sum_of_rows(&self, shared: &Arc<Shared>, uids: UidSet) -> Result<u64, Error> {
-        let numbers = Arc::new(Numbering::new(uids.clone()));
-        let want = Want {
-            octets: true,
-            ..Want::default()
-        };
-        let (account, shared) = (self.clone(), shared.clone());
-        let mut rows = Rows::new(account, shared, numbers, Arc::default(), uids, want);
-        let mut octets = 0u64;
-        while rows.advance()? {
-            match rows.octets() {
-                Ok(size) => octets = octets.saturating_add(size),
-                // Expunged meanwhile.
-                Err(Error::Expunged) => {}
-                Err(error) => return Err(error),
-            }
+            let mut counted = Vec::new();
+            shared.count(number, &unnamed, &mut counted)?;
+            let more = counted
+                .iter()
+                .fold(0u64, |sum, one| sum.saturating_add(one.1));
+            octets = octets.saturating_add(more);
         }
         Ok(octets)
     }

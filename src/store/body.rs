@@ -43,6 +43,9 @@ impl Read for Body {
         let left = self.length.saturating_sub(self.at);
         let count = usize::try_from(left).map_or(out.len(), |left| left.min(out.len()));
         let out = out.get_mut(..count).unwrap_or_default();
+        if out.is_empty() {
+            return Ok(0);
+        }
         let read = self.file.read_at(out, self.start + self.at)?;
         self.at += read as u64;
         Ok(read)

@@ -1,9 +1,10 @@
 //! The maildrop of a session: its numbering, and what QUIT is to do with it.
 
+use super::ahead::Ahead;
 use super::refusal::{DELETED, NO_SUCH_MESSAGE};
 use crate::config::{Delete, Pop3};
 use crate::mail::{Flags, SeqNum, SystemFlags, Uid, UidSet};
-use crate::mailbox::{Access, Account, Error, FlagChange, MaildropLock, View};
+use crate::mailbox::{Access, Account, Content, Error, FlagChange, MaildropLock, View};
 use crate::wire::pop3::Message;
 
 /// INBOX as it was when the session began.
@@ -20,6 +21,9 @@ pub(super) struct Maildrop {
     seen: UidSet,
     /// The highest number that was read; 0: none.
     pub(super) last: u32,
+    /// The number of the message that was sent last; 0: none.
+    sent: u32,
+    pub(super) ahead: Ahead,
 }
 
 impl Maildrop {
@@ -51,6 +55,8 @@ impl Maildrop {
             unsummed: UidSet::new(),
             seen: UidSet::new(),
             last,
+            sent: 0,
+            ahead: Ahead::default(),
         })
     }
 
@@ -101,7 +107,28 @@ impl Maildrop {
         (self.deleted_octets, self.last) = (0, 0);
     }
 
+    /// The message, if it was read ahead.
+    pub(super) fn ready(&mut self, message: Message) -> Option<((SeqNum, Uid), Content)> {
+        let found = self.find(message).ok()?;
+        let content = self.ahead.take(found.1, &self.view)?;
+        Some((found, content))
+    }
+
+    /// Reads ahead for a client that takes one message after the other, of which this one is sent now.
+    pub(super) fn read_ahead(&mut self, seq: SeqNum) {
+        if self.sent == 0 || seq.number() != self.sent + 1 {
+            return;
+        }
+        let (view, deleted) = (&self.view, &self.deleted);
+        let seqs = (seq.number() + 1..=view.exists()).filter_map(SeqNum::new);
+        let uids = seqs.filter_map(|seq| view.uid(seq));
+        let uids = uids.filter(|uid| !deleted.contains(*uid));
+        self.ahead.read(uids, view);
+    }
+
+    /// Notes that the message is sent now.
     pub(super) fn read(&mut self, (seq, uid): (SeqNum, Uid)) {
+        self.sent = seq.number();
         self.seen.insert(uid);
         self.last = self.last.max(seq.number());
     }

@@ -6,6 +6,7 @@
 //! from the file, all of them piece by piece as the output drains. DELE and RETR are noted as sets of UIDs;
 //! QUIT, and nothing else, removes what DELE marked. `\Seen` is set when the session ends, however it does.
 
+mod ahead;
 mod capability;
 mod handover;
 mod listing;

@@ -1,11 +1,8 @@
 //! RETR and TOP (RFC 1939 sections 5 and 7): a message, piece by piece.
 
-use super::maildrop::Maildrop;
 use crate::codec::dot;
 use crate::config::Pop3;
-use crate::mail::{Uid, UidSet};
-use crate::mailbox::{Content, Error, Want, put_literal};
-use crate::mime::{Section, SectionText};
+use crate::mailbox::{Content, Error, put_literal};
 use crate::protocol::Output;
 
 /// Octets of a message read at a time.
@@ -71,33 +68,18 @@ impl Part {
 }
 
 impl Sending {
-    /// `lines`: of the body; `None`: the whole message. Says how many octets it has. Errors: `Expunged` if it
-    /// was removed meanwhile.
+    /// `lines`: of the body; `None`: the whole message. Says how many octets it has.
     pub(super) fn begin(
-        maildrop: &Maildrop,
-        uid: Uid,
+        content: Content,
         lines: Option<u64>,
         pop3: &Pop3,
         out: &mut Output,
-    ) -> Result<Sending, Error> {
-        let want = Want {
-            body: true,
-            ..Want::default()
-        };
-        let mut rows = maildrop.view.fetch(UidSet::from_iter([uid]), want);
-        if !rows.advance()? {
-            return Err(Error::Expunged);
-        }
-        let section = Section {
-            part: Vec::new(),
-            text: SectionText::All,
-        };
-        let content = rows.content(&section)?.ok_or(Error::Expunged)?.with_nul();
+    ) -> Sending {
         match lines {
             None => out.put(format!("+OK {} octets\r\n", content.remaining()).as_bytes()),
             Some(_) => out.put(b"+OK\r\n"),
         }
-        Ok(Sending {
+        Sending {
             content,
             encoder: dot::Encoder::default(),
             part: Part {
@@ -108,7 +90,12 @@ impl Sending {
             },
             end_of_header: pop3.end_of_header,
             no_nuls: pop3.no_nuls,
-        })
+        }
+    }
+
+    /// True if no step touches a file.
+    pub(super) fn is_in_memory(&self) -> bool {
+        self.content.is_in_memory()
     }
 
     /// Gives some; `false` after the end. Errors: nothing right can be said any more.

@@ -1,5 +1,6 @@
 //! A connection after login: the TRANSACTION and UPDATE states (RFC 1939 sections 5 and 6).
 
+use super::ahead::PATIENCE;
 use super::capability::{Situation, capabilities};
 use super::handover::Handover;
 use super::listing::{Kind, Listing, one};
@@ -156,7 +157,15 @@ impl Session {
             Command::Last if self.uidls.pop3().enable_last => {
                 out.put(format!("+OK {}\r\n", maildrop.last).as_bytes());
             }
-            Command::List(_) | Command::Uidl(_) | Command::Retr(_) | Command::Top { .. } => {
+            Command::Retr(message) => match maildrop.ready(message) {
+                Some((found, content)) => {
+                    maildrop.read(found);
+                    let sending = Sending::begin(content, None, self.uidls.pop3(), out);
+                    self.doing = Doing::Sending(Box::new(sending));
+                }
+                None => return self.later(command),
+            },
+            Command::List(_) | Command::Uidl(_) | Command::Top { .. } => {
                 return self.later(command);
             }
             _ => {
@@ -224,10 +233,12 @@ impl Session {
 
     fn send(&mut self, message: Message, lines: Option<u64>, out: &mut Output) -> Ran {
         let (maildrop, found) = found(&mut self.maildrop, message)?;
-        let pop3 = self.uidls.pop3();
-        let sending = Sending::begin(maildrop, found.1, lines, pop3, out);
-        let sending = sending.map_err(refusal)?;
+        let content = maildrop.view.message(found.1, u64::MAX);
+        let content = content.and_then(|content| content.ok_or(Error::Expunged));
+        let content = content.map_err(refusal)?;
+        let sending = Sending::begin(content, lines, self.uidls.pop3(), out);
         if lines.is_none() {
+            maildrop.read_ahead(found.0);
             maildrop.read(found);
         }
         self.doing = Doing::Sending(Box::new(sending));
@@ -320,6 +331,7 @@ impl Machine for Session {
             let blocks = match &doing {
                 Doing::Reading | Doing::Ended => false,
                 Doing::Leave(_) => self.was_read(),
+                Doing::Sending(sending) => !sending.is_in_memory(),
                 _ => true,
             };
             if blocks && turn == Turn::Quick {
@@ -349,6 +361,13 @@ impl Machine for Session {
     fn answer(&mut self, (): ()) {}
 
     fn event(&mut self, event: Event) {
+        if event == Event::TimedOut
+            && let Some(maildrop) = self.maildrop.as_deref_mut()
+            && !maildrop.ahead.is_empty()
+        {
+            maildrop.ahead.free();
+            return;
+        }
         let text = match event {
             Event::Stopping => "-ERR [SYS/TEMP] The server is shutting down.\r\n",
             Event::TimedOut => "-ERR Disconnected for inactivity.\r\n",
@@ -361,7 +380,11 @@ impl Machine for Session {
     }
 
     fn patience(&self) -> Duration {
-        self.settings.patience
+        let maildrop = self.maildrop.as_deref();
+        match maildrop.is_some_and(|maildrop| !maildrop.ahead.is_empty()) {
+            true => PATIENCE.min(self.settings.patience),
+            false => self.settings.patience,
+        }
     }
 }
 

@@ -270,10 +270,10 @@ impl Store for Maildir {
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         let file = self.open_file(name, blob)?;
-        let internal_date = file.metadata()?.mtime();
+        let metadata = file.metadata()?;
         Ok(Blob {
-            body: Body::whole(file)?,
-            internal_date,
+            body: Body::part(Arc::new(file), 0, metadata.len()),
+            internal_date: metadata.mtime(),
         })
     }
 
