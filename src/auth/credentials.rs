@@ -16,6 +16,8 @@ pub(crate) struct Credentials {
     /// Whose password it is.
     pub(crate) authcid: String,
     pub(crate) password: Secret,
+    /// APOP (RFC 1939 section 7): `password` is the digest, in hexadecimal, of this and the password.
+    pub(crate) stamp: Option<String>,
 }
 
 impl Credentials {
@@ -25,6 +27,7 @@ impl Credentials {
             authzid: String::new(),
             authcid,
             password,
+            stamp: None,
         }
     }
 

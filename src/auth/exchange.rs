@@ -87,6 +87,7 @@ fn plain(response: &[u8]) -> Option<Credentials> {
         authzid,
         authcid: name(authcid)?,
         password,
+        stamp: None,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER_PERMISSIVE};
+use md5::Md5;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -96,6 +97,27 @@ impl Password {
         } else {
             Verdict::Rejected
         }
+    }
+
+    /// Whether `digest` is that of `stamp` and the password, which only one that is stored as it is can tell
+    /// (RFC 1939 section 7, APOP).
+    pub(crate) fn check_digest(&self, stamp: &str, digest: &[u8]) -> Verdict {
+        let Scheme::Plain(secret) = &self.0 else {
+            return Verdict::Rejected;
+        };
+        let mut md5 = Md5::new();
+        md5.update(stamp);
+        md5.update(secret.bytes());
+        let expected = HEXLOWER_PERMISSIVE.encode(&md5.finalize());
+        match same(expected.as_bytes(), digest) {
+            true => Verdict::Accepted,
+            false => Verdict::Rejected,
+        }
+    }
+
+    /// Whether it is stored as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.0, Scheme::Plain(_))
     }
 
     /// Whether verification takes milliseconds and more, so that it belongs on another thread.

@@ -101,7 +101,10 @@ impl Users {
         // Without anyone who could log in there is nobody to be told from the unknown.
         let verdict = self
             .compared(&credentials.authcid)
-            .map_or(Verdict::Rejected, |stored| stored.check(password));
+            .map_or(Verdict::Rejected, |stored| match &credentials.stamp {
+                None => stored.check(password),
+                Some(stamp) => stored.check_digest(stamp, password),
+            });
         match (verdict, entry.filter(|_| real)) {
             (Verdict::Accepted, Some(entry)) => match &entry.closed {
                 None => (Verdict::Accepted, Some(&entry.user)),
@@ -110,6 +113,12 @@ impl Users {
             (Verdict::Accepted, None) => (Verdict::Rejected, None),
             (verdict, _) => (verdict, None),
         }
+    }
+
+    /// Whether somebody's password is stored as it is, so that APOP can be used.
+    pub(crate) fn has_plain(&self) -> bool {
+        let mut passwords = self.entries.iter().filter_map(|e| e.password.as_ref());
+        passwords.any(Password::is_plain)
     }
 
     /// Whether [`Users::check`] takes milliseconds and more for this name, known or not.
@@ -287,6 +296,36 @@ mod tests {
         assert_eq!(users.iter().count(), 0);
         assert_eq!(complaints.len(), MAX_COMPLAINTS + 1);
         assert_eq!(complaints[MAX_COMPLAINTS].what, Fault::More);
+    }
+
+    #[test]
+    fn apop_needs_a_password_that_is_stored_as_it_is() {
+        // The example of RFC 1939 section 7.
+        let file =
+            b"mrose:{PLAIN}tanstaaf\nhashed:{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n";
+        let (users, complaints) = Users::parse(file);
+        assert_eq!(complaints, []);
+        let claim = |name: &str, digest: &str| Credentials {
+            stamp: Some("<1896.697170952@dbc.mtview.ca.us>".into()),
+            ..Credentials::new(name.into(), Secret::from(digest.as_bytes()))
+        };
+        let right = "c4c9334bac560ecc979e58001b3e22fb";
+        assert!(users.verify(&claim("MRose", right)).is_some());
+        for (name, digest) in [
+            ("mrose", "c4c9334bac560ecc979e58001b3e22fc"),
+            ("mrose", "tanstaaf"),
+            ("mrose", ""),
+            ("hashed", right),
+            ("nobody", right),
+        ] {
+            assert!(
+                users.verify(&claim(name, digest)).is_none(),
+                "{name} {digest}"
+            );
+        }
+        assert!(users.has_plain());
+        let (users, _) = Users::parse(b"a:{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n");
+        assert!(!users.has_plain());
     }
 
     #[test]

@@ -232,6 +232,12 @@ pub(super) const POP3: &Section = &Section {
              \"default\": \"flag\" if there is a deleted_flag.",
         ),
         default(
+            "apop",
+            "false",
+            "Whether APOP is served to users whose passwords are stored as they are ({PLAIN}): the password is not \
+             sent, but what is sent can be guessed from. TLS is better.",
+        ),
+        default(
             "enable_last",
             "false",
             "Whether the old command LAST is served.",

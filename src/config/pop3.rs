@@ -22,6 +22,8 @@ pub(crate) struct Pop3 {
     pub(crate) delete: Delete,
     /// Messages that have it are not there for POP3.
     pub(crate) deleted_flag: Option<Keyword>,
+    /// Who stored a password as it is may log in without sending it (RFC 1939 section 7, APOP).
+    pub(crate) apop: bool,
     /// LAST is served (RFC 1081).
     pub(crate) enable_last: bool,
     /// NUL goes out as 0x80.
@@ -51,12 +53,13 @@ const WORKAROUNDS: [&str; 2] = ["outlook-no-nuls", "oe-ns-eoh"];
 
 impl Pop3 {
     /// Settings that are on or off, by their names.
-    pub(super) fn flags(&self) -> [(&'static str, bool); 5] {
+    pub(super) fn flags(&self) -> [(&'static str, bool); 6] {
         [
             ("reuse_xuidl", self.reuse_xuidl),
             ("save_uidl", self.save_uidl),
             ("lock_session", self.lock_session),
             ("no_flag_updates", self.no_flag_updates),
+            ("apop", self.apop),
             ("enable_last", self.enable_last),
         ]
     }
@@ -107,6 +110,7 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Pop3> {
         save_uidl: flag("save_uidl"),
         lock_session: flag("lock_session"),
         no_flag_updates: flag("no_flag_updates"),
+        apop: flag("apop"),
         enable_last: flag("enable_last"),
         delete: wanted.unwrap_or(given),
         deleted_flag,
@@ -176,7 +180,7 @@ mod tests {
     fn all_of_it_is_read_and_shown() {
         let text = "[pop3]\nuidl_format = \"%08Xv%08Xu\"\nuidl_duplicates = \"rename\"\nreuse_xuidl = true\n\
                     save_uidl = true\nlock_session = true\nno_flag_updates = true\ndeleted_flag = \"$x\"\n\
-                    enable_last = true\nclient_workarounds = [\"oe-ns-eoh\", \"outlook-no-nuls\"]\n";
+                    apop = true\nenable_last = true\nclient_workarounds = [\"oe-ns-eoh\", \"outlook-no-nuls\"]\n";
         let all = Pop3 {
             uidl_format: UidlFormat::parse("%08Xv%08Xu").unwrap(),
             rename_duplicates: true,
@@ -186,6 +190,7 @@ mod tests {
             no_flag_updates: true,
             delete: Delete::Flag,
             deleted_flag: Keyword::new("$x"),
+            apop: true,
             enable_last: true,
             no_nuls: true,
             end_of_header: true,

@@ -96,7 +96,7 @@ impl Entries {
     /// counted now and remembered.
     fn count(&self, uids: &UidSet, entries: &mut Vec<Entry>) -> Result<(), Error> {
         let mut found: Vec<(Uid, u64)> = Vec::new();
-        for (number, slots) in super::mark::chunks(uids) {
+        for (number, slots) in super::steps::chunks(uids) {
             self.walk.shared().count(number, &slots, &mut found)?;
         }
         for (uid, octets) in &found {

@@ -27,6 +27,8 @@ struct Auth {
     setup: Setup,
     parent: Channel,
     users: RefCell<Option<Arc<Users>>>,
+    /// The one that runs now.
+    front: RefCell<Option<Rc<Channel>>>,
     throttle: RefCell<Throttle>,
     pool: Pool,
     /// Slow hashes at once.
@@ -47,6 +49,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         began: Instant::now(),
         parent: Channel::new(parent)?,
         users: RefCell::default(),
+        front: RefCell::default(),
         throttle: RefCell::new(throttle),
         hashing: Semaphore::new(parallel),
         pool: Pool::new(limits.blocking_threads),
@@ -59,10 +62,14 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
     reactor::block_on(tasks.run(async {
         while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {
             match message {
-                Message::Users => auth.load(descriptors),
+                Message::Users => {
+                    auth.load(descriptors);
+                    auth.tell_apop().await;
+                }
                 Message::NewPeer => {
                     if let Some(Ok(front)) = descriptors.pop().map(Channel::new) {
                         auth.serve(&tasks, front);
+                        auth.tell_apop().await;
                     }
                 }
                 Message::Stop => break,
@@ -97,9 +104,20 @@ impl Auth {
         *self.users.borrow_mut() = Some(Arc::new(users));
     }
 
+    /// Tells `front` whether the greeting of POP3 may have a timestamp.
+    async fn tell_apop(&self) {
+        let users = self.users.borrow().clone();
+        let possible = self.setup.pop3.apop && users.is_some_and(|users| users.has_plain());
+        let front = self.front.borrow().clone();
+        if let Some(front) = front {
+            front.send(&Message::Apop { possible }, &[]).await.ok();
+        }
+    }
+
     /// Answers a `front` until it is gone.
     fn serve(self: &Rc<Self>, tasks: &Rc<Tasks>, front: Channel) {
         let (auth, others, front) = (self.clone(), tasks.clone(), Rc::new(front));
+        *self.front.borrow_mut() = Some(front.clone());
         let answering = async move {
             while let Ok(Some((message, _))) = front.receive().await {
                 match message {
@@ -109,11 +127,13 @@ impl Auth {
                         authzid,
                         authcid,
                         password,
+                        stamp,
                     } => {
                         let claim = Credentials {
                             authzid,
                             authcid,
                             password: Secret::new(password),
+                            stamp,
                         };
                         let verifying =
                             auth.clone()
@@ -186,7 +206,7 @@ impl Auth {
         let Some(users) = self.users.borrow().clone() else {
             return (Verdict::Unavailable, None);
         };
-        if !users.is_slow(&claim.authcid) {
+        if claim.stamp.is_some() || !users.is_slow(&claim.authcid) {
             let checked = checked(&users, &claim);
             self.count(&checked.0, counted);
             return checked;

@@ -106,7 +106,11 @@ pub(super) enum Message {
         authzid: String,
         authcid: String,
         password: Vec<u8>,
+        /// For APOP.
+        stamp: Option<String>,
     },
+    /// `auth` to `front`: whether there are users for whom APOP can be used.
+    Apop { possible: bool },
     /// `auth` to `front`.
     Verdict { connection: u64, verdict: Verdict },
     /// `front` to `auth`.
@@ -203,6 +207,7 @@ fn pack_pop3(pack: &mut Pack, pop3: &Pop3) {
         pop3.lock_session,
         pop3.no_flag_updates,
         pop3.delete == Delete::Flag,
+        pop3.apop,
         pop3.enable_last,
         pop3.no_nuls,
         pop3.end_of_header,
@@ -229,6 +234,7 @@ fn unpack_pop3(unpack: &mut Unpack<'_>) -> Option<Pop3> {
         } else {
             Delete::Expunge
         },
+        apop: flag()?,
         enable_last: flag()?,
         no_nuls: flag()?,
         end_of_header: flag()?,
@@ -476,10 +482,15 @@ impl Message {
                 authzid,
                 authcid,
                 password,
+                stamp,
             } => {
                 p.u8(9).u64(*connection).text(&address.to_string());
                 p.text(authzid).text(authcid).bytes(password);
+                p.option(stamp.as_ref(), |p, stamp| {
+                    p.text(stamp);
+                });
             }
+            Message::Apop { possible } => drop(p.u8(21).u8(u8::from(*possible))),
             Message::Verdict {
                 connection,
                 verdict,
@@ -581,6 +592,7 @@ impl Message {
                 authzid: u.text()?,
                 authcid: u.text()?,
                 password: u.bytes()?.to_vec(),
+                stamp: u.option(Unpack::text)?,
             },
             10 => Message::Verdict {
                 connection: u.u64()?,
@@ -628,6 +640,9 @@ impl Message {
             20 => Message::Closed {
                 connection: u.u64()?,
                 last: u.u32()?,
+            },
+            21 => Message::Apop {
+                possible: u.u8()? != 0,
             },
             _ => return None,
         })
@@ -742,7 +757,9 @@ mod tests {
                 authzid: String::new(),
                 authcid: "ann".into(),
                 password: b"x".to_vec(),
+                stamp: Some("<1@h>".into()),
             },
+            Message::Apop { possible: true },
             Message::Grant {
                 connection: 1,
                 ticket: 2,

@@ -54,6 +54,8 @@ pub(super) struct Front {
     permits: Rc<Permits>,
     /// Changes whenever the users may be others.
     pub(super) users: Cell<u32>,
+    /// There are users for whom APOP can be used.
+    apop: Cell<bool>,
     /// Places of connections that are in an engine now.
     handed_over: RefCell<HashMap<u64, Permit>>,
     open: Cell<u32>,
@@ -86,6 +88,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         certificates: RefCell::default(),
         handed_over: RefCell::default(),
         users: Cell::new(0),
+        apop: Cell::new(false),
         open: Cell::new(0),
         setup,
     });
@@ -187,6 +190,7 @@ impl Front {
                 Message::Lookup {
                     connection, lookup, ..
                 } => self.reply(connection, Reply::Lookup(lookup)),
+                Message::Apop { possible } => self.apop.set(possible),
                 _ => log::error!("auth sent what it should not"),
             }
         }
@@ -237,6 +241,7 @@ impl Front {
             authzid: claim.authzid,
             authcid: claim.authcid,
             password: claim.password.bytes().to_vec(),
+            stamp: claim.stamp,
         };
         match self.ask(connection, &question, true).await {
             Some(Reply::Verdict(verdict)) => verdict,
@@ -391,6 +396,13 @@ async fn proxied(socket: &Socket) -> io::Result<Option<IpAddr>> {
 }
 
 impl Front {
+    /// What APOP's digest is made with, another one for every connection, if APOP is served.
+    fn stamp(&self, number: u64) -> Option<String> {
+        let now = crate::sys::clock::now().as_micros();
+        let served = self.setup.pop3.apop && self.apop.get();
+        served.then(|| format!("<{number}.{now}@{}>", self.setup.hostname))
+    }
+
     /// TLS on this connection from now on; agreed upon by then, or not at all.
     pub(super) async fn secure(&self, socket: Socket, until: Instant) -> io::Result<Transport> {
         let acceptor = self.tls.borrow().clone();
@@ -436,7 +448,7 @@ async fn pop3(
     accepted: Accepted,
 ) -> io::Result<()> {
     let limits = &front.setup.limits;
-    let mut login = Box::new(pop3::Login::new(pop3::LoginSettings {
+    let settings = pop3::LoginSettings {
         secured: served.tls == 2,
         plaintext: accepted.local,
         starttls: served.tls == 1,
@@ -444,7 +456,8 @@ async fn pop3(
         bad_commands: limits.login_bad_commands,
         failures: limits.login_failures,
         patience: limits.login_timeout,
-    }));
+    };
+    let mut login = Box::new(pop3::Login::new(settings, front.stamp(accepted.number)));
     let conversed = converse(front, &mut *login, socket, served, &accepted);
     let Some(transport) = Box::pin(conversed).await? else {
         return Ok(());

@@ -1,7 +1,11 @@
 //! POP3 as a client meets it: ways in, what is refused, what lasts.
 
-use crate::support::{Imap, Lmtp, PASSWORD, Pop3, Server, implicit, message, secure, wait_until};
+use crate::support::{
+    Imap, Lmtp, PASSWORD, Pop3, Server, Start, implicit, message, secure, wait_until,
+};
+use data_encoding::HEXLOWER;
 use futures_rustls::rustls::version::TLS13;
+use md5::{Digest, Md5};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -225,4 +229,43 @@ fn bad_commands_and_long_lines_have_an_end() {
     }
     assert_eq!(pop3.line().unwrap(), "-ERR Too many bad commands.");
     assert!(pop3.line().is_err());
+}
+
+#[test]
+fn apop_needs_a_setting_and_a_password_that_is_stored_as_it_is() {
+    let greeting = |server: &Server| read_line(&mut connected(server.pop3));
+    assert_eq!(greeting(&Server::start("")), "+OK dovelet ready.\r\n");
+    let server = Server::start("[pop3]\napop = true\n");
+    // The users are told of before the first greeting, but not before the listeners are open.
+    let mut stream = wait_until("a timestamp", || {
+        let mut stream = connected(server.pop3);
+        read_line(&mut stream)
+            .contains('<')
+            .then(|| connected(server.pop3))
+    });
+    let said = read_line(&mut stream);
+    let stamp = said.trim_end().strip_prefix("+OK dovelet ready. ").unwrap();
+    assert!(stamp.ends_with("@mail.test>"), "{stamp}");
+    let digest = HEXLOWER.encode(&Md5::digest(format!("{stamp}{PASSWORD}")));
+    stream
+        .write_all(format!("APOP ann {digest}\r\nSTAT\r\n").as_bytes())
+        .unwrap();
+    assert_eq!(read_line(&mut stream), "+OK Logged in.\r\n");
+    assert_eq!(read_line(&mut stream), "+OK 0 0\r\n");
+    // The digest is of no use on another connection.
+    let mut stream = connected(server.pop3);
+    read_line(&mut stream);
+    stream
+        .write_all(format!("APOP ann {digest}\r\n").as_bytes())
+        .unwrap();
+    assert!(read_line(&mut stream).starts_with("-ERR [AUTH] "));
+    // With a hashed password there is nothing to offer.
+    let hashed = Server::with(Start {
+        settings: "[pop3]\napop = true\n",
+        users: "ann:{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n".to_owned(),
+        ..Start::default()
+    });
+    let mut pop3 = Pop3::connect(hashed.pop3).unwrap();
+    assert_eq!(pop3.login("ann", "test").unwrap(), "+OK Logged in.");
+    assert_eq!(greeting(&hashed), "+OK dovelet ready.\r\n");
 }

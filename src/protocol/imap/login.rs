@@ -153,11 +153,8 @@ impl Login {
                 if self.passwords_refused(&tag, out) {
                     return None;
                 }
-                let credentials = Credentials {
-                    authzid: String::new(),
-                    authcid: String::from_utf8_lossy(&user).into_owned(),
-                    password: Secret::new(password),
-                };
+                let authcid = String::from_utf8_lossy(&user).into_owned();
+                let credentials = Credentials::new(authcid, Secret::new(password));
                 return Some(self.ask(tag, credentials));
             }
             Command::Authenticate { mechanism, initial } => {

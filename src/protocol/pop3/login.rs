@@ -28,6 +28,8 @@ pub(crate) struct LoginSettings {
 /// A connection before login.
 pub(crate) struct Login {
     settings: LoginSettings,
+    /// What the digest of APOP is made with; `None`: it is not served.
+    stamp: Option<String>,
     lines: Lines,
     doing: Doing,
     /// What USER said.
@@ -54,8 +56,10 @@ type Next = Option<Progress<Credentials>>;
 const TOO_MANY: &str = "-ERR Too many bad commands.\r\n";
 
 impl Login {
-    pub(crate) fn new(settings: LoginSettings) -> Login {
+    /// `stamp`: another one for every connection, in angle brackets; `None`: without APOP.
+    pub(crate) fn new(settings: LoginSettings, stamp: Option<String>) -> Login {
         Login {
+            stamp,
             lines: Lines::new(settings.line_octets),
             settings,
             doing: Doing::Greeting,
@@ -122,8 +126,7 @@ impl Login {
             Command::Pass(password) => return self.password(password, out),
             Command::Auth(None) => mechanism_list(out.buffer()),
             Command::Auth(Some(auth)) => return self.authenticate(auth, out),
-            // Only where the greeting has a timestamp (RFC 1939 section 7).
-            Command::Apop { .. } => self.refuse("-ERR APOP is not served.\r\n", out),
+            Command::Apop { user, digest } => return self.apop(&user, digest, out),
             _ => self.refuse("-ERR Log in first.\r\n", out),
         }
         None
@@ -171,6 +174,28 @@ impl Login {
             return None;
         };
         Some(self.ask(Credentials::new(user, Secret::new(password))))
+    }
+
+    /// RFC 1939 section 7; only where the greeting has a timestamp.
+    fn apop(&mut self, user: &[u8], digest: Vec<u8>, out: &mut Output) -> Next {
+        let Some(stamp) = self.stamp.clone() else {
+            self.refuse("-ERR APOP is not served.\r\n", out);
+            return None;
+        };
+        let user = String::from_utf8_lossy(user).into_owned();
+        Some(self.ask(Credentials {
+            stamp: Some(stamp),
+            ..Credentials::new(user, Secret::new(digest))
+        }))
+    }
+
+    fn greet(&self, out: &mut Output) {
+        out.put(b"+OK dovelet ready.");
+        if let Some(stamp) = &self.stamp {
+            out.put(b" ");
+            out.put(stamp.as_bytes());
+        }
+        out.put(b"\r\n");
     }
 
     fn ask(&mut self, credentials: Credentials) -> Progress<Credentials> {
@@ -273,7 +298,7 @@ impl Machine for Login {
     fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Credentials> {
         loop {
             match std::mem::replace(&mut self.doing, Doing::Reading) {
-                Doing::Greeting => out.put(b"+OK dovelet ready.\r\n"),
+                Doing::Greeting => self.greet(out),
                 Doing::Judged(verdict) => self.judge(verdict, out),
                 Doing::Verifying => {
                     // Only an answer goes on from here.

@@ -4,7 +4,7 @@
 //! `\0` for these), `S: text` is the next line the server sends, with `<>` for anything. `M: text` is delivered
 //! at that moment, `X: n` is expunged by IMAP (n is a UID), `B: text` is what the mailbox holds then, UIDs
 //! and flags. `E: gone` and `E: late` happen to connection 1. Above all of that: `machine: login` for
-//! connections before login, where the user is `ann` with the password `secret`; `listener: secured`,
+//! connections before login, where the user is `ann` with the password `secret` (`apop: yes`: APOP too); `listener: secured`,
 //! `remote` or `plain` for how they stand; and `pop3: name` or `pop3: name value` for settings.
 
 mod bad_input;
@@ -53,7 +53,13 @@ struct Connection {
 }
 
 fn verdict(credentials: &Credentials) -> Verdict {
-    let good = credentials.authcid == "ann" && credentials.password.bytes() == b"secret";
+    let expected: &[u8] = match credentials.stamp.as_deref() {
+        None => b"secret",
+        // Of `<1@test>` and the password.
+        Some("<1@test>") => b"b35a75dd52fcd9f4a131e4eb36bd37e7",
+        Some(other) => panic!("{other}"),
+    };
+    let good = credentials.authcid == "ann" && credentials.password.bytes() == expected;
     match (credentials.authcid.as_str(), good) {
         ("busy", _) => Verdict::Unavailable,
         ("gone", _) => Verdict::Closed(Box::new(Closed {
@@ -252,7 +258,8 @@ fn login(text: &str) -> Login {
             other => panic!("no listener {other}"),
         }
     }
-    Login::new(settings)
+    let apop = text.lines().any(|line| line == "apop: yes");
+    Login::new(settings, apop.then(|| "<1@test>".to_owned()))
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -56,7 +56,10 @@ pub(super) fn before_login() -> Connection {
         failures: u32::MAX,
         ..LOGIN
     };
-    let mut connection = Connection::new(Peer::Login(Box::new(Login::new(settings))));
+    let mut connection = Connection::new(Peer::Login(Box::new(Login::new(
+        settings,
+        Some("<1@test>".into()),
+    ))));
     connection.said.clear();
     connection
 }
