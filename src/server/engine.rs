@@ -52,7 +52,8 @@ pub(super) struct Engine {
     parent: Channel,
     tasks: Rc<Tasks>,
     pub(super) host: Host,
-    /// Sessions share it.
+    /// Sessions share it, as the next.
+    imap: Arc<imap::SessionSettings>,
     pop3: Arc<Pop3>,
     pub(super) pool: Pool,
     pub(super) stop: Stop,
@@ -104,6 +105,32 @@ impl Handover {
     }
 }
 
+fn imap_settings(setup: &Setup) -> imap::SessionSettings {
+    let limits = &setup.limits;
+    imap::SessionSettings {
+        line_octets: limits.command_line_octets,
+        literal_octets: limits.literal_octets,
+        nonsync_octets: limits.nonsync_literal_octets.into(),
+        append_messages: limits.append_messages,
+        message_octets: limits.message_octets,
+        bounds: Bounds {
+            set_ranges: limits.set_ranges,
+            search_keys: limits.search_keys,
+            search_depth: limits.search_depth,
+            ..Bounds::USUAL
+        },
+        notify_mailboxes: limits.notify_mailboxes,
+        search_mailboxes: limits.search_mailboxes,
+        search_contexts: limits.search_contexts,
+        progress: PROGRESS_AFTER,
+        bad_commands: limits.bad_commands,
+        patience: limits.imap_idle_timeout,
+        keep_alive: limits.imap_keep_alive,
+        workarounds: setup.imap.workarounds,
+        admin: setup.imap.admin.as_deref().map(Arc::from),
+    }
+}
+
 /// Runs until told to stop.
 pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     Host::look_for_damage();
@@ -112,6 +139,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
         tasks: Rc::default(),
         host,
+        imap: Arc::new(imap_settings(&setup)),
         pop3: Arc::new(setup.pop3.clone()),
         pool: Pool::new(setup.limits.blocking_threads),
         stop: Stop::default(),
@@ -490,39 +518,13 @@ impl Engine {
         };
         Ok(Some(match handover {
             Handover::Imap(handover) => {
-                Box::new(imap::Session::new(account, handover, self.imap_settings()))
+                Box::new(imap::Session::new(account, handover, self.imap.clone()))
             }
             Handover::Pop3(handover) => {
                 let (pop3, settings) = (self.pop3.clone(), self.pop3_settings());
                 Box::new(pop3::Session::new(account, handover, pop3, settings))
             }
         }))
-    }
-
-    fn imap_settings(&self) -> imap::SessionSettings {
-        let limits = &self.setup.limits;
-        imap::SessionSettings {
-            line_octets: limits.command_line_octets,
-            literal_octets: limits.literal_octets,
-            nonsync_octets: limits.nonsync_literal_octets.into(),
-            append_messages: limits.append_messages,
-            message_octets: limits.message_octets,
-            bounds: Bounds {
-                set_ranges: limits.set_ranges,
-                search_keys: limits.search_keys,
-                search_depth: limits.search_depth,
-                ..Bounds::USUAL
-            },
-            notify_mailboxes: limits.notify_mailboxes,
-            search_mailboxes: limits.search_mailboxes,
-            search_contexts: limits.search_contexts,
-            progress: PROGRESS_AFTER,
-            bad_commands: limits.bad_commands,
-            patience: limits.imap_idle_timeout,
-            keep_alive: limits.imap_keep_alive,
-            workarounds: self.setup.imap.workarounds,
-            admin: self.setup.imap.admin.as_deref().map(Arc::from),
-        }
     }
 
     fn pop3_settings(&self) -> pop3::SessionSettings {

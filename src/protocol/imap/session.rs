@@ -64,7 +64,7 @@ const STILL_HERE: &[u8] = b"* OK Still here\r\n";
 pub(crate) struct Session {
     pub(super) account: Account,
     pub(super) selected: Option<Box<Selected>>,
-    pub(super) settings: SessionSettings,
+    pub(super) settings: Arc<SessionSettings>,
     pub(super) enabled: Enabled,
     pub(super) compressed: bool,
     pub(super) framer: Framer,
@@ -159,7 +159,12 @@ pub(super) type Next = Option<Progress<()>>;
 
 impl Session {
     /// The account is prepared (`Account::prepare`) already.
-    pub(crate) fn new(account: Account, handover: Handover, settings: SessionSettings) -> Session {
+    pub(crate) fn new(
+        account: Account,
+        handover: Handover,
+        settings: impl Into<Arc<SessionSettings>>,
+    ) -> Session {
+        let settings = settings.into();
         let mut framer = Framer::new(
             settings.line_octets,
             settings.literal_octets,
