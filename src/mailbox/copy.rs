@@ -159,6 +159,11 @@ impl Carry {
         self.steps.progress()
     }
 
+    /// Where it goes.
+    pub(crate) fn target(&self) -> MailboxName {
+        lock(&self.target.state).name.clone()
+    }
+
     /// What was carried: of a MOVE also if it failed.
     pub(crate) fn copied(&self) -> &Copied {
         &self.copied

@@ -3,11 +3,12 @@
 use super::append::{blob, letters, name};
 use super::host::lock;
 use super::resync::set_named;
-use super::shared::{Shared, State};
+use super::shared::{Change, Shared, State};
 use super::steps::{Steps, uids_of};
+use super::touched::Touched;
 use super::{Access, Error, View, store_fault};
 use crate::index::{Bits, FlagChunk, NameChunk};
-use crate::mail::{Flags, Keyword, Since, SystemFlags, UidSet};
+use crate::mail::{Flags, Keyword, ModSeq, Since, SystemFlags, Uid, UidSet};
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ pub(crate) struct Marked {
     pub(crate) told: UidSet,
     /// Messages that changed after the mod-sequence which the client knew; not touched.
     pub(crate) modified: UidSet,
+    /// Some of `told` changed after that, but not in what this is about (RFC 7162 section 3.1.12): the client
+    /// does not know their other flags.
+    pub(crate) excused: bool,
 }
 
 /// Flags by number, to be changed.
@@ -135,6 +139,7 @@ impl Mark {
         let marked = &mut self.marked;
         marked.told = marked.told.union(&chunk.told);
         marked.modified = marked.modified.union(&chunk.modified);
+        marked.excused |= chunk.excused;
         Ok(())
     }
 }
@@ -178,9 +183,11 @@ impl Shared {
             .map_err(read("reading the index"))?;
         drop(reader);
         let asked = flags.present.and(&slots);
-        let modified = edit.modified(&flags, &asked);
+        let late = edit.late(&flags, &asked);
+        let modified = edit.modified(state, number, &flags, &late);
         let told = asked.without(&modified);
         let (mut changed, mut events) = (Bits::default(), 0);
+        let (mut touched, mut highest) = (Touched::default(), ModSeq::MIN);
         let seen = flags
             .with_flag(SystemFlags::SEEN)
             .and(&flags.present)
@@ -197,6 +204,8 @@ impl Shared {
                 Ok(count) => {
                     events += count;
                     changed.set(slot, true);
+                    touched.note(&before, &flags.clone_slot(slot));
+                    highest = highest.max(flags.mod_seq(slot));
                 }
                 Err(crate::store::Error::NoSuchMessage) => flags.restore_slot(slot, &before),
                 Err(error) => {
@@ -222,26 +231,49 @@ impl Shared {
                 w.set_names(self.id, number, &names)?;
                 w.set_summary(self.id, &summary)
             })?;
-            let mod_seq = summary.highest_mod_seq;
+            let change = Change {
+                mod_seq: summary.highest_mod_seq,
+                by,
+                uids: uids_of(number, &changed),
+                before: highest,
+                touched,
+            };
             state.summary = Some(summary);
-            self.note_change(state, mod_seq, by, uids_of(number, &changed));
+            self.note_change(state, change);
             self.raise();
         }
         result.map(|()| Marked {
             told: uids_of(number, &told),
             modified: uids_of(number, &modified),
+            excused: late != modified,
         })
     }
 }
 
 impl Edit {
     /// Which of these messages changed after the mod-sequence that the client knew.
-    fn modified(&self, flags: &FlagChunk, asked: &Bits) -> Bits {
-        let mut modified = Bits::default();
+    fn late(&self, flags: &FlagChunk, asked: &Bits) -> Bits {
+        let mut late = Bits::default();
         if let Some(unchanged) = self.unchanged {
             for slot in asked.slots() {
-                modified.set(slot, unchanged.is_before(flags.mod_seq(slot)));
+                late.set(slot, unchanged.is_before(flags.mod_seq(slot)));
             }
+        }
+        late
+    }
+
+    /// Which of those that changed later did so in the flags that this is about; a STORE without plus or
+    /// minus is about all of them.
+    fn modified(&self, state: &State, number: u32, flags: &FlagChunk, late: &Bits) -> Bits {
+        let mut modified = *late;
+        let Some(since) = self.unchanged.filter(|_| self.change != FlagChange::Set) else {
+            return modified;
+        };
+        let own = Touched::of(self.system, &self.keywords);
+        for slot in late.slots() {
+            let alone = Uid::new(number << 8 | u32::from(slot))
+                .is_some_and(|uid| state.left_alone(uid, flags.mod_seq(slot), since, &own));
+            modified.set(slot, !alone);
         }
         modified
     }

@@ -71,6 +71,7 @@ mod survey;
 mod tests;
 mod thread;
 mod threading;
+mod touched;
 #[cfg(test)]
 mod trouble_tests;
 mod view;

@@ -1,7 +1,8 @@
 //! Bringing the index in line with the store: the only bridge between the two.
 
 use super::arrive::LETTERS;
-use super::shared::{Shared, State, array, side_state};
+use super::shared::{Change, Shared, State, array, side_state};
+use super::touched::Touched;
 use super::{Error, fault, store_fault};
 use crate::index::{Bits, FlagChunk, Name, NameChunk, Summary};
 use crate::mail::{ModSeq, SystemFlags, Uid, UidSet};
@@ -116,7 +117,14 @@ pub(super) fn resync(
         state.changes.clear();
         state.changes_after = mod_seq.number();
     } else if !changed.is_empty() {
-        shared.note_change(state, mod_seq, 0, changed);
+        let change = Change {
+            mod_seq,
+            by: 0,
+            uids: changed,
+            before: mod_seq,
+            touched: Touched::any(),
+        };
+        shared.note_change(state, change);
     }
     if dirty {
         shared.raise();

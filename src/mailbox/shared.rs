@@ -4,6 +4,7 @@ use super::account::Inner;
 use super::events::Events;
 use super::host::{HostInner, lock};
 use super::numbering::Numbering;
+use super::touched::Touched;
 use super::{Error, fault, store_fault};
 use crate::index::Summary;
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet, UidValidity};
@@ -80,6 +81,9 @@ pub(super) struct Change {
     pub(super) mod_seq: ModSeq,
     pub(super) by: u32,
     pub(super) uids: UidSet,
+    /// The highest mod-sequence that one of them had before.
+    pub(super) before: ModSeq,
+    pub(super) touched: Touched,
 }
 
 impl State {
@@ -485,17 +489,21 @@ impl Shared {
     }
 
     /// Notes that flags of these messages changed.
-    pub(super) fn note_change(&self, state: &mut State, mod_seq: ModSeq, by: u32, uids: UidSet) {
+    pub(super) fn note_change(&self, state: &mut State, change: Change) {
         if state.changes.len() >= MAX_CHANGES
             && let Some(old) = state.changes.pop_front()
         {
             match state.changes.front_mut().filter(|next| next.by == old.by) {
                 // Of a long STORE all is remembered: whoever did it is not told of it.
-                Some(next) => next.uids = next.uids.union(&old.uids),
+                Some(next) => {
+                    next.uids = next.uids.union(&old.uids);
+                    next.before = next.before.max(old.before);
+                    next.touched.add(&old.touched);
+                }
                 None => state.changes_after = old.mod_seq.number(),
             }
         }
-        state.changes.push_back(Change { mod_seq, by, uids });
+        state.changes.push_back(change);
     }
 
     /// The number of a keyword, which is made if there is none and it may be.

@@ -118,6 +118,9 @@ impl Session {
 
     fn changed(&mut self, changing: Changing, went: Result<(), Error>, out: &mut Output) {
         let (tag, expunges) = (changing.tag, changing.expunges);
+        if let Change::Copy(carry) | Change::Move(carry) = &changing.change {
+            self.note_own(&carry.target(), &carry.copied().to);
+        }
         let ran = match changing.change {
             Change::Store(mark, storing) => {
                 self.stored(&tag, storing, mark.marked(), went, expunges, out)

@@ -88,8 +88,9 @@ impl Session {
         };
         let told = match (storing.silent, self.enabled.condstore) {
             (true, false) => return Ran::Finished(text),
-            (true, true) => Told::ModSeqs,
-            (false, _) => Told::Flags,
+            (true, true) if !marked.excused => Told::ModSeqs,
+            // RFC 7162 section 3.1.12: with the flags that others changed.
+            _ => Told::Flags,
         };
         if told == Told::Flags {
             tell_keywords(self, out);

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod changing;
+mod codes;
 mod fuzz;
 mod idling;
 mod news;
