@@ -87,6 +87,35 @@ fn the_doctor_asks_the_server(isolation: &str) {
 }
 
 #[test]
+fn a_purge_goes_on_under_sessions() {
+    let server = Server::start("[storage]\nformat = \"mdbox\"");
+    let mut imap = server.imap("ann");
+    for number in 1..=5 {
+        let body = "x".repeat(10_000);
+        server.deliver("ann", &message(&format!("{number}@test"), "Apples", &body));
+    }
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 2:5 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    let storage = server.data().join("mail/ann/storage");
+    let octets = || -> u64 {
+        let files = std::fs::read_dir(&storage).unwrap().flatten();
+        files.map(|file| file.metadata().unwrap().len()).sum()
+    };
+    let before = octets();
+    assert!(before > 50_000);
+    let lines = examined(&server, &["purge", "--user", "ann"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("ann: purged 1 files, 4"), "{lines:?}");
+    assert!(octets() < 11_000, "{} octets of {before}", octets());
+    let text = imap.ok("UID FETCH 1 (BODY.PEEK[TEXT])").untagged.concat();
+    assert!(text.contains(&"x".repeat(10_000)));
+    let lines = examined(&server, &["doctor", "--user", "ann"]);
+    let start = "ann: INBOX: ok, 1 messages, ";
+    assert!(lines.iter().any(|l| l.starts_with(start)), "{lines:?}");
+}
+
+#[test]
 fn the_doctor_asks_the_engine_of_all() {
     the_doctor_asks_the_server("shared");
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::help;
 use super::options::Options;
 use super::suggest::hint;
+use crate::mailbox::Care;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(crate) enum Command {
     Serve { demo: bool },
     User(User),
     Config(Settings),
-    Doctor { user: Option<String>, rebuild: bool },
+    Care { user: Option<String>, care: Care },
     Capabilities { json: bool },
     Help(&'static help::Topic),
     Version,
@@ -54,11 +55,18 @@ impl Misuse {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 6] =
-    ["serve", "user", "config", "doctor", "capabilities", "help"];
+pub(crate) const COMMANDS: [&str; 7] = [
+    "serve",
+    "user",
+    "config",
+    "doctor",
+    "purge",
+    "capabilities",
+    "help",
+];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 10] = [
+pub(crate) const FORMS: [&str; 11] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -68,6 +76,7 @@ pub(crate) const FORMS: [&str; 10] = [
     "config show [--json]",
     "config reference",
     "doctor [--user NAME] [--rebuild]",
+    "purge [--user NAME]",
     "capabilities [--json]",
 ];
 const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
@@ -91,7 +100,7 @@ const OPTIONS: [Opt; 10] = [
     opt("demo", false, &["serve"]),
     opt("password-stdin", false, &["user add", "user passwd"]),
     opt("json", false, &["user list", "config show", "capabilities"]),
-    opt("user", true, &["doctor"]),
+    opt("user", true, &["doctor", "purge"]),
     opt("rebuild", false, &["doctor"]),
 ];
 
@@ -191,9 +200,16 @@ impl Given {
             }),
             "user" => self.user_command(rest).map(Command::User),
             "config" => self.config_command(rest).map(Command::Config),
-            "doctor" => nothing_in(rest, "doctor").map(|()| Command::Doctor {
+            "doctor" => nothing_in(rest, "doctor").map(|()| Command::Care {
                 user: self.user.clone(),
-                rebuild: self.has("rebuild"),
+                care: match self.has("rebuild") {
+                    true => Care::Rebuild,
+                    false => Care::Check,
+                },
+            }),
+            "purge" => nothing_in(rest, "purge").map(|()| Command::Care {
+                user: self.user.clone(),
+                care: Care::Purge,
             }),
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
@@ -351,16 +367,23 @@ mod tests {
             ("config reference", Command::Config(Settings::Reference)),
             (
                 "doctor --user ann --rebuild",
-                Command::Doctor {
+                Command::Care {
                     user: Some(ann()),
-                    rebuild: true,
+                    care: Care::Rebuild,
                 },
             ),
             (
                 "doctor --user=ann",
-                Command::Doctor {
+                Command::Care {
                     user: Some(ann()),
-                    rebuild: false,
+                    care: Care::Check,
+                },
+            ),
+            (
+                "purge --user ann",
+                Command::Care {
+                    user: Some(ann()),
+                    care: Care::Purge,
                 },
             ),
             ("help", Command::Help(&help::TOP)),

@@ -1,4 +1,4 @@
-//! `dovelet doctor`: the index compared with the mail, mended or made anew.
+//! `dovelet doctor`: the index compared with the mail, mended or made anew; and `dovelet purge`.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::console::{Console, Exit, Failure, Outputs};
 use super::user;
 use crate::config::Config;
-use crate::mailbox::{Error, Host, Limits};
-use crate::server::{Checked, check};
+use crate::mailbox::{Care, Error, Host, Limits};
+use crate::server::{Patient as Asked, care_for};
 use crate::sys::accounts::Identity;
 
 /// A user whose mail is looked at.
@@ -23,10 +23,10 @@ struct Patient {
     home: Option<PathBuf>,
 }
 
-/// Looks at the mail of `user`, or of all users.
+/// Cares for the mail of `user`, or of all users.
 pub(crate) fn run(
     user: Option<&str>,
-    rebuild: bool,
+    care: Care,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
@@ -48,8 +48,8 @@ pub(crate) fn run(
     }
     log_faults(config);
     let healthy = match keep_server_away(config)? {
-        Lock::Running => online(&present, rebuild, config, console)?,
-        Lock::Ours(_lock) => offline(&present, rebuild, config, console),
+        Lock::Running => online(&present, care, config, console)?,
+        Lock::Ours(_lock) => offline(&present, care, config, console),
     };
     Ok(if healthy {
         Exit::Success
@@ -62,20 +62,20 @@ pub(crate) fn run(
 /// Errors: the server does not answer at all.
 fn online(
     patients: &[&Patient],
-    rebuild: bool,
+    care: Care,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<bool, Failure> {
     let mut healthy = true;
     for patient in patients {
         let name = &patient.name;
-        let user = Checked {
+        let user = Asked {
             name,
             uid: patient.uid,
             gid: patient.gid,
             home: patient.home.as_deref(),
         };
-        let checked = check(&config.data_dir, user, rebuild, &mut |line| {
+        let checked = care_for(&config.data_dir, user, care, &mut |line| {
             console.say(format_args!("{name}: {line}"));
         });
         match checked {
@@ -83,7 +83,7 @@ fn online(
             Ok(false) => {
                 let data = config.data_dir.display();
                 return Err(Failure(format!(
-                    "a server runs over {data} and cannot be asked: stop it first, then run the doctor again"
+                    "a server runs over {data} and cannot be asked: stop it first, then try again"
                 )));
             }
             Err(error) => {
@@ -118,19 +118,12 @@ fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
 }
 
 /// Opens the index files itself. Returns whether all went well.
-fn offline(
-    present: &[&Patient],
-    rebuild: bool,
-    config: &Config,
-    console: &mut Console<'_>,
-) -> bool {
+fn offline(present: &[&Patient], care: Care, config: &Config, console: &mut Console<'_>) -> bool {
     let mut healthy = true;
     // Without isolation all have one index file, with it each has its own.
     for group in present.chunk_by(|a, b| a.index == b.index) {
         let mut outputs = console.outputs();
-        let examined = with_rights_of_owner(group, || {
-            examine(group, rebuild, Limits::from(&config.limits), &mut outputs)
-        });
+        let examined = with_rights_of_owner(group, || examine(group, care, config, &mut outputs));
         match examined {
             Ok(well) => healthy &= well,
             Err(failure) => {
@@ -237,8 +230,8 @@ fn give_up_rights(owner: Identity) -> std::io::Result<()> {
 /// Whether the mail of all these users, who share an index file, could be looked at.
 fn examine(
     group: &[&Patient],
-    rebuild: bool,
-    limits: Limits,
+    care: Care,
+    config: &Config,
     outputs: &mut Outputs<'_>,
 ) -> Result<bool, Failure> {
     let Some(index) = group.first().map(|patient| patient.index.as_path()) else {
@@ -247,17 +240,18 @@ fn examine(
     let told = |error| {
         Failure(match error {
             Error::Busy => format!(
-                "{} is in use: stop the server first, then run the doctor again",
+                "{} is in use: stop the server first, then try again",
                 index.display()
             ),
             other => format!("{}: {}", index.display(), other.reason()),
         })
     };
-    let host = Host::open(index, limits).map_err(told)?;
+    let host =
+        Host::open(index, config.storage.format, Limits::from(&config.limits)).map_err(told)?;
     let mut healthy = true;
     for Patient { name, root, .. } in group {
         let checked = host.account(name, root).and_then(|account| {
-            account.check(rebuild, &mut |line| {
+            account.care(care, &mut |line| {
                 outputs.say(format_args!("{name}: {line}"));
             })
         });
@@ -326,10 +320,10 @@ mod tests {
         let config = Config::with_defaults(machine.data(), "localhost".to_owned());
         let index = config.index_file("ann");
         fs::create_dir_all(index.parent().unwrap()).unwrap();
-        let host = Host::open(&index, Limits::default()).unwrap();
+        let host = Host::open(&index, crate::config::Format::Maildir, Limits::default()).unwrap();
         let told = machine.run("doctor --user ann --rebuild", "");
         let expected = format!(
-            "dovelet: {} is in use: stop the server first, then run the doctor again\n",
+            "dovelet: {} is in use: stop the server first, then try again\n",
             index.display()
         );
         assert_eq!(told, Told::failure(&expected));
@@ -346,7 +340,7 @@ mod tests {
         let held = File::create(run.join("lock")).unwrap();
         held.lock().unwrap();
         let expected = format!(
-            "dovelet: a server runs over {} and cannot be asked: stop it first, then run the doctor again\n",
+            "dovelet: a server runs over {} and cannot be asked: stop it first, then try again\n",
             machine.data().display()
         );
         let told = machine.run("doctor --user ann", "");

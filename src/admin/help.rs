@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 12] = [
+pub(crate) const TOPICS: [Topic; 13] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -30,6 +30,10 @@ pub(crate) const TOPICS: [Topic; 12] = [
     Topic {
         name: "doctor",
         text: include_str!("help/doctor.txt"),
+    },
+    Topic {
+        name: "purge",
+        text: include_str!("help/purge.txt"),
     },
     Topic {
         name: "capabilities",

@@ -37,8 +37,8 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
         Command::User(command) => {
             load(options).and_then(|config| user::run(command, &config, console))
         }
-        Command::Doctor { user, rebuild } => {
-            load(options).and_then(|config| doctor::run(user.as_deref(), rebuild, &config, console))
+        Command::Care { user, care } => {
+            load(options).and_then(|config| doctor::run(user.as_deref(), care, &config, console))
         }
         Command::Serve { demo } => serve::serve(demo, options, console),
         Command::Capabilities { json } => {

@@ -151,6 +151,7 @@ limits! {
     max_keywords: usize, Count, 1, 500, "Different keywords in one mailbox.";
     metadata_entries: usize, Count, 10, 100, "Annotations of one mailbox, or of the account (RFC 5464).";
     metadata_octets: usize, Size, 1024, 16 << 10, "Length of the value of an annotation.";
+    mdbox_rotate_octets: u32, Size, 65_536, 10 << 20, "Length at which a file of mdbox gets no more messages.";
     expunge_history: u32, Count, 1, 1000, "Expunges of one mailbox that are remembered (RFC 7162); a client that was away longer is told every UID that is missing.";
     step_messages: usize, Count, 1, 1024, "Messages that COPY, MOVE, STORE or EXPUNGE takes at a time; in between other sessions have their turns.";
     argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";

@@ -132,7 +132,12 @@ pub(super) const STORAGE: &Section = &Section {
     list: false,
     doc: "How and where mail is kept.",
     keys: &[
-        default("format", "\"maildir\"", "Maildir++ directories."),
+        default(
+            "format",
+            "\"maildir\"",
+            "\"maildir\": Maildir++ directories. \"mdbox\": many messages in each file; Dovecot reads the files, \
+             but not the logs beside them that have UIDs and flags. Mail that is there already is not converted.",
+        ),
         default(
             "path",
             "\"{data_dir}/mail/{user}\"",

@@ -38,3 +38,4 @@ pub(crate) use network::Network;
 pub(crate) use parse::{ParseSettings, parse};
 pub(crate) use pop3::{Delete, Pop3};
 pub(crate) use show::{show, show_json};
+pub(crate) use storage::Format;

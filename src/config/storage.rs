@@ -18,6 +18,7 @@ pub(crate) struct Storage {
 pub(crate) enum Format {
     #[default]
     Maildir,
+    Mdbox,
 }
 
 impl Format {
@@ -25,6 +26,7 @@ impl Format {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Format::Maildir => "maildir",
+            Format::Mdbox => "mdbox",
         }
     }
 }

@@ -333,7 +333,7 @@ fn each_fault_is_told_with_what_would_be_right() {
         ),
         (
             "[storage]\nformat = \"mbox\"",
-            "2:10: `format` cannot be \"mbox\"; write \"maildir\"",
+            "2:10: `format` cannot be \"mbox\"; did you mean \"mdbox\"?",
         ),
         (
             "[storage]\npath = \"/mail/{users}\"",

@@ -128,6 +128,7 @@ fn file(recipient: &Recipient, draft: &mut Draft) -> Result<(), Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Format;
     use crate::mailbox::{Access, Want};
     use crate::mime::Section;
 
@@ -144,7 +145,13 @@ mod tests {
 
     #[test]
     fn each_recipient_gets_a_copy_and_an_answer() {
-        let (account, _directory) = Account::temporary();
+        for format in [Format::Maildir, Format::Mdbox] {
+            each_gets_a_copy(format);
+        }
+    }
+
+    fn each_gets_a_copy(format: Format) {
+        let (account, _directory) = Account::temporary_of(format);
         account.prepare().unwrap();
         let to = |detail: Option<&str>, works: bool| Recipient {
             account: works.then(|| account.clone()),

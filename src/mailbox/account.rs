@@ -1,5 +1,6 @@
 //! One user's mailboxes.
 
+use super::events::Events;
 use super::handle::Handles;
 use super::host::{HostInner, lock};
 use super::kept::Kept;
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     /// Annotations are read and written.
     pub(super) annotating: Mutex<()>,
     pub(super) names: Names,
+    /// A purge is under way.
+    pub(super) purging: Mutex<()>,
     pub(super) recent: Mutex<Recent>,
     pub(super) woken: Event,
     /// A POP3 session has the maildrop for itself.
@@ -53,6 +56,7 @@ impl Inner {
             prepared,
             annotating: Mutex::default(),
             names: Names::default(),
+            purging: Mutex::default(),
             recent: Mutex::default(),
             woken: Event::new(),
             maildrop_locked: AtomicBool::new(false),
@@ -98,6 +102,14 @@ impl Account {
     pub(crate) fn volatile() -> (Account, tempfile::TempDir) {
         let memory = tempfile::tempdir_in("/dev/shm");
         Account::within(memory.or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    /// As `temporary`, in that format.
+    #[cfg(test)]
+    pub(crate) fn temporary_of(format: crate::config::Format) -> (Account, tempfile::TempDir) {
+        let index = crate::index::Index::memory().unwrap();
+        let host = super::Host::over(index, format, super::Limits::default());
+        Account::of(&host, tempfile::tempdir().unwrap())
     }
 
     /// As `temporary`, where the kernel has no inotify.
@@ -403,10 +415,15 @@ impl Account {
         if let Some(shared) = boxes.get(name) {
             return Ok(shared);
         }
-        self.0
-            .store()?
+        let mut store = self.0.store()?;
+        store
             .stamp(name)
             .map_err(store_fault("looking at a mailbox"))?;
+        let events = match store.is_exclusive() {
+            true => Events::alone(),
+            false => Events::default(),
+        };
+        drop(store);
         let reader = self
             .0
             .host
@@ -434,6 +451,7 @@ impl Account {
             id,
             name,
             summary,
+            events,
         ));
         boxes.put(name.clone(), shared.clone());
         Ok(shared)

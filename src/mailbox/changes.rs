@@ -164,7 +164,8 @@ mod tests {
         );
         std::fs::create_dir(&root).unwrap();
         let before = {
-            let host = Host::open(&file, Limits::default()).unwrap();
+            let host =
+                Host::open(&file, crate::config::Format::Maildir, Limits::default()).unwrap();
             let account = host.account("u", &root).unwrap();
             append(&account, "INBOX", "kept", &Flags::default());
             let mut view = inbox(&account);
@@ -179,7 +180,12 @@ mod tests {
             view.sync(Expunges::Tell).unwrap();
             (told, view.highest_mod_seq())
         };
-        let host = Host::open(&directory.path().join("survives"), Limits::default()).unwrap();
+        let host = Host::open(
+            &directory.path().join("survives"),
+            crate::config::Format::Maildir,
+            Limits::default(),
+        )
+        .unwrap();
         let view = inbox(&host.account("u", &root).unwrap());
         assert!(view.highest_mod_seq() > before.1, "mod-sequences went back");
         assert_eq!(vanished(&view, before.0), "2");

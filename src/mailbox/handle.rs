@@ -3,7 +3,7 @@
 use super::account::Inner;
 use super::host::lock;
 use super::{Error, store_fault};
-use crate::store::{Maildir, Store};
+use crate::store::{self, Store};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -95,8 +95,9 @@ impl Inner {
     }
 
     fn open(&self) -> Result<Box<dyn Store>, Error> {
-        let opened = Maildir::open(&self.root).map_err(store_fault("opening a Maildir"))?;
-        Ok(Box::new(opened))
+        let (format, limits) = (self.host.format, &self.host.limits);
+        let opened = store::open(&self.root, format, limits.mdbox_rotate_octets);
+        opened.map_err(store_fault("opening the mail"))
     }
 
     /// A name was given to another mailbox, or is free.

@@ -5,6 +5,7 @@ use super::known::{Known, Prepared, is_recent};
 use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
+use crate::config::Format;
 use crate::index::{AccountId, Durable, Error as IndexError, Index};
 use crate::mail::{MailboxId, MailboxName};
 use event_listener::{Event, EventListener};
@@ -29,6 +30,8 @@ pub(crate) struct Limits {
     /// Entries of one mailbox that have values, and octets of a value.
     pub(crate) metadata_entries: usize,
     pub(crate) metadata_octets: usize,
+    /// Octets at which a file of mdbox gets no more messages.
+    pub(crate) mdbox_rotate_octets: u32,
     /// Expunges a mailbox that are remembered.
     pub(crate) expunges: u32,
     /// Messages that one command changes at a time.
@@ -50,6 +53,7 @@ impl Default for Limits {
             keywords: 200,
             metadata_entries: 100,
             metadata_octets: 16 << 10,
+            mdbox_rotate_octets: 10 << 20,
             expunges: 1000,
             step_messages: 1024,
             index_cache_octets: 2 << 20,
@@ -87,6 +91,7 @@ impl From<&crate::config::Limits> for Limits {
             keywords: limits.max_keywords,
             metadata_entries: limits.metadata_entries,
             metadata_octets: limits.metadata_octets,
+            mdbox_rotate_octets: limits.mdbox_rotate_octets,
             expunges: limits.expunge_history,
             step_messages: limits.step_messages,
             index_cache_octets: limits.index_cache_octets,
@@ -121,6 +126,7 @@ struct Pending {
 pub(super) struct HostInner {
     pub(super) index: Index,
     pub(super) watch: Option<Watch>,
+    pub(super) format: Format,
     pub(super) limits: Limits,
     accounts: Mutex<Known>,
     dirty: AtomicBool,
@@ -144,7 +150,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Host {
     /// Opens the index file, or makes it. A damaged one is put aside and built anew from the store,
     /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
-    pub(crate) fn open(path: &Path, limits: Limits) -> Result<Host, Error> {
+    pub(crate) fn open(path: &Path, format: Format, limits: Limits) -> Result<Host, Error> {
         let index = match Index::open(path, limits.index_cache_octets) {
             Err(error) if error.is_damage() && crate::index::is_unfinished(path) => {
                 log::info!("index {}: unfinished, made again", path.display());
@@ -163,23 +169,27 @@ impl Host {
             }
             other => other,
         };
-        Ok(Host::with(
-            index.map_err(fault("opening the index"))?,
-            limits,
-        ))
+        let index = index.map_err(fault("opening the index"))?;
+        Ok(Host::over(index, format, limits))
     }
 
+    /// Over Maildirs.
+    #[cfg(test)]
     pub(super) fn with(index: Index, limits: Limits) -> Host {
+        Host::over(index, Format::Maildir, limits)
+    }
+
+    pub(super) fn over(index: Index, format: Format, limits: Limits) -> Host {
         let watch = Watch::new()
             .inspect_err(|e| log::info!("no inotify ({e}): directories are looked at instead"))
             .ok();
-        Host::start(index, limits, watch)
+        Host::start(index, format, limits, watch)
     }
 
     /// As where the kernel has no inotify.
     #[cfg(test)]
     pub(super) fn unwatched(index: Index) -> Host {
-        Host::start(index, Limits::default(), None)
+        Host::start(index, Format::Maildir, Limits::default(), None)
     }
 
     /// Directories that were read as a whole so far.
@@ -188,7 +198,7 @@ impl Host {
         self.inner.scans.load(Ordering::Acquire)
     }
 
-    fn start(index: Index, limits: Limits, watch: Option<Watch>) -> Host {
+    fn start(index: Index, format: Format, limits: Limits, watch: Option<Watch>) -> Host {
         if !index.was_clean() {
             log::info!(
                 "the index was not closed: every mailbox is compared with its directory when it is opened"
@@ -198,6 +208,7 @@ impl Host {
         let inner = HostInner {
             index,
             watch,
+            format,
             limits,
             accounts: Mutex::default(),
             dirty: AtomicBool::new(false),

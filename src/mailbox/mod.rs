@@ -22,6 +22,10 @@
 //! uidlist says durably that it was given; while it cannot be written, the name stays. Of what
 //! another program removes, the uidlist knows as soon as it lags behind no more, a second after the
 //! message came. Files that come back after a session was told that they are gone get new UIDs.
+//!
+//! All of that holds for every store: what a name is for Maildir is a line in a log for mdbox (`store::dbox`
+//! has its states). A purge, which has messages elsewhere, changes what the index has for names while
+//! the mailboxes are locked.
 
 mod account;
 mod ahead;
@@ -45,6 +49,8 @@ mod learn;
 mod maildrop;
 mod mark;
 #[cfg(test)]
+mod mdbox_tests;
+#[cfg(test)]
 mod meddling_tests;
 mod metadata;
 mod names;
@@ -56,6 +62,7 @@ mod numbering;
 mod objects;
 mod observed;
 mod preview;
+mod purge;
 mod reached;
 mod resync;
 mod rows;
@@ -92,6 +99,7 @@ pub(crate) use metadata::ADMIN;
 pub(crate) use names::Listening;
 pub(crate) use news::{Heard, News};
 pub(crate) use observed::Observed;
+pub(crate) use purge::Care;
 pub(crate) use rows::{Rows, Want};
 pub(crate) use search::Search;
 pub(crate) use sort::Sort;

@@ -227,16 +227,14 @@ impl Rows {
 
     fn open(&mut self) -> Result<Blob, Error> {
         let name = blob(self.name()?);
-        let mut store = self.account.0.store()?;
-        let opened = store.open(&self.name, &name).or_else(|error| {
-            let current = lock(&self.shared.state).name.clone();
-            if current == self.name {
-                return Err(error);
-            }
-            // The mailbox was renamed meanwhile.
-            self.name = current;
-            store.open(&self.name, &name)
-        });
+        let mut opened = self.account.0.store()?.open(&self.name, &name);
+        if opened.is_err() {
+            // The mailbox was renamed meanwhile, or the message was purged into another file.
+            self.name = lock(&self.shared.state).name.clone();
+            self.names = None;
+            let name = blob(self.name()?);
+            opened = self.account.0.store()?.open(&self.name, &name);
+        }
         opened.map_err(store_fault("opening a message"))
     }
 

@@ -133,6 +133,7 @@ impl Shared {
         id: MailboxId,
         name: &MailboxName,
         summary: Option<Summary>,
+        events: Events,
     ) -> Shared {
         let changes_after = summary.as_ref().map_or(0, |s| s.highest_mod_seq.number());
         let caught_up = host.is_in_line(id);
@@ -160,7 +161,7 @@ impl Shared {
                 first_unseen: None,
                 revisited: Duration::ZERO,
             }),
-            events: Mutex::default(),
+            events: Mutex::new(events),
             generation: AtomicU32::new(0),
             woken: Event::new(),
             landed: Condvar::new(),

@@ -4,6 +4,7 @@ mod power_cut;
 mod steps;
 
 use super::*;
+use crate::config::Format;
 use crate::mail::{Criteria, DateTime, Flags, Keyword, MailboxName, SystemFlags, Uid, UidSet};
 use crate::mime::Section;
 use std::fs;
@@ -628,7 +629,7 @@ fn a_new_account_is_prepared_by_many_at_once() {
     // Two processes, and several threads of each.
     let hosts = ["one", "other"].map(|index| {
         let path = directory.path().join(index);
-        Host::open(&path, Limits::default()).unwrap()
+        Host::open(&path, Format::Maildir, Limits::default()).unwrap()
     });
     let root = directory.path().join("mail");
     std::thread::scope(|scope| {

@@ -3,8 +3,9 @@
 
 use super::pack::{Pack, Unpack};
 use crate::auth::{Closed, Verdict};
-use crate::config::{Config, Delete, Imap, Limits, Network, Pop3, Protocol, Workarounds};
+use crate::config::{Config, Delete, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds};
 use crate::mail::{Keyword, UidlFormat};
+use crate::mailbox::Care;
 use crate::sys::accounts::Identity;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(super) struct Setup {
     pub(super) listeners: Vec<Served>,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
+    pub(super) format: Format,
     pub(super) limits: Limits,
 }
 
@@ -145,10 +147,10 @@ pub(super) enum Message {
     /// Parent to engine, with the stream the message comes from.
     Deliver { addressees: Vec<Addressee> },
     /// Parent to engine, with the stream the report goes to.
-    Check {
+    Care {
         user: String,
         root: PathBuf,
-        rebuild: bool,
+        care: Care,
     },
     /// Engine to parent: these sessions are over.
     Ended { connections: Vec<u64> },
@@ -310,6 +312,7 @@ limits!(
     max_keywords: size,
     metadata_entries: size,
     metadata_octets: size,
+    mdbox_rotate_octets: number,
     expunge_history: number,
     step_messages: size,
     argon2_memory_kib: number,
@@ -328,12 +331,26 @@ limits!(
     engine_idle_timeout: time,
 );
 
+fn format_number(format: Format) -> u8 {
+    match format {
+        Format::Maildir => 0,
+        Format::Mdbox => 1,
+    }
+}
+
+fn format(number: u8) -> Option<Format> {
+    let all = [Format::Maildir, Format::Mdbox];
+    all.into_iter()
+        .find(|format| format_number(*format) == number)
+}
+
 impl Setup {
     /// What every role is told.
     pub(super) fn of(config: &Config) -> Setup {
         Setup {
             hostname: config.hostname.clone(),
             log_level: config.log.level as usize as u8,
+            format: config.storage.format,
             limits: config.limits.clone(),
             imap: config.imap.clone(),
             pop3: config.pop3.clone(),
@@ -356,6 +373,7 @@ impl Setup {
         });
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
+        pack.u8(format_number(self.format));
         pack_limits(pack, &self.limits);
     }
 
@@ -384,6 +402,7 @@ impl Setup {
             })?,
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,
+            format: format(unpack.u8()?)?,
             limits: unpack_limits(unpack)?,
         })
     }
@@ -534,13 +553,9 @@ impl Message {
             Message::Deliver { addressees } => {
                 p.u8(16).list(addressees, |p, addressee| addressee.pack(p));
             }
-            Message::Check {
-                user,
-                root,
-                rebuild,
-            } => {
+            Message::Care { user, root, care } => {
                 path(p.u8(17).text(user), root);
-                p.u8(u8::from(*rebuild));
+                p.text(care.word());
             }
             Message::Ended { connections } => {
                 p.u8(18).list(connections, |p, connection| {
@@ -628,10 +643,10 @@ impl Message {
             16 => Message::Deliver {
                 addressees: u.list(Addressee::unpack)?,
             },
-            17 => Message::Check {
+            17 => Message::Care {
                 user: u.text()?,
                 root: unpath(u)?,
-                rebuild: u.u8()? != 0,
+                care: Care::named(&u.text()?)?,
             },
             18 => Message::Ended {
                 connections: u.list(Unpack::u64)?,
@@ -708,6 +723,7 @@ mod tests {
                 save_uidl: true,
                 ..Pop3::default()
             },
+            format: Format::Mdbox,
             listeners: vec![Served {
                 protocol: Protocol::Pop3,
                 unix: false,

@@ -12,7 +12,7 @@ use super::transport::{Transport, socket};
 use super::turn;
 use crate::codec::deflate::{self, Inflate};
 use crate::config::{Pop3, Protocol};
-use crate::mailbox::{Account, Error, Host, Limits};
+use crate::mailbox::{Account, Care, Error, Host, Limits};
 use crate::protocol::imap::Bounds;
 use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
 use crate::sys::memory;
@@ -134,7 +134,7 @@ fn imap_settings(setup: &Setup) -> imap::SessionSettings {
 /// Runs until told to stop.
 pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     Host::look_for_damage();
-    let host = open(&setup.index, Limits::from(&setup.limits))?;
+    let host = open(&setup)?;
     let engine = Rc::new(Engine {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
         tasks: Rc::default(),
@@ -175,10 +175,11 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
 }
 
 /// Opens the index, waiting a little for a predecessor that is on its way out.
-fn open(index: &Path, limits: Limits) -> Result<Host, String> {
+fn open(setup: &Setup) -> Result<Host, String> {
+    let (index, limits) = (&setup.index, Limits::from(&setup.limits));
     let mut tries = 0;
     loop {
-        match Host::open(index, limits) {
+        match Host::open(index, setup.format, limits) {
             Ok(host) => return Ok(host),
             Err(Error::Busy) if tries < 50 => {
                 tries += 1;
@@ -211,14 +212,9 @@ impl Engine {
                 (Message::Deliver { addressees }, Some(stream)) => {
                     super::delivery::deliver(self, addressees, stream);
                 }
-                (
-                    Message::Check {
-                        user,
-                        root,
-                        rebuild,
-                    },
-                    Some(stream),
-                ) => self.spawn(self.clone().check(user, root, rebuild, stream)),
+                (Message::Care { user, root, care }, Some(stream)) => {
+                    self.spawn(self.clone().care(user, root, care, stream))
+                }
                 (Message::Stop, _) => return,
                 _ => log::error!("the parent sent what it should not"),
             }
@@ -371,7 +367,7 @@ impl Engine {
         Ok(account)
     }
 
-    async fn check(self: Rc<Self>, user: String, root: PathBuf, rebuild: bool, stream: OwnedFd) {
+    async fn care(self: Rc<Self>, user: String, root: PathBuf, care: Care, stream: OwnedFd) {
         let host = self.host.clone();
         let checking = self.pool.unblock(move || {
             use std::io::Write;
@@ -381,7 +377,7 @@ impl Engine {
             stream.set_write_timeout(Some(CHECK_PATIENCE)).ok();
             let mut told = stream.try_clone().ok();
             let checked = Engine::account(&host, &user, &root).and_then(|account| {
-                account.check(rebuild, &mut |line| {
+                account.care(care, &mut |line| {
                     if let Some(told) = told.as_mut() {
                         writeln!(told, "- {line}").ok();
                     }

@@ -36,5 +36,5 @@ mod turn;
 
 pub(crate) use error::Error;
 pub(crate) use parent::{Started, run};
-pub(crate) use request::{Checked, check, reload};
+pub(crate) use request::{Patient, care_for, reload};
 pub(crate) use role::role_main;

@@ -548,11 +548,11 @@ impl Parent {
                     self.reload();
                     stream.write_all(b"ok\n").ok();
                 }
-                Some(Asked::Check { owner, rebuild }) => {
-                    let message = Message::Check {
+                Some(Asked::Care { owner, care }) => {
+                    let message = Message::Care {
                         user: owner.name.clone(),
                         root: self.engines.root(&owner),
-                        rebuild,
+                        care,
                     };
                     let request = Request {
                         message,

@@ -4,6 +4,7 @@
 //! line, `ok` or `failed` with what more there is to say. Only the owner of the server can connect.
 
 use super::control::Owner;
+use crate::mailbox::Care;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(super) enum Asked {
     /// Users and certificates are read anew.
     Reload,
-    /// The index of this user is compared with the mail, or made anew from it.
-    Check { owner: Owner, rebuild: bool },
+    /// Something is done for the mail of this user.
+    Care { owner: Owner, care: Care },
 }
 
 impl Asked {
@@ -30,8 +31,8 @@ impl Asked {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Asked::Reload => b"reload\n".to_vec(),
-            Asked::Check { owner, rebuild } => {
-                let word = if *rebuild { "rebuild" } else { "check" };
+            Asked::Care { owner, care } => {
+                let word = care.word();
                 let number = |id: Option<u32>| id.map_or(String::new(), |id| id.to_string());
                 let (uid, gid) = (number(owner.uid), number(owner.gid));
                 let home = owner.home.as_deref().unwrap_or(Path::new("")).display();
@@ -46,14 +47,14 @@ impl Asked {
         let words: Vec<&str> = text.split('\t').collect();
         match words.as_slice() {
             ["reload"] => Some(Asked::Reload),
-            [word @ ("check" | "rebuild"), name, uid, gid, home] => Some(Asked::Check {
+            [word, name, uid, gid, home] => Some(Asked::Care {
                 owner: Owner {
                     name: (*name).to_owned(),
                     uid: id(uid)?,
                     gid: id(gid)?,
                     home: Some(PathBuf::from(home)).filter(|home| !home.as_os_str().is_empty()),
                 },
-                rebuild: *word == "rebuild",
+                care: Care::named(word)?,
             }),
             _ => None,
         }
@@ -77,22 +78,21 @@ pub(crate) fn reload(data_dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// A user whose mail a running server is to look at.
+/// A user whose mail a running server is to care for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked<'a> {
+pub(crate) struct Patient<'a> {
     pub(crate) name: &'a str,
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) home: Option<&'a Path>,
 }
 
-/// Has the server that runs over this data directory compare a user's index with the mail, or
-/// make it anew; a line to `each` for every mailbox. False if none runs there. Errors: it cannot be
-/// asked, or what it says went wrong.
-pub(crate) fn check(
+/// Has the server that runs over this data directory care for a user's mail; what it tells goes to
+/// `each`, line by line. False if none runs there. Errors: it cannot be asked, or what it says went wrong.
+pub(crate) fn care_for(
     data_dir: &Path,
-    user: Checked<'_>,
-    rebuild: bool,
+    user: Patient<'_>,
+    care: Care,
     each: &mut dyn FnMut(&str),
 ) -> io::Result<bool> {
     let Some(stream) = connect(data_dir)? else {
@@ -104,7 +104,7 @@ pub(crate) fn check(
         gid: user.gid,
         home: user.home.map(Path::to_owned),
     };
-    let asked = Asked::Check { owner, rebuild };
+    let asked = Asked::Care { owner, care };
     if Asked::decode(&asked.encode()).as_ref() != Some(&asked) {
         let what = "the home directory has characters that a running server cannot be told";
         return Err(io::Error::new(ErrorKind::InvalidInput, what));
@@ -168,19 +168,23 @@ mod tests {
             gid: None,
             home: Some(PathBuf::from("/home/ann b")),
         };
-        let check = |rebuild| Asked::Check {
+        let check = |care| Asked::Care {
             owner: owner.clone(),
-            rebuild,
+            care,
         };
         for (asked, line) in [
             (Asked::Reload, "reload\n"),
             (
-                check(false),
+                check(Care::Check),
                 "check\tann@example.org\t1000\t\t/home/ann b\n",
             ),
             (
-                check(true),
+                check(Care::Rebuild),
                 "rebuild\tann@example.org\t1000\t\t/home/ann b\n",
+            ),
+            (
+                check(Care::Purge),
+                "purge\tann@example.org\t1000\t\t/home/ann b\n",
             ),
         ] {
             assert_eq!(asked.encode(), line.as_bytes());
@@ -192,6 +196,7 @@ mod tests {
             "reload\tx\n",
             "check\ta\tb\t\t\n",
             "check\ta\n",
+            "cure\ta\t\t\t\n",
             "\u{1}\n",
         ] {
             assert_eq!(Asked::decode(line.as_bytes()), None, "{line:?}");

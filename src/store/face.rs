@@ -108,6 +108,8 @@ pub(crate) trait Store: Send {
     fn watched_names(&self) -> Vec<PathBuf> {
         Vec::new()
     }
+    /// True if no other program may change messages while this server runs: nothing is watched then.
+    fn is_exclusive(&self) -> bool;
     /// True where other hosts may change files, which no watch of this one sees.
     fn is_remote(&self) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.
@@ -135,9 +137,31 @@ pub(crate) trait Store: Send {
     fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error>;
     /// RFC822.SIZE if the name of the message tells it.
     fn wire_octets(&self, blob: &BlobId) -> Option<u64>;
+    /// Where room is only given back by a purge: goes to the next file with messages that no mailbox has
+    /// any more, and copies the others out of it. `None`: there is no other. `begins`: whatever was begun
+    /// before is not gone on with.
+    fn compact(&mut self, begins: bool) -> Result<Option<Compacted>, Error>;
+    /// Has the messages of a mailbox where `compact` copied them; nobody else may change it meanwhile.
+    /// Durable when it returns. Returns what the index is to have for them.
+    fn replace(&mut self, name: &MailboxName) -> Result<Replaced, Error>;
+    /// Removes the file, once `replace` was called for all mailboxes which `compact` named. False if it
+    /// has to stay because one of its messages was copied meanwhile.
+    fn discard(&mut self) -> Result<bool, Error>;
     /// Removes drafts that nobody finished for 36 hours.
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error>;
 }
+
+/// What came of a step of a purge.
+#[derive(Debug)]
+pub(crate) struct Compacted {
+    /// Mailboxes that have messages which were copied.
+    pub(crate) mailboxes: Vec<MailboxName>,
+    /// Octets that are free once the file is removed.
+    pub(crate) freed: u64,
+}
+
+/// UIDs and what [`BlobId::name`] of them is now.
+pub(crate) type Replaced = Vec<(Uid, Box<str>)>;
 
 /// What a message is filed under.
 #[derive(Clone, Copy, Debug)]

@@ -1,17 +1,20 @@
 //! Message bytes on disk behind one trait. The store is the truth; the index can be rebuilt from it.
 
 mod body;
+mod dbox;
 mod error;
 mod face;
 mod maildir;
+mod open;
 mod side;
 
 pub(crate) use body::Body;
 pub(crate) use error::Error;
 pub(crate) use face::{
-    Blob, BlobId, Draft, Filing, Found, MailboxState, Place, Scanned, Stamp, Store,
+    Blob, BlobId, Compacted, Draft, Filing, Found, MailboxState, Place, Replaced, Scanned, Stamp,
+    Store,
 };
-pub(crate) use maildir::Maildir;
+pub(crate) use open::open;
 pub(crate) use side::base::{origin, saved};
 #[cfg(test)]
 pub(crate) use side::journal;

@@ -23,6 +23,8 @@ const RECOVERY: Duration = Duration::from_secs(20);
 
 /// After so many rounds the mailboxes are emptied, to keep rounds short.
 const EMPTIED_EVERY: u64 = 8;
+/// After so many rounds the room of what was expunged is given back.
+const PURGED_EVERY: u64 = 5;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -352,13 +354,15 @@ fn check(server: &Server, number: u64, books: &mut [Book; 3]) {
     }
 }
 
-/// Half of all rounds, as there are two such tests.
-fn survives(isolation: &str) {
+/// Half of all rounds, as there are two such tests of Maildir.
+fn survives(isolation: &str, format: &str) {
     let rounds = setting("DOVELET_CRASH_ROUNDS").unwrap_or(200).div_ceil(2);
     let seed = setting("DOVELET_CRASH_SEED").unwrap_or_else(Random::seed);
     println!("DOVELET_CRASH_SEED={seed}");
     let mut random = Random::new(seed);
-    let mut server = Server::start(&format!("isolation = \"{isolation}\""));
+    let settings = "mdbox_rotate_octets = 65536\n[storage]\nformat =";
+    let settings = format!("isolation = \"{isolation}\"\n[limits]\n{settings} \"{format}\"");
+    let mut server = Server::start(&settings);
     let mut books = <[Book; 3]>::default();
     let mut accepted = 0;
     check(&server, 0, &mut books);
@@ -375,6 +379,10 @@ fn survives(isolation: &str) {
         for (book, before) in books.iter().zip(before) {
             accepted += book.accepted.len() - before;
         }
+        if number.is_multiple_of(PURGED_EVERY) {
+            let purged = server.command(&["purge"]).output().unwrap();
+            assert!(purged.status.success(), "{purged:?}");
+        }
         check(&server, number, &mut books);
     }
     println!("{accepted} messages acknowledged in {rounds} rounds, none lost");
@@ -386,10 +394,15 @@ fn survives(isolation: &str) {
 
 #[test]
 fn acknowledged_messages_survive_with_an_engine_for_all() {
-    survives("shared");
+    survives("shared", "maildir");
 }
 
 #[test]
 fn acknowledged_messages_survive_with_an_engine_for_each_user() {
-    survives("user");
+    survives("user", "maildir");
+}
+
+#[test]
+fn acknowledged_messages_survive_in_mdbox() {
+    survives("shared", "mdbox");
 }

@@ -2,6 +2,7 @@
 
 use super::platter::Dice;
 use super::{append, flags, name, shown, uids};
+use crate::config::Format;
 use crate::mail::SystemFlags;
 use crate::mailbox::{Access, Account, Error, Expunges, FlagChange, Host, Limits};
 use std::fs;
@@ -22,7 +23,7 @@ fn look(account: &Account, mailbox: &str) -> Seen {
 
 /// An account with two mailboxes and an index beside it that was closed.
 fn prepared(root: &Path) -> [Seen; 2] {
-    let host = Host::open(&root.join("index"), Limits::default()).unwrap();
+    let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     account.create(&name("other")).unwrap();
     for number in 0..40 {
@@ -50,7 +51,7 @@ fn prepared(root: &Path) -> [Seen; 2] {
 /// Looks at everything, then adds to it; says what is wrong. Errors: the index was found damaged, the
 /// process ends.
 fn serve(root: &Path, seen: &[Seen; 2]) -> Result<Option<String>, Error> {
-    let host = match Host::open(&root.join("index"), Limits::default()) {
+    let host = match Host::open(&root.join("index"), Format::Maildir, Limits::default()) {
         Ok(host) => host,
         Err(error) => return Ok(Some(format!("not opened: {error:?}"))),
     };
@@ -149,7 +150,7 @@ fn an_unfinished_index_is_made_again() {
     }];
     for bytes in &unfinished {
         fs::write(root.join("index"), bytes).unwrap();
-        let host = Host::open(&root.join("index"), Limits::default()).unwrap();
+        let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
         let account = host.account("u", &root.join("mail")).unwrap();
         assert_eq!(["INBOX", "other"].map(|m| look(&account, m)), seen);
         host.close().unwrap();
@@ -169,7 +170,7 @@ fn deleted_indexes_change_nothing() {
     let seen = prepared(root);
     for _ in 0..2 {
         fs::remove_file(root.join("index")).unwrap();
-        let host = Host::open(&root.join("index"), Limits::default()).unwrap();
+        let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
         let account = host.account("u", &root.join("mail")).unwrap();
         for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
             assert_eq!(look(&account, mailbox), *seen);

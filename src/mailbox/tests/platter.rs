@@ -344,10 +344,8 @@ impl Rest<'_> {
                 kind => {
                     // Only what was written since is in doubt.
                     let mut torn = live.clone();
-                    let sure = match live.bytes.starts_with(&synced.bytes) {
-                        true => synced.bytes.len(),
-                        false => 0,
-                    };
+                    let both = live.bytes.iter().zip(&synced.bytes);
+                    let sure = both.take_while(|(live, synced)| live == synced).count();
                     let rest = (live.bytes.len() - sure).div_ceil(SECTOR);
                     let sectors = self.dice.below(rest as u64 + 1) as usize;
                     let kept = live.bytes.len().min(sure + sectors * SECTOR);

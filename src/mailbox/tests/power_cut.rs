@@ -3,6 +3,7 @@
 
 use super::platter::{Disk, Fate, Pages, Platter};
 use super::{flags, name, uids};
+use crate::config::Format;
 use crate::index::Index;
 use crate::mail::{DateTime, Flags, SystemFlags};
 use crate::mailbox::host::lock;
@@ -95,9 +96,17 @@ pub(super) fn temporary() -> tempfile::TempDir {
     }
 }
 
+/// Every moment at which the power may go, and what was told after each step.
+struct Recorded {
+    format: Format,
+    cuts: Vec<Cut>,
+    steps: Vec<(&'static str, Told)>,
+}
+
 /// An account whose disk and index are recorded, and what its client was told.
 struct Run {
     root: PathBuf,
+    format: Format,
     recorder: Arc<Mutex<Recorder>>,
     platter: Platter,
     host: Option<Host>,
@@ -109,7 +118,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(root: &Path) -> Run {
+    fn new(root: &Path, format: Format) -> Run {
         let pages = Arc::new(Mutex::new(Pages::default()));
         let recorder = Arc::new(Mutex::new(Recorder {
             root: root.to_owned(),
@@ -133,6 +142,7 @@ impl Run {
         })));
         let mut run = Run {
             root: root.to_owned(),
+            format,
             recorder,
             platter,
             host: None,
@@ -151,7 +161,7 @@ impl Run {
             step_messages: 2,
             ..Limits::default()
         };
-        self.host = Some(Host::with(index, limits));
+        self.host = Some(Host::over(index, self.format, limits));
     }
 
     fn host(&self) -> &Host {
@@ -311,11 +321,15 @@ impl Run {
             .unwrap();
     }
 
-    fn finish(self) -> (Vec<Cut>, Vec<(&'static str, Told)>) {
+    fn finish(self) -> Recorded {
         self.recorder.lock().unwrap().cut("the end".into());
         journal::listen(None);
         let mut recorder = self.recorder.lock().unwrap();
-        (std::mem::take(&mut recorder.cuts), self.steps)
+        Recorded {
+            format: self.format,
+            cuts: std::mem::take(&mut recorder.cuts),
+            steps: self.steps,
+        }
     }
 }
 
@@ -428,9 +442,10 @@ fn compare(before: &Told, after: &Told, left: &Told) {
 }
 
 /// Opens what a power cut left, without an index if there is no platter.
-fn reopen(root: &Path, platter: Option<Platter>) -> (Host, Account) {
+fn reopen(root: &Path, format: Format, platter: Option<Platter>) -> (Host, Account) {
     let platter = platter.unwrap_or_else(|| Platter::new(Pages::default()));
-    let host = Host::with(Index::with_backend(platter).unwrap(), Limits::default());
+    let index = Index::with_backend(platter).unwrap();
+    let host = Host::over(index, format, Limits::default());
     let account = host.account("u", root).unwrap();
     (host, account)
 }
@@ -441,13 +456,14 @@ fn without_mod_seqs(mut told: Told) -> BTreeMap<String, Mailbox> {
     told.mailboxes
 }
 
-fn check(cut: &Cut, steps: &[(&'static str, Told)], fate: Fate, with_index: bool) {
+fn check(recorded: &Recorded, cut: &Cut, fate: Fate, with_index: bool) {
+    let (format, steps) = (recorded.format, &recorded.steps);
     let directory = temporary();
     let root = directory.path();
     cut.disk.leave(root, fate);
     let platter = Platter::new(cut.pages.left(fate));
     let (before, after) = (&steps[cut.step - 1].1, &steps[cut.step].1);
-    let (host, account) = reopen(root, with_index.then(|| platter.clone()));
+    let (host, account) = reopen(root, format, with_index.then(|| platter.clone()));
     let left = look(&account);
     compare(before, after, &left);
     // New messages get UIDs that nobody saw.
@@ -467,13 +483,14 @@ fn check(cut: &Cut, steps: &[(&'static str, Told)], fate: Fate, with_index: bool
     host.close().unwrap();
     drop((account, host));
     for platter in [with_index.then_some(platter), None] {
-        let (_host, account) = reopen(root, platter);
+        let (_host, account) = reopen(root, format, platter);
         assert_eq!(without_mod_seqs(look(&account)), now);
     }
 }
 
 /// Every cut with every fate.
-fn check_all(cuts: &[Cut], steps: &[(&'static str, Told)]) {
+fn check_all(recorded: &Recorded) {
+    let Recorded { cuts, steps, .. } = recorded;
     let chances = std::env::var("DOVELET_POWER_CUT_CHANCES").ok();
     let chances = chances.map_or(CHANCES, |text| text.parse().unwrap());
     let (mut count, mut failures) = (0, Vec::new());
@@ -487,7 +504,7 @@ fn check_all(cuts: &[Cut], steps: &[(&'static str, Told)]) {
                 "cut {at}, {fate:?}, index {with_index}, in {:?} before {}",
                 steps[cut.step].0, cut.before
             );
-            let checked = std::panic::catch_unwind(|| check(cut, steps, fate, with_index));
+            let checked = std::panic::catch_unwind(|| check(recorded, cut, fate, with_index));
             count += 1;
             if checked.is_err() {
                 failures.push(what);
@@ -501,8 +518,17 @@ fn check_all(cuts: &[Cut], steps: &[(&'static str, Told)]) {
 
 #[test]
 fn acknowledged_survives_a_power_cut_at_any_moment() {
+    survives_a_power_cut(Format::Maildir);
+}
+
+#[test]
+fn acknowledged_survives_a_power_cut_in_mdbox() {
+    survives_a_power_cut(Format::Mdbox);
+}
+
+fn survives_a_power_cut(format: Format) {
     let directory = temporary();
-    let mut run = Run::new(directory.path());
+    let mut run = Run::new(directory.path(), format);
     let none = SystemFlags::NONE;
     run.step("first look", |run| {
         run.told
@@ -586,15 +612,23 @@ fn acknowledged_survives_a_power_cut_at_any_moment() {
     });
     run.step("deliver", |run| run.append("INBOX", "10", none, &[]));
     run.step("close", |run| run.host().close().unwrap());
-    let (cuts, steps) = run.finish();
-    check_all(&cuts, &steps);
+    check_all(&run.finish());
 }
 
 /// RFC 3502 section 6.3.11: all messages of one APPEND or none of them, whenever the power is cut.
 #[test]
 fn messages_of_one_append_come_all_or_none() {
+    come_all_or_none(Format::Maildir);
+}
+
+#[test]
+fn messages_of_one_append_come_all_or_none_in_mdbox() {
+    come_all_or_none(Format::Mdbox);
+}
+
+fn come_all_or_none(format: Format) {
     let directory = temporary();
-    let mut run = Run::new(directory.path());
+    let mut run = Run::new(directory.path(), format);
     run.step("first look", |run| {
         let inbox = Mailbox::default();
         run.told.mailboxes.insert("INBOX".into(), inbox);
@@ -608,6 +642,5 @@ fn messages_of_one_append_come_all_or_none() {
     run.step("deliver", |run| {
         run.append("INBOX", "7", SystemFlags::SEEN, &[])
     });
-    let (cuts, steps) = run.finish();
-    check_all(&cuts, &steps);
+    check_all(&run.finish());
 }

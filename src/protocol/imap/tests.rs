@@ -21,6 +21,7 @@ mod samples;
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Closed, Credentials, Verdict};
 use crate::codec::deflate::{self, Inflate};
+use crate::config::Format;
 use crate::mailbox::Account;
 use crate::pattern::matches;
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
@@ -274,7 +275,11 @@ enum Pieces {
 }
 
 fn run(name: &str, text: &str, pieces: Pieces) {
-    let (account, _directory) = Account::temporary();
+    run_over(Format::Maildir, name, text, pieces);
+}
+
+fn run_over(format: Format, name: &str, text: &str, pieces: Pieces) {
+    let (account, _directory) = Account::temporary_of(format);
     account.prepare().unwrap();
     let mut settings = SESSION;
     if text.starts_with("literals: short") {
@@ -459,6 +464,13 @@ fn transcripts() -> Vec<(String, String)> {
 fn transcripts_whole() {
     for (name, text) in transcripts() {
         run(&name, &text, Pieces::Whole);
+    }
+}
+
+#[test]
+fn transcripts_over_mdbox() {
+    for (name, text) in transcripts() {
+        run_over(Format::Mdbox, &name, &text, Pieces::Whole);
     }
 }
 

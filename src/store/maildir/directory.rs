@@ -75,17 +75,6 @@ pub(super) fn make_durable_directory(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), disk::sync_directory_at)
 }
 
-/// Makes what is missing above a Maildir, and its root.
-pub(super) fn make_root(root: &Path) -> io::Result<()> {
-    let missing = root.ancestors().take_while(|path| !path.exists());
-    for path in missing.collect::<Vec<_>>().into_iter().rev() {
-        disk::make_directory(path)?;
-        // A confined process may not open what is above its own mail; who made that syncs it.
-        let _ = path.parent().map(disk::sync_directory_at);
-    }
-    Ok(())
-}
-
 impl Maildir {
     /// The directory of staged messages, made if it is not there.
     pub(super) fn tmp(&mut self) -> Result<Arc<OwnedFd>, Error> {

@@ -14,7 +14,7 @@ mod filing;
 mod keywords;
 mod layout;
 mod mailboxes;
-mod name;
+pub(super) mod name;
 mod promise;
 mod scan;
 mod store;

@@ -1,6 +1,6 @@
 //! The store over one Maildir++ root.
 
-use super::directory::{Directory, Unsynced, make_durable_directory, make_root};
+use super::directory::{Directory, Unsynced, make_durable_directory};
 use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
 use super::uidlist::{self, UidList};
@@ -10,8 +10,8 @@ use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, replace};
 use crate::store::side::{base, disk, metadata, special_use, subscriptions, unique};
 use crate::store::{
-    Annotations, Blob, BlobId, Body, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp,
-    Store,
+    Annotations, Blob, BlobId, Body, Compacted, Draft, Error, Filing, MailboxState, Place,
+    Replaced, Scanned, Stamp, Store,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -68,7 +68,7 @@ impl Maildir {
     /// Opens the Maildir at `root` and makes it if it is not there.
     pub(crate) fn open(root: &Path) -> Result<Maildir, Error> {
         if !root.join("cur").is_dir() {
-            make_root(root)?;
+            disk::make_tree(root)?;
             for part in ["tmp", "new", "cur"] {
                 disk::make_directory(&root.join(part))?;
             }
@@ -456,6 +456,10 @@ impl Store for Maildir {
         vec![self.root.clone()]
     }
 
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     fn is_remote(&self) -> bool {
         *self.remote.get_or_init(|| remote(&self.root))
     }
@@ -507,6 +511,18 @@ impl Store for Maildir {
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
         self.sweep_away(name)
+    }
+
+    fn compact(&mut self, _begins: bool) -> Result<Option<Compacted>, Error> {
+        Ok(None)
+    }
+
+    fn replace(&mut self, _name: &MailboxName) -> Result<Replaced, Error> {
+        Ok(Vec::new())
+    }
+
+    fn discard(&mut self) -> Result<bool, Error> {
+        Ok(false)
     }
 
     fn wire_octets(&self, blob: &BlobId) -> Option<u64> {

@@ -97,6 +97,25 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a directory and what is missing above it.
+pub(crate) fn make_tree(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|path| !path.exists());
+    for path in missing.collect::<Vec<_>>().into_iter().rev() {
+        make_directory(path)?;
+        // A confined process may not open what is above its own mail; who made that syncs it.
+        let _ = path.parent().map(sync_directory_at);
+    }
+    Ok(())
+}
+
+/// Removes a directory with nothing in it.
+pub(crate) fn remove_directory(path: &Path) -> io::Result<()> {
+    fs::remove_dir(path)?;
+    #[cfg(test)]
+    journal::removed_at(path);
+    Ok(())
+}
+
 /// Removes a directory with all that is in it.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)?;

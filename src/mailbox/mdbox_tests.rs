@@ -1,0 +1,282 @@
+//! What sessions see of mailboxes that are kept as mdbox.
+
+use super::host::lock;
+use super::tests::{append, flags, name, shown, uids};
+use super::*;
+use crate::config::Format;
+use crate::index::Index;
+use crate::mail::{DateTime, Flags, SystemFlags, Uid};
+use crate::mime::Section;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An account whose index is in memory.
+fn account(root: &Path, rotate_octets: u32) -> Account {
+    let limits = Limits {
+        mdbox_rotate_octets: rotate_octets,
+        ..Limits::default()
+    };
+    let host = Host::over(Index::memory().unwrap(), Format::Mdbox, limits);
+    host.account("ann", root).unwrap()
+}
+
+/// UID, flags, keywords, EMAILID, save date and text of each message.
+type Messages = BTreeMap<u32, (u8, usize, String, i64, String)>;
+
+fn messages(account: &Account, mailbox: &str) -> Messages {
+    let view = account.select(&name(mailbox), Access::ReadOnly).unwrap();
+    let want = Want {
+        body: true,
+        ..Want::default()
+    };
+    let mut rows = view.fetch(view.uids().clone(), want);
+    let mut all = Messages::new();
+    while rows.advance().unwrap() {
+        let mut text = Vec::new();
+        let mut content = rows.content(&Section::default()).unwrap().unwrap();
+        while content.read(&mut text, 1 << 16).unwrap() > 0 {}
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(rows.internal_date().unwrap(), DateTime::utc(1_000_000_000));
+        let id = rows.email_id().unwrap().to_string();
+        let saved = rows.save_date().unwrap().seconds;
+        let message = (rows.flags().bits(), rows.keywords().len(), id, saved, text);
+        all.insert(rows.uid().number(), message);
+    }
+    all
+}
+
+fn files(root: &Path) -> usize {
+    let entries = fs::read_dir(root.join("storage")).unwrap();
+    entries.flatten().count()
+}
+
+#[test]
+fn the_loss_of_the_index_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = account(directory.path(), 1 << 20);
+    first.create(&name("a/b")).unwrap();
+    append(&first, "INBOX", "one", &flags(SystemFlags::SEEN, &["x"]));
+    append(&first, "INBOX", "two", &Flags::default());
+    append(&first, "INBOX", "three", &Flags::default());
+    let mut view = first.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    let changed = flags(SystemFlags::FLAGGED, &["y"]);
+    view.mark(&uids(&[2]), FlagChange::Add, &changed, None)
+        .unwrap();
+    view.copy(&uids(&[1, 2]), &name("a/b")).unwrap();
+    view.transfer(&uids(&[3]), &name("a/b")).unwrap();
+    drop(view);
+    let told = |account: &Account| {
+        ["INBOX", "a/b"].map(|mailbox| {
+            let status = account.status(&name(mailbox), Asked::default()).unwrap();
+            let numbers = (status.uid_validity, status.uid_next);
+            (
+                numbers,
+                status.mailbox_id.to_string(),
+                messages(account, mailbox),
+            )
+        })
+    };
+    let before = told(&first);
+    assert_eq!((before[0].2.len(), before[1].2.len()), (2, 3));
+    assert_eq!(
+        before[0].2[&1].2, before[1].2[&1].2,
+        "a copy has the EMAILID"
+    );
+    assert_eq!(files(directory.path()), 1);
+    assert_eq!(told(&account(directory.path(), 1 << 20)), before);
+}
+
+#[test]
+fn own_changes_cause_no_scan_and_a_restored_log_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = || Index::memory().unwrap();
+    let host = Host::over(index(), Format::Mdbox, Limits::default());
+    let account = host.account("ann", directory.path()).unwrap();
+    append(&account, "INBOX", "one", &Flags::default());
+    let log = directory
+        .path()
+        .join("mailboxes/INBOX/dbox-Mails/dovelet.log");
+    let backup = fs::read(&log).unwrap();
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    view.sync(Expunges::Tell).unwrap();
+    let scans = host.scans();
+    for number in 2..20 {
+        append(&account, "INBOX", &number.to_string(), &Flags::default());
+        view.sync(Expunges::Tell).unwrap();
+        let seen = flags(SystemFlags::SEEN, &[]);
+        view.mark(&uids(&[number]), FlagChange::Add, &seen, None)
+            .unwrap();
+        view.sync(Expunges::Tell).unwrap();
+        assert!(view.is_current());
+    }
+    host.flush().unwrap();
+    assert_eq!(host.scans(), scans);
+    drop(view);
+    drop(account);
+    host.close().unwrap();
+    fs::remove_file(&log).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    fs::write(&log, backup).unwrap();
+    let account = host.account("ann", directory.path()).unwrap();
+    assert_eq!(messages(&account, "INBOX").len(), 1);
+    // What was given before is not given again.
+    assert_eq!(append(&account, "INBOX", "new", &Flags::default()), 20);
+}
+
+/// Messages that sessions carry to and fro and mark while files are purged.
+#[test]
+fn sessions_go_on_while_files_are_purged() {
+    let directory = tempfile::tempdir().unwrap();
+    let account = account(directory.path(), 8 << 10);
+    account.create(&name("a")).unwrap();
+    account.create(&name("b")).unwrap();
+    for number in 0..60 {
+        append(&account, "INBOX", &number.to_string(), &Flags::default());
+    }
+    let over = AtomicBool::new(false);
+    let carry = |from: &str, to: &str| {
+        let mut view = account.select(&name(from), Access::ReadWrite).unwrap();
+        for round in 0..40u32 {
+            view.sync(Expunges::Tell).unwrap();
+            let some: Vec<u32> = view.uids().iter().map(Uid::number).collect();
+            let some: Vec<u32> = some
+                .into_iter()
+                .skip(round as usize % 7)
+                .step_by(3)
+                .collect();
+            let moved = match round % 4 {
+                0 => view.copy(&uids(&some), &name(to)).map(|_| ()),
+                1 => {
+                    let seen = flags(SystemFlags::SEEN, &[]);
+                    view.mark(&uids(&some), FlagChange::Add, &seen, None)
+                        .map(|_| ())
+                }
+                2 => view.discard(&uids(&some)),
+                _ => view.transfer(&uids(&some), &name(to)).map(|_| ()),
+            };
+            assert!(
+                matches!(moved, Ok(()) | Err(Error::Expunged | Error::Busy)),
+                "{moved:?}"
+            );
+            append(
+                &account,
+                from,
+                &format!("{from} {round}"),
+                &Flags::default(),
+            );
+        }
+    };
+    let purges = std::thread::scope(|scope| {
+        let workers = [("INBOX", "a"), ("a", "b"), ("b", "INBOX")];
+        let workers = workers.map(|(from, to)| scope.spawn(move || carry(from, to)));
+        let purger = scope.spawn(|| {
+            let mut purges = 0;
+            while !over.load(Ordering::Acquire) {
+                account
+                    .purge(&mut |line| purges += u32::from(!line.starts_with("purged 0 ")))
+                    .unwrap();
+            }
+            purges
+        });
+        let ended = workers.map(|worker| worker.join());
+        over.store(true, Ordering::Release);
+        ended.into_iter().for_each(|worker| worker.unwrap());
+        purger.join().unwrap()
+    });
+    assert!(purges > 0);
+    account.purge(&mut |_| ()).unwrap();
+    let all = ["INBOX", "a", "b"].map(|mailbox| messages(&account, mailbox));
+    for message in all.iter().flat_map(|all| all.values()) {
+        let subject = message
+            .4
+            .lines()
+            .next()
+            .unwrap()
+            .strip_prefix("Subject: ")
+            .unwrap();
+        assert!(message.4.ends_with(&format!("body of {subject}\r\n")));
+    }
+    // The index has what the logs have.
+    for mailbox in ["INBOX", "a", "b"] {
+        let shared = account.shared(&name(mailbox)).unwrap();
+        let mut state = lock(&shared.state);
+        let before = state
+            .summary
+            .clone()
+            .map(|s| (s.messages, s.seen, s.highest_mod_seq));
+        let mut store = account.0.store().unwrap();
+        resync::resync(&shared, &mut state, &mut *store).unwrap();
+        let after = state
+            .summary
+            .clone()
+            .map(|s| (s.messages, s.seen, s.highest_mod_seq));
+        assert_eq!(before, after, "{mailbox}");
+    }
+    assert_eq!(
+        ["INBOX", "a", "b"].map(|mailbox| messages(&account, mailbox)),
+        all
+    );
+}
+
+#[test]
+fn messages_are_carried_once_though_many_carry_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let account = account(directory.path(), 1 << 20);
+    account.create(&name("other")).unwrap();
+    for number in 0..20 {
+        append(&account, "INBOX", &number.to_string(), &Flags::default());
+    }
+    let carry = |from: &str, to: &str| {
+        let mut view = account.select(&name(from), Access::ReadWrite).unwrap();
+        for _ in 0..20 {
+            view.sync(Expunges::Tell).unwrap();
+            let some = view.uids().clone();
+            match view.transfer(&some, &name(to)) {
+                Ok(_) | Err(Error::Expunged) => {}
+                Err(error) => assert_eq!(error, Error::Busy),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| carry("INBOX", "other"));
+        scope.spawn(|| carry("other", "INBOX"));
+        scope.spawn(|| carry("INBOX", "INBOX"));
+    });
+    let count = |account: &Account, mailbox: &str| messages(account, mailbox).len();
+    assert_eq!(count(&account, "INBOX") + count(&account, "other"), 20);
+    drop(account);
+    let again = self::account(directory.path(), 1 << 20);
+    assert_eq!(count(&again, "INBOX") + count(&again, "other"), 20);
+}
+
+#[test]
+fn deliveries_side_by_side_appear_in_the_order_of_their_uids() {
+    let directory = tempfile::tempdir().unwrap();
+    let account = account(directory.path(), 16 << 10);
+    let mut told: Vec<u32> = Vec::new();
+    std::thread::scope(|scope| {
+        let one = |worker: u32| {
+            let subject = worker.to_string();
+            let one = |_| append(&account, "INBOX", &subject, &Flags::default());
+            assert!((0..30).map(one).collect::<Vec<u32>>().is_sorted());
+        };
+        let workers: Vec<_> = (0..4)
+            .map(|worker| scope.spawn(move || one(worker)))
+            .collect();
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        while !workers.iter().all(|w| w.is_finished()) {
+            // As the doctor does while messages are on their way.
+            account.check(false, &mut |_| ()).unwrap();
+            view.sync(Expunges::Hold).unwrap();
+            let all: Vec<u32> = view.uids().iter().map(Uid::number).collect();
+            assert!(all.starts_with(&told), "{all:?} after {told:?}");
+            told = all;
+        }
+    });
+    let view = account.select(&name("INBOX"), Access::ReadOnly).unwrap();
+    assert_eq!(shown(&view).len(), 120);
+    assert_eq!(view.uid_next().number(), 121);
+}

@@ -1,0 +1,132 @@
+//! Giving back the room of messages that are in no mailbox any more.
+
+use super::host::lock;
+use super::shared::{Shared, State};
+use super::{Account, Error, store_fault};
+use crate::mail::MailboxName;
+use crate::store::{Replaced, Store};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// How long messages on their way to a mailbox are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is done for an account though no client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// The index is compared with the store.
+    Check,
+    /// The index is made anew from the store.
+    Rebuild,
+    /// The store gives back the room of what is in no mailbox.
+    Purge,
+}
+
+impl Care {
+    /// All of them with their words.
+    pub(crate) const ALL: [(Care, &'static str); 3] = [
+        (Care::Check, "check"),
+        (Care::Rebuild, "rebuild"),
+        (Care::Purge, "purge"),
+    ];
+
+    pub(crate) fn word(self) -> &'static str {
+        let mut all = Care::ALL.iter();
+        all.find(|(own, _)| *own == self)
+            .map_or("", |(_, word)| word)
+    }
+
+    pub(crate) fn named(word: &str) -> Option<Care> {
+        let mut all = Care::ALL.iter();
+        all.find(|(_, own)| *own == word).map(|(care, _)| *care)
+    }
+}
+
+impl Account {
+    /// Does it, telling `report` a line for each thing that was done or looked at.
+    pub(crate) fn care(&self, care: Care, report: &mut dyn FnMut(String)) -> Result<(), Error> {
+        match care {
+            Care::Check => self.check(false, report).map(|_| ()),
+            Care::Rebuild => self.check(true, report).map(|_| ()),
+            Care::Purge => self.purge(report),
+        }
+    }
+
+    /// Removes messages that no mailbox has from where the store keeps them, while sessions go on.
+    /// Tells `report` what was done.
+    pub(crate) fn purge(&self, report: &mut dyn FnMut(String)) -> Result<(), Error> {
+        let _alone = lock(&self.0.purging);
+        let mut store = self.0.store()?;
+        let (mut files, mut octets, mut begins) = (0u32, 0u64, true);
+        while let Some(compacted) = store.compact(begins).map_err(store_fault("purging"))? {
+            begins = false;
+            if self.relocate(&mut *store, &compacted.mailboxes)? {
+                files += 1;
+                octets = octets.saturating_add(compacted.freed);
+            }
+        }
+        report(format!("purged {files} files, {octets} octets are free"));
+        Ok(())
+    }
+
+    /// Has all messages of a file where they were copied. False if the file stays, because a mailbox
+    /// that has some of them went elsewhere meanwhile.
+    fn relocate(&self, store: &mut dyn Store, names: &[MailboxName]) -> Result<bool, Error> {
+        let mut all: Vec<(MailboxName, Arc<Shared>)> = Vec::with_capacity(names.len());
+        for name in names {
+            match self.shared(name) {
+                Ok(shared) => all.push((name.clone(), shared)),
+                Err(Error::NoSuchMailbox) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        // As whoever carries messages from one to the other locks them.
+        crate::mail::sort_by(&mut all, |(_, a), (_, b)| {
+            (a.id.0, Arc::as_ptr(a)).cmp(&(b.id.0, Arc::as_ptr(b)))
+        });
+        let mut states = Vec::with_capacity(all.len());
+        for (name, shared) in &all {
+            let state = lock(&shared.state);
+            // Copies that have names but are not in the index yet would come there under their old ones.
+            let in_flight = |state: &mut State| !state.flights.is_empty();
+            let waited = shared.landed.wait_timeout_while(state, PATIENCE, in_flight);
+            let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            if waited.timed_out() || state.deleted || state.name != *name {
+                return Ok(false);
+            }
+            states.push((shared, state));
+        }
+        for (shared, state) in &mut states {
+            let replaced = store.replace(&state.name).map_err(store_fault("purging"))?;
+            shared.rename_all(state, replaced)?;
+        }
+        store.discard().map_err(store_fault("purging"))
+    }
+}
+
+impl Shared {
+    /// Takes other names of messages into the index.
+    fn rename_all(&self, state: &mut State, replaced: Replaced) -> Result<(), Error> {
+        let number = |uid: crate::mail::Uid| uid.number() >> 8;
+        let written = self.host.write(|w| {
+            for chunk in replaced.chunk_by(|(a, _), (b, _)| number(*a) == number(*b)) {
+                let at = chunk.first().map_or(0, |(uid, _)| number(*uid));
+                let mut names = w.names(self.id, at)?;
+                for (uid, base) in chunk {
+                    let slot = (uid.number() & 255) as u8;
+                    if let Some(known) = names.find(slot).cloned() {
+                        let base = base.clone();
+                        names.put(crate::index::Name { base, ..known });
+                    }
+                }
+                w.set_names(self.id, at, &names)?;
+            }
+            Ok(())
+        });
+        if written.is_err() {
+            state.caught_up = false;
+            self.host.set_in_line(self.id, false);
+        }
+        written
+    }
+}

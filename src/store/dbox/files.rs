@@ -1,0 +1,349 @@
+//! The files `m.N` of an account, as all handles of this process share them.
+
+use super::draft::DboxDraft;
+use super::framing::{Metadata, file_header, message_header};
+use super::group::Group;
+use super::record::Place;
+use super::walk::walk;
+use crate::store::Error;
+use crate::store::side::disk;
+use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Octets of a large message that are copied at a time.
+const PIECE: usize = 64 * 1024;
+/// What the name of each begins with.
+const PREFIX: &str = "m.";
+
+pub(super) struct Files {
+    directory: PathBuf,
+    /// A file that has so many octets gets no more messages.
+    rotate_octets: u32,
+    appending: Mutex<Appending>,
+    /// Files with messages that are saved and may not be in any mailbox yet.
+    held: Arc<Mutex<Vec<u32>>>,
+    /// While a purge is under way: files that messages were copied from by reference.
+    copied: Mutex<Option<BTreeSet<u32>>>,
+}
+
+/// Keeps a file from being purged.
+pub(super) struct Hold {
+    number: u32,
+    held: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut held = lock(&self.held);
+        if let Some(at) = held.iter().position(|own| *own == self.number) {
+            held.swap_remove(at);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The file that the next message goes to.
+#[derive(Default)]
+struct Appending {
+    /// The highest number there is; `None`: nobody looked.
+    last: Option<u32>,
+    current: Option<Current>,
+}
+
+struct Current {
+    number: u32,
+    file: Arc<File>,
+    /// Where the last message ends.
+    end: u64,
+    group: Arc<Group>,
+}
+
+impl Files {
+    pub(super) fn new(directory: PathBuf, rotate_octets: u32) -> Files {
+        Files {
+            directory,
+            rotate_octets,
+            appending: Mutex::default(),
+            held: Arc::default(),
+            copied: Mutex::default(),
+        }
+    }
+
+    fn appending(&self) -> MutexGuard<'_, Appending> {
+        lock(&self.appending)
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        self.directory.join(format!("{PREFIX}{number}"))
+    }
+
+    /// Opens a file for reading. Errors: `NoSuchMessage` if it is not there.
+    pub(super) fn open(&self, number: u32) -> Result<File, Error> {
+        match File::open(self.path(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMessage),
+            opened => Ok(opened?),
+        }
+    }
+
+    pub(super) fn exists(&self, number: u32) -> bool {
+        self.path(number).exists()
+    }
+
+    /// The numbers of all files, ascending.
+    pub(super) fn numbers(&self) -> Result<Vec<u32>, Error> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Appends a message. Its bytes are durable when it returns, and its file is not purged while the
+    /// second value lives.
+    pub(super) fn append(
+        &self,
+        draft: &DboxDraft,
+        metadata: &Metadata,
+    ) -> Result<(Place, Hold), Error> {
+        let (body, metadata) = (draft.body(), metadata.encode());
+        let octets = body.map_or(draft.stored_octets(), |body| body.len() as u64);
+        let mut head = message_header(octets).into_bytes();
+        let octets = head.len() as u64 + octets + metadata.len() as u64;
+        let mut appending = self.appending();
+        self.choose(&mut appending, octets)?;
+        let Some(current) = &mut appending.current else {
+            return Err(Error::Io(io::ErrorKind::NotFound.into()));
+        };
+        let offset = current.end;
+        let written = match body {
+            Some(body) => {
+                head.reserve(body.len() + metadata.len());
+                head.extend_from_slice(body);
+                head.extend_from_slice(&metadata);
+                current.file.write_all_at(&head, offset)
+            }
+            None => {
+                let body = offset + head.len() as u64;
+                let wrote = current.file.write_all_at(&head, offset);
+                let copied = wrote.and_then(|()| draft.copy_to(&current.file, body));
+                copied.and_then(|end| current.file.write_all_at(&metadata, end))
+            }
+        };
+        if let Err(error) = written {
+            // What is behind the last message may stay there, but nothing comes behind it then.
+            if current.file.set_len(offset).is_err() {
+                appending.current = None;
+            }
+            return Err(error.into());
+        }
+        current.end = offset + octets;
+        current.group.wrote();
+        let hold = self.hold(current.number);
+        let (number, file, group) = (current.number, current.file.clone(), current.group.clone());
+        drop(appending);
+        self.sync_file(number, &file, &group)?;
+        let place = Place {
+            file: number,
+            offset,
+        };
+        Ok((place, hold))
+    }
+
+    /// From now on messages go to another file, even if there is room in the last one.
+    pub(super) fn rotate(&self) {
+        let mut appending = self.appending();
+        let last = appending
+            .last
+            .or_else(|| self.numbers().ok()?.last().copied());
+        appending.last = last;
+        appending.current = None;
+    }
+
+    /// Files that are appended to, or have messages that may not be in any mailbox yet.
+    pub(super) fn in_use(&self) -> Vec<u32> {
+        let appending = self.appending();
+        let mut in_use = lock(&self.held).clone();
+        in_use.extend(appending.current.as_ref().map(|current| current.number));
+        in_use
+    }
+
+    /// Keeps a file from being purged as long as the value lives.
+    fn hold(&self, number: u32) -> Hold {
+        lock(&self.held).push(number);
+        let held = self.held.clone();
+        Hold { number, held }
+    }
+
+    /// From now on copies are noted, or not any more.
+    pub(super) fn watch(&self, purging: bool) {
+        *lock(&self.copied) = purging.then(BTreeSet::new);
+    }
+
+    /// A message in that file has one reference more.
+    pub(super) fn note_copy(&self, number: u32) {
+        if let Some(copied) = lock(&self.copied).as_mut() {
+            copied.insert(number);
+        }
+    }
+
+    pub(super) fn was_copied_from(&self, number: u32) -> bool {
+        let copied = lock(&self.copied);
+        copied
+            .as_ref()
+            .is_none_or(|copied| copied.contains(&number))
+    }
+
+    /// Removes a file that nobody needs.
+    pub(super) fn remove(&self, number: u32) -> Result<(), Error> {
+        Ok(disk::remove(&self.path(number))?)
+    }
+
+    /// Appends a message as it stands in another file; durable after [`Files::sync`].
+    pub(super) fn append_frame(&self, from: &File, start: u64, end: u64) -> Result<Place, Error> {
+        let mut appending = self.appending();
+        self.choose(&mut appending, end - start)?;
+        let Some(current) = &mut appending.current else {
+            return Err(Error::Io(io::ErrorKind::NotFound.into()));
+        };
+        let offset = current.end;
+        match copy(from, start, end - start, &current.file, offset) {
+            Ok(end) => current.end = end,
+            Err(error) => {
+                if current.file.set_len(offset).is_err() {
+                    appending.current = None;
+                }
+                return Err(error.into());
+            }
+        }
+        current.group.wrote();
+        Ok(Place {
+            file: current.number,
+            offset,
+        })
+    }
+
+    /// Makes durable what was appended to the file that is appended to.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        let appending = self.appending();
+        let Some(current) = &appending.current else {
+            return Ok(());
+        };
+        let (number, file, group) = (current.number, current.file.clone(), current.group.clone());
+        drop(appending);
+        self.sync_file(number, &file, &group)
+    }
+
+    fn sync_file(&self, number: u32, file: &File, group: &Group) -> Result<(), Error> {
+        let synced = group.sync(&|| disk::sync_data(file));
+        if synced.is_err() {
+            let mut appending = self.appending();
+            appending
+                .current
+                .take_if(|current| current.number == number);
+        }
+        synced
+    }
+
+    /// Has a file ready to which so many octets can be appended.
+    fn choose(&self, appending: &mut Appending, octets: u64) -> Result<(), Error> {
+        if appending.last.is_none() {
+            let last = self.numbers()?.last().copied().unwrap_or(0);
+            appending.last = Some(last);
+            appending.current = self.reopen(last)?;
+        }
+        let room =
+            |current: &Current| current.end.saturating_add(octets) <= u64::from(self.rotate_octets);
+        if appending.current.as_ref().is_some_and(room) {
+            return Ok(());
+        }
+        if let Some(full) = &appending.current {
+            // Nobody syncs it any more.
+            full.group.sync(&|| disk::sync_data(&full.file))?;
+        }
+        let number = appending.last.unwrap_or(0).checked_add(1);
+        let number = number.ok_or(Error::Full)?;
+        let current = self.make(number)?;
+        appending.last = Some(number);
+        appending.current = Some(current);
+        Ok(())
+    }
+
+    /// A file that another process left, if it is whole.
+    fn reopen(&self, number: u32) -> Result<Option<Current>, Error> {
+        let mut options = OpenOptions::new();
+        let file = match options.read(true).write(true).open(self.path(number)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let length = file.metadata()?.len();
+        if length >= u64::from(self.rotate_octets) {
+            return Ok(None);
+        }
+        let end = walk(&file, &mut |_| Ok(true))?;
+        if end == 0 || end != length {
+            log::warn!(
+                "{PREFIX}{number} does not end with a message: nothing is written behind it"
+            );
+            return Ok(None);
+        }
+        Ok(Some(Current {
+            number,
+            file: Arc::new(file),
+            end,
+            group: Arc::default(),
+        }))
+    }
+
+    /// Makes a file with no message in it. Its name is durable.
+    fn make(&self, number: u32) -> Result<Current, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&self.directory, flags, Mode::empty());
+        let directory: OwnedFd = directory.map_err(io::Error::from)?;
+        let name = format!("{PREFIX}{number}");
+        let file = disk::create_in(&directory, &name).map_err(io::Error::from)?;
+        let header = file_header(crate::sys::clock::now_seconds());
+        let made = file.write_all_at(header.as_bytes(), 0);
+        let made = made.and_then(|()| disk::sync_directory(&directory).map_err(io::Error::from));
+        if let Err(error) = made {
+            let _ = disk::unlink(&directory, &name);
+            return Err(error.into());
+        }
+        Ok(Current {
+            number,
+            file: Arc::new(file),
+            end: header.len() as u64,
+            group: Arc::default(),
+        })
+    }
+}
+
+/// Copies all of `from` to an offset of another file; returns where it ends there.
+pub(super) fn copy(from: &File, start: u64, octets: u64, to: &File, at: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; PIECE];
+    let mut done = 0;
+    while done < octets {
+        let left = usize::try_from(octets - done).unwrap_or(PIECE).min(PIECE);
+        let piece = buffer.get_mut(..left).unwrap_or_default();
+        from.read_exact_at(piece, start + done)?;
+        to.write_all_at(piece, at + done)?;
+        done += left as u64;
+    }
+    Ok(at + octets)
+}
+
+/// The directory of the files of an account.
+pub(super) fn directory(root: &Path) -> PathBuf {
+    root.join("storage")
+}

@@ -1,0 +1,347 @@
+//! Lines of a mailbox's log: a CRC-32 of the rest in hexadecimal digits, a blank, a letter, what it tells.
+//!
+//! ```text
+//! V <version> <UIDVALIDITY> <GUID>   the first line, and no other
+//! F <flags> <record>                 a message is in the mailbox
+//! M <UID> <flags>                    its flags are these now
+//! P <UID> <file>:<offset>            its frame is there now
+//! U <UID> <unique-id>                what POP3 calls it
+//! X <UID>                            it is expunged
+//! N <UID>                            UIDs below this one were given
+//! K <number> <keyword>               what a letter means, from 0 for a
+//! T <UID> <UID>                      messages from the first to the last come together or not at all
+//! E <UID> <UID>                      what came of those is what stays
+//! ```
+//!
+//! Flags are written as in a Maildir: `:2,FSab`. Behind the last line the file may be filled up with NULs.
+
+use super::record::{Place, Record};
+use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidValidity};
+use crate::store::maildir::name;
+use std::collections::BTreeMap;
+
+/// What the log is called in the directory of its mailbox.
+pub(super) const FILE: &str = "dovelet.log";
+const VERSION: &str = "1";
+/// Letters there are for keywords.
+pub(super) const MAX_LETTERS: usize = 26;
+/// Lines that say nothing any more are no reason to write a log anew until there are so many.
+const MIN_DEAD: usize = 200;
+
+/// A line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Line<'a> {
+    Version(UidValidity, Guid),
+    Filed(&'a str, SystemFlags, u32),
+    Marked(Uid, SystemFlags, u32),
+    Placed(Uid, Place),
+    Uidl(Uid, &'a str),
+    Expunged(Uid),
+    Next(Uid),
+    Named(usize, &'a Keyword),
+    Together(Uid, Uid),
+    Ended(Uid, Uid),
+}
+
+fn info(flags: SystemFlags, letters: u32) -> String {
+    name::with_flags("", flags, letters)
+}
+
+impl Line<'_> {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let text = match *self {
+            Line::Version(validity, guid) => format!("V {VERSION} {validity} {guid}"),
+            Line::Filed(record, flags, letters) => format!("F {} {record}", info(flags, letters)),
+            Line::Marked(uid, flags, letters) => format!("M {uid} {}", info(flags, letters)),
+            Line::Placed(uid, place) => format!("P {uid} {}:{}", place.file, place.offset),
+            Line::Uidl(uid, uidl) => format!("U {uid} {uidl}"),
+            Line::Expunged(uid) => format!("X {uid}"),
+            Line::Next(uid) => format!("N {uid}"),
+            Line::Named(number, keyword) => format!("K {number} {}", keyword.as_str()),
+            Line::Together(first, last) => format!("T {first} {last}"),
+            Line::Ended(first, last) => format!("E {first} {last}"),
+        };
+        let sum = crc32fast::hash(text.as_bytes());
+        out.extend_from_slice(format!("{sum:08x} {text}\n").as_bytes());
+    }
+}
+
+/// A message that is in the mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// A [`Record`] as text.
+    pub(super) record: Box<str>,
+    pub(super) flags: SystemFlags,
+    pub(super) letters: u32,
+    /// What POP3 calls it, if that was said.
+    pub(super) uidl: Option<Box<str>>,
+}
+
+/// All that a log tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Contents {
+    /// `None`: the first line is not there or not readable.
+    pub(super) known: Option<(UidValidity, Guid)>,
+    pub(super) messages: BTreeMap<Uid, Message>,
+    /// No UID from here on was given; `None`: none was.
+    pub(super) uid_next: Option<Uid>,
+    pub(super) keywords: Vec<Option<Keyword>>,
+    /// Messages that were to come together, and how many of them did not.
+    pub(super) together: Vec<(Uid, Uid, u32)>,
+    /// Lines there are, and those among them that cannot be read.
+    pub(super) lines: usize,
+    pub(super) damaged: usize,
+}
+
+impl Contents {
+    /// Reads a log. Lines that cannot be read are left out.
+    pub(super) fn parse(text: &[u8]) -> Contents {
+        let end = memchr::memchr(0, text).unwrap_or(text.len());
+        let text = text.get(..end).unwrap_or_default();
+        let mut contents = Contents::default();
+        for line in text.split_inclusive(|b| *b == b'\n') {
+            contents.lines += 1;
+            let whole = line.strip_suffix(b"\n").and_then(checked);
+            if whole.and_then(|line| contents.take(line)).is_none() {
+                contents.damaged += 1;
+            }
+        }
+        contents
+    }
+
+    fn take(&mut self, line: &str) -> Option<()> {
+        let (letter, rest) = line.split_once(' ')?;
+        let uid = |text: &str| text.parse().ok().and_then(Uid::new);
+        match letter {
+            "V" => {
+                let mut words = rest.strip_prefix(VERSION)?.trim_start().split(' ');
+                let validity = UidValidity::new(words.next()?.parse().ok()?)?;
+                self.known = Some((validity, Guid::parse(words.next()?.as_bytes())?));
+            }
+            "F" => {
+                let (info, record) = rest.split_once(' ')?;
+                let uid = Record::uid(record)?;
+                let (_, flags, letters) = name::split(info);
+                let message = Message {
+                    record: record.into(),
+                    flags,
+                    letters,
+                    uidl: None,
+                };
+                self.messages.insert(uid, message);
+                self.give(uid.next()?);
+                came(&mut self.together, uid);
+            }
+            "M" => {
+                let (number, info) = rest.split_once(' ')?;
+                let message = self.messages.get_mut(&uid(number)?);
+                if let Some(message) = message {
+                    (_, message.flags, message.letters) = name::split(info);
+                }
+            }
+            "P" => {
+                let (number, place) = rest.split_once(' ')?;
+                let (file, offset) = place.split_once(':')?;
+                let (file, offset) = (file.parse().ok()?, offset.parse().ok()?);
+                if let Some(message) = self.messages.get_mut(&uid(number)?) {
+                    message.place(Place { file, offset })?;
+                }
+            }
+            "U" => {
+                let (number, uidl) = rest.split_once(' ')?;
+                if let Some(message) = self.messages.get_mut(&uid(number)?) {
+                    message.uidl = Some(uidl.into());
+                }
+            }
+            "X" => drop(self.messages.remove(&uid(rest)?)),
+            "N" => self.give(uid(rest)?),
+            "K" => {
+                let (number, name) = rest.split_once(' ')?;
+                let number: usize = number.parse().ok().filter(|n| *n < MAX_LETTERS)?;
+                let length = self.keywords.len().max(number + 1);
+                self.keywords.resize(length, None);
+                *self.keywords.get_mut(number)? = Keyword::new(name);
+            }
+            "T" => {
+                let (first, last) = rest.split_once(' ')?;
+                let (first, last) = (uid(first)?, uid(last)?);
+                let more = last.number().checked_sub(first.number())?;
+                self.together.push((first, last, more.checked_add(1)?));
+            }
+            "E" => {
+                let (first, last) = rest.split_once(' ')?;
+                let ends = (uid(first)?, uid(last)?);
+                self.together.retain(|(a, b, _)| (*a, *b) != ends);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn give(&mut self, next: Uid) {
+        self.uid_next = self.uid_next.max(Some(next));
+    }
+
+    /// True if so much of it says nothing any more, or cannot be read, that it should be written anew.
+    pub(super) fn is_worn(&self) -> bool {
+        let dead = self.lines.saturating_sub(self.messages.len());
+        self.known.is_none() || self.damaged > 0 || dead > self.messages.len() + MIN_DEAD
+    }
+
+    /// The shortest log that tells the same.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(150 * (self.messages.len() + 1));
+        if let Some((validity, guid)) = self.known {
+            Line::Version(validity, guid).put(&mut out);
+        }
+        if let Some(next) = self.uid_next {
+            Line::Next(next).put(&mut out);
+        }
+        for (at, keyword) in self.keywords.iter().enumerate() {
+            if let Some(keyword) = keyword {
+                Line::Named(at, keyword).put(&mut out);
+            }
+        }
+        for (first, last, _) in &self.together {
+            Line::Together(*first, *last).put(&mut out);
+        }
+        for (uid, message) in &self.messages {
+            Line::Filed(&message.record, message.flags, message.letters).put(&mut out);
+            if let Some(uidl) = &message.uidl {
+                Line::Uidl(*uid, uidl).put(&mut out);
+            }
+        }
+        out
+    }
+}
+
+impl Message {
+    pub(super) fn place(&mut self, place: Place) -> Option<()> {
+        let record = Record::parse(&self.record)?;
+        self.record = Record { place, ..record }.to_string().into();
+        Some(())
+    }
+}
+
+/// One message more of those that come together.
+pub(super) fn came(together: &mut Vec<(Uid, Uid, u32)>, uid: Uid) {
+    for (first, last, missing) in &mut *together {
+        *missing -= u32::from(*first <= uid && uid <= *last && *missing > 0);
+    }
+    together.retain(|(.., missing)| *missing > 0);
+}
+
+/// A line without its checksum; `None` if that is wrong.
+fn checked(line: &[u8]) -> Option<&str> {
+    let (sum, text) = line.split_at_checked(9)?;
+    let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;
+    let sum = u32::from_str_radix(sum, 16).ok()?;
+    if crc32fast::hash(text) != sum {
+        return None;
+    }
+    std::str::from_utf8(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(number: u32) -> Uid {
+        Uid::new(number).unwrap()
+    }
+
+    fn record(number: u32) -> String {
+        format!("guid{number},m=1:{number},S=1,W=2,R=3,D=4,U={number}")
+    }
+
+    fn log(lines: &[Line<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        lines.iter().for_each(|line| line.put(&mut out));
+        out
+    }
+
+    fn shown(contents: &Contents) -> Vec<String> {
+        let shown =
+            |m: &Message| format!("{} {}", name::with_flags("", m.flags, m.letters), m.record);
+        contents.messages.values().map(shown).collect()
+    }
+
+    #[test]
+    fn lines_are_written_and_read() {
+        let keyword = Keyword::new("$Junk").unwrap();
+        let (validity, guid) = (UidValidity::new(9).unwrap(), Guid([7; 16]));
+        let seen = SystemFlags::SEEN;
+        let records = [1, 2, 3, 4].map(record);
+        let [one, two, three, four] = records.each_ref().map(|r| r.as_str());
+        let text = log(&[
+            Line::Version(validity, guid),
+            Line::Filed(one, SystemFlags::NONE, 0),
+            Line::Named(1, &keyword),
+            Line::Filed(two, seen, 2),
+            Line::Filed(three, seen, 0),
+            Line::Marked(uid(1), seen, 2),
+            Line::Marked(uid(9), seen, 2),
+            Line::Together(uid(4), uid(5)),
+            Line::Filed(four, SystemFlags::NONE, 0),
+            Line::Expunged(uid(3)),
+            Line::Placed(
+                uid(2),
+                Place {
+                    file: 8,
+                    offset: 99,
+                },
+            ),
+            Line::Next(uid(20)),
+            Line::Uidl(uid(2), "one two"),
+            Line::Uidl(uid(9), "x"),
+        ]);
+        let moved = two.replace("m=1:2", "m=8:99");
+        let expected = [
+            format!(":2,Sb {one}"),
+            format!(":2,Sb {moved}"),
+            format!(":2, {four}"),
+        ];
+        let padded = [&text[..], &[0; 50], b"junk\n"].concat();
+        for text in [&text, &padded, &Contents::parse(&text).encode()] {
+            let contents = Contents::parse(text);
+            assert_eq!(contents.known, Some((validity, guid)));
+            assert_eq!(shown(&contents), expected);
+            assert_eq!(contents.uid_next, Some(uid(20)));
+            let uidls: Vec<_> = contents
+                .messages
+                .values()
+                .map(|m| m.uidl.as_deref())
+                .collect();
+            assert_eq!(uidls, [None, Some("one two"), None]);
+            assert_eq!(contents.keywords, [None, Some(keyword.clone())]);
+            assert_eq!(contents.together, [(uid(4), uid(5), 1)]);
+            assert!(!contents.is_worn());
+        }
+        let ended = [&text[..], &log(&[Line::Ended(uid(4), uid(5))])].concat();
+        assert_eq!(Contents::parse(&ended).together, []);
+        let whole = [&text[..], &log(&[Line::Filed(&record(5), seen, 0)])].concat();
+        assert_eq!(Contents::parse(&whole).together, []);
+    }
+
+    #[test]
+    fn a_damaged_line_is_lost_alone() {
+        let records = [1, 2, 3].map(record);
+        let mut text = log(&[Line::Version(UidValidity::new(9).unwrap(), Guid([7; 16]))]);
+        for record in &records {
+            Line::Filed(record, SystemFlags::NONE, 0).put(&mut text);
+        }
+        let second = memchr::memmem::find(&text, b"guid2").unwrap();
+        for bit in 0..8 {
+            let mut bad = text.clone();
+            bad[second] ^= 1 << bit;
+            let contents = Contents::parse(&bad);
+            assert_eq!((contents.messages.len(), contents.damaged), (2, 1), "{bit}");
+            assert!(contents.is_worn());
+        }
+        for cut in 0..text.len() {
+            let contents = Contents::parse(&text[..cut]);
+            let whole = text[..cut].iter().filter(|b| **b == b'\n').count();
+            assert_eq!(contents.messages.len(), whole.saturating_sub(1), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The log of one mailbox, as all handles of this process share it.
+
+use super::group::Group;
+use super::line::{Contents, Line, MAX_LETTERS, came};
+use crate::mail::{Keyword, Uid, UidSet};
+use crate::store::Error;
+use crate::store::side::{disk, lock};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The file is filled up to a multiple of this: a line that fits in changes its bytes alone, and a
+/// sync writes nothing else.
+const BLOCK: u64 = 4096;
+/// Lines that wait to be written, in octets; then they are.
+const BUFFER: usize = 64 * 1024;
+/// And beyond this, because they cannot be written, no more are taken.
+const MAX_WAITING: usize = 4 * BUFFER;
+/// A log is looked at again, whether it should be written anew, when it grew to so many times what it was.
+const GROWTH: u64 = 4;
+const MIN_GROWTH: u64 = 256 * 1024;
+
+/// Runs of UIDs remembered of those that went; whoever still knows one of the others was told by now.
+const MAX_LEFT: usize = 4096;
+
+pub(super) struct Log {
+    state: Mutex<State>,
+    group: Group,
+}
+
+struct State {
+    path: PathBuf,
+    file: Arc<File>,
+    /// Where the next line begins.
+    end: u64,
+    /// Octets of the file.
+    length: u64,
+    /// Lines that are not written.
+    waiting: Vec<u8>,
+    /// What it had octets when somebody last looked whether it should be written anew.
+    looked: u64,
+    /// What was last found in it, with what was added since; `None`: nobody looked.
+    known: Option<Known>,
+    /// UIDs of messages that are on their way to another mailbox, or gone.
+    left: UidSet,
+}
+
+/// A few things that the file says.
+struct Known {
+    uid_next: Option<Uid>,
+    keywords: Vec<Option<Keyword>>,
+    together: Vec<(Uid, Uid, u32)>,
+}
+
+impl Known {
+    fn of(contents: &Contents) -> Known {
+        Known {
+            uid_next: contents.uid_next,
+            keywords: contents.keywords.clone(),
+            together: contents.together.clone(),
+        }
+    }
+}
+
+impl Log {
+    /// Opens the log; `None` if it is not there.
+    pub(super) fn open(path: &Path) -> Result<Option<Log>, Error> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let length = file.metadata()?.len();
+        let (end, torn) = end_of(&file, length)?;
+        let group = Group::default();
+        // Who wrote before was perhaps killed before it was synced.
+        group.wrote();
+        Ok(Some(Log {
+            state: Mutex::new(State {
+                path: path.to_owned(),
+                file: Arc::new(file),
+                end,
+                length,
+                waiting: if torn { vec![b'\n'] } else { Vec::new() },
+                looked: end,
+                known: None,
+                left: UidSet::new(),
+            }),
+            group,
+        }))
+    }
+
+    /// Writes a log that says this, in place of what is there. Durable.
+    pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), Error> {
+        let mut bytes = contents.encode();
+        let filled = (bytes.len() as u64).next_multiple_of(BLOCK);
+        bytes.resize(usize::try_from(filled).unwrap_or(bytes.len()), 0);
+        lock::replace(path, &bytes)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line, durable after [`Log::sync`]. Errors: `Full` if too much could not be written.
+    pub(super) fn put(&self, line: Line<'_>) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.waiting.len() > BUFFER {
+            let flushed = self.flush(&mut state);
+            if state.waiting.len() > MAX_WAITING {
+                flushed?;
+            }
+        }
+        line.put(&mut state.waiting);
+        if let Some(known) = &mut state.known {
+            known.note(line);
+        }
+        Ok(())
+    }
+
+    /// Makes all lines durable.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        let file = {
+            let mut state = self.state();
+            self.flush(&mut state)?;
+            self.look(&mut state)?;
+            state.file.clone()
+        };
+        self.group.sync(&|| disk::sync_data(&file))
+    }
+
+    /// What it says.
+    pub(super) fn contents(&self) -> Result<Contents, Error> {
+        let mut state = self.state();
+        self.read(&mut state)
+    }
+
+    fn read(&self, state: &mut State) -> Result<Contents, Error> {
+        self.flush(state)?;
+        let length = usize::try_from(state.end).map_err(|_| Error::Full)?;
+        let mut text = vec![0; length];
+        state.file.read_exact_at(&mut text, 0)?;
+        let contents = Contents::parse(&text);
+        state.known = Some(Known::of(&contents));
+        Ok(contents)
+    }
+
+    /// Notes that a message is to go; false if it is on its way already.
+    pub(super) fn leave(&self, uid: Uid) -> bool {
+        let mut state = self.state();
+        let stays = !state.left.contains(uid);
+        if state.left.runs().len() >= MAX_LEFT {
+            state.left = UidSet::new();
+        }
+        state.left.insert(uid);
+        stays
+    }
+
+    /// It does not go.
+    pub(super) fn stay(&self, uid: Uid) {
+        let mut one = UidSet::new();
+        one.insert(uid);
+        let mut state = self.state();
+        state.left = state.left.difference(&one);
+    }
+
+    /// Notes durably that UIDs below `next` were given, if it does not say so already.
+    pub(super) fn give(&self, next: Uid) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.known.is_none() {
+            self.read(&mut state)?;
+        }
+        let given = state.known.as_ref().and_then(|known| known.uid_next);
+        drop(state);
+        if given < Some(next) {
+            self.put(Line::Next(next))?;
+        }
+        self.sync()
+    }
+
+    /// Says what letters mean, before they are used.
+    pub(super) fn name(&self, keywords: &[Option<Keyword>]) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.known.is_none() {
+            self.read(&mut state)?;
+        }
+        let known = state.known.as_ref().map(|known| known.keywords.clone());
+        drop(state);
+        let known = known.unwrap_or_default();
+        for (at, keyword) in keywords.iter().enumerate().take(MAX_LETTERS) {
+            match keyword {
+                Some(keyword) if known.get(at) != Some(&Some(keyword.clone())) => {
+                    self.put(Line::Named(at, keyword))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes, before the first of them, that messages come together or not at all.
+    pub(super) fn together(&self, first: Uid, last: Uid) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.known.is_none() {
+            self.read(&mut state)?;
+        }
+        drop(state);
+        self.put(Line::Together(first, last))
+    }
+
+    /// Notes durably that of messages which were to come together nothing is missing any more; they all
+    /// came, or those which did are removed.
+    pub(super) fn end(&self, first: Uid, last: Uid) -> Result<(), Error> {
+        let state = self.state();
+        let open = state.known.as_ref().is_none_or(|known| {
+            let mut together = known.together.iter();
+            together.any(|(a, b, _)| (*a, *b) == (first, last))
+        });
+        drop(state);
+        if !open {
+            return Ok(());
+        }
+        self.put(Line::Ended(first, last))?;
+        self.sync()
+    }
+
+    /// Writes the log anew. Durable.
+    pub(super) fn renew(&self, change: &dyn Fn(&mut Contents)) -> Result<(), Error> {
+        let mut state = self.state();
+        self.renew_with(&mut state, change)
+    }
+
+    fn renew_with(&self, state: &mut State, change: &dyn Fn(&mut Contents)) -> Result<(), Error> {
+        let length = usize::try_from(state.end).map_err(|_| Error::Full)?;
+        let mut text = vec![0; length];
+        state.file.read_exact_at(&mut text, 0)?;
+        text.extend_from_slice(&state.waiting);
+        let mut contents = Contents::parse(&text);
+        change(&mut contents);
+        Log::write(&state.path, &contents)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&state.path)?;
+        state.length = file.metadata()?.len();
+        state.end = end_of(&file, state.length)?.0;
+        state.file = Arc::new(file);
+        state.waiting.clear();
+        state.looked = state.end;
+        state.known = Some(Known::of(&contents));
+        self.group.wrote();
+        self.group.renew();
+        Ok(())
+    }
+
+    /// Writes it anew if it grew and has become worn.
+    fn look(&self, state: &mut State) -> Result<(), Error> {
+        if state.end < state.looked.saturating_mul(GROWTH).max(MIN_GROWTH) {
+            return Ok(());
+        }
+        if self.read(state)?.is_worn() {
+            return self.renew_with(state, &|_| ());
+        }
+        state.looked = state.end;
+        Ok(())
+    }
+
+    /// It is at another place now.
+    pub(super) fn moved(&self, path: &Path) {
+        self.state().path = path.to_owned();
+    }
+
+    /// Writes lines that wait. After a sync that failed the file is written anew, because nobody knows
+    /// what the disk has of it.
+    fn flush(&self, state: &mut State) -> Result<(), Error> {
+        if self.group.has_failed() {
+            return self.renew_with(state, &|_| ());
+        }
+        if state.waiting.is_empty() {
+            return Ok(());
+        }
+        let count = state.waiting.len();
+        let end = state.end + count as u64;
+        if end > state.length {
+            let filled = end.next_multiple_of(BLOCK) - state.end;
+            let filled = usize::try_from(filled).unwrap_or(count);
+            state.waiting.resize(filled, 0);
+        }
+        let written = state.file.write_all_at(&state.waiting, state.end);
+        if let Err(error) = written {
+            state.waiting.truncate(count);
+            return Err(error.into());
+        }
+        state.length = state.length.max(state.end + state.waiting.len() as u64);
+        state.waiting.clear();
+        state.end = end;
+        self.group.wrote();
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let flushed = self.flush(&mut self.state());
+        if let Err(error) = flushed {
+            log::error!("the log of a mailbox could not be written: {error}");
+        }
+    }
+}
+
+impl Known {
+    fn note(&mut self, line: Line<'_>) {
+        match line {
+            Line::Filed(record, ..) => {
+                if let Some(uid) = super::record::Record::uid(record) {
+                    self.uid_next = self.uid_next.max(uid.next());
+                    came(&mut self.together, uid);
+                }
+            }
+            Line::Next(next) => self.uid_next = self.uid_next.max(Some(next)),
+            Line::Named(at, keyword) => {
+                let length = self.keywords.len().max(at + 1);
+                self.keywords.resize(length, None);
+                if let Some(own) = self.keywords.get_mut(at) {
+                    *own = Some(keyword.clone());
+                }
+            }
+            Line::Together(first, last) => {
+                let count = last
+                    .number()
+                    .saturating_sub(first.number())
+                    .saturating_add(1);
+                self.together.push((first, last, count));
+            }
+            Line::Ended(first, last) => {
+                self.together.retain(|(a, b, _)| (*a, *b) != (first, last));
+            }
+            Line::Version(..)
+            | Line::Marked(..)
+            | Line::Placed(..)
+            | Line::Uidl(..)
+            | Line::Expunged(_) => {}
+        }
+    }
+}
+
+/// Where the lines of a file end, and whether the last one is not whole.
+fn end_of(file: &File, length: u64) -> io::Result<(u64, bool)> {
+    let mut end = length;
+    while end > 0 {
+        let start = (end - 1) / BLOCK * BLOCK;
+        let mut block = vec![0; usize::try_from(end - start).unwrap_or(0)];
+        file.read_exact_at(&mut block, start)?;
+        if let Some(last) = block.iter().rposition(|b| *b != 0) {
+            let torn = block.get(last) != Some(&b'\n');
+            return Ok((start + last as u64 + 1, torn));
+        }
+        end = start;
+    }
+    Ok((0, false))
+}

@@ -1,0 +1,76 @@
+//! Which mailboxes there are, and what was left behind.
+
+use super::layout::{self, MAILBOXES, MAILS};
+use super::root::{CREATING, DELETED, Root};
+use crate::mail::MailboxName;
+use crate::store::Error;
+use crate::store::side::disk;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// What nobody finished for this long is removed.
+const STALE: Duration = Duration::from_secs(36 * 3600);
+
+impl Root {
+    /// Every mailbox, sorted.
+    pub(super) fn mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
+        let mut names = Vec::new();
+        let top = self.path.join(MAILBOXES);
+        // A name has few parts, so that a link to a directory above does not lead far.
+        collect(&top, &mut Vec::new(), &mut names)?;
+        crate::mail::sort(&mut names);
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Removes what nobody finished.
+    pub(super) fn sweep(&self) -> Result<(), Error> {
+        let old = |path: &Path| {
+            let modified = fs::symlink_metadata(path).and_then(|m| m.modified());
+            let age = modified.ok().and_then(|time| time.elapsed().ok());
+            age.is_some_and(|age| age > STALE)
+        };
+        for entry in fs::read_dir(&self.path)?.flatten() {
+            let (file, path) = (entry.file_name(), entry.path());
+            let left = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
+            if left(DELETED) || (left(CREATING) && old(&path)) {
+                let _ = disk::remove_tree(&path);
+            }
+            let lock = file.to_str().is_some_and(|name| name.contains(".lock."));
+            if (lock || left(".temp.")) && old(&path) {
+                let _ = disk::remove(&path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds the mailboxes below a directory, whose own name has these parts.
+fn collect(
+    directory: &Path,
+    parts: &mut Vec<Vec<u8>>,
+    names: &mut Vec<MailboxName>,
+) -> Result<(), Error> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if !(kind.is_dir() || kind.is_symlink() && entry.path().is_dir()) {
+            continue;
+        }
+        let file = entry.file_name();
+        if file == MAILS {
+            names.extend(layout::mailbox_name(&parts.join(&b'/')));
+        } else if parts.len() < MailboxName::MAX_DEPTH {
+            parts.push(file.into_encoded_bytes());
+            collect(&entry.path(), parts, names)?;
+            parts.pop();
+        }
+    }
+    Ok(())
+}

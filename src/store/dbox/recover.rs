@@ -1,0 +1,101 @@
+//! Messages of a mailbox whose log is lost, found in the files of messages.
+
+use super::framing::{GUID, MAILBOX, RECEIVED, WIRE_OCTETS};
+use super::layout::mailbox_name;
+use super::line::{self, Contents, Message};
+use super::record::{Place, Record};
+use super::root::Root;
+use super::walk::{Framed, walk};
+use crate::mail::{Guid, MailboxName, SystemFlags, Uid};
+use crate::store::Error;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+impl Root {
+    /// What a new log of a mailbox says where the old one is gone: all messages that came to this mailbox
+    /// first, or (INBOX) to one that is gone, and that no log has. UIDs are new, flags are lost, and
+    /// what was expunged and not purged is back.
+    pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
+        let mut contents = self.empty()?;
+        let numbers = self.files.numbers()?;
+        if numbers.is_empty() {
+            return Ok(contents);
+        }
+        let mut mailboxes = self.mailboxes()?;
+        mailboxes.retain(|other| other != name);
+        let had = self.referenced(&mailboxes)?;
+        let mut uid = Some(Uid::MIN);
+        for number in numbers {
+            let file = self.files.open(number)?;
+            walk(&file, &mut |framed| {
+                let place = Place {
+                    file: number,
+                    offset: framed.start,
+                };
+                let first = framed.metadata.get(MAILBOX).and_then(mailbox_name);
+                let own = match &first {
+                    Some(first) if first == name => true,
+                    first => {
+                        let gone = first
+                            .as_ref()
+                            .is_none_or(|first| !mailboxes.contains(first));
+                        name.is_inbox() && gone
+                    }
+                };
+                let next = uid.filter(|_| own && !had.contains(&place));
+                if let Some(own) = next {
+                    contents.messages.insert(own, found(framed, place, own));
+                    uid = own.next();
+                    contents.uid_next = uid;
+                }
+                Ok(true)
+            })?;
+        }
+        if !contents.messages.is_empty() {
+            let count = contents.messages.len();
+            log::error!("{name}: {count} messages of a log that is gone have new UIDs");
+        }
+        Ok(contents)
+    }
+
+    /// Places of all messages that these mailboxes have.
+    fn referenced(&self, mailboxes: &[MailboxName]) -> Result<HashSet<Place>, Error> {
+        let mut places = HashSet::new();
+        for name in mailboxes {
+            let log: PathBuf = self.directory(name)?.join(line::FILE);
+            if !log.exists() {
+                continue;
+            }
+            let contents = self.log(name)?.contents()?;
+            let records = contents.messages.values();
+            places.extend(records.filter_map(|m| Some(Record::parse(&m.record)?.place)));
+        }
+        Ok(places)
+    }
+}
+
+fn found(framed: &Framed, place: Place, uid: Uid) -> Message {
+    let metadata = &framed.metadata;
+    let guid = metadata.get(GUID).and_then(|g| std::str::from_utf8(g).ok());
+    let plain = |guid: &&str| !guid.is_empty() && !guid.contains([',', ' ']);
+    let number = |letter, other| metadata.number(letter).unwrap_or(other);
+    let received = number(RECEIVED, 0).cast_signed();
+    let record = Record {
+        guid: match guid.filter(plain) {
+            Some(guid) => guid.into(),
+            None => Guid::of(format!("{place:?}").as_bytes()).to_string().into(),
+        },
+        place,
+        stored: framed.octets,
+        wire: number(WIRE_OCTETS, framed.octets),
+        received,
+        saved: received,
+        uid,
+    };
+    Message {
+        record: record.to_string().into(),
+        flags: SystemFlags::NONE,
+        letters: 0,
+        uidl: None,
+    }
+}

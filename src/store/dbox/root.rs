@@ -1,0 +1,254 @@
+//! What all handles of this process on one account share.
+
+use super::files::{self, Files};
+use super::layout::{self, MAILBOXES, MAILS};
+use super::line::{self, Contents};
+use super::log::Log;
+use crate::mail::MailboxName;
+use crate::store::Error;
+use crate::store::side::uid_validity::{self, random_guid};
+use crate::store::side::{disk, unique};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Logs kept open though nobody uses them.
+const MAX_IDLE: usize = 2;
+/// What the name of a mailbox that is being made begins with, and of one that is being removed.
+pub(super) const CREATING: &str = ".dovelet-new-";
+pub(super) const DELETED: &str = ".dovelet-deleted-";
+
+static ROOTS: Mutex<Vec<(PathBuf, Weak<Root>)>> = Mutex::new(Vec::new());
+
+pub(super) struct Root {
+    pub(super) path: PathBuf,
+    pub(super) files: Files,
+    logs: Mutex<Logs>,
+    pub(super) host: String,
+    /// The directories are there.
+    prepared: Mutex<bool>,
+    /// A log that was lost is made.
+    mending: Mutex<()>,
+}
+
+/// Open logs; used last: at the end.
+type Logs = Vec<(MailboxName, Arc<Log>)>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Root {
+    /// The account whose mail lies below `path`; its directories are made if they are not there.
+    pub(super) fn open(path: &Path, rotate_octets: u32) -> Result<Arc<Root>, Error> {
+        let mut roots = lock(&ROOTS);
+        let mut known = roots.iter().filter(|(own, _)| own == path);
+        if let Some(root) = known.find_map(|(_, root)| root.upgrade()) {
+            drop(roots);
+            root.prepare()?;
+            return Ok(root);
+        }
+        let storage = files::directory(path);
+        let root = Arc::new(Root {
+            path: path.to_owned(),
+            files: Files::new(storage, rotate_octets),
+            logs: Mutex::default(),
+            host: unique::host(),
+            prepared: Mutex::default(),
+            mending: Mutex::default(),
+        });
+        roots.retain(|(_, root)| root.strong_count() > 0);
+        roots.push((path.to_owned(), Arc::downgrade(&root)));
+        drop(roots);
+        root.prepare()?;
+        Ok(root)
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        let mut prepared = lock(&self.prepared);
+        if *prepared {
+            return Ok(());
+        }
+        let storage = files::directory(&self.path);
+        if !storage.is_dir() {
+            disk::make_tree(&storage)?;
+        }
+        let inbox = MailboxName::inbox();
+        if !self.directory(&inbox)?.is_dir() {
+            // Where there are messages already, its log was lost.
+            let contents = self.recover(&inbox)?;
+            match self.make_with(&inbox, &contents) {
+                Ok(()) | Err(Error::MailboxExists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        *prepared = true;
+        Ok(())
+    }
+
+    /// The directory with the log of a mailbox, which need not be there.
+    pub(super) fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        let above = layout::directory(&self.path, name).ok_or(Error::NoSuchMailbox)?;
+        Ok(above.join(MAILS))
+    }
+
+    /// A file without a name.
+    pub(super) fn nameless(&self) -> Result<File, Error> {
+        let path = self
+            .path
+            .join(format!(".temp.{}", unique::unique(&self.host)));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = disk::create(&path, &options)?;
+        disk::remove(&path)?;
+        Ok(file)
+    }
+
+    /// The log of a mailbox, made if it is not there. Errors: `NoSuchMailbox`.
+    pub(super) fn log(&self, name: &MailboxName) -> Result<Arc<Log>, Error> {
+        let mut logs = lock(&self.logs);
+        if let Some(at) = logs.iter().position(|(own, _)| own == name) {
+            let found = logs.remove(at);
+            let log = found.1.clone();
+            logs.push(found);
+            return Ok(log);
+        }
+        let directory = self.directory(name)?;
+        let path = directory.join(line::FILE);
+        let Some(log) = Log::open(&path)? else {
+            drop(logs);
+            return self.mend(name, &directory);
+        };
+        let log = Arc::new(log);
+        logs.push((name.clone(), log.clone()));
+        let idle = |(_, log): &(MailboxName, Arc<Log>)| Arc::strong_count(log) == 1;
+        while logs.iter().filter(|open| idle(open)).count() > MAX_IDLE {
+            let oldest = logs.iter().position(idle);
+            drop(oldest.map(|at| logs.remove(at)));
+        }
+        Ok(log)
+    }
+
+    /// Makes a log where it is gone.
+    fn mend(&self, name: &MailboxName, directory: &Path) -> Result<Arc<Log>, Error> {
+        let one = lock(&self.mending);
+        if !directory.is_dir() {
+            return Err(Error::NoSuchMailbox);
+        }
+        let path = directory.join(line::FILE);
+        if !path.exists() {
+            log::error!("{name}: {} is gone", path.display());
+            Log::write(&path, &self.recover(name)?)?;
+        }
+        drop(one);
+        self.log(name)
+    }
+
+    /// What a mailbox that is new says.
+    pub(super) fn empty(&self) -> Result<Contents, Error> {
+        Ok(Contents {
+            known: Some((uid_validity::next(&self.path)?, random_guid()?)),
+            ..Contents::default()
+        })
+    }
+
+    /// Makes a mailbox. Durable.
+    pub(super) fn make(&self, name: &MailboxName) -> Result<(), Error> {
+        if self.directory(name)?.exists() {
+            return Err(Error::MailboxExists);
+        }
+        self.make_with(name, &self.empty()?)
+    }
+
+    fn make_with(&self, name: &MailboxName, contents: &Contents) -> Result<(), Error> {
+        let directory = self.directory(name)?;
+        let staged = format!("{CREATING}{}", unique::unique(&self.host));
+        let staged = self.path.join(staged);
+        disk::make_directory(&staged)?;
+        let made = Log::write(&staged.join(line::FILE), contents)
+            .and_then(|()| self.put(&staged, &directory));
+        if made.is_err() {
+            let _ = disk::remove_tree(&staged);
+        }
+        made
+    }
+
+    /// Gives a directory this place, below directories which are made if they are not there. Durable.
+    fn put(&self, staged: &Path, directory: &Path) -> Result<(), Error> {
+        let above = directory.parent().unwrap_or(&self.path);
+        loop {
+            disk::make_tree(above)?;
+            match disk::rename_over(staged, directory) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    return Err(Error::MailboxExists);
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                // What was above it went with the last mailbox there.
+                Err(_) if staged.exists() => {}
+                Err(_) => return Err(Error::NoSuchMailbox),
+            }
+        }
+        disk::sync_directory_at(above)?;
+        if let Some(left) = staged.parent() {
+            disk::sync_directory_at(left)?;
+        }
+        Ok(())
+    }
+
+    /// Renames one mailbox. Durable.
+    pub(super) fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        let (old, new) = (self.directory(from)?, self.directory(to)?);
+        if new.exists() {
+            return Err(Error::MailboxExists);
+        }
+        let mut logs = lock(&self.logs);
+        self.put(&old, &new)?;
+        for (name, log) in logs.iter_mut().filter(|(name, _)| name == from) {
+            log.moved(&new.join(line::FILE));
+            *name = to.clone();
+        }
+        drop(logs);
+        self.prune(&old);
+        Ok(())
+    }
+
+    /// Removes one mailbox. Durable.
+    pub(super) fn remove(&self, name: &MailboxName) -> Result<(), Error> {
+        let directory = self.directory(name)?;
+        let hidden = format!("{DELETED}{}", unique::unique(&self.host));
+        let hidden = self.path.join(hidden);
+        let mut logs = lock(&self.logs);
+        match disk::rename_over(&directory, &hidden) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoSuchMailbox);
+            }
+            other => other?,
+        }
+        logs.iter()
+            .filter(|(own, _)| own == name)
+            .for_each(|(_, log)| log.moved(&hidden.join(line::FILE)));
+        logs.retain(|(own, _)| own != name);
+        drop(logs);
+        if let Some(above) = directory.parent() {
+            disk::sync_directory_at(above)?;
+        }
+        disk::sync_directory_at(&self.path)?;
+        // What cannot be removed now is swept later.
+        let _ = disk::remove_tree(&hidden);
+        self.prune(&directory);
+        Ok(())
+    }
+
+    /// Removes directories above a mailbox that is gone, as long as nothing is in them.
+    fn prune(&self, directory: &Path) {
+        let top = self.path.join(MAILBOXES);
+        let above = directory.ancestors().skip(1);
+        for empty in above.take_while(|path| *path != top && path.starts_with(&top)) {
+            if disk::remove_directory(empty).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+use super::Mdbox;
+use super::framing::MAX_METADATA;
+use crate::mail::{MailboxName, SystemFlags, Uid};
+use crate::store::{BlobId, Error, Filing, Store};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+const ROTATE: u32 = 64 * 1024;
+
+fn open(root: &Path) -> Mdbox {
+    Mdbox::open(root, ROTATE).unwrap()
+}
+
+fn name(text: &str) -> MailboxName {
+    MailboxName::new(text).unwrap()
+}
+
+fn filing(uid: u32, flags: SystemFlags) -> Filing {
+    Filing {
+        uid: Uid::new(uid).unwrap(),
+        flags,
+        letters: 0,
+    }
+}
+
+fn save(store: &mut Mdbox, mailbox: &str, text: &str, uid: u32) -> BlobId {
+    let mut draft = store.stage().unwrap();
+    draft.write(text.as_bytes()).unwrap();
+    draft.date(1_000_000_000).unwrap();
+    store.save(&mut *draft, &name(mailbox)).unwrap();
+    let new = filing(uid, SystemFlags::NONE);
+    let blob = store.commit(&mut *draft, &name(mailbox), &new).unwrap();
+    store.sync().unwrap();
+    blob
+}
+
+fn read(store: &mut Mdbox, blob: &BlobId) -> Result<String, Error> {
+    let mut blob = store.open(&MailboxName::inbox(), blob)?;
+    assert_eq!(blob.internal_date, 1_000_000_000);
+    let mut text = String::new();
+    blob.body.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// UID, flags and text of all messages.
+fn shown(store: &mut Mdbox, mailbox: &str) -> Vec<(u32, u8, String)> {
+    let found = store.scan(&name(mailbox)).unwrap().found.into_iter();
+    let shown = found.map(|f| {
+        let text = read(store, &f.blob).unwrap();
+        (f.uid.unwrap().number(), f.blob.flags.bits(), text)
+    });
+    shown.collect()
+}
+
+fn files(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root.join("storage")).unwrap().flatten();
+    let mut names: Vec<_> = entries
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn messages_are_filed_copied_moved_marked_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    store.create(&name("a/b")).unwrap();
+    let one = save(&mut store, "INBOX", "one\r\n\r\nx\r\n", 1);
+    let two = save(&mut store, "INBOX", "two\r\n\r\n", 2);
+    assert_eq!(store.wire_octets(&one), Some(10));
+    assert_eq!(store.wire_octets(&two), Some(7));
+    let (inbox, other) = (MailboxName::inbox(), name("a/b"));
+    let copy = store
+        .copy(&inbox, &one, &other, &filing(7, SystemFlags::SEEN))
+        .unwrap();
+    let moved = store
+        .transfer(&inbox, &two, &other, &filing(8, SystemFlags::NONE))
+        .unwrap();
+    // It is not carried twice.
+    let again = store.transfer(&inbox, &two, &other, &filing(9, SystemFlags::NONE));
+    assert!(matches!(again, Err(Error::NoSuchMessage)));
+    store.sync().unwrap();
+    let (marked, renamed) = store.mark(&other, &copy, SystemFlags::FLAGGED, 5).unwrap();
+    assert!(!renamed && marked.letters == 5);
+    store.sync().unwrap();
+    drop(store);
+    let mut store = open(root);
+    let flagged = SystemFlags::FLAGGED.bits();
+    let all = [
+        (7, flagged, "one\n\nx\n".to_owned()),
+        (8, 0, "two\n\n".to_owned()),
+    ];
+    assert_eq!(shown(&mut store, "a/b"), all);
+    assert_eq!(
+        shown(&mut store, "INBOX"),
+        [(1, 0, "one\n\nx\n".to_owned())]
+    );
+    assert!(store.remove(&other, &moved).unwrap());
+    store.sync().unwrap();
+    let scanned = store.scan(&other).unwrap();
+    assert_eq!(
+        (scanned.found.len(), scanned.state.uid_next.number()),
+        (1, 9)
+    );
+    assert_eq!(files(root), ["m.1"]);
+    store.rename(&other, &name("c")).unwrap();
+    assert!(!root.join("mailboxes/a").exists());
+    assert_eq!(shown(&mut store, "c"), all[..1]);
+    store.delete(&name("c")).unwrap();
+    assert_eq!(store.mailboxes().unwrap(), [inbox]);
+}
+
+#[test]
+fn an_end_written_by_half_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    save(&mut store, "INBOX", "one\r\n", 1);
+    drop(store);
+    let append = |file: &str, bytes: &[u8]| {
+        let path = root.join(file);
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        file.write_all(bytes).unwrap();
+    };
+    let whole = fs::read(root.join("storage/m.1")).unwrap();
+    append("storage/m.1", &whole[16..whole.len() - 3]);
+    let mut store = open(root);
+    save(&mut store, "INBOX", "two\r\n", 2);
+    assert_eq!(files(root), ["m.1", "m.2"]);
+    drop(store);
+    // A line that was written by half.
+    let log = root.join("mailboxes/INBOX/dbox-Mails/dovelet.log");
+    let mut text = fs::read(&log).unwrap();
+    let end = text.iter().position(|b| *b == 0).unwrap();
+    text.truncate(end);
+    text.extend_from_slice(b"1234abcd F :2, torn");
+    text.resize(4096, 0);
+    fs::write(&log, text).unwrap();
+    let mut store = open(root);
+    save(&mut store, "INBOX", "three\r\n", 3);
+    assert_eq!(files(root), ["m.1", "m.2"]);
+    let all: Vec<u32> = shown(&mut store, "INBOX")
+        .iter()
+        .map(|(uid, ..)| *uid)
+        .collect();
+    assert_eq!(all, [1, 2, 3]);
+}
+
+#[test]
+fn files_are_rotated_and_large_messages_are_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let line = format!("{}\r\n", "x".repeat(998));
+    for (at, lines) in [10, 70, 200, 1].into_iter().enumerate() {
+        save(&mut store, "INBOX", &line.repeat(lines), at as u32 + 1);
+    }
+    assert_eq!(files(directory.path()), ["m.1", "m.2", "m.3", "m.4"]);
+    let lengths = shown(&mut store, "INBOX")
+        .into_iter()
+        .map(|(.., text)| text.len());
+    assert_eq!(lengths.collect::<Vec<_>>(), [9990, 69_930, 199_800, 999]);
+    const { assert!(MAX_METADATA >= ROTATE as usize) };
+}
+
+/// What `compact` and the two steps after it say, until nothing is left.
+fn purge(store: &mut Mdbox) -> u32 {
+    let mut gone = 0;
+    let mut begins = true;
+    while let Some(compacted) = store.compact(begins).unwrap() {
+        begins = false;
+        assert!(compacted.freed > 0);
+        for name in &compacted.mailboxes {
+            store.replace(name).unwrap();
+        }
+        gone += u32::from(store.discard().unwrap());
+    }
+    gone
+}
+
+#[test]
+fn purged_files_keep_what_some_mailbox_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    store.create(&name("a")).unwrap();
+    let (inbox, other) = (MailboxName::inbox(), name("a"));
+    let line = format!("{}\r\n", "x".repeat(998));
+    let blobs: Vec<BlobId> = (1..=9)
+        .map(|uid| {
+            save(
+                &mut store,
+                "INBOX",
+                &format!("{uid}\r\n{}", line.repeat(20)),
+                uid,
+            )
+        })
+        .collect();
+    assert_eq!(files(root), ["m.1", "m.2", "m.3"]);
+    store
+        .copy(&inbox, &blobs[1], &other, &filing(1, SystemFlags::SEEN))
+        .unwrap();
+    for gone in [1, 2, 3, 4, 5] {
+        store.remove(&inbox, &blobs[gone]).unwrap();
+    }
+    store.sync().unwrap();
+    // Saved, but not filed yet.
+    let mut draft = store.stage().unwrap();
+    draft.write(b"late\r\n").unwrap();
+    draft.date(1_000_000_000).unwrap();
+    store.save(&mut *draft, &inbox).unwrap();
+    let before = (shown(&mut store, "INBOX"), shown(&mut store, "a"));
+    assert_eq!(purge(&mut store), 2);
+    assert_eq!((shown(&mut store, "INBOX"), shown(&mut store, "a")), before);
+    assert_eq!(purge(&mut store), 0);
+    store
+        .commit(&mut *draft, &inbox, &filing(10, SystemFlags::NONE))
+        .unwrap();
+    store.sync().unwrap();
+    drop((draft, store));
+    let mut store = open(root);
+    let mut all = before.0;
+    all.push((10, 0, "late\n".to_owned()));
+    assert_eq!(shown(&mut store, "INBOX"), all);
+    assert_eq!(shown(&mut store, "a"), before.1);
+    assert_eq!(files(root), ["m.3", "m.4"]);
+    // A copy made while the purge is at the file keeps it.
+    let found = store.scan(&inbox).unwrap().found;
+    store.remove(&inbox, &found[1].blob).unwrap();
+    store.sync().unwrap();
+    let compacted = store.compact(true).unwrap().unwrap();
+    store
+        .copy(
+            &inbox,
+            &found[2].blob,
+            &other,
+            &filing(2, SystemFlags::NONE),
+        )
+        .unwrap();
+    compacted
+        .mailboxes
+        .iter()
+        .for_each(|name| drop(store.replace(name).unwrap()));
+    assert!(!store.discard().unwrap());
+    assert_eq!(shown(&mut store, "a").len(), 2);
+}
+
+#[test]
+fn a_lost_log_is_made_of_what_the_files_tell() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    store.create(&name("a")).unwrap();
+    save(&mut store, "INBOX", "one\r\n", 1);
+    let two = save(&mut store, "a", "two\r\n", 4);
+    save(&mut store, "a", "three\r\n", 5);
+    let (inbox, other) = (MailboxName::inbox(), name("a"));
+    store
+        .transfer(&other, &two, &inbox, &filing(2, SystemFlags::SEEN))
+        .unwrap();
+    store.sync().unwrap();
+    let validity = store.scan(&other).unwrap().state.uid_validity;
+    drop(store);
+    fs::remove_file(root.join("mailboxes/a/dbox-Mails/dovelet.log")).unwrap();
+    let mut store = open(root);
+    assert_eq!(shown(&mut store, "a"), [(1, 0, "three\n".to_owned())]);
+    assert!(store.scan(&other).unwrap().state.uid_validity > validity);
+    drop(store);
+    fs::remove_dir_all(root.join("mailboxes")).unwrap();
+    let mut store = open(root);
+    let texts = shown(&mut store, "INBOX")
+        .into_iter()
+        .map(|(.., text)| text);
+    assert_eq!(texts.collect::<Vec<_>>(), ["one\n", "two\n", "three\n"]);
+}

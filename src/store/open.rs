@@ -1,0 +1,20 @@
+//! Which store a user's mail is in.
+
+use super::dbox::Mdbox;
+use super::maildir::Maildir;
+use super::{Error, Store};
+use crate::config::Format;
+use std::path::Path;
+
+/// A handle on the mail of one user, which lies below `root` and is made if it is not there.
+/// `rotate_octets`: a file of mdbox that has so many gets no more messages.
+pub(crate) fn open(
+    root: &Path,
+    format: Format,
+    rotate_octets: u32,
+) -> Result<Box<dyn Store>, Error> {
+    Ok(match format {
+        Format::Maildir => Box::new(Maildir::open(root)?),
+        Format::Mdbox => Box::new(Mdbox::open(root, rotate_octets)?),
+    })
+}

@@ -1,0 +1,161 @@
+//! Dovecot reads what this server wrote as mdbox.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+use support::{Dovecot, Imap, Server, message};
+
+/// A mailbox, and the text, INTERNALDATE and RFC822.SIZE of a message in it.
+type Found = (String, String, String, String);
+
+/// All messages by their Message-ID.
+fn messages(imap: &mut Imap, mailboxes: &[&str]) -> BTreeMap<String, Found> {
+    let mut all = BTreeMap::new();
+    for mailbox in mailboxes {
+        imap.ok(&format!("EXAMINE \"{mailbox}\""));
+        for message in imap.list("1:*").unwrap() {
+            let uid = message.uid;
+            let answer = imap.ok(&format!("UID FETCH {uid} (INTERNALDATE RFC822.SIZE)"));
+            let line = &answer.untagged[0];
+            let after = |name: &str| line.split_once(name).unwrap().1;
+            let date = after("INTERNALDATE \"").split('"').next().unwrap();
+            // The day has a blank or a zero before it.
+            let date = date.trim_start().trim_start_matches('0');
+            let size = after("RFC822.SIZE ").split([' ', ')']).next().unwrap();
+            let answer = imap.ok(&format!("UID FETCH {uid} (BODY.PEEK[])"));
+            let text = answer.untagged[0].split_once("\r\n").unwrap().1.to_owned();
+            let found = (
+                (*mailbox).to_owned(),
+                text,
+                date.to_owned(),
+                size.to_owned(),
+            );
+            assert_eq!(
+                all.insert(message.id.clone(), found),
+                None,
+                "{} is twice",
+                message.id
+            );
+        }
+    }
+    all
+}
+
+/// GUIDs that the logs of this server name, and those that Dovecot finds, of each mailbox.
+fn guids_in_log(root: &Path, directory: &str) -> Vec<String> {
+    let log = root
+        .join("mailboxes")
+        .join(directory)
+        .join("dbox-Mails/dovelet.log");
+    let text = String::from_utf8(fs::read(log).unwrap()).unwrap();
+    let mut present: BTreeMap<String, String> = BTreeMap::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.get(1) {
+            Some(&"F") => {
+                let uid = words[3].rsplit_once(",U=").unwrap().1;
+                let guid = words[3].split(',').next().unwrap();
+                present.insert(uid.to_owned(), guid.to_owned());
+            }
+            Some(&"X") => drop(present.remove(words[2])),
+            _ => {}
+        }
+    }
+    let mut guids: Vec<String> = present.into_values().collect();
+    guids.sort();
+    guids
+}
+
+fn doveadm(server: &Server, words: &[&str]) -> String {
+    let output = Command::new("doveadm")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .arg("-c")
+        .arg(server.path("dovecot/dovecot.conf"))
+        .args(words)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{words:?}: {told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fill(server: &Server) {
+    let mut imap = server.imap("ann");
+    imap.ok("CREATE work/&ANw-bung");
+    for number in 1..=6 {
+        let id = format!("{number}@test");
+        server.deliver(
+            "ann",
+            &message(&id, "delivered", &"line\r\n".repeat(number * 50)),
+        );
+    }
+    let large = "0123456789 abcdefghijklmnopqrstuvwxyz\r\n".repeat(5000);
+    server.deliver("ann", &message("large@test", "large", &large));
+    for (number, date) in ["17-Jul-1996 02:44:25 -0700", " 1-Jan-1970 00:00:01 +0000"]
+        .iter()
+        .enumerate()
+    {
+        let text = message(&format!("dated{number}@test"), "dated", "Text.");
+        let head = format!("a APPEND work/&ANw-bung \"{date}\" {{{}+}}\r\n", text.len());
+        imap.send(format!("{head}{text}\r\n").as_bytes()).unwrap();
+        imap.ok("NOOP");
+    }
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 2,4 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+}
+
+#[test]
+fn dovecot_reads_what_we_wrote() {
+    if !Dovecot::possible() {
+        return;
+    }
+    let settings = "[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat = \"mdbox\"";
+    let mut server = Server::start(settings);
+    fill(&server);
+    let mailboxes = ["INBOX", "work/&ANw-bung"];
+    let purged = server.command(&["purge"]).output().unwrap();
+    assert!(purged.status.success(), "{purged:?}");
+    let ours = messages(&mut server.imap("ann"), &mailboxes);
+    assert_eq!(ours.len(), 7, "{:?}", ours.keys());
+    assert!(server.stop().success());
+    let root = server.data().join("mail/ann");
+    let owner = fs::metadata(&root).unwrap();
+    let mail = server.data().join("mail");
+    let owner = (owner.uid(), owner.gid());
+    let location = format!("mail_location = mdbox:{}/%u\n", mail.display());
+    let dovecot = Dovecot::with(&server.path("dovecot"), &mail, owner, &location);
+    doveadm(&server, &["force-resync", "-u", "ann", "*"]);
+    let theirs = messages(&mut dovecot.imap("ann"), &mailboxes);
+    let names = |all: &BTreeMap<String, Found>| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&ours), names(&theirs));
+    for (id, own) in &ours {
+        let other = &theirs[id];
+        assert_eq!(
+            (&own.0, &own.2, &own.3),
+            (&other.0, &other.2, &other.3),
+            "{id}"
+        );
+        assert!(own.1 == other.1, "the text of {id} differs");
+    }
+    for (mailbox, directory) in [("INBOX", "INBOX"), ("work/\u{dc}bung", "work/&ANw-bung")] {
+        let told = doveadm(&server, &["fetch", "-u", "ann", "guid", "mailbox", mailbox]);
+        let mut guids: Vec<String> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("guid: "))
+            .map(str::to_owned)
+            .collect();
+        guids.sort();
+        assert_eq!(guids, guids_in_log(&root, directory), "{mailbox}");
+    }
+    // What Dovecot adds is no trouble afterwards.
+    drop(dovecot);
+    server.again();
+    assert_eq!(messages(&mut server.imap("ann"), &mailboxes), ours);
+}
