@@ -288,6 +288,12 @@ impl Server {
         self.spawn();
     }
 
+    /// Ends in order and starts again with other settings.
+    pub(crate) fn restart_with(&mut self, settings: &str) {
+        fs::write(self.config(), self.settings(settings)).unwrap();
+        self.restart();
+    }
+
     /// Ends in order and starts again.
     pub(crate) fn restart(&mut self) {
         let status = self.stop();

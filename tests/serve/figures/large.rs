@@ -1,0 +1,173 @@
+//! Large mailboxes.
+
+use super::{at_most, fill, median_cpu, resident_kib};
+use crate::support::{Imap, Server};
+use std::time::{Duration, Instant};
+
+const HUNDRED_THOUSAND: u32 = 100_000;
+const MILLION: u32 = 1_000_000;
+/// The smallest board there is.
+const BOARD: &str = "board = \"openwrt-64\"\n";
+
+fn p99(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+fn timed(imap: &mut Imap) -> Duration {
+    let begin = Instant::now();
+    imap.ok("NOOP");
+    begin.elapsed()
+}
+
+#[test]
+#[ignore = "fills a large mailbox; prints its figure"]
+fn noop_beside_a_search_of_bodies() {
+    // `blocking_threads` is that of the smallest boards.
+    let server = Server::start("[limits]\nblocking_threads = 2\n");
+    drop(server.imap("ann"));
+    let line = "Nothing is in this line of text.\n";
+    let text = format!("Subject: x\n\n{}", line.repeat(600));
+    fill(&server.maildir("ann").join("cur"), HUNDRED_THOUSAND, &text);
+    let (mut own, mut same, mut other) =
+        (server.imap("ann"), server.imap("ann"), server.imap("bob"));
+    for imap in [&mut own, &mut same, &mut other] {
+        imap.ok("SELECT INBOX");
+    }
+    let mut alone: Vec<Duration> = (0..500).map(|_| timed(&mut same)).collect();
+    println!("alone: p99 {:?}", p99(&mut alone));
+    own.send(b"s SEARCH BODY \"is not there\"\r\n").unwrap();
+    let mut beside = [Vec::new(), Vec::new()];
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        for (times, imap) in beside.iter_mut().zip([&mut same, &mut other]) {
+            std::thread::sleep(Duration::from_millis(2));
+            times.push(timed(imap));
+        }
+    }
+    let end = Instant::now();
+    while !own.response().unwrap().starts_with("s OK") {}
+    let after = end.elapsed();
+    println!(
+        "{} times; the search went on for {after:?} after that",
+        beside[0].len()
+    );
+    assert!(
+        after > Duration::from_millis(1),
+        "the search had ended already"
+    );
+    let [same, other] = &mut beside;
+    println!(
+        "medians {:?} and {:?}",
+        same[same.len() / 2],
+        other[other.len() / 2]
+    );
+    at_most("p99 of the same user", p99(same), Duration::from_millis(20));
+    at_most("p99 of another user", p99(other), Duration::from_millis(5));
+}
+
+#[test]
+#[ignore = "fills a large mailbox; prints its figure"]
+fn resynchronisation_and_select() {
+    let server = Server::start("");
+    drop(server.imap("ann"));
+    let cur = server.maildir("ann").join("cur");
+    fill(&cur, HUNDRED_THOUSAND, "Subject: x\n\nx\n");
+    let mut imap = server.imap("ann").raw();
+    imap.ok("ENABLE QRESYNC");
+    let selected = imap.ok("SELECT INBOX");
+    let code = |name: &str| {
+        selected
+            .find(name)
+            .unwrap()
+            .split(']')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let (validity, known) = (code("OK [UIDVALIDITY "), code("OK [HIGHESTMODSEQ "));
+    // Here and there, so that each change has a chunk of its own.
+    for change in 1..=50 {
+        imap.ok(&format!(
+            "UID STORE {} +FLAGS.SILENT (\\Flagged)",
+            change * 1900
+        ));
+        imap.ok(&format!(
+            "UID STORE {} +FLAGS.SILENT (\\Deleted)",
+            change * 1900 + 7
+        ));
+    }
+    imap.ok("EXPUNGE");
+    let resync = format!("SELECT INBOX (QRESYNC ({validity} {known}))");
+    let answer = imap.ok(&resync);
+    let told = |name: &str| {
+        answer
+            .untagged
+            .iter()
+            .filter(|line| line.contains(name))
+            .count()
+    };
+    assert_eq!((told(" FETCH ("), told("VANISHED (EARLIER) ")), (50, 1));
+    let used = median_cpu(&server, 15, || {
+        imap.ok("UNSELECT");
+        imap.ok(&resync);
+    });
+    at_most("resynchronisation", used, Duration::from_millis(5));
+    imap.ok("CREATE small");
+    imap.append("small", "\\Seen", "Subject: x\r\n\r\nx\r\n")
+        .unwrap();
+    let mut select = |mailbox: &str| {
+        let ten = || (0..10).for_each(|_| drop(imap.ok(&format!("SELECT {mailbox}"))));
+        median_cpu(&server, 15, ten) / 10
+    };
+    let (small, large) = (select("small"), select("INBOX"));
+    println!("SELECT: {small:?} of a small mailbox, {large:?} of the large one");
+    at_most(
+        "SELECT of the large one",
+        large,
+        small * 3 / 2 + Duration::from_micros(50),
+    );
+}
+
+#[test]
+#[ignore = "makes a million files; prints its figure"]
+fn a_million_messages() {
+    let begin = Instant::now();
+    let mut server = Server::start(&format!(
+        "{BOARD}[limits]\nengine_memory_octets = \"1GiB\"\n"
+    ));
+    drop(server.imap("ann"));
+    fill(
+        &server.maildir("ann").join("cur"),
+        MILLION,
+        "Subject: x\n\nx\n",
+    );
+    println!("made after {:?}", begin.elapsed());
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    // What SORT asks for is in the index then.
+    imap.ok("SORT (SUBJECT) UTF-8 ALL");
+    println!("indexed after {:?}", begin.elapsed());
+    drop(imap);
+    server.restart_with(BOARD);
+    let resident = |server: &Server| resident_kib(server, "engine");
+    let mut imap = server.imap("ann");
+    std::thread::sleep(Duration::from_secs(2));
+    let before = resident(&server);
+    imap.ok("SELECT INBOX");
+    std::thread::sleep(Duration::from_secs(2));
+    let added = resident(&server).saturating_sub(before);
+    at_most("KiB of a session with a million messages", added, 1024);
+    let begin = Instant::now();
+    let (octets, status) = imap.count("SORT (SUBJECT) UTF-8 ALL").unwrap();
+    assert!(
+        status.starts_with("OK") && octets > 6_000_000,
+        "{octets}: {status}"
+    );
+    println!(
+        "SORT took {:?}; resident {} KiB",
+        begin.elapsed(),
+        resident(&server)
+    );
+    imap.ok("NOOP");
+}
