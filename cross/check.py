@@ -1,12 +1,14 @@
 """Checks a binary that cross/build made: check.py TARGET FILE SIZES.
 
-An ELF executable of the target's machine that needs no interpreter and no library, may lie anywhere,
-has no symbols and no stack that can be executed, and is within its budget of octets."""
+An ELF executable of the target's machine that needs no interpreter and no library, may lie anywhere where
+that can be, has no symbols and no stack that can be executed, and is within its budget of octets."""
 import struct
 import sys
 
+# Of these the executable has to lie at one address; see cross/targets/.
+FIXED = {"mipsel"}
 MACHINES = {"x86_64": 62, "aarch64": 183, "armv7": 40, "arm": 40, "mipsel": 8}
-ET_DYN, PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK, PT_GNU_RELRO = 3, 1, 2, 3, 0x6474E551, 0x6474E552
+ET_EXEC, ET_DYN, PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK, PT_GNU_RELRO = 2, 3, 1, 2, 3, 0x6474E551, 0x6474E552
 SHT_SYMTAB, DT_NEEDED, EXECUTABLE, WRITABLE = 2, 1, 1, 2
 
 
@@ -20,8 +22,8 @@ def faults(target, data):
     found = []
     if machine != MACHINES[target]:
         found.append(f"for machine {machine}")
-    if kind != ET_DYN:
-        found.append("cannot lie anywhere (no ET_DYN)")
+    if kind != (ET_EXEC if target in FIXED else ET_DYN):
+        found.append(f"an ELF file of type {kind}")
     segments = []
     for number in range(sizes[1]):
         at = program_at + number * sizes[0]

@@ -2,7 +2,9 @@
 
 use super::control::{Message, Setup};
 use crate::sys::seccomp::Filter;
-use crate::sys::{confine, landlock, limits, memory, message, seccomp, signals, spawn};
+use crate::sys::{confine, landlock, limits, memory, message, random, seccomp, signals, spawn};
+use futures_rustls::rustls::crypto::ring;
+use std::hash::RandomState;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -43,6 +45,9 @@ fn begin(role: &str) -> Result<(), String> {
     if let Err(error) = limits::memory(octets) {
         log::debug!("its memory is limited otherwise: {error}");
     }
+    if random::needs_file() {
+        open_random();
+    }
     confine_to(role, &setup)?;
     #[cfg(debug_assertions)]
     super::compromised::play(role, &channel);
@@ -55,6 +60,21 @@ fn run(role: &str, setup: Setup, channel: OwnedFd, more: Vec<OwnedFd>) -> Result
         "auth" => super::auth::run(setup, channel, more).map_err(|e| e.to_string()),
         "engine" => super::engine::run(setup, channel),
         _ => Err("there is no such role".to_owned()),
+    }
+}
+
+/// Has all that draws random numbers open the file they come from and keep it: once the role is
+/// confined there are no files.
+fn open_random() {
+    let mut octet = [0];
+    let _ = RandomState::new();
+    let drawn = getrandom::fill(&mut octet).is_ok()
+        && ring::default_provider()
+            .secure_random
+            .fill(&mut octet)
+            .is_ok();
+    if !drawn {
+        log::error!("this machine has no random numbers");
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod landlock;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod message;
+pub(crate) mod random;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod spawn;
