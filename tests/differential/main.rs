@@ -26,7 +26,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{Answer, Dovecot, Imap, Server, run};
+use support::{Answer, Dovecot, Imap, Random, Server, run};
 
 fn setting(name: &str, usual: u64) -> u64 {
     let value = std::env::var(name).ok();
@@ -75,7 +75,8 @@ impl Side {
 
     /// Keeps the conversation where somebody wants to read it.
     fn keep(&self, command: &str, answer: &Answer) {
-        if let Some(directory) = std::env::var_os("DOVELET_DIFFERENTIAL_LOG") {
+        let directory = std::env::var_os("DOVELET_DIFFERENTIAL_LOG");
+        if let Some(directory) = directory.filter(|name| !name.is_empty()) {
             let file = Path::new(&directory).join(self.name);
             let mut file = File::options()
                 .append(true)
@@ -131,6 +132,85 @@ impl Side {
                 .collect();
         }
         (good, facts)
+    }
+}
+
+impl Side {
+    /// What others did meanwhile.
+    fn news(&mut self) -> Vec<String> {
+        let noop = self.imap.command("NOOP").unwrap();
+        self.keep("NOOP of what others did", &noop);
+        let before = self.told.mod_seq.clone();
+        let facts = self.told.facts(&[noop]);
+        self.told.mod_seq = before;
+        facts
+    }
+}
+
+/// One connection to each server, and what they do.
+struct Pair {
+    ours: Side,
+    theirs: Side,
+    script: Script,
+}
+
+impl Pair {
+    fn new(server: &Server, dovecot: &Dovecot, seed: u64) -> Pair {
+        Pair {
+            ours: Side::new("ours", server.imap("ann")),
+            theirs: Side::new("theirs", dovecot.imap("ann")),
+            script: Script::new(seed),
+        }
+    }
+
+    /// Does the same at both; returns the command.
+    fn step(&mut self, number: u64, explained: &mut Explained) -> String {
+        let Pair {
+            ours,
+            theirs,
+            script,
+        } = self;
+        let selected = script.selected();
+        let step = script.step(ours.told.count());
+        let step = match step {
+            // Dovecot tells no mod-sequence before somebody asked for one.
+            Step::Resume(name) if !(ours.knows(name) && theirs.knows(name)) => {
+                Step::Send(format!("SELECT {name} (CONDSTORE)"))
+            }
+            Step::Changed(_) if ours.told.mod_seq.is_none() || theirs.told.mod_seq.is_none() => {
+                Step::Send("NOOP".to_owned())
+            }
+            step => step,
+        };
+        let shown = ours.command(&step);
+        let (good, our_facts) = ours.run(&step, selected);
+        let (also, their_facts) = theirs.run(&step, selected);
+        if leaves(&shown) && !(good && also) {
+            script.failed_to_select();
+        }
+        self.compare(number, &shown, &our_facts, &their_facts, explained);
+        shown
+    }
+
+    /// What both are told of a command of another connection is the same, too.
+    fn hear(&mut self, number: u64, shown: &str, explained: &mut Explained) {
+        let (ours, theirs) = (self.ours.news(), self.theirs.news());
+        self.compare(number, shown, &ours, &theirs, explained);
+    }
+
+    fn compare(
+        &mut self,
+        number: u64,
+        shown: &str,
+        ours: &[String],
+        theirs: &[String],
+        explained: &mut Explained,
+    ) {
+        let (only_ours, only_theirs) = (only(ours, theirs), only(theirs, ours));
+        if !explained.compare(number, shown, only_ours, only_theirs) {
+            self.ours.look();
+            self.theirs.look();
+        }
     }
 }
 
@@ -208,12 +288,13 @@ fn both_say_the_same() {
     fs::remove_dir_all(server.data().join("index")).unwrap();
     server.again();
 
-    let mut script = Script::new(seed);
     let mut explained = Explained::read();
-    let (mut ours, mut theirs) = (
-        Side::new("ours", server.imap("ann")),
-        Side::new("theirs", dovecot.imap("ann")),
-    );
+    // The second connection has eyes for what the first does, and the other way round.
+    let mut pairs = [
+        Pair::new(&server, &dovecot, seed),
+        Pair::new(&server, &dovecot, seed.wrapping_add(1 << 32)),
+    ];
+    let mut turns = Random::new(seed);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut steps: u64 = 0;
     while match seconds {
@@ -221,34 +302,11 @@ fn both_say_the_same() {
         _ => Instant::now() < end,
     } {
         steps += 1;
-        let selected = script.selected();
-        let step = script.step(ours.told.count());
-        let step = match step {
-            // Dovecot tells no mod-sequence before somebody asked for one.
-            Step::Resume(name) if !(ours.knows(name) && theirs.knows(name)) => {
-                Step::Send(format!("SELECT {name} (CONDSTORE)"))
-            }
-            Step::Changed(_) if ours.told.mod_seq.is_none() || theirs.told.mod_seq.is_none() => {
-                Step::Send("NOOP".to_owned())
-            }
-            step => step,
-        };
-        let shown = ours.command(&step);
-        let (good, our_facts) = ours.run(&step, selected);
-        let (also, their_facts) = theirs.run(&step, selected);
-        if leaves(&shown) && !(good && also) {
-            script.failed_to_select();
-        }
-        let explains = explained.compare(
-            steps,
-            &shown,
-            only(&our_facts, &their_facts),
-            only(&their_facts, &our_facts),
-        );
-        if !explains {
-            ours.look();
-            theirs.look();
-        }
+        pairs.rotate_left(turns.below(2) as usize);
+        let [one, other] = &mut pairs;
+        one.script.others = other.script.selected();
+        let shown = one.step(steps, &mut explained);
+        other.hear(steps, &shown, &mut explained);
     }
     println!("{steps} commands");
     explained.finish();

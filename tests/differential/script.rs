@@ -101,6 +101,8 @@ pub(crate) struct Script {
     read_only: bool,
     mails: u64,
     enabled: bool,
+    /// What another connection has selected.
+    pub(crate) others: Option<&'static str>,
 }
 
 impl Script {
@@ -111,6 +113,7 @@ impl Script {
             read_only: false,
             mails: 0,
             enabled: false,
+            others: None,
         }
     }
 
@@ -159,7 +162,7 @@ impl Script {
         let other = self.pick(&NAMES[1..]);
         // Who deletes or renames what is selected is told in different ways; so is who makes a mailbox
         // below one that is not there.
-        let aside = Some(name) != self.selected && LEAVES.contains(&name);
+        let aside = ![self.selected, self.others].contains(&Some(name)) && LEAVES.contains(&name);
         let command = match self.random.below(24) {
             0 => format!("CREATE {other}"),
             1 if aside => format!("DELETE {name}"),
@@ -312,7 +315,13 @@ impl Script {
             1 => "INTHREAD REFERENCES ",
             _ => return format!("CHARSET UTF-8 {}", self.criteria()),
         };
-        format!("CHARSET UTF-8 {thread}{} {}", self.key(), self.key())
+        // Nor does it tell the mod-sequence of a search that asks for one below INTHREAD (RFC 7162 section
+        // 3.1.5).
+        let inner = match self.key() {
+            key if key.starts_with("MODSEQ") => "SEEN".to_owned(),
+            key => key,
+        };
+        format!("CHARSET UTF-8 {thread}{inner} {}", self.key())
     }
 
     fn criteria(&mut self) -> String {
