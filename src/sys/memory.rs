@@ -49,6 +49,22 @@ fn can_map(octets: usize) -> bool {
     }
 }
 
+/// So many octets of zeros for the rest of the process's life, which take memory only where they are
+/// touched: what the allocator has it fills.
+#[allow(unsafe_code)]
+pub(crate) fn untouched(octets: usize) -> &'static mut [u8] {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at a place that the kernel chooses, of that size, zero, and nobody else's.
+    unsafe {
+        let mapped = libc::mmap(std::ptr::null_mut(), octets, access, kind, -1, 0);
+        if mapped != libc::MAP_FAILED {
+            return std::slice::from_raw_parts_mut(mapped.cast(), octets);
+        }
+    }
+    Vec::leak(vec![0; octets])
+}
+
 /// All threads of this process allocate from one heap: what one of them frees another can use. To be
 /// called before there are others.
 #[cfg(target_env = "gnu")]
@@ -106,6 +122,22 @@ mod tests {
         assert!(super::can_allocate(1 << 20) && super::has_room(1 << 20));
         assert!(!super::can_allocate(usize::MAX / 2));
         assert!(!super::has_room(usize::MAX));
+    }
+
+    #[test]
+    fn what_is_not_touched_takes_no_memory() {
+        const OCTETS: usize = 64 << 20;
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+            let number = line.and_then(|line| line.split_whitespace().nth(1));
+            number.unwrap().parse::<usize>().unwrap() << 10
+        };
+        let before = resident();
+        let octets = super::untouched(OCTETS);
+        assert!(octets.len() == OCTETS && octets[OCTETS - 1] == 0);
+        octets[0] = 1;
+        assert!(resident() < before + OCTETS / 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Messages with descriptors between processes (unix(7), SOCK_SEQPACKET and SCM_RIGHTS).
 
+use super::memory;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
@@ -63,7 +64,7 @@ pub(crate) type Received = Option<(Vec<u8>, Vec<OwnedFd>)>;
 
 thread_local! {
     /// What was just received; a waiting process holds the pages of it that messages needed so far.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_OCTETS]);
+    static SCRATCH: RefCell<&'static mut [u8]> = RefCell::new(memory::untouched(MAX_OCTETS));
 }
 
 /// Receives one message; without its descriptors, if this process can open no more. Errors:
