@@ -1,7 +1,7 @@
 //! POP3 as a client meets it: ways in, what is refused, what lasts.
 
 use crate::support::{
-    Imap, Lmtp, PASSWORD, Pop3, Server, Start, implicit, message, secure, wait_until,
+    Imap, Lmtp, PASSWORD, Pop3, Server, Start, free_port, implicit, message, secure, wait_until,
 };
 use data_encoding::HEXLOWER;
 use futures_rustls::rustls::version::TLS13;
@@ -268,4 +268,43 @@ fn apop_needs_a_setting_and_a_password_that_is_stored_as_it_is() {
     let mut pop3 = Pop3::connect(hashed.pop3).unwrap();
     assert_eq!(pop3.login("ann", "test").unwrap(), "+OK Logged in.");
     assert_eq!(greeting(&hashed), "+OK dovelet ready.\r\n");
+}
+
+#[test]
+fn guesses_by_pop3_count_for_imap() {
+    let ports = [free_port(), free_port()];
+    let listener = |protocol: &str, port: u16| {
+        format!(
+            "[[listener]]\nprotocol = \"{protocol}\"\naddress = \"127.0.0.1:{port}\"\n\
+             tls = \"implicit\"\nproxy_protocol = true\n"
+        )
+    };
+    let settings = listener("pop3", ports[0])
+        + &listener("imap", ports[1])
+        + "[limits]\nlogin_failure_delay = \"50ms\"\nlogin_failure_delay_max = \"200ms\"\n\
+           login_failures = 1\n";
+    let _server = Server::start(&settings);
+    let secured = |port: u16, address: &str| {
+        let mut stream = connected(port);
+        let header = format!("PROXY TCP4 {address} {address} 1 2\r\n");
+        stream.write_all(header.as_bytes()).unwrap();
+        Box::new(secure(stream, "localhost", &TLS13).unwrap())
+    };
+    let guess = |address: &str| {
+        let mut pop3 = Pop3::over(secured(ports[0], address)).unwrap();
+        pop3.login("ann", "wrong").unwrap()
+    };
+    let log_in = |address: &str| {
+        let mut imap = Imap::over(secured(ports[1], address)).unwrap();
+        imap.login("ann", PASSWORD).unwrap().status
+    };
+    // After some failures the address is not heard any more, by whatever way it comes.
+    wait_until("a refusal", || {
+        guess("192.0.2.7")
+            .starts_with("-ERR [SYS/TEMP] ")
+            .then_some(())
+    });
+    let refused = log_in("192.0.2.7");
+    assert!(refused.starts_with("NO [UNAVAILABLE] "), "{refused}");
+    assert!(log_in("198.51.100.7").starts_with("OK "));
 }

@@ -432,3 +432,30 @@ fn what_is_long_comes_in_pieces() {
         connection.waited
     );
 }
+
+#[test]
+fn lists_open_no_message() {
+    let (account, directory) = Account::volatile();
+    for number in 0..300 {
+        deliver(&account, format!("Subject: {number}\r\n\r\n").as_bytes());
+    }
+    let mut connection = Connection::session(&account, &Pop3::default(), SESSION);
+    for part in ["new", "cur"] {
+        for entry in std::fs::read_dir(directory.path().join(part)).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    for command in ["LIST", "UIDL"] {
+        connection.said.clear();
+        connection.send(format!("{command}\r\n").as_bytes());
+        let said = String::from_utf8_lossy(&connection.said);
+        assert_eq!(said.lines().count(), 302, "{command}");
+    }
+    connection.said.clear();
+    connection.send(b"RETR 1\r\nSTAT\r\n");
+    assert_eq!(
+        connection.line().unwrap(),
+        "-ERR The message was removed meanwhile."
+    );
+    assert!(connection.line().unwrap().starts_with("+OK 300 "));
+}
