@@ -21,6 +21,15 @@ pub(super) fn resync(
     state: &mut State,
     store: &mut dyn Store,
 ) -> Result<(), Error> {
+    let done = compare(shared, state, store);
+    if done.is_err() {
+        // What events told is forgotten already; it is still to be found.
+        shared.doubt();
+    }
+    done
+}
+
+fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Result<(), Error> {
     #[cfg(test)]
     shared
         .host

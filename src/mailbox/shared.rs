@@ -250,6 +250,11 @@ impl Shared {
         lock(&self.events).verify();
     }
 
+    /// The index may be out of line with the directories.
+    pub(super) fn doubt(&self) {
+        lock(&self.events).doubt();
+    }
+
     pub(super) fn drain(&self) {
         if let Some(watch) = &self.host.watch {
             watch.drain();

@@ -78,6 +78,8 @@ pub(crate) struct View {
     generation: u32,
     /// As `generation`, but expunges may be held back.
     seen: u32,
+    /// The generation with which the last `sync` failed.
+    failed: Option<u32>,
     /// Where the last partial of a large message ended.
     reached: Option<Box<Reached>>,
 }
@@ -176,6 +178,7 @@ impl View {
             told: summary.highest_mod_seq,
             generation,
             seen: generation,
+            failed: None,
             reached: None,
             shared,
         })
@@ -384,6 +387,12 @@ impl View {
 
     /// Brings the view up to date with the mailbox (and the mailbox with its directory).
     pub(crate) fn sync(&mut self, expunges: Expunges) -> Result<Changes, Error> {
+        let synced = self.try_sync(expunges);
+        self.failed = synced.is_err().then(|| self.shared.generation());
+        synced
+    }
+
+    fn try_sync(&mut self, expunges: Expunges) -> Result<Changes, Error> {
         let shared = self.shared.clone();
         let mut store = self.account.0.store()?;
         let mut state = lock(&shared.state);
@@ -566,14 +575,21 @@ impl View {
     /// True if `sync` would find more than expunges that are held back.
     pub(crate) fn has_more(&self) -> bool {
         self.shared.drain();
-        self.seen != self.shared.generation() || self.shared.looks_disturbed()
+        self.differs(self.seen)
+    }
+
+    /// True if there is more than was known in that generation. Whoever waits where `sync` failed waits
+    /// until something else happens: it would fail again and again.
+    fn differs(&self, known: u32) -> bool {
+        let now = self.shared.generation();
+        self.failed != Some(now) && (known != now || self.shared.looks_disturbed())
     }
 
     /// True if it is known that `sync` would find something. Unlike [`View::is_current`] it says no where
     /// only looking at the directories could tell: for whoever waits.
     pub(crate) fn has_news(&self) -> bool {
         self.shared.drain();
-        self.generation != self.shared.generation() || self.shared.looks_disturbed()
+        self.differs(self.generation)
     }
 
     /// Wakes when the mailbox changes, also by foreign programs. Make it, then check

@@ -45,3 +45,33 @@ fn without_inotify_news_come_with_the_sign_of_life() {
     connection.send(b"DONE\r\n");
     assert!(connection.said.starts_with(b"b OK "));
 }
+
+#[test]
+fn a_mailbox_that_cannot_be_read_is_not_looked_at_again_and_again() {
+    // The session was woken by what it could not tell, without end.
+    let (account, directory) = Account::volatile();
+    let mut connection = idling(account);
+    let (cur, aside) = (directory.path().join("cur"), directory.path().join("aside"));
+    std::fs::rename(&cur, &aside).unwrap();
+    std::fs::write(&cur, "in the way").unwrap();
+    let new = directory.path().join("new");
+    std::fs::write(new.join("by-hand"), "Subject: x\n\nx\n").unwrap();
+    let is_stale = |connection: &Connection| match &connection.peer {
+        Peer::Session(session) => session.is_stale(),
+        Peer::Login(_) => false,
+    };
+    let mut looks = 0;
+    while is_stale(&connection) {
+        looks += 1;
+        assert!(looks < 5, "again and again");
+        connection.poke();
+    }
+    assert!(looks > 0);
+    assert_eq!(still_here(&mut connection), "* OK Still here\r\n");
+    assert!(!is_stale(&connection));
+    // It is told as soon as it can be.
+    std::fs::remove_file(&cur).unwrap();
+    std::fs::rename(&aside, &cur).unwrap();
+    let said = still_here(&mut connection);
+    assert!(said.contains("* 1 EXISTS\r\n"), "{said}");
+}
