@@ -211,19 +211,22 @@ impl Pattern {
 pub(crate) enum SpecialUse {
     Archive,
     Drafts,
+    /// RFC 8457 section 3.
+    Important,
     Junk,
     Sent,
     Trash,
 }
 
 impl SpecialUse {
-    /// With the attribute as LIST writes it and the mailbox made for it at first login.
-    pub(crate) const ALL: [(SpecialUse, &'static str, &'static str); 5] = [
-        (SpecialUse::Archive, "\\Archive", "Archive"),
-        (SpecialUse::Drafts, "\\Drafts", "Drafts"),
-        (SpecialUse::Junk, "\\Junk", "Junk"),
-        (SpecialUse::Sent, "\\Sent", "Sent"),
-        (SpecialUse::Trash, "\\Trash", "Trash"),
+    /// With the attribute as LIST writes it and the mailbox made for it at first login, if one is.
+    pub(crate) const ALL: [(SpecialUse, &'static str, Option<&'static str>); 6] = [
+        (SpecialUse::Archive, "\\Archive", Some("Archive")),
+        (SpecialUse::Drafts, "\\Drafts", Some("Drafts")),
+        (SpecialUse::Important, "\\Important", None),
+        (SpecialUse::Junk, "\\Junk", Some("Junk")),
+        (SpecialUse::Sent, "\\Sent", Some("Sent")),
+        (SpecialUse::Trash, "\\Trash", Some("Trash")),
     ];
 
     /// The use of that attribute, in any case, with the backslash.

@@ -161,8 +161,8 @@ impl Account {
         let mut store = self.0.store()?;
         let swept = store.sweep(&MailboxName::inbox());
         swept.map_err(store_fault("sweeping"))?;
-        let named = |(_, _, name): &(_, _, &str)| MailboxName::new(name);
-        let names: Result<Vec<MailboxName>, _> = SpecialUse::ALL.iter().map(named).collect();
+        let usual = SpecialUse::ALL.iter().filter_map(|(_, _, name)| *name);
+        let names: Result<Vec<MailboxName>, _> = usual.map(MailboxName::new).collect();
         let names = names.map_err(Error::InvalidName)?;
         store
             .furnish(&names)

@@ -4,7 +4,8 @@
 use super::{Error, Rows};
 use crate::mime;
 
-/// Octets of a part that are looked at, as stored; the heads of some HTML are long.
+/// Octets of a part that are looked at, as stored; the heads of some HTML are long. No limit that a board
+/// sets: previews of one message would differ from board to board, and a piece at a time is in memory.
 const MAX_OCTETS: u64 = 128 * 1024;
 const PIECE: u64 = 4 * 1024;
 

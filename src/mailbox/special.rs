@@ -9,12 +9,12 @@ pub(super) fn holders(
     assigned: &[(SpecialUse, MailboxName)],
     names: &[MailboxName],
 ) -> Vec<(SpecialUse, MailboxName)> {
-    let holder = |&(special_use, _, default): &(SpecialUse, &str, &str)| {
+    let holder = |&(special_use, _, usual): &(SpecialUse, &str, Option<&str>)| {
         let said = assigned
             .iter()
             .find(|(own, name)| *own == special_use && names.contains(name))
             .map(|(_, name)| name);
-        let name = said.or_else(|| names.iter().find(|name| name.as_str() == default));
+        let name = said.or_else(|| names.iter().find(|name| Some(name.as_str()) == usual));
         name.map(|name| (special_use, name.clone()))
     };
     SpecialUse::ALL.iter().filter_map(holder).collect()

@@ -1,6 +1,7 @@
 //! The tag of a command, held without heap.
 
-/// Longest tag that is echoed; a longer one is cut by the framer already.
+/// Longest tag that is echoed; a longer one is cut by the framer already. No limit that a board sets:
+/// clients count their commands, and a tag lies in every session without heap.
 pub(super) const MAX_OCTETS: usize = 64;
 
 /// `tag = 1*<any ASTRING-CHAR except "+">` (RFC 3501 section 9).
