@@ -110,6 +110,13 @@ impl Files {
         Ok(numbers)
     }
 
+    /// Where Dovecot says which messages there are, if it does.
+    pub(super) fn map(&self) -> Option<PathBuf> {
+        let names = ["dovecot.map.index", "dovecot.map.index.log"];
+        let mut paths = names.iter().map(|name| self.directory.join(name));
+        paths.find(|path| path.exists())
+    }
+
     /// Appends a message. Its bytes are durable when it returns, and its file is not purged while the
     /// second value lives.
     pub(super) fn append(

@@ -9,17 +9,27 @@ use super::walk::{Framed, walk};
 use crate::mail::{Guid, MailboxName, SystemFlags, Uid};
 use crate::store::Error;
 use std::collections::HashSet;
+use std::io;
 use std::path::PathBuf;
 
 impl Root {
     /// What a new log of a mailbox says where the old one is gone: all messages that came to this mailbox
     /// first, or (INBOX) to one that is gone, and that no log has. UIDs are new, flags are lost, and
-    /// what was expunged and not purged is back.
+    /// what was expunged and not purged is back. Errors: where Dovecot has an index, in which they are.
     pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
         let mut contents = self.empty()?;
         let numbers = self.files.numbers()?;
         if numbers.is_empty() {
             return Ok(contents);
+        }
+        if let Some(map) = self.files.map() {
+            let why = format!(
+                "{name} is Dovecot's, and {} has its UIDs and flags, which dovelet does not read yet: \
+                 leave it to Dovecot, or move that file and its log away to have the messages with new \
+                 UIDs and no flags",
+                map.display()
+            );
+            return Err(io::Error::other(why).into());
         }
         let mut mailboxes = self.mailboxes()?;
         mailboxes.retain(|other| other != name);

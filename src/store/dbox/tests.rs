@@ -263,7 +263,16 @@ fn a_lost_log_is_made_of_what_the_files_tell() {
     store.sync().unwrap();
     let validity = store.scan(&other).unwrap().state.uid_validity;
     drop(store);
-    fs::remove_file(root.join("mailboxes/a/dbox-Mails/dovelet.log")).unwrap();
+    let log = root.join("mailboxes/a/dbox-Mails/dovelet.log");
+    fs::remove_file(&log).unwrap();
+    // Where Dovecot knows UIDs and flags, none are invented.
+    let map = root.join("storage/dovecot.map.index");
+    fs::write(&map, "").unwrap();
+    let refused = open(root).scan(&other).unwrap_err().to_string();
+    assert!(refused.contains("a is Dovecot's"), "{refused}");
+    assert!(!log.exists());
+    assert_eq!(shown(&mut open(root), "INBOX").len(), 2);
+    fs::remove_file(&map).unwrap();
     let mut store = open(root);
     assert_eq!(shown(&mut store, "a"), [(1, 0, "three\n".to_owned())]);
     assert!(store.scan(&other).unwrap().state.uid_validity > validity);
