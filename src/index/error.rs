@@ -30,7 +30,10 @@ impl Error {
             Error::Database(error) => match &**error {
                 redb::Error::Corrupted(_)
                 | redb::Error::UpgradeRequired(_)
-                | redb::Error::TableTypeMismatch { .. } => true,
+                | redb::Error::TableTypeMismatch { .. }
+                | redb::Error::TypeDefinitionChanged { .. }
+                | redb::Error::TableIsMultimap(_)
+                | redb::Error::TableIsNotMultimap(_) => true,
                 // Not a file of redb's, or cut off.
                 redb::Error::Io(io) => {
                     matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
