@@ -169,7 +169,7 @@ pub(super) const IMAP: &Section = &Section {
     name: "imap",
     list: false,
     doc: "How IMAP is spoken. A message that cannot be read ends no FETCH: the others are told, then the client is \
-          told that some are missing.",
+          told that some are missing; one that becomes shorter while it is sent ends the session.",
     keys: &[
         example(
             "admin",

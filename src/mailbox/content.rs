@@ -231,20 +231,15 @@ impl Content {
         self.remaining
     }
 
-    /// Appends up to `at_most` octets to `out`; returns how many, 0 only at the end. Always gives
-    /// exactly as many as `remaining` promised: a file that became shorter is filled up with spaces and logged.
+    /// Appends up to `at_most` octets to `out`; returns how many, 0 only at the end. Errors: `Fault`, also
+    /// where the file became shorter meanwhile, so that what `remaining` promised is not there.
     pub(crate) fn read(&mut self, out: &mut Vec<u8>, at_most: usize) -> Result<usize, Error> {
         let mut given = 0;
         while given < at_most && self.remaining > 0 {
             let piece = self.source.piece()?;
             if piece == 0 {
                 log::error!("a message became shorter while it was read");
-                let fill = usize::try_from(self.remaining)
-                    .unwrap_or(usize::MAX)
-                    .min(at_most - given);
-                out.resize(out.len() + fill, b' ');
-                self.remaining -= fill as u64;
-                return Ok(given + fill);
+                return Err(Error::Fault);
             }
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece);
             self.source.take(skipped, None);
@@ -508,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_shrinks_is_filled_up() {
+    fn a_file_that_shrinks_is_a_fault() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
         let first = Place::first(0);
@@ -516,7 +511,14 @@ mod tests {
         let (mut content, _) = whole.unwrap();
         file.set_len(4).unwrap();
         let mut out = Vec::new();
-        while content.read(&mut out, 3).unwrap() > 0 {}
-        assert_eq!(out, b"0123      ");
+        let end = loop {
+            match content.read(&mut out, 3) {
+                Ok(0) => break None,
+                Ok(_) => {}
+                Err(error) => break Some(error),
+            }
+        };
+        assert!(matches!(end, Some(Error::Fault)));
+        assert_eq!((out.as_slice(), content.remaining()), (&b"0123"[..], 6));
     }
 }

@@ -40,6 +40,8 @@ enum Position {
     Item(usize),
     /// In the literal of this item.
     Literal(usize, Content),
+    /// The rest of a literal cannot be read: nothing that a client would understand can follow.
+    Torn,
 }
 
 /// What a FETCH asks for.
@@ -226,14 +228,7 @@ impl Fetch {
                         Ok(0) => self.at = Position::Item(next),
                         Ok(_) if content.remaining() == 0 => self.at = Position::Item(next),
                         Ok(_) => {}
-                        Err(error) => {
-                            // The announced octets must come in any case; `read` sees to that but
-                            // for a fault in the middle, after which the stream cannot go on.
-                            self.failed = Some(error);
-                            let left = usize::try_from(content.remaining()).unwrap_or(0);
-                            out.buffer().extend(std::iter::repeat_n(b' ', left));
-                            self.at = Position::Item(next);
-                        }
+                        Err(_) => self.at = Position::Torn,
                     }
                     if out.full() {
                         return false;
@@ -243,6 +238,7 @@ impl Fetch {
                     let item = *item;
                     self.rest_of_row(item, None, view, out);
                 }
+                Position::Torn => return true,
             }
         }
     }
@@ -324,6 +320,10 @@ impl Fetch {
         out.put(b")\r\n");
     }
 
+    fn is_torn(&self) -> bool {
+        matches!(self.at, Position::Torn)
+    }
+
     /// The tagged response.
     fn outcome(&self) -> &'static str {
         match self.failed {
@@ -358,6 +358,7 @@ impl Session {
         out: &mut Output,
     ) -> Option<Progress<()>> {
         match self.rows_told(&mut fetch, turn, out) {
+            None if fetch.is_torn() => self.tear(),
             None => {
                 if let Some(selected) = self.selected.as_mut() {
                     selected.view.remember(&mut fetch.rows);
@@ -382,6 +383,7 @@ impl Session {
         out: &mut Output,
     ) -> Option<Progress<()>> {
         match self.rows_told(&mut fetch, turn, out) {
+            None if fetch.is_torn() => self.tear(),
             None => {
                 self.doing = Doing::Finish(ending);
                 None

@@ -194,6 +194,13 @@ impl Session {
         out.put(b"\r\n");
     }
 
+    /// Ends the session where it is, without a word.
+    pub(super) fn tear(&mut self) -> Option<Progress<()>> {
+        self.last_words = Some("A message cannot be read to its end.");
+        self.doing = Doing::Ended;
+        None
+    }
+
     /// Counts a bad command; too many in a row end the connection.
     pub(super) fn bad(&mut self, tag: &Tag, text: &str, out: &mut Output) {
         self.reply(tag, text, out);

@@ -159,3 +159,43 @@ fn a_search_of_many_keys_opens_a_message_once() {
         }
     }
 }
+
+#[test]
+fn a_message_cut_while_it_is_sent_ends_the_session() {
+    // The rest was filled up with spaces, and the client kept that as the message.
+    let (account, directory) = Account::temporary();
+    file(directory.path(), 1, &large(5 << 20));
+    let handover = Handover {
+        tag: crate::protocol::imap::tag::tag(b"login"),
+        input: b"a SELECT INBOX\r\na FETCH 1 BODY.PEEK[]\r\n".to_vec(),
+    };
+    let mut session = Session::new(account, handover, SESSION);
+    let mut out = Output::new();
+    let mut said = Vec::new();
+    let mut cut = false;
+    loop {
+        let progress = session.advance(Turn::Disk, &mut out);
+        said.extend_from_slice(out.bytes());
+        out.clear();
+        match progress {
+            Progress::Flush if !cut && memchr::memmem::find(&said, b"BODY[]").is_some() => {
+                let path = directory.path().join("cur/m1,U=1:2,");
+                let file = std::fs::File::options().write(true).open(path).unwrap();
+                file.set_len(1 << 20).unwrap();
+                cut = true;
+            }
+            Progress::Flush | Progress::Disk => {}
+            progress => {
+                assert!(matches!(progress, Progress::Done), "{progress:?}");
+                break;
+            }
+        }
+    }
+    assert!(cut && said.len() < 2 << 20, "{}", said.len());
+    assert!(!said.ends_with(b"\r\n)\r\n") && !said.ends_with(b" "));
+    let farewell = session.farewell().unwrap();
+    assert!(
+        farewell.starts_with("A message cannot be read"),
+        "{farewell}"
+    );
+}
