@@ -296,6 +296,20 @@ limits! {
         assert!(begin.elapsed() >= Duration::from_millis(500));
     }
 
+    mdbox_rotate_octets(server, "mdbox_rotate_octets = \"64KiB\"\n[storage]\nformat = \"mdbox\"") {
+        let text = message("a@test", "x", &"Twenty octets a line\r\n".repeat(1000));
+        for _ in 0..5 {
+            server.deliver("ann", &text);
+        }
+        let files = fs::read_dir(server.maildir("ann").join("storage")).unwrap().flatten();
+        let files = files.filter(|file| file.file_name().to_string_lossy().starts_with("m."));
+        let octets: Vec<u64> = files.map(|file| file.metadata().unwrap().len()).collect();
+        assert!(octets.len() > 1 && octets.iter().all(|octets| *octets <= 65_536), "{octets:?}");
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        assert_eq!(imap.list("1:*").unwrap().len(), 5);
+    }
+
     pop3_idle_timeout(server, "pop3_idle_timeout = \"500ms\"") {
         let mut pop3 = server.pop3("ann");
         let begin = Instant::now();
