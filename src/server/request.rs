@@ -138,7 +138,7 @@ fn ask(mut stream: UnixStream, asked: &Asked, each: &mut dyn FnMut(&str)) -> io:
     }
     Err(io::Error::new(
         ErrorKind::UnexpectedEof,
-        "the server ended before it answered",
+        "the server, or the engine of this user, ended before it answered; try again",
     ))
 }
 
