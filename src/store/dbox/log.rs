@@ -122,13 +122,16 @@ impl Log {
 
     /// Makes all lines durable.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        let file = {
-            let mut state = self.state();
-            self.flush(&mut state)?;
-            self.look(&mut state)?;
-            state.file.clone()
-        };
-        self.group.sync(&|| disk::sync_data(&file))
+        let mut state = self.state();
+        self.flush(&mut state)?;
+        self.look(&mut state)?;
+        drop(state);
+        // The file as it is when the sync begins: one that was replaced before does not have what others
+        // wrote since, for whom this sync may be, too.
+        self.group.sync(&|| {
+            let file = self.state().file.clone();
+            disk::sync_data(&file)
+        })
     }
 
     /// What it says.
