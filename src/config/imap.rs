@@ -94,19 +94,12 @@ fn is_uri(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ParseSettings, parse, show};
+    use super::super::tests::settings;
+    use super::super::{parse, show};
     use super::*;
 
-    fn given() -> ParseSettings {
-        ParseSettings {
-            data_dir: "/d".into(),
-            hostname: "h".into(),
-            ..ParseSettings::default()
-        }
-    }
-
     fn read(text: &str) -> Result<Imap, String> {
-        let config = parse(text, given());
+        let config = parse(text, settings());
         config.map(|c| c.imap).map_err(|f| f[0].to_string())
     }
 
@@ -119,7 +112,7 @@ mod tests {
             workarounds: Workarounds::ALL,
         };
         assert_eq!(read(text), Ok(all.clone()));
-        let config = parse(text, given()).unwrap();
+        let config = parse(text, settings()).unwrap();
         assert_eq!(read(&show(&config)), Ok(all));
         assert_eq!(read(""), Ok(Imap::default()));
     }

@@ -160,19 +160,12 @@ fn workarounds(reader: &mut Reader<'_>, part: &Part<'_>, pop3: &mut Pop3) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ParseSettings, parse, show};
+    use super::super::tests::settings;
+    use super::super::{parse, show};
     use super::*;
 
-    fn given() -> ParseSettings {
-        ParseSettings {
-            data_dir: "/d".into(),
-            hostname: "h".into(),
-            ..ParseSettings::default()
-        }
-    }
-
     fn read(text: &str) -> Result<Pop3, String> {
-        let config = parse(text, given());
+        let config = parse(text, settings());
         config.map(|c| c.pop3).map_err(|f| f[0].to_string())
     }
 
@@ -196,7 +189,7 @@ mod tests {
             end_of_header: true,
         };
         assert_eq!(read(text), Ok(all.clone()));
-        let config = parse(text, given()).unwrap();
+        let config = parse(text, settings()).unwrap();
         assert_eq!(read(&show(&config)), Ok(all));
         assert_eq!(read(""), Ok(Pop3::default()));
         let expunged = read("[pop3]\ndeleted_flag = \"$x\"\ndelete_type = \"expunge\"\n");

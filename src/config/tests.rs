@@ -62,7 +62,7 @@ level = "debug"
 user = "vmail"
 "#;
 
-fn settings() -> ParseSettings {
+pub(super) fn settings() -> ParseSettings {
     ParseSettings {
         directory: "/etc/dovelet".into(),
         data_dir: "/var/lib/dovelet".into(),

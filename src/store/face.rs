@@ -1,10 +1,11 @@
 //! The seam between message bytes and everything that knows about messages.
 
+use super::side::{base, metadata, special_use, subscriptions};
 use super::{Annotations, Body, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Message bytes on disk. One session or delivery owns one `Store`; several of them may work on
 /// the same directories at once, the account keeps changes of one mailbox's side files apart.
@@ -123,30 +124,66 @@ pub(crate) trait Store: Send {
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
     /// Removes a mailbox with its messages. Durable.
     fn delete(&mut self, name: &MailboxName) -> Result<(), Error>;
+    /// Where the side files of the account lie.
+    fn root(&self) -> &Path;
+    /// Where those of a mailbox lie, which go where it goes; it need not be there. Errors: `NoSuchMailbox`
+    /// if it cannot be.
+    fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error>;
     /// Names users subscribed to; they need not exist.
-    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error>;
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
+        subscriptions::read(self.root())
+    }
     /// Durable.
-    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error>;
+    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        subscriptions::subscribe(self.root(), name, subscribed)
+    }
     /// What mailboxes are for, where that was said of them; they need not exist.
-    fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error>;
+    fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
+        special_use::read(self.root())
+    }
     /// All of it anew. Durable.
-    fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error>;
+    fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
+        special_use::write(self.root(), uses)
+    }
+    /// The file of the annotations of a mailbox, or (`None`) of the account; it need not be there.
+    fn annotations_file(&self, of: Option<&MailboxName>) -> Result<PathBuf, Error> {
+        let Some(name) = of else {
+            return Ok(self.root().join(metadata::SERVER));
+        };
+        let directory = self.directory(name)?;
+        match directory.is_dir() {
+            true => Ok(directory.join(metadata::FILE)),
+            false => Err(Error::NoSuchMailbox),
+        }
+    }
     /// The annotations of a mailbox, or (`None`) of the account.
-    fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error>;
+    fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error> {
+        metadata::read(&self.annotations_file(of)?)
+    }
     /// All of them anew. Durable. They go where the mailbox goes.
-    fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error>;
+    fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error> {
+        metadata::write(&self.annotations_file(of)?, all)
+    }
     /// RFC822.SIZE if the name of the message tells it.
-    fn wire_octets(&self, blob: &BlobId) -> Option<u64>;
+    fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
+        base::wire_octets(blob.name.as_bytes())
+    }
     /// Where room is only given back by a purge: goes to the next file with messages that no mailbox has
-    /// any more, and copies the others out of it. `None`: there is no other. `begins`: whatever was begun
+    /// any more, and copies the others out of it. `None`: there is no other. `_begins`: whatever was begun
     /// before is not gone on with.
-    fn compact(&mut self, begins: bool) -> Result<Option<Compacted>, Error>;
+    fn compact(&mut self, _begins: bool) -> Result<Option<Compacted>, Error> {
+        Ok(None)
+    }
     /// Has the messages of a mailbox where `compact` copied them; nobody else may change it meanwhile.
     /// Durable when it returns. Returns what the index is to have for them.
-    fn replace(&mut self, name: &MailboxName) -> Result<Replaced, Error>;
+    fn replace(&mut self, _name: &MailboxName) -> Result<Replaced, Error> {
+        Ok(Replaced::new())
+    }
     /// Removes the file, once `replace` was called for all mailboxes which `compact` named. False if it
     /// has to stay because one of its messages was copied meanwhile.
-    fn discard(&mut self) -> Result<bool, Error>;
+    fn discard(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// Removes drafts that nobody finished for 36 hours.
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error>;
 }

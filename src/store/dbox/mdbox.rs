@@ -9,12 +9,12 @@ use super::purge::Purge;
 use super::record::{Place, Record};
 use super::root::Root;
 use super::walk::octets_at;
-use crate::mail::{Keyword, MailboxName, SpecialUse, SystemFlags, Uid};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::furnish::furnish;
-use crate::store::side::{base, metadata, special_use, subscriptions, uid_validity};
+use crate::store::side::uid_validity;
 use crate::store::{
-    Annotations, Blob, BlobId, Body, Compacted, Draft, Error, Filing, Found, MailboxState,
-    Place as Directory, Replaced, Scanned, Stamp, Store,
+    Blob, BlobId, Body, Compacted, Draft, Error, Filing, Found, MailboxState, Place as Directory,
+    Replaced, Scanned, Stamp, Store,
 };
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -116,17 +116,6 @@ impl Mdbox {
         let file = entry.1.clone();
         self.reading.push(entry);
         Ok(file)
-    }
-
-    fn metadata_file(&self, of: Option<&MailboxName>) -> Result<PathBuf, Error> {
-        let Some(name) = of else {
-            return Ok(self.root.path.join(metadata::SERVER));
-        };
-        let directory = self.root.directory(name)?;
-        match directory.is_dir() {
-            true => Ok(directory.join(metadata::FILE)),
-            false => Err(Error::NoSuchMailbox),
-        }
     }
 
     /// Writes the log of a mailbox anew: these messages, of those it has, and that state.
@@ -448,28 +437,12 @@ impl Store for Mdbox {
         self.root.remove(name)
     }
 
-    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        subscriptions::read(&self.root.path)
+    fn root(&self) -> &Path {
+        &self.root.path
     }
 
-    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-        subscriptions::subscribe(&self.root.path, name, subscribed)
-    }
-
-    fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
-        special_use::read(&self.root.path)
-    }
-
-    fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
-        special_use::write(&self.root.path, uses)
-    }
-
-    fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error> {
-        metadata::read(&self.metadata_file(of)?)
-    }
-
-    fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error> {
-        metadata::write(&self.metadata_file(of)?, all)
+    fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        self.root.directory(name)
     }
 
     fn compact(&mut self, begins: bool) -> Result<Option<Compacted>, Error> {
@@ -485,10 +458,6 @@ impl Store for Mdbox {
 
     fn discard(&mut self) -> Result<bool, Error> {
         self.discard_file()
-    }
-
-    fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
-        base::wire_octets(blob.name.as_bytes())
     }
 
     fn sweep(&mut self, _name: &MailboxName) -> Result<(), Error> {

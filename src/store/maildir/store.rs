@@ -5,13 +5,12 @@ use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
 use super::uidlist::{self, UidList};
 use super::{keywords, name, promise};
-use crate::mail::{Keyword, MailboxName, SpecialUse, SystemFlags, Uid};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, replace};
-use crate::store::side::{base, disk, metadata, special_use, subscriptions, unique};
+use crate::store::side::{disk, unique};
 use crate::store::{
-    Annotations, Blob, BlobId, Body, Compacted, Draft, Error, Filing, MailboxState, Place,
-    Replaced, Scanned, Stamp, Store,
+    Blob, BlobId, Body, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
 };
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -89,18 +88,6 @@ impl Maildir {
             rustix::fs::openat(fd, file, flags, Mode::empty())
         })?;
         Ok(File::from(fd))
-    }
-
-    /// The side file of annotations, which need not be there.
-    fn metadata_file(&self, of: Option<&MailboxName>) -> Result<PathBuf, Error> {
-        let Some(name) = of else {
-            return Ok(self.root.join(metadata::SERVER));
-        };
-        let path = self.path(name)?;
-        match path.is_dir() {
-            true => Ok(path.join(metadata::FILE)),
-            false => Err(Error::NoSuchMailbox),
-        }
     }
 }
 
@@ -485,47 +472,15 @@ impl Store for Maildir {
         self.remove_mailbox(name)
     }
 
-    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        subscriptions::read(&self.root)
+    fn root(&self) -> &Path {
+        &self.root
     }
 
-    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-        subscriptions::subscribe(&self.root, name, subscribed)
-    }
-
-    fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
-        special_use::read(&self.root)
-    }
-
-    fn set_special_uses(&mut self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
-        special_use::write(&self.root, uses)
-    }
-
-    fn annotations(&mut self, of: Option<&MailboxName>) -> Result<Annotations, Error> {
-        metadata::read(&self.metadata_file(of)?)
-    }
-
-    fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error> {
-        metadata::write(&self.metadata_file(of)?, all)
+    fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        self.path(name)
     }
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
         self.sweep_away(name)
-    }
-
-    fn compact(&mut self, _begins: bool) -> Result<Option<Compacted>, Error> {
-        Ok(None)
-    }
-
-    fn replace(&mut self, _name: &MailboxName) -> Result<Replaced, Error> {
-        Ok(Vec::new())
-    }
-
-    fn discard(&mut self) -> Result<bool, Error> {
-        Ok(false)
-    }
-
-    fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
-        base::wire_octets(blob.name.as_bytes())
     }
 }
