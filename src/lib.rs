@@ -96,6 +96,9 @@ mod fuzz;
 #[cfg(test)]
 #[path = "../tests/support/pattern.rs"]
 mod pattern;
+#[cfg(test)]
+#[path = "../tests/support/transcript.rs"]
+mod transcript;
 
 pub(crate) mod codec;
 pub(crate) mod sys;

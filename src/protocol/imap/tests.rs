@@ -25,6 +25,7 @@ use crate::config::Format;
 use crate::mailbox::Account;
 use crate::pattern::matches;
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
+use crate::transcript::{self, Pieces};
 use imap_codec::decode::Decoder;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -266,14 +267,6 @@ fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Pieces {
-    Whole,
-    Bytes,
-    /// Each send is cut in two at this octet.
-    Cut(usize),
-}
-
 fn run(name: &str, text: &str, pieces: Pieces) {
     run_over(Format::Maildir, name, text, pieces);
 }
@@ -326,15 +319,10 @@ fn run_over(format: Format, name: &str, text: &str, pieces: Pieces) {
             .entry(*number)
             .or_insert_with(|| connect(*number));
         match &step {
-            Step::Send(_, bytes) => match pieces {
-                Pieces::Whole => connection.send(bytes),
-                Pieces::Bytes => bytes.chunks(1).for_each(|byte| connection.send(byte)),
-                Pieces::Cut(at) => {
-                    let (a, b) = bytes.split_at(at.min(bytes.len()));
-                    connection.send(a);
-                    connection.send(b);
-                }
-            },
+            Step::Send(_, bytes) => {
+                let pieces = pieces.of(bytes);
+                pieces.iter().for_each(|piece| connection.send(piece));
+            }
             Step::Expect(_, pattern) => {
                 if connection.said.is_empty() {
                     connection.poke();
@@ -443,21 +431,7 @@ fn decodes(name: &str, said: &[u8]) {
 }
 
 fn transcripts() -> Vec<(String, String)> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/imap");
-    let mut all: Vec<(String, String)> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            (
-                path.file_name().unwrap().to_string_lossy().into_owned(),
-                text,
-            )
-        })
-        .collect();
-    all.sort();
-    assert!(all.len() >= 10, "the transcripts are there");
-    all
+    transcript::transcripts("imap", 10)
 }
 
 #[test]

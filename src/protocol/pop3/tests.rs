@@ -16,7 +16,9 @@ use crate::auth::{Closed, Credentials, Verdict};
 use crate::config::{Delete, Pop3};
 use crate::mail::{Flags, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidlFormat};
 use crate::mailbox::{Access, Account, FlagChange, Want};
+use crate::pattern::matches;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::transcript::{self, Pieces, unescape};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,19 +163,6 @@ impl Connection {
     }
 }
 
-fn unescape(text: &str) -> Vec<u8> {
-    let text = text.replace("\\r", "\r").replace("\\n", "\n");
-    text.replace("\\0", "\0").into_bytes()
-}
-
-/// `<>` in a pattern stands for anything.
-fn matches(pattern: &str, line: &str) -> bool {
-    match pattern.split_once("<>") {
-        Some((a, b)) => line.len() >= a.len() + b.len() && line.starts_with(a) && line.ends_with(b),
-        None => line == pattern,
-    }
-}
-
 pub(super) fn deliver(account: &Account, message: &[u8]) {
     let mut draft = account.draft();
     draft.write(message).unwrap();
@@ -262,24 +251,9 @@ fn login(text: &str) -> Login {
     Login::new(settings, apop.then(|| "<1@test>".to_owned()))
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Pieces {
-    Whole,
-    Bytes,
-    /// Each send is cut in two at this octet.
-    Cut(usize),
-}
-
 fn send(connection: &mut Connection, bytes: &[u8], pieces: Pieces) {
-    match pieces {
-        Pieces::Whole => connection.send(bytes),
-        Pieces::Bytes => bytes.chunks(1).for_each(|byte| connection.send(byte)),
-        Pieces::Cut(at) => {
-            let (a, b) = bytes.split_at(at.min(bytes.len()));
-            connection.send(a);
-            connection.send(b);
-        }
-    }
+    let pieces = pieces.of(bytes);
+    pieces.iter().for_each(|piece| connection.send(piece));
 }
 
 fn run(name: &str, text: &str, pieces: Pieces) {
@@ -351,19 +325,7 @@ fn run(name: &str, text: &str, pieces: Pieces) {
 }
 
 fn transcripts() -> Vec<(String, String)> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pop3");
-    let entries = std::fs::read_dir(directory).unwrap();
-    let mut all: Vec<(String, String)> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, text)
-        })
-        .collect();
-    all.sort();
-    assert!(all.len() >= 10, "the transcripts are there");
-    all
+    transcript::transcripts("pop3", 10)
 }
 
 #[test]
