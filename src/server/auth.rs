@@ -1,10 +1,11 @@
 //! The role that knows the users: verdicts, lookups of recipients, penalties. It has neither files nor network.
 
 use super::channel::Channel;
-use super::control::{Message, Owner, Setup};
+use super::control::{Message, Owner};
 use super::deadline;
 use super::pool::Pool;
 use super::reactor;
+use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict};
 use crate::sys::memory;

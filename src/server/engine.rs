@@ -1,11 +1,12 @@
 //! The role that has the mail: sessions after login and deliveries, of one user or of all.
 
 use super::channel::Channel;
-use super::control::{Message, Setup, protocol};
+use super::control::Message;
 use super::deadline::{self, Rounds};
 use super::drive::write;
 use super::pool::Pool;
 use super::reactor::{self, Peer, Signal};
+use super::setup::{Setup, protocol};
 use super::stop::Stop;
 use super::tasks::{Task, Tasks};
 use super::transport::{Transport, socket};

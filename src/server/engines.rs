@@ -1,8 +1,9 @@
 //! The engines: which there are, what waits for them, and which connections they have.
 
 use super::children::{BackOff, Role};
-use super::control::{Message, Owner, Setup};
+use super::control::{Message, Owner};
 use super::layout;
+use super::setup::Setup;
 use crate::config::{Config, Isolation};
 use crate::sys::accounts::Identity;
 use std::collections::HashMap;

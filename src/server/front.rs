@@ -1,13 +1,14 @@
 //! The role that faces the network: TLS, everything before login, LMTP. It has no files and names no user.
 
 use super::channel::Channel;
-use super::control::{Certificate, Message, Served, Setup};
+use super::control::{Certificate, Message};
 use super::deadline::{self, Rounds};
 use super::drive::{Driven, drive, write};
 use super::permit::{Permit, Permits, Refused};
 use super::proxy;
 use super::reactor::{self, Source};
 use super::relay::relay;
+use super::setup::{Served, Setup};
 use super::stop::Stop;
 use super::tasks::Tasks;
 use super::transport::{Socket, Transport, socket};

@@ -1,10 +1,11 @@
 //! LMTP in `front`: messages go to the engines of their recipients as they come.
 
-use super::control::{Message, Served};
+use super::control::Message;
 use super::deadline;
 use super::drive::{Driven, WRITE_PATIENCE, drive};
 use super::front::{Accepted, Front, Reply};
 use super::recipients::Recipients;
+use super::setup::Served;
 use super::transport::{Socket, Transport, socket};
 use crate::deliver::{Envelope, Outcome};
 use crate::protocol::lmtp::{Answer, Lookup, Question, Session, Settings};

@@ -28,6 +28,7 @@ mod recipients;
 mod relay;
 mod request;
 mod role;
+mod setup;
 mod stop;
 mod tasks;
 mod tls;

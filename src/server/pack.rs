@@ -1,5 +1,7 @@
 //! Values as bytes between our own processes. Little-endian, lengths first, nothing aligned.
 
+use std::path::{Path, PathBuf};
+
 /// Appends values.
 #[derive(Debug, Default)]
 pub(super) struct Pack(pub(super) Vec<u8>);
@@ -102,4 +104,16 @@ impl<'a> Unpack<'a> {
             _ => one(self).map(Some),
         }
     }
+}
+
+/// Adds a path as it is.
+pub(super) fn path(pack: &mut Pack, path: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    pack.bytes(path.as_os_str().as_bytes());
+}
+
+/// A path that [`path`] added.
+pub(super) fn unpath(unpack: &mut Unpack<'_>) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    Some(std::ffi::OsString::from_vec(unpack.bytes()?.to_vec()).into())
 }

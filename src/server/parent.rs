@@ -2,13 +2,14 @@
 //! nothing from the network. One thread, no waiting but for all at once.
 
 use super::children::{BackOff, Role};
-use super::control::{Addressee, Certificate, Message, Owner, Served, Setup};
+use super::control::{Addressee, Certificate, Message, Owner};
 use super::engines::{Engines, Request};
 use super::error::Error;
 use super::grants::{Grant, Grants};
 use super::layout::{self, Identities};
 use super::quiet::Quiet;
 use super::request::{self, Asked};
+use super::setup::{Served, Setup};
 use super::{certificate, role};
 use crate::config::{Address, Config, ListenerTls, UserSource};
 use crate::sys::signals::{Signal, Signals};

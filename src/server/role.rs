@@ -1,6 +1,7 @@
 //! The beginning of every role: its setup, then giving up what it does not need.
 
-use super::control::{Message, Setup};
+use super::control::Message;
+use super::setup::Setup;
 use crate::sys::seccomp::Filter;
 use crate::sys::{confine, landlock, limits, memory, message, random, seccomp, signals, spawn};
 use futures_rustls::rustls::crypto::ring;

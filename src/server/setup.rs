@@ -1,0 +1,279 @@
+//! What a role is told before it begins: which settings, and how they go from process to process.
+
+use super::pack::{Pack, Unpack, path, unpath};
+use crate::config::{Config, Delete, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds};
+use crate::mail::{Keyword, UidlFormat};
+use crate::sys::accounts::Identity;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a role needs to know before it begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Setup {
+    /// Whom to become; `None`: whoever started it.
+    pub(super) identity: Option<Identity>,
+    /// The empty directory to be locked up in.
+    pub(super) jail: Option<PathBuf>,
+    /// Trees that an engine may touch.
+    pub(super) trees: Vec<PathBuf>,
+    pub(super) index: PathBuf,
+    pub(super) hostname: String,
+    pub(super) log_level: u8,
+    /// Tells a restarted `front` from its predecessor.
+    pub(super) generation: u32,
+    /// An engine of one user ends when nobody needs it.
+    pub(super) single: bool,
+    pub(super) listeners: Vec<Served>,
+    pub(super) imap: Imap,
+    pub(super) pop3: Pop3,
+    pub(super) format: Format,
+    pub(super) limits: Limits,
+}
+
+/// A listener as `front` has it; descriptors come in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Served {
+    pub(super) protocol: Protocol,
+    pub(super) unix: bool,
+    /// 0 none, 1 STARTTLS, 2 implicit.
+    pub(super) tls: u8,
+    pub(super) proxy_protocol: bool,
+}
+
+/// Of a number that a protocol is between processes.
+pub(super) fn protocol(number: u8) -> Option<Protocol> {
+    let all = [Protocol::Imap, Protocol::Lmtp, Protocol::Pop3];
+    all.into_iter().find(|protocol| *protocol as u8 == number)
+}
+
+fn pack_imap(pack: &mut Pack, imap: &Imap) {
+    pack.option(imap.admin.as_ref(), |pack, admin| {
+        pack.text(admin);
+    });
+    let own = imap.workarounds;
+    for on in [own.delay_newmail, own.extra_separator, own.lsub_flags] {
+        pack.u8(u8::from(on));
+    }
+}
+
+fn unpack_imap(unpack: &mut Unpack<'_>) -> Option<Imap> {
+    Some(Imap {
+        admin: unpack.option(Unpack::text)?,
+        workarounds: Workarounds {
+            delay_newmail: unpack.u8()? != 0,
+            extra_separator: unpack.u8()? != 0,
+            lsub_flags: unpack.u8()? != 0,
+        },
+    })
+}
+
+fn pack_pop3(pack: &mut Pack, pop3: &Pop3) {
+    pack.text(pop3.uidl_format.as_str());
+    pack.option(pop3.deleted_flag.as_ref(), |pack, flag| {
+        pack.text(flag.as_str());
+    });
+    let flags = [
+        pop3.rename_duplicates,
+        pop3.reuse_xuidl,
+        pop3.save_uidl,
+        pop3.lock_session,
+        pop3.no_flag_updates,
+        pop3.delete == Delete::Flag,
+        pop3.apop,
+        pop3.enable_last,
+        pop3.no_nuls,
+        pop3.end_of_header,
+    ];
+    for flag in flags {
+        pack.u8(u8::from(flag));
+    }
+}
+
+fn unpack_pop3(unpack: &mut Unpack<'_>) -> Option<Pop3> {
+    let uidl_format = UidlFormat::parse(&unpack.text()?)?;
+    let deleted_flag = unpack.option(|unpack| Keyword::new(&unpack.text()?))?;
+    let mut flag = || Some(unpack.u8()? != 0);
+    Some(Pop3 {
+        uidl_format,
+        deleted_flag,
+        rename_duplicates: flag()?,
+        reuse_xuidl: flag()?,
+        save_uidl: flag()?,
+        lock_session: flag()?,
+        no_flag_updates: flag()?,
+        delete: if flag()? {
+            Delete::Flag
+        } else {
+            Delete::Expunge
+        },
+        apop: flag()?,
+        enable_last: flag()?,
+        no_nuls: flag()?,
+        end_of_header: flag()?,
+    })
+}
+
+/// The limits as numbers, in one place for both ways.
+macro_rules! limits {
+    ($($field:ident: $kind:ident),* $(,)?) => {
+        fn pack_limits(pack: &mut Pack, limits: &Limits) {
+            $( pack.u64(limits!(@out $kind limits.$field)); )*
+            pack.list(&limits.trusted_networks, |pack, network| {
+                pack.text(&network.address.to_string()).u8(network.prefix);
+            });
+        }
+
+        fn unpack_limits(unpack: &mut Unpack<'_>) -> Option<Limits> {
+            $( let $field = limits!(@in $kind unpack.u64()?); )*
+            let trusted_networks = unpack.list(|unpack| Some(Network {
+                address: unpack.text()?.parse().ok()?,
+                prefix: unpack.u8()?,
+            }))?;
+            Some(Limits { $($field,)* trusted_networks })
+        }
+    };
+    (@out time $value:expr) => { u64::try_from($value.as_millis()).unwrap_or(u64::MAX) };
+    (@out number $value:expr) => { u64::from($value) };
+    (@out size $value:expr) => { $value as u64 };
+    (@in time $value:expr) => { Duration::from_millis($value) };
+    (@in number $value:expr) => { u32::try_from($value).ok()? };
+    (@in size $value:expr) => { usize::try_from($value).ok()? };
+    (@out long $value:expr) => { $value };
+    (@in long $value:expr) => { $value };
+}
+
+limits!(
+    max_connections: number,
+    max_connections_per_address: number,
+    max_connections_per_user: number,
+    max_login_connections: number,
+    login_timeout: time,
+    login_bad_commands: number,
+    login_failures: number,
+    login_line_octets: size,
+    login_literal_octets: size,
+    command_line_octets: size,
+    literal_octets: size,
+    nonsync_literal_octets: number,
+    append_messages: size,
+    message_octets: long,
+    bad_commands: number,
+    set_ranges: size,
+    search_keys: size,
+    search_mailboxes: size,
+    search_contexts: size,
+    search_depth: size,
+    notify_mailboxes: size,
+    imap_idle_timeout: time,
+    imap_keep_alive: time,
+    pop3_idle_timeout: time,
+    lmtp_idle_timeout: time,
+    header_octets: size,
+    header_line_octets: size,
+    header_addresses: size,
+    mime_parameters: size,
+    mime_parts: size,
+    mime_depth: size,
+    max_recipients: number,
+    max_transactions: number,
+    max_mailboxes: size,
+    mailbox_name_octets: size,
+    mailbox_depth: size,
+    max_keywords: size,
+    metadata_entries: size,
+    metadata_octets: size,
+    mdbox_rotate_octets: number,
+    expunge_history: number,
+    step_messages: size,
+    argon2_memory_kib: number,
+    argon2_passes: number,
+    argon2_parallel: number,
+    argon2_queue: number,
+    login_failure_delay: time,
+    login_failure_delay_max: time,
+    index_cache_octets: size,
+    sort_octets: size,
+    blocking_threads: number,
+    stack_octets: size,
+    engine_memory_octets: size,
+    front_memory_octets: size,
+    auth_memory_octets: size,
+    engine_idle_timeout: time,
+);
+
+fn format_number(format: Format) -> u8 {
+    match format {
+        Format::Maildir => 0,
+        Format::Mdbox => 1,
+    }
+}
+
+fn format(number: u8) -> Option<Format> {
+    let all = [Format::Maildir, Format::Mdbox];
+    all.into_iter()
+        .find(|format| format_number(*format) == number)
+}
+
+impl Setup {
+    /// What every role is told.
+    pub(super) fn of(config: &Config) -> Setup {
+        Setup {
+            hostname: config.hostname.clone(),
+            log_level: config.log.level as usize as u8,
+            format: config.storage.format,
+            limits: config.limits.clone(),
+            imap: config.imap.clone(),
+            pop3: config.pop3.clone(),
+            ..Setup::default()
+        }
+    }
+
+    pub(super) fn pack(&self, pack: &mut Pack) {
+        pack.option(self.identity.as_ref(), |pack, identity| {
+            pack.u32(identity.uid).u32(identity.gid);
+        });
+        pack.option(self.jail.as_ref(), |pack, jail| path(pack, jail));
+        pack.list(&self.trees, |pack, tree| path(pack, tree));
+        path(pack, &self.index);
+        pack.text(&self.hostname).u8(self.log_level);
+        pack.u32(self.generation).u8(u8::from(self.single));
+        pack.list(&self.listeners, |pack, served| {
+            pack.u8(served.protocol as u8).u8(u8::from(served.unix));
+            pack.u8(served.tls).u8(u8::from(served.proxy_protocol));
+        });
+        pack_imap(pack, &self.imap);
+        pack_pop3(pack, &self.pop3);
+        pack.u8(format_number(self.format));
+        pack_limits(pack, &self.limits);
+    }
+
+    pub(super) fn unpack(unpack: &mut Unpack<'_>) -> Option<Setup> {
+        Some(Setup {
+            identity: unpack.option(|unpack| {
+                Some(Identity {
+                    uid: unpack.u32()?,
+                    gid: unpack.u32()?,
+                })
+            })?,
+            jail: unpack.option(unpath)?,
+            trees: unpack.list(unpath)?,
+            index: unpath(unpack)?,
+            hostname: unpack.text()?,
+            log_level: unpack.u8()?,
+            generation: unpack.u32()?,
+            single: unpack.u8()? != 0,
+            listeners: unpack.list(|unpack| {
+                Some(Served {
+                    protocol: protocol(unpack.u8()?)?,
+                    unix: unpack.u8()? != 0,
+                    tls: unpack.u8()?,
+                    proxy_protocol: unpack.u8()? != 0,
+                })
+            })?,
+            imap: unpack_imap(unpack)?,
+            pop3: unpack_pop3(unpack)?,
+            format: format(unpack.u8()?)?,
+            limits: unpack_limits(unpack)?,
+        })
+    }
+}
