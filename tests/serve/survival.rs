@@ -146,7 +146,8 @@ fn front_and_auth_are_started_again() {
 #[test]
 fn a_login_whose_auth_dies_is_told_so() {
     let server = Server::start("");
-    let auth = server.role("auth").remove(0);
+    // The greeting does not wait for it.
+    let auth = wait_until("auth", || server.role("auth").pop());
     assert!(auth.signal(Signal::STOP));
     let mut imap = Imap::connect(server.imap).unwrap();
     imap.send(format!("a LOGIN ann {PASSWORD}\r\n").as_bytes())
