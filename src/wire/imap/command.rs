@@ -420,6 +420,9 @@ pub(super) fn status_items(r: &mut Reader<'_>) -> Parsed<Vec<StatusItem>> {
     if !r.eat(b'(') {
         return Err(Syntax("a list of status items is missing"));
     }
+    if r.eat(b')') {
+        return Err(Syntax("a status item is missing"));
+    }
     let mut items = Vec::new();
     loop {
         let name = atom(r)?;

@@ -97,10 +97,11 @@ fn names(shown: &str) -> String {
         .collect()
 }
 
-/// Refusals of what another parser takes for a command: flags that no server knows, and tags that are
-/// longer than is kept.
-const STRICTER: [&str; 2] = [
+/// Refusals of what another parser takes for a command: flags that no server knows, STATUS that asks
+/// for nothing, and tags that are longer than is kept.
+const STRICTER: [&str; 3] = [
     "no such system flag, or one that cannot be set",
+    "a status item is missing",
     "a tag is missing",
 ];
 
