@@ -9,7 +9,37 @@ use super::reader::{Part, Reader};
 pub(crate) struct Imap {
     /// How to reach who runs the server: a URI (RFC 5464 section 3.2.1.1).
     pub(crate) admin: Option<String>,
+    pub(crate) fetch_failure: FetchFailure,
     pub(crate) workarounds: Workarounds,
+}
+
+/// What follows when a message that a client fetches cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FetchFailure {
+    /// The session ends there.
+    DisconnectImmediately,
+    /// The other messages are told, then the session ends.
+    DisconnectAfter,
+    /// The other messages are told, then NO says that some are missing.
+    #[default]
+    NoAfter,
+}
+
+impl FetchFailure {
+    /// With the words of the configuration file.
+    pub(crate) const ALL: [(&str, FetchFailure); 3] = [
+        (
+            "disconnect-immediately",
+            FetchFailure::DisconnectImmediately,
+        ),
+        ("disconnect-after", FetchFailure::DisconnectAfter),
+        ("no-after", FetchFailure::NoAfter),
+    ];
+
+    pub(super) fn word(self) -> &'static str {
+        let word = |(word, own): &(&'static str, FetchFailure)| (*own == self).then_some(*word);
+        FetchFailure::ALL.iter().find_map(word).unwrap_or_default()
+    }
 }
 
 /// What old clients need that is not quite as the standards have it.
@@ -65,6 +95,8 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Imap> {
             }
         }
     }
+    let failure = reader.word(&part, "fetch_failure", &FetchFailure::ALL);
+    imap.fetch_failure = failure.unwrap_or_default();
     let names = reader.texts(&part, "client_workarounds");
     for (at, name) in names.unwrap_or_default() {
         match name {
@@ -105,10 +137,11 @@ mod tests {
 
     #[test]
     fn all_of_it_is_read_and_shown() {
-        let text = "[imap]\nadmin = \"mailto:a@example.org\"\n\
+        let text = "[imap]\nadmin = \"mailto:a@example.org\"\nfetch_failure = \"disconnect-after\"\n\
                     client_workarounds = [\"tb-lsub-flags\", \"delay-newmail\", \"tb-extra-mailbox-sep\"]\n";
         let all = Imap {
             admin: Some("mailto:a@example.org".to_owned()),
+            fetch_failure: FetchFailure::DisconnectAfter,
             workarounds: Workarounds::ALL,
         };
         assert_eq!(read(text), Ok(all.clone()));
@@ -131,6 +164,10 @@ mod tests {
             (
                 "[imap]\nadmin = \"1x:y\"",
                 "2:9: \"1x:y\" is no URI; write \"mailto:postmaster@example.org\"",
+            ),
+            (
+                "[imap]\nfetch_failure = \"no-aftr\"",
+                "2:17: `fetch_failure` cannot be \"no-aftr\"; did you mean \"no-after\"?",
             ),
             (
                 "[imap]\nclient_workarounds = [\"delay-newmial\"]",

@@ -168,13 +168,20 @@ pub(super) const USERS: &Section = &Section {
 pub(super) const IMAP: &Section = &Section {
     name: "imap",
     list: false,
-    doc: "How IMAP is spoken. A message that cannot be read ends no FETCH: the others are told, then the client is \
-          told that some are missing; one that becomes shorter while it is sent ends the session.",
+    doc: "How IMAP is spoken. A message that becomes shorter while it is sent ends the session.",
     keys: &[
         example(
             "admin",
             "\"mailto:postmaster@example.org\"",
             "How to reach you, a URI; clients find it as /shared/admin (RFC 5464).",
+        ),
+        default(
+            "fetch_failure",
+            "\"no-after\"",
+            "What follows when a message that a client fetches cannot be read. \"no-after\": the others are told, \
+             then NO says that some are missing, as often as the client asks. \"disconnect-after\": the others are \
+             told, then the session ends, for clients that take no notice of NO and hold such a message for empty. \
+             \"disconnect-immediately\": the session ends there.",
         ),
         default(
             "client_workarounds",

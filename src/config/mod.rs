@@ -30,7 +30,7 @@ mod template;
 mod tests;
 
 pub(crate) use fault::Fault;
-pub(crate) use imap::{Imap, Workarounds};
+pub(crate) use imap::{FetchFailure, Imap, Workarounds};
 pub(crate) use limits::Limits;
 pub(crate) use manual::reference;
 pub(crate) use model::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};

@@ -99,6 +99,7 @@ fn imap(config: &Config, text: &mut Toml) {
     if let Some(admin) = &config.imap.admin {
         text.string("admin", admin);
     }
+    text.string("fetch_failure", config.imap.fetch_failure.word());
     let workarounds: Vec<String> = config.imap.workarounds().map(quoted).collect();
     text.plain(
         "client_workarounds",

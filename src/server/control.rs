@@ -413,7 +413,9 @@ fn unpack_verdict(u: &mut Unpack<'_>) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Delete, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds};
+    use crate::config::{
+        Delete, FetchFailure, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds,
+    };
     use crate::mail::Keyword;
     use crate::server::setup::Served;
     use crate::sys::accounts::Identity;
@@ -432,6 +434,7 @@ mod tests {
             hostname: "h".into(),
             imap: Imap {
                 admin: Some("mailto:a@b".into()),
+                fetch_failure: FetchFailure::DisconnectAfter,
                 workarounds: Workarounds {
                     lsub_flags: true,
                     ..Workarounds::default()

@@ -127,6 +127,7 @@ fn imap_settings(setup: &Setup) -> imap::SessionSettings {
         bad_commands: limits.bad_commands,
         patience: limits.imap_idle_timeout,
         keep_alive: limits.imap_keep_alive,
+        fetch_failure: setup.imap.fetch_failure,
         workarounds: setup.imap.workarounds,
         admin: setup.imap.admin.as_deref().map(Arc::from),
     }

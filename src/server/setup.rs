@@ -1,7 +1,9 @@
 //! What a role is told before it begins: which settings, and how they go from process to process.
 
 use super::pack::{Pack, Unpack, path, unpath};
-use crate::config::{Config, Delete, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds};
+use crate::config::{
+    Config, Delete, FetchFailure, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds,
+};
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
 use std::path::PathBuf;
@@ -50,6 +52,9 @@ fn pack_imap(pack: &mut Pack, imap: &Imap) {
     pack.option(imap.admin.as_ref(), |pack, admin| {
         pack.text(admin);
     });
+    let failure = FetchFailure::ALL.iter();
+    let at = failure.take_while(|(_, own)| *own != imap.fetch_failure);
+    pack.u8(at.count() as u8);
     let own = imap.workarounds;
     for on in [own.delay_newmail, own.extra_separator, own.lsub_flags] {
         pack.u8(u8::from(on));
@@ -59,6 +64,7 @@ fn pack_imap(pack: &mut Pack, imap: &Imap) {
 fn unpack_imap(unpack: &mut Unpack<'_>) -> Option<Imap> {
     Some(Imap {
         admin: unpack.option(Unpack::text)?,
+        fetch_failure: FetchFailure::ALL.get(usize::from(unpack.u8()?))?.1,
         workarounds: Workarounds {
             delay_newmail: unpack.u8()? != 0,
             extra_separator: unpack.u8()? != 0,

@@ -2,16 +2,15 @@
 
 use super::changing::Change;
 use super::enable::Enabled;
-use super::items::{label, want};
+use super::failure::{Failure, Outcome};
+use super::items::want;
 use super::messages::resolve;
 use super::selected::Earlier;
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Flags, SequenceSet, SystemFlags, UidSet};
-use crate::mailbox::{
-    Access, Content, Error, Expunges, FlagChange, Mark, Marked, Rows, View, Want,
-};
+use crate::mailbox::{Access, Content, Expunges, FlagChange, Mark, Marked, Rows, View, Want};
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{FetchItem, FetchModifiers, number};
 
@@ -30,7 +29,7 @@ pub(super) struct Fetch {
     /// Told first.
     pub(super) earlier: Earlier,
     at: Position,
-    failed: Option<Error>,
+    failure: Failure,
 }
 
 /// Where in the output of a row it stands.
@@ -135,7 +134,7 @@ pub(super) fn fetch(
         newly_seen: UidSet::new(),
         earlier,
         at: Position::BetweenRows,
-        failed: None,
+        failure: Failure::new(session.settings.fetch_failure),
     });
     match marks {
         Some(mark) => session.begin_change(tag, Change::Seen(mark, fetch), rule.expunges),
@@ -190,7 +189,7 @@ impl Fetch {
             newly_seen: UidSet::new(),
             earlier: Earlier::default(),
             at: Position::BetweenRows,
-            failed: None,
+            failure: Failure::default(),
         }
     }
 
@@ -218,7 +217,7 @@ impl Fetch {
                     if out.full() {
                         return false;
                     }
-                    if !self.whole_row(view, out) {
+                    if self.failure.ends() || !self.whole_row(view, out) {
                         return true;
                     }
                 }
@@ -249,7 +248,7 @@ impl Fetch {
             Ok(true) => {}
             Ok(false) => return false,
             Err(error) => {
-                self.failed = Some(error);
+                self.failure.note(error);
                 return false;
             }
         }
@@ -272,6 +271,7 @@ impl Fetch {
         let mut at = first;
         self.at = Position::BetweenRows;
         while let Some(item) = items.get(at) {
+            let before = out.bytes().len();
             if at > 0 {
                 out.put(b" ");
             }
@@ -282,14 +282,14 @@ impl Fetch {
                     break;
                 }
                 Err(error) => {
-                    self.failed = Some(error);
+                    self.failure.note(error);
                     if let Some(start) = start {
                         out.buffer().truncate(start);
                         self.items = items;
                         return;
                     }
-                    out.put(label(item).as_bytes());
-                    out.put(b" NIL");
+                    // NIL would say that there is nothing, and a client would keep that.
+                    out.buffer().truncate(before);
                     at += 1;
                 }
             }
@@ -323,21 +323,6 @@ impl Fetch {
     fn is_torn(&self) -> bool {
         matches!(self.at, Position::Torn)
     }
-
-    /// The tagged response.
-    fn outcome(&self) -> &'static str {
-        match self.failed {
-            Some(Error::UnknownEncoding) => {
-                "NO [UNKNOWN-CTE] Some parts are encoded in a way that is not known."
-            }
-            Some(Error::Expunged) => "NO [EXPUNGEISSUED] Some messages were expunged meanwhile.",
-            Some(_) => "NO [SERVERBUG] Some messages cannot be read; the server's log says why.",
-            None if self.rows.incomplete() => {
-                "OK [EXPUNGEISSUED] Some messages were expunged meanwhile."
-            }
-            None => "OK Fetch completed.",
-        }
-    }
 }
 
 impl Session {
@@ -363,8 +348,10 @@ impl Session {
                 if let Some(selected) = self.selected.as_mut() {
                     selected.view.remember(&mut fetch.rows);
                 }
-                let text = fetch.outcome();
-                self.finish(fetch.tag, text.into(), fetch.expunges);
+                match fetch.failure.outcome(fetch.rows.incomplete()) {
+                    Outcome::Answer(text) => self.finish(fetch.tag, text.into(), fetch.expunges),
+                    Outcome::Goodbye(text) => self.doing = Doing::Goodbye(text),
+                }
                 None
             }
             Some(progress) => {

@@ -200,23 +200,3 @@ fn announce_as(literal: &str, item: &SectionItem, octets: u64, out: &mut Output)
     number(octets, out.buffer());
     out.put(b"}\r\n");
 }
-
-pub(super) fn label(item: &FetchItem) -> &str {
-    match item {
-        FetchItem::Uid => "UID",
-        FetchItem::Flags => "FLAGS",
-        FetchItem::ModSeq => "MODSEQ",
-        FetchItem::EmailId => "EMAILID",
-        FetchItem::ThreadId => "THREADID",
-        FetchItem::SaveDate => "SAVEDATE",
-        FetchItem::Preview(_) => "PREVIEW",
-        FetchItem::InternalDate => "INTERNALDATE",
-        FetchItem::Octets => "RFC822.SIZE",
-        FetchItem::Envelope => "ENVELOPE",
-        FetchItem::Body => "BODY",
-        FetchItem::BodyStructure => "BODYSTRUCTURE",
-        FetchItem::Section(section)
-        | FetchItem::Binary(section)
-        | FetchItem::BinarySize(section) => &section.label,
-    }
-}

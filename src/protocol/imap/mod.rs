@@ -8,6 +8,7 @@ mod command;
 mod context;
 mod enable;
 mod ending;
+mod failure;
 mod fetch;
 mod found;
 mod handover;

@@ -16,7 +16,7 @@ use super::search::Searching;
 use super::selected::Selected;
 use super::table::rule_of;
 use super::tag::Tag;
-use crate::config::Workarounds;
+use crate::config::{FetchFailure, Workarounds};
 use crate::mailbox::{Account, Error, Expunges, Heard};
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
 use crate::wire::imap::{Bounds, Command, Framer};
@@ -51,6 +51,7 @@ pub(crate) struct SessionSettings {
     /// Until a client that waits gets a sign of life, so that NAT keeps the connection, and what nothing
     /// tells of is looked for.
     pub(crate) keep_alive: Duration,
+    pub(crate) fetch_failure: FetchFailure,
     pub(crate) workarounds: Workarounds,
     /// `/shared/admin` (RFC 5464 section 3.2.1.1).
     pub(crate) admin: Option<Arc<str>>,

@@ -11,6 +11,7 @@
 mod bad_input;
 mod changing;
 mod codes;
+mod damage;
 mod fuzz;
 mod idling;
 mod news;
@@ -44,6 +45,7 @@ const SESSION: SessionSettings = SessionSettings {
     bad_commands: 5,
     patience: Duration::from_secs(1800),
     keep_alive: Duration::from_secs(120),
+    fetch_failure: crate::config::FetchFailure::NoAfter,
     workarounds: crate::config::Workarounds::NONE,
     admin: None,
 };

@@ -26,7 +26,7 @@ fn selected(message: &[u8]) -> (Connection, tempfile::TempDir) {
     (connection, directory)
 }
 
-fn file(root: &Path, uid: u32, message: &[u8]) {
+pub(super) fn file(root: &Path, uid: u32, message: &[u8]) {
     for directory in ["cur", "new", "tmp"] {
         std::fs::create_dir_all(root.join(directory)).unwrap();
     }
@@ -54,7 +54,7 @@ fn literal(answer: &[u8]) -> &[u8] {
     &answer[close + 3..close + 3 + octets]
 }
 
-fn large(octets: usize) -> Vec<u8> {
+pub(super) fn large(octets: usize) -> Vec<u8> {
     let mut message = b"Subject: large\nMIME-Version: 1.0\n\
         Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\n\n"
         .to_vec();

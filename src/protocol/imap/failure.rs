@@ -1,0 +1,65 @@
+//! Messages that a FETCH could not tell, and how it ends then.
+
+use crate::config::FetchFailure;
+use crate::mailbox::Error;
+
+/// What went wrong so far, and what is to follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failure {
+    follows: FetchFailure,
+    /// The one that says most.
+    error: Option<Error>,
+}
+
+/// How a FETCH ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The tagged response from `OK` or `NO` on.
+    Answer(&'static str),
+    /// The last line of the session.
+    Goodbye(&'static str),
+}
+
+/// True for what is no fault of this server or its files.
+fn is_usual(error: Error) -> bool {
+    matches!(error, Error::Expunged | Error::UnknownEncoding)
+}
+
+impl Failure {
+    pub(super) fn new(follows: FetchFailure) -> Failure {
+        Failure {
+            follows,
+            error: None,
+        }
+    }
+
+    pub(super) fn note(&mut self, error: Error) {
+        if self.error.is_none_or(is_usual) {
+            self.error = Some(error);
+        }
+    }
+
+    /// True if nothing more is to be told.
+    pub(super) fn ends(&self) -> bool {
+        self.follows == FetchFailure::DisconnectImmediately
+            && self.error.is_some_and(|error| !is_usual(error))
+    }
+
+    /// `incomplete`: messages were left out because they were expunged.
+    pub(super) fn outcome(&self, incomplete: bool) -> Outcome {
+        Outcome::Answer(match self.error {
+            Some(Error::UnknownEncoding) => {
+                "NO [UNKNOWN-CTE] Some parts are encoded in a way that is not known."
+            }
+            Some(Error::Expunged) => "NO [EXPUNGEISSUED] Some messages were expunged meanwhile.",
+            Some(_) if self.follows != FetchFailure::NoAfter => {
+                return Outcome::Goodbye(
+                    "* BYE [SERVERBUG] A message cannot be read; the server's log says why.\r\n",
+                );
+            }
+            Some(_) => "NO [SERVERBUG] Some messages cannot be read; the server's log says why.",
+            None if incomplete => "OK [EXPUNGEISSUED] Some messages were expunged meanwhile.",
+            None => "OK Fetch completed.",
+        })
+    }
+}
