@@ -135,8 +135,9 @@ pub(super) const STORAGE: &Section = &Section {
         default(
             "format",
             "\"maildir\"",
-            "\"maildir\": Maildir++ directories. \"mdbox\": many messages in each file; Dovecot reads the files, \
-             but not the logs beside them that have UIDs and flags. Mail that is there already is not converted.",
+            "\"maildir\": Maildir++ directories. \"sdbox\": a file for each message, \"mdbox\": many messages in each file; \
+             Dovecot reads the files, but not the logs beside them that have flags. Mail that is there already is \
+             not converted.",
         ),
         default(
             "path",

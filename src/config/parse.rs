@@ -23,7 +23,11 @@ const MAX_OCTETS: usize = 1 << 20;
 pub(super) const ISOLATIONS: [(&str, Isolation); 2] =
     [("user", Isolation::User), ("shared", Isolation::Shared)];
 
-const FORMATS: [(&str, Format); 2] = [("maildir", Format::Maildir), ("mdbox", Format::Mdbox)];
+const FORMATS: [(&str, Format); 3] = [
+    ("maildir", Format::Maildir),
+    ("sdbox", Format::Sdbox),
+    ("mdbox", Format::Mdbox),
+];
 
 const SOURCES: [(&str, ()); 1] = [("file", ())];
 

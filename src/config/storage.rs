@@ -18,6 +18,7 @@ pub(crate) struct Storage {
 pub(crate) enum Format {
     #[default]
     Maildir,
+    Sdbox,
     Mdbox,
 }
 
@@ -26,6 +27,7 @@ impl Format {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Format::Maildir => "maildir",
+            Format::Sdbox => "sdbox",
             Format::Mdbox => "mdbox",
         }
     }

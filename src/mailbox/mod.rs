@@ -23,7 +23,8 @@
 //! another program removes, the uidlist knows as soon as it lags behind no more, a second after the
 //! message came. Files that come back after a session was told that they are gone get new UIDs.
 //!
-//! All of that holds for every store: what a name is for Maildir is a line in a log for mdbox (`store::dbox`
+//! All of that holds for every store: what a name is for Maildir is a line in a log for mdbox, or
+//! that and the name of a file for sdbox (`store::dbox`
 //! has its states). A purge, which has messages elsewhere, changes what the index has for names while
 //! the mailboxes are locked.
 
@@ -36,6 +37,8 @@ mod changes;
 mod content;
 mod copy;
 mod criteria;
+#[cfg(test)]
+mod dbox_tests;
 mod error;
 mod events;
 mod expunge;
@@ -48,8 +51,6 @@ mod known;
 mod learn;
 mod maildrop;
 mod mark;
-#[cfg(test)]
-mod mdbox_tests;
 #[cfg(test)]
 mod meddling_tests;
 mod metadata;

@@ -211,11 +211,12 @@ fn format_number(format: Format) -> u8 {
     match format {
         Format::Maildir => 0,
         Format::Mdbox => 1,
+        Format::Sdbox => 2,
     }
 }
 
 fn format(number: u8) -> Option<Format> {
-    let all = [Format::Maildir, Format::Mdbox];
+    let all = [Format::Maildir, Format::Mdbox, Format::Sdbox];
     all.into_iter()
         .find(|format| format_number(*format) == number)
 }

@@ -1,6 +1,6 @@
 //! Which store a user's mail is in.
 
-use super::dbox::Mdbox;
+use super::dbox::Dbox;
 use super::maildir::Maildir;
 use super::{Error, Store};
 use crate::config::Format;
@@ -15,6 +15,7 @@ pub(crate) fn open(
 ) -> Result<Box<dyn Store>, Error> {
     Ok(match format {
         Format::Maildir => Box::new(Maildir::open(root)?),
-        Format::Mdbox => Box::new(Mdbox::open(root, rotate_octets)?),
+        Format::Sdbox => Box::new(Dbox::sdbox(root)?),
+        Format::Mdbox => Box::new(Dbox::mdbox(root, rotate_octets)?),
     })
 }

@@ -408,3 +408,8 @@ fn acknowledged_messages_survive_with_an_engine_for_each_user() {
 fn acknowledged_messages_survive_in_mdbox() {
     survives("shared", "mdbox");
 }
+
+#[test]
+fn acknowledged_messages_survive_in_sdbox() {
+    survives("shared", "sdbox");
+}

@@ -526,6 +526,11 @@ fn acknowledged_survives_a_power_cut_in_mdbox() {
     survives_a_power_cut(Format::Mdbox);
 }
 
+#[test]
+fn acknowledged_survives_a_power_cut_in_sdbox() {
+    survives_a_power_cut(Format::Sdbox);
+}
+
 fn survives_a_power_cut(format: Format) {
     let directory = temporary();
     let mut run = Run::new(directory.path(), format);
@@ -624,6 +629,11 @@ fn messages_of_one_append_come_all_or_none() {
 #[test]
 fn messages_of_one_append_come_all_or_none_in_mdbox() {
     come_all_or_none(Format::Mdbox);
+}
+
+#[test]
+fn messages_of_one_append_come_all_or_none_in_sdbox() {
+    come_all_or_none(Format::Sdbox);
 }
 
 fn come_all_or_none(format: Format) {

@@ -451,6 +451,13 @@ fn transcripts_over_mdbox() {
 }
 
 #[test]
+fn transcripts_over_sdbox() {
+    for (name, text) in transcripts() {
+        run_over(Format::Sdbox, &name, &text, Pieces::Whole);
+    }
+}
+
+#[test]
 fn transcripts_byte_by_byte() {
     for (name, text) in transcripts() {
         run(&name, &text, Pieces::Bytes);

@@ -1,10 +1,13 @@
 //! A message while it is written: in memory, or if it is large in a file without a name.
 
-use super::files::{self, Hold};
+use super::files::{self, Files, Hold};
+use super::framing::{GUID, MAILBOX, Metadata, RECEIVED, WIRE_OCTETS, message_header};
+use super::layout::storage_name;
 use super::record::Place;
 use super::root::Root;
+use super::staged::Staged;
 use crate::codec::crlf::ToLf;
-use crate::mail::Guid;
+use crate::mail::{Guid, MailboxName};
 use crate::store::side::uid_validity::random_guid;
 use crate::store::{Body, Draft, Error};
 use std::any::Any;
@@ -26,8 +29,21 @@ pub(super) struct DboxDraft {
     finished: bool,
     pub(super) received: i64,
     pub(super) guid: Guid,
-    /// The account it was saved to, and where.
-    pub(super) saved: Option<(Weak<Root>, Place, Hold)>,
+    pub(super) saved: Option<Saved>,
+}
+
+/// The account that a draft was saved to, and where.
+pub(super) enum Saved {
+    Mdbox {
+        files: Weak<Files>,
+        place: Place,
+        _hold: Hold,
+    },
+    Sdbox {
+        root: Weak<Root>,
+        staged: Staged,
+        file: File,
+    },
 }
 
 impl DboxDraft {
@@ -51,16 +67,42 @@ impl DboxDraft {
     }
 
     /// All of it, if it is in memory.
-    pub(super) fn body(&self) -> Option<&[u8]> {
+    fn body(&self) -> Option<&[u8]> {
         self.spool.is_none().then_some(self.buffer.as_slice())
     }
 
-    /// Copies what is not in memory to an offset of a file; returns where it ends there.
-    pub(super) fn copy_to(&self, file: &File, at: u64) -> io::Result<u64> {
-        match &self.spool {
-            Some(spool) => files::copy(spool, 0, self.spooled, file, at),
-            None => Ok(at),
-        }
+    /// Writes what is finished, with its header and these metadata, to an offset of a file. `before`:
+    /// what stands in front of it.
+    pub(super) fn write_frame(
+        &self,
+        before: Vec<u8>,
+        metadata: &[u8],
+        file: &File,
+        at: u64,
+    ) -> io::Result<()> {
+        let mut head = before;
+        let header = message_header(self.stored_octets());
+        head.reserve(header.len() + self.buffer.len() + metadata.len());
+        head.extend_from_slice(header.as_bytes());
+        let Some(spool) = &self.spool else {
+            head.extend_from_slice(&self.buffer);
+            head.extend_from_slice(metadata);
+            return file.write_all_at(&head, at);
+        };
+        file.write_all_at(&head, at)?;
+        let end = files::copy(spool, 0, self.spooled, file, at + head.len() as u64)?;
+        file.write_all_at(metadata, end)
+    }
+
+    /// What stands behind it. `to`: the mailbox that it comes to first. Errors: `NoSuchMailbox` if that
+    /// cannot be.
+    pub(super) fn metadata(&self, to: &MailboxName) -> Result<Metadata, Error> {
+        let mut metadata = Metadata::default();
+        metadata.put(RECEIVED, format!("{:x}", self.received));
+        metadata.put(WIRE_OCTETS, format!("{:x}", self.octets()));
+        metadata.put(GUID, self.guid.to_string());
+        metadata.put(MAILBOX, storage_name(to).ok_or(Error::NoSuchMailbox)?);
+        Ok(metadata)
     }
 
     /// Nothing comes any more.

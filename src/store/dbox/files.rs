@@ -1,9 +1,10 @@
 //! The files `m.N` of an account, as all handles of this process share them.
 
 use super::draft::DboxDraft;
-use super::framing::{Metadata, file_header, message_header};
+use super::framing::{MESSAGE_HEADER, Metadata, file_header};
 use super::group::Group;
 use super::record::Place;
+use super::root::Shared;
 use super::walk::walk;
 use crate::store::Error;
 use crate::store::side::disk;
@@ -20,6 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const PIECE: usize = 64 * 1024;
 /// What the name of each begins with.
 const PREFIX: &str = "m.";
+
+static FILES: Shared<Files> = Shared(Mutex::new(Vec::new()));
 
 pub(super) struct Files {
     directory: PathBuf,
@@ -68,14 +71,24 @@ struct Current {
 }
 
 impl Files {
-    pub(super) fn new(directory: PathBuf, rotate_octets: u32) -> Files {
+    /// Those of the account whose mail lies below `root`.
+    pub(super) fn of(root: &Path, rotate_octets: u32) -> Arc<Files> {
+        FILES.of(root, || Files::new(root, rotate_octets))
+    }
+
+    fn new(root: &Path, rotate_octets: u32) -> Files {
         Files {
-            directory,
+            directory: directory(root),
             rotate_octets,
             appending: Mutex::default(),
             held: Arc::default(),
             copied: Mutex::default(),
         }
+    }
+
+    /// As they are, for reading alone.
+    pub(super) fn looked_at(root: &Path) -> Files {
+        Files::new(root, 0)
     }
 
     fn appending(&self) -> MutexGuard<'_, Appending> {
@@ -101,7 +114,11 @@ impl Files {
     /// The numbers of all files, ascending.
     pub(super) fn numbers(&self) -> Result<Vec<u32>, Error> {
         let mut numbers = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
+            entries => entries?,
+        };
+        for entry in entries {
             let name = entry?.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
             numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
@@ -124,30 +141,15 @@ impl Files {
         draft: &DboxDraft,
         metadata: &Metadata,
     ) -> Result<(Place, Hold), Error> {
-        let (body, metadata) = (draft.body(), metadata.encode());
-        let octets = body.map_or(draft.stored_octets(), |body| body.len() as u64);
-        let mut head = message_header(octets).into_bytes();
-        let octets = head.len() as u64 + octets + metadata.len() as u64;
+        let metadata = metadata.encode();
+        let octets = MESSAGE_HEADER as u64 + draft.stored_octets() + metadata.len() as u64;
         let mut appending = self.appending();
         self.choose(&mut appending, octets)?;
         let Some(current) = &mut appending.current else {
             return Err(Error::Io(io::ErrorKind::NotFound.into()));
         };
         let offset = current.end;
-        let written = match body {
-            Some(body) => {
-                head.reserve(body.len() + metadata.len());
-                head.extend_from_slice(body);
-                head.extend_from_slice(&metadata);
-                current.file.write_all_at(&head, offset)
-            }
-            None => {
-                let body = offset + head.len() as u64;
-                let wrote = current.file.write_all_at(&head, offset);
-                let copied = wrote.and_then(|()| draft.copy_to(&current.file, body));
-                copied.and_then(|end| current.file.write_all_at(&metadata, end))
-            }
-        };
+        let written = draft.write_frame(Vec::new(), &metadata, &current.file, offset);
         if let Err(error) = written {
             // What is behind the last message may stay there, but nothing comes behind it then.
             if current.file.set_len(offset).is_err() {
@@ -315,6 +317,7 @@ impl Files {
 
     /// Makes a file with no message in it. Its name is durable.
     fn make(&self, number: u32) -> Result<Current, Error> {
+        disk::make_tree(&self.directory)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&self.directory, flags, Mode::empty());
         let directory: OwnedFd = directory.map_err(io::Error::from)?;
@@ -351,6 +354,6 @@ pub(super) fn copy(from: &File, start: u64, octets: u64, to: &File, at: u64) -> 
 }
 
 /// The directory of the files of an account.
-pub(super) fn directory(root: &Path) -> PathBuf {
+fn directory(root: &Path) -> PathBuf {
     root.join("storage")
 }

@@ -10,13 +10,14 @@
 //! N <UID>                            UIDs below this one were given
 //! K <number> <keyword>               what a letter means, from 0 for a
 //! T <UID> <UID>                      messages from the first to the last come together or not at all
+//! O <UID> <UID>                      so do these, and that all lines F are there does not tell that they did
 //! E <UID> <UID>                      what came of those is what stays
 //! ```
 //!
 //! Flags are written as in a Maildir: `:2,FSab`. Behind the last line the file may be filled up with NULs.
 
 use super::record::{Place, Record};
-use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidValidity};
+use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::maildir::name;
 use std::collections::BTreeMap;
 
@@ -40,6 +41,7 @@ pub(super) enum Line<'a> {
     Next(Uid),
     Named(usize, &'a Keyword),
     Together(Uid, Uid),
+    Open(Uid, Uid),
     Ended(Uid, Uid),
 }
 
@@ -59,6 +61,7 @@ impl Line<'_> {
             Line::Next(uid) => format!("N {uid}"),
             Line::Named(number, keyword) => format!("K {number} {}", keyword.as_str()),
             Line::Together(first, last) => format!("T {first} {last}"),
+            Line::Open(first, last) => format!("O {first} {last}"),
             Line::Ended(first, last) => format!("E {first} {last}"),
         };
         let sum = crc32fast::hash(text.as_bytes());
@@ -77,17 +80,53 @@ pub(super) struct Message {
     pub(super) uidl: Option<Box<str>>,
 }
 
+/// Messages that come together or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Together {
+    pub(super) first: Uid,
+    pub(super) last: Uid,
+    /// How many of them have no line; `None`: what lines there are does not matter.
+    pub(super) missing: Option<u32>,
+}
+
+impl Together {
+    /// Those of a line T.
+    pub(super) fn counted(first: Uid, last: Uid) -> Together {
+        let more = last.number().saturating_sub(first.number());
+        Together {
+            first,
+            last,
+            missing: Some(more.saturating_add(1)),
+        }
+    }
+
+    /// Those of a line O.
+    pub(super) fn open(first: Uid, last: Uid) -> Together {
+        Together {
+            first,
+            last,
+            missing: None,
+        }
+    }
+
+    pub(super) fn ends(&self) -> (Uid, Uid) {
+        (self.first, self.last)
+    }
+}
+
 /// All that a log tells.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contents {
     /// `None`: the first line is not there or not readable.
     pub(super) known: Option<(UidValidity, Guid)>,
     pub(super) messages: BTreeMap<Uid, Message>,
+    /// Those of which it says that they are gone.
+    pub(super) expunged: UidSet,
     /// No UID from here on was given; `None`: none was.
     pub(super) uid_next: Option<Uid>,
     pub(super) keywords: Vec<Option<Keyword>>,
-    /// Messages that were to come together, and how many of them did not.
-    pub(super) together: Vec<(Uid, Uid, u32)>,
+    /// Messages that were to come together, as far as it is not said that they did.
+    pub(super) together: Vec<Together>,
     /// Lines there are, and those among them that cannot be read.
     pub(super) lines: usize,
     pub(super) damaged: usize,
@@ -141,10 +180,9 @@ impl Contents {
             }
             "P" => {
                 let (number, place) = rest.split_once(' ')?;
-                let (file, offset) = place.split_once(':')?;
-                let (file, offset) = (file.parse().ok()?, offset.parse().ok()?);
+                let place = Place::parse(place)?;
                 if let Some(message) = self.messages.get_mut(&uid(number)?) {
-                    message.place(Place { file, offset })?;
+                    message.place(place)?;
                 }
             }
             "U" => {
@@ -153,7 +191,12 @@ impl Contents {
                     message.uidl = Some(uidl.into());
                 }
             }
-            "X" => drop(self.messages.remove(&uid(rest)?)),
+            "X" => {
+                let gone = uid(rest)?;
+                self.messages.remove(&gone);
+                self.expunged.insert(gone);
+                self.give(gone.next()?);
+            }
             "N" => self.give(uid(rest)?),
             "K" => {
                 let (number, name) = rest.split_once(' ')?;
@@ -162,23 +205,23 @@ impl Contents {
                 self.keywords.resize(length, None);
                 *self.keywords.get_mut(number)? = Keyword::new(name);
             }
-            "T" => {
+            "T" | "O" | "E" => {
                 let (first, last) = rest.split_once(' ')?;
                 let (first, last) = (uid(first)?, uid(last)?);
-                let more = last.number().checked_sub(first.number())?;
-                self.together.push((first, last, more.checked_add(1)?));
-            }
-            "E" => {
-                let (first, last) = rest.split_once(' ')?;
-                let ends = (uid(first)?, uid(last)?);
-                self.together.retain(|(a, b, _)| (*a, *b) != ends);
+                match letter {
+                    _ if last < first => return None,
+                    "T" => self.together.push(Together::counted(first, last)),
+                    "O" => self.together.push(Together::open(first, last)),
+                    _ => self.together.retain(|t| t.ends() != (first, last)),
+                }
             }
             _ => return None,
         }
         Some(())
     }
 
-    fn give(&mut self, next: Uid) {
+    /// UIDs below that one were given.
+    pub(super) fn give(&mut self, next: Uid) {
         self.uid_next = self.uid_next.max(Some(next));
     }
 
@@ -202,8 +245,13 @@ impl Contents {
                 Line::Named(at, keyword).put(&mut out);
             }
         }
-        for (first, last, _) in &self.together {
-            Line::Together(*first, *last).put(&mut out);
+        for together in &self.together {
+            let (first, last) = together.ends();
+            match together.missing {
+                Some(_) => Line::Together(first, last),
+                None => Line::Open(first, last),
+            }
+            .put(&mut out);
         }
         for (uid, message) in &self.messages {
             Line::Filed(&message.record, message.flags, message.letters).put(&mut out);
@@ -216,19 +264,33 @@ impl Contents {
 }
 
 impl Message {
+    /// One without flags.
+    pub(super) fn unmarked(record: Box<str>) -> Message {
+        Message {
+            record,
+            flags: SystemFlags::NONE,
+            letters: 0,
+            uidl: None,
+        }
+    }
+
     pub(super) fn place(&mut self, place: Place) -> Option<()> {
         let record = Record::parse(&self.record)?;
+        let place = Some(place);
         self.record = Record { place, ..record }.to_string().into();
         Some(())
     }
 }
 
 /// One message more of those that come together.
-pub(super) fn came(together: &mut Vec<(Uid, Uid, u32)>, uid: Uid) {
-    for (first, last, missing) in &mut *together {
-        *missing -= u32::from(*first <= uid && uid <= *last && *missing > 0);
+pub(super) fn came(together: &mut Vec<Together>, uid: Uid) {
+    for one in together
+        .iter_mut()
+        .filter(|t| t.first <= uid && uid <= t.last)
+    {
+        one.missing = one.missing.map(|missing| missing.saturating_sub(1));
     }
-    together.retain(|(.., missing)| *missing > 0);
+    together.retain(|t| t.missing != Some(0));
 }
 
 /// A line without its checksum; `None` if that is wrong.
@@ -282,6 +344,7 @@ mod tests {
             Line::Marked(uid(1), seen, 2),
             Line::Marked(uid(9), seen, 2),
             Line::Together(uid(4), uid(5)),
+            Line::Open(uid(1), uid(2)),
             Line::Filed(four, SystemFlags::NONE, 0),
             Line::Expunged(uid(3)),
             Line::Placed(
@@ -314,13 +377,31 @@ mod tests {
                 .collect();
             assert_eq!(uidls, [None, Some("one two"), None]);
             assert_eq!(contents.keywords, [None, Some(keyword.clone())]);
-            assert_eq!(contents.together, [(uid(4), uid(5), 1)]);
+            let counted = |missing| Together {
+                missing,
+                ..Together::open(uid(4), uid(5))
+            };
+            assert_eq!(
+                contents.together,
+                [counted(Some(1)), Together::open(uid(1), uid(2))]
+            );
+            assert!(!contents.expunged.contains(uid(1)));
             assert!(!contents.is_worn());
         }
         let ended = [&text[..], &log(&[Line::Ended(uid(4), uid(5))])].concat();
-        assert_eq!(Contents::parse(&ended).together, []);
+        let open = [Together::open(uid(1), uid(2))];
+        assert_eq!(Contents::parse(&ended).together, open);
         let whole = [&text[..], &log(&[Line::Filed(&record(5), seen, 0)])].concat();
-        assert_eq!(Contents::parse(&whole).together, []);
+        assert_eq!(Contents::parse(&whole).together, open);
+        let both = [
+            &whole[..],
+            &log(&[Line::Ended(uid(1), uid(2)), Line::Expunged(uid(30))]),
+        ]
+        .concat();
+        let contents = Contents::parse(&both);
+        assert_eq!(contents.together, []);
+        assert_eq!(contents.uid_next, Some(uid(31)));
+        assert_eq!(contents.expunged.to_string(), "3,30");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The log of one mailbox, as all handles of this process share it.
 
 use super::group::Group;
-use super::line::{Contents, Line, MAX_LETTERS, came};
+use super::line::{Contents, Line, MAX_LETTERS, Together, came};
+use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
 use crate::store::side::{disk, lock};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +35,8 @@ pub(super) struct Log {
 struct State {
     path: PathBuf,
     file: Arc<File>,
+    /// The directory it is in, once somebody asked.
+    directory: Option<Arc<OwnedFd>>,
     /// Where the next line begins.
     end: u64,
     /// Octets of the file.
@@ -45,13 +49,15 @@ struct State {
     known: Option<Known>,
     /// UIDs of messages that are on their way to another mailbox, or gone.
     left: UidSet,
+    /// Files that get their names once the lines of their messages are durable.
+    unnamed: Vec<(Uid, Staged)>,
 }
 
 /// A few things that the file says.
 struct Known {
     uid_next: Option<Uid>,
     keywords: Vec<Option<Keyword>>,
-    together: Vec<(Uid, Uid, u32)>,
+    together: Vec<Together>,
 }
 
 impl Known {
@@ -81,12 +87,14 @@ impl Log {
             state: Mutex::new(State {
                 path: path.to_owned(),
                 file: Arc::new(file),
+                directory: None,
                 end,
                 length,
                 waiting: if torn { vec![b'\n'] } else { Vec::new() },
                 looked: end,
                 known: None,
                 left: UidSet::new(),
+                unnamed: Vec::new(),
             }),
             group,
         }))
@@ -204,13 +212,17 @@ impl Log {
     }
 
     /// Notes, before the first of them, that messages come together or not at all.
-    pub(super) fn together(&self, first: Uid, last: Uid) -> Result<(), Error> {
+    pub(super) fn together(&self, together: Together) -> Result<(), Error> {
         let mut state = self.state();
         if state.known.is_none() {
             self.read(&mut state)?;
         }
         drop(state);
-        self.put(Line::Together(first, last))
+        let (first, last) = together.ends();
+        self.put(match together.missing {
+            Some(_) => Line::Together(first, last),
+            None => Line::Open(first, last),
+        })
     }
 
     /// Notes durably that of messages which were to come together nothing is missing any more; they all
@@ -219,7 +231,7 @@ impl Log {
         let state = self.state();
         let open = state.known.as_ref().is_none_or(|known| {
             let mut together = known.together.iter();
-            together.any(|(a, b, _)| (*a, *b) == (first, last))
+            together.any(|t| t.ends() == (first, last))
         });
         drop(state);
         if !open {
@@ -242,6 +254,14 @@ impl Log {
         text.extend_from_slice(&state.waiting);
         let mut contents = Contents::parse(&text);
         change(&mut contents);
+        if let Some(above) = state
+            .path
+            .parent()
+            .filter(|_| !contents.expunged.is_empty())
+        {
+            // It will not say any more which files are to go: they have to be gone.
+            disk::sync_directory_at(above)?;
+        }
         Log::write(&state.path, &contents)?;
         let file = OpenOptions::new()
             .read(true)
@@ -267,6 +287,53 @@ impl Log {
             return self.renew_with(state, &|_| ());
         }
         state.looked = state.end;
+        Ok(())
+    }
+
+    /// The directory it is in, whatever that is called by now.
+    pub(super) fn directory(&self) -> Result<Arc<OwnedFd>, Error> {
+        let mut state = self.state();
+        if let Some(directory) = &state.directory {
+            return Ok(directory.clone());
+        }
+        let above = state.path.parent().ok_or(Error::NoSuchMailbox)?;
+        let directory = match File::open(above) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoSuchMailbox);
+            }
+            opened => Arc::new(OwnedFd::from(opened?)),
+        };
+        Ok(state.directory.insert(directory).clone())
+    }
+
+    /// Has a file that gets its name by `name_files`.
+    pub(super) fn name_later(&self, uid: Uid, staged: Staged) {
+        self.state().unnamed.push((uid, staged));
+    }
+
+    /// The messages of files that have no names yet.
+    pub(super) fn unnamed(&self) -> UidSet {
+        let state = self.state();
+        state.unnamed.iter().map(|(uid, _)| *uid).collect()
+    }
+
+    /// Forgets a file without a name; false if that has none.
+    pub(super) fn forget_unnamed(&self, uid: Uid) -> bool {
+        let mut state = self.state();
+        let before = state.unnamed.len();
+        state.unnamed.retain(|(own, _)| *own != uid);
+        state.unnamed.len() < before
+    }
+
+    /// Gives all files the names that they were to get, after a sync of the log.
+    pub(super) fn name_files(&self, name: fn(Uid) -> String) -> Result<(), Error> {
+        let directory = self.directory()?;
+        let mut state = self.state();
+        // Whoever looks finds a file here or in the directory.
+        while let Some((uid, staged)) = state.unnamed.last_mut() {
+            staged.name(&directory, &name(*uid))?;
+            state.unnamed.pop();
+        }
         Ok(())
     }
 
@@ -323,6 +390,7 @@ impl Known {
                 }
             }
             Line::Next(next) => self.uid_next = self.uid_next.max(Some(next)),
+            Line::Expunged(uid) => self.uid_next = self.uid_next.max(uid.next()),
             Line::Named(at, keyword) => {
                 let length = self.keywords.len().max(at + 1);
                 self.keywords.resize(length, None);
@@ -330,21 +398,10 @@ impl Known {
                     *own = Some(keyword.clone());
                 }
             }
-            Line::Together(first, last) => {
-                let count = last
-                    .number()
-                    .saturating_sub(first.number())
-                    .saturating_add(1);
-                self.together.push((first, last, count));
-            }
-            Line::Ended(first, last) => {
-                self.together.retain(|(a, b, _)| (*a, *b) != (first, last));
-            }
-            Line::Version(..)
-            | Line::Marked(..)
-            | Line::Placed(..)
-            | Line::Uidl(..)
-            | Line::Expunged(_) => {}
+            Line::Together(first, last) => self.together.push(Together::counted(first, last)),
+            Line::Open(first, last) => self.together.push(Together::open(first, last)),
+            Line::Ended(first, last) => self.together.retain(|t| t.ends() != (first, last)),
+            Line::Version(..) | Line::Marked(..) | Line::Placed(..) | Line::Uidl(..) => {}
         }
     }
 }

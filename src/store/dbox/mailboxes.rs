@@ -27,24 +27,37 @@ impl Root {
 
     /// Removes what nobody finished.
     pub(super) fn sweep(&self) -> Result<(), Error> {
-        let old = |path: &Path| {
-            let modified = fs::symlink_metadata(path).and_then(|m| m.modified());
-            let age = modified.ok().and_then(|time| time.elapsed().ok());
-            age.is_some_and(|age| age > STALE)
-        };
         for entry in fs::read_dir(&self.path)?.flatten() {
             let (file, path) = (entry.file_name(), entry.path());
             let left = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
-            if left(DELETED) || (left(CREATING) && old(&path)) {
+            if left(DELETED) || (left(CREATING) && is_stale(&path)) {
                 let _ = disk::remove_tree(&path);
             }
             let lock = file.to_str().is_some_and(|name| name.contains(".lock."));
-            if (lock || left(".temp.")) && old(&path) {
+            if (lock || left(".temp.")) && is_stale(&path) {
                 let _ = disk::remove(&path);
             }
         }
         Ok(())
     }
+
+    /// As `sweep`, files in the directory of a mailbox whose names begin with that.
+    pub(super) fn sweep_staged(&self, name: &MailboxName, prefix: &str) -> Result<(), Error> {
+        for entry in fs::read_dir(self.directory(name)?)?.flatten() {
+            let staged = entry.file_name();
+            let staged = staged.as_encoded_bytes().starts_with(prefix.as_bytes());
+            if staged && is_stale(&entry.path()) {
+                let _ = disk::remove(&entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_stale(path: &Path) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|m| m.modified());
+    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age > STALE)
 }
 
 /// Adds the mailboxes below a directory, whose own name has these parts.

@@ -1,23 +1,28 @@
 //! sdbox and mdbox, whose message files Dovecot reads.
 //!
 //! A message stands in a file with a frame around it (`framing`): in mdbox many in each `storage/m.N`,
-//! one behind the other, which is never written again. Which messages a mailbox has, under which UIDs and
+//! one behind the other, which is never written again; in sdbox each in `mailboxes/NAME/dbox-Mails/u.UID`.
+//! What is different in the two is behind one trait (`messages`). Which messages a mailbox has, under which UIDs and
 //! with which flags, says its own log, `mailboxes/NAME/dbox-Mails/dovelet.log` (`log`): lines that are
 //! only added, each with a checksum; what the end of the file lacks was not acknowledged. So what the
 //! index knows can be rebuilt here as it can for Maildir, flags included, and a copy is a line.
 //!
 //! ```text
-//! what                          mdbox
-//! bytes, INTERNALDATE, GUID     m.N (R, G); the log has the last two and the sizes, too
-//! UID, mailbox, flags,          the log of the mailbox; B in m.N has the mailbox it came to first
-//! keywords a to z, save date
-//! UIDVALIDITY, GUID, keywords   the log's first line, and its lines K
+//! what                          mdbox                                         sdbox
+//! bytes, INTERNALDATE, GUID     m.N (R, G); the log has the last two and      u.UID; the log, too
+//!                               the sizes, too
+//! UID, mailbox                  the log; B in m.N has the mailbox it came     the name u.UID
+//!                               to first
+//! flags, keywords a to z,       the log                                       the log; else none, and
+//! save date                                                                   the time of the file
+//! UIDVALIDITY, GUID, keywords   the log's first line, and its lines K         so, too
 //! of a mailbox
-//! what UIDs were given          every line F there ever was; N after the log was written anew
-//! references                    lines F of all logs that name the place in m.N
+//! what UIDs were given          every line F and X there ever was; N after    these, and every name
+//!                               the log was written anew
+//! references                    lines F of all logs that name the place       links
 //! ```
 //!
-//! States of a message (frame: its bytes in m.N; line: F in the log, not followed by X):
+//! States of a message in mdbox (frame: its bytes in m.N; line: F in the log, not followed by X):
 //!
 //! ```text
 //! B1 -frame -line   nothing; or an end of m.N that was written by half: nobody writes behind it
@@ -28,6 +33,19 @@
 //!
 //! The frame is durable before the line is written, the line in the target of a MOVE before that of
 //! the source says X, and lines are durable in the order in which they stand, so that no line names what is not there.
+//!
+//! And in sdbox (line: F in the log; gone: X; bare: it has no flags, and is no copy):
+//!
+//! ```text
+//! S1 .temp file          nothing; swept after 36 hours
+//! S2 u.UID -line         a bare message is there; only now LMTP and APPEND are answered
+//! S3 .temp file +line    another is on its way: nobody was told
+//! S4 u.UID +line         there; only now APPEND and COPY are answered
+//! S5 u.UID +gone         expunged, only now EXPUNGE is answered; the file goes, at the next scan if not now
+//! S6 -file +line         expunged, though nobody was told
+//! ```
+//!
+//! A file that is expunged is gone durably before the log is written anew without its line X.
 
 mod draft;
 mod files;
@@ -38,12 +56,16 @@ mod line;
 mod log;
 mod mailboxes;
 mod mdbox;
+mod messages;
 mod purge;
 mod record;
 mod recover;
 mod root;
+mod sdbox;
+mod staged;
+mod store;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-pub(crate) use mdbox::Mdbox;
+pub(crate) use store::Dbox;

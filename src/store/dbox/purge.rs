@@ -36,10 +36,10 @@ impl Mdbox {
     fn survey(&mut self) -> Result<Purge, Error> {
         // In this order: what a file has by then is found in the logs, or the file is in use, or it was
         // not there yet.
-        self.root.files.watch(true);
-        self.root.files.rotate();
-        let numbers = self.root.files.numbers()?.into_iter();
-        let in_use = self.root.files.in_use();
+        self.files.watch(true);
+        self.files.rotate();
+        let numbers = self.files.numbers()?.into_iter();
+        let in_use = self.files.in_use();
         let files = numbers.filter(|number| !in_use.contains(number));
         let mut files: BTreeMap<u32, References> = files.map(|n| (n, Vec::new())).collect();
         let mailboxes = self.root.mailboxes()?;
@@ -56,7 +56,9 @@ impl Mdbox {
             }
             for (uid, message) in contents.messages {
                 let record = Record::parse(&message.record);
-                let place = record.ok_or(Error::Corrupt { what: "a record" })?.place;
+                let place = record
+                    .ok_or(Error::Corrupt { what: "a record" })?
+                    .placed()?;
                 if let Some(references) = files.get_mut(&place.file) {
                     references.push((at, uid, place.offset));
                 }
@@ -76,7 +78,7 @@ impl Mdbox {
             None => self.survey()?,
         };
         while let Some((number, references)) = purge.files.pop_first() {
-            let file = match self.root.files.open(number) {
+            let file = match self.files.open(number) {
                 Err(Error::NoSuchMessage) => continue,
                 file => file?,
             };
@@ -93,7 +95,7 @@ impl Mdbox {
             self.purge = Some(purge);
             return Ok(Some(Compacted { mailboxes, freed }));
         }
-        self.root.files.watch(false);
+        self.files.watch(false);
         Ok(None)
     }
 
@@ -103,7 +105,7 @@ impl Mdbox {
         let mut wanted: Vec<u64> = references.iter().map(|(.., offset)| *offset).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let files = &self.root.files;
+        let files = &self.files;
         let mut failure = None;
         walk(file, &mut |framed| {
             if wanted.binary_search(&framed.start).is_ok() {
@@ -130,7 +132,7 @@ impl Mdbox {
         let mut replaced = Vec::new();
         for (uid, mut message) in log.contents()?.messages {
             let record = Record::parse(&message.record);
-            let Some(old) = record.map(|record| record.place) else {
+            let Some(old) = record.and_then(|record| record.place) else {
                 continue;
             };
             if old.file != purge.file {
@@ -157,9 +159,9 @@ impl Mdbox {
             return Ok(false);
         };
         self.reading.retain(|(number, _)| *number != purge.file);
-        match self.root.files.was_copied_from(purge.file) {
+        match self.files.was_copied_from(purge.file) {
             true => Ok(false),
-            false => self.root.files.remove(purge.file).map(|()| true),
+            false => self.files.remove(purge.file).map(|()| true),
         }
     }
 }

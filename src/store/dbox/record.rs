@@ -1,8 +1,10 @@
 //! What is known of a message in one word, which the index has in place of a file name: `<guid>,m=<file>:<offset>,
 //! S=<octets as stored>,W=<octets with CRLF>,R=<INTERNALDATE>,D=<save date>,U=<uid>`. Copies have the
-//! same GUID.
+//! same GUID. In sdbox, where the file is `u.<uid>`, there is no `m`.
 
-use crate::mail::Uid;
+use super::framing::{GUID, RECEIVED, WIRE_OCTETS};
+use super::walk::Framed;
+use crate::mail::{Guid, Uid};
 use crate::store::side::base::{field, number};
 use crate::store::{BlobId, Error, Filing, Place as Directory};
 
@@ -14,11 +16,23 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
+impl Place {
+    /// Reads `<file>:<offset>`.
+    pub(super) fn parse(text: &str) -> Option<Place> {
+        let (file, offset) = text.split_once(':')?;
+        Some(Place {
+            file: file.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     /// As Dovecot has it: no comma, no blank.
     pub(super) guid: Box<str>,
-    pub(super) place: Place,
+    /// `None` in sdbox.
+    pub(super) place: Option<Place>,
     pub(super) stored: u64,
     pub(super) wire: u64,
     /// INTERNALDATE and save date in seconds since 1970.
@@ -29,20 +43,20 @@ pub(super) struct Record {
 
 impl std::fmt::Display for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Place { file, offset } = self.place;
-        let (guid, stored, wire) = (&self.guid, self.stored, self.wire);
-        write!(f, "{guid},m={file}:{offset},S={stored},W={wire}")?;
+        f.write_str(&self.guid)?;
+        if let Some(Place { file, offset }) = self.place {
+            write!(f, ",m={file}:{offset}")?;
+        }
+        write!(f, ",S={},W={}", self.stored, self.wire)?;
         write!(f, ",R={},D={},U={}", self.received, self.saved, self.uid)
     }
 }
 
 impl Record {
     pub(super) fn parse(text: &str) -> Option<Record> {
-        let place = field(text, "m")?;
-        let (file, offset) = place.split_once(':')?;
-        let place = Place {
-            file: file.parse().ok()?,
-            offset: offset.parse().ok()?,
+        let place = match field(text, "m") {
+            Some(place) => Some(Place::parse(&place)?),
+            None => None,
         };
         Some(Record {
             guid: text.split(',').next()?.into(),
@@ -53,6 +67,34 @@ impl Record {
             saved: field(text, "D")?.parse().ok()?,
             uid: Record::uid(text)?,
         })
+    }
+
+    /// What stands around a message tells; it was saved when it was received, as far as that goes.
+    pub(super) fn of_framed(framed: &Framed, uid: Uid, place: Option<Place>) -> Record {
+        let metadata = &framed.metadata;
+        let guid = metadata.get(GUID).and_then(|g| std::str::from_utf8(g).ok());
+        let plain = |guid: &&str| !guid.is_empty() && !guid.contains([',', ' ']);
+        let number = |letter, other| metadata.number(letter).unwrap_or(other);
+        let received = number(RECEIVED, 0).cast_signed();
+        Record {
+            guid: match guid.filter(plain) {
+                Some(guid) => guid.into(),
+                None => Guid::of(format!("{place:?} {uid} {received}").as_bytes())
+                    .to_string()
+                    .into(),
+            },
+            place,
+            stored: framed.octets,
+            wire: number(WIRE_OCTETS, framed.octets),
+            received,
+            saved: received,
+            uid,
+        }
+    }
+
+    /// Where it is in mdbox. Errors: `Corrupt` if that is not said.
+    pub(super) fn placed(&self) -> Result<Place, Error> {
+        self.place.ok_or(Error::Corrupt { what: "a record" })
     }
 
     /// The UID in such a word.
@@ -86,10 +128,10 @@ mod tests {
     fn records_are_written_and_read() {
         let record = Record {
             guid: "ca8d4527157d076b9f41000083ecc375".into(),
-            place: Place {
+            place: Some(Place {
                 file: 7,
                 offset: u64::MAX,
-            },
+            }),
             stored: 36,
             wire: 41,
             received: -5,
@@ -102,6 +144,11 @@ mod tests {
             (saved(&text), origin(&text)),
             (Some(record.saved), record.guid.to_string())
         );
+        let single = Record {
+            place: None,
+            ..record
+        };
+        assert_eq!(Record::parse(&single.to_string()), Some(single));
         for bad in [
             "",
             "x",

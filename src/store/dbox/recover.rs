@@ -1,16 +1,17 @@
 //! Messages of a mailbox whose log is lost, found in the files of messages.
 
-use super::framing::{GUID, MAILBOX, RECEIVED, WIRE_OCTETS};
+use super::files::Files;
+use super::framing::MAILBOX;
 use super::layout::mailbox_name;
 use super::line::{self, Contents, Message};
 use super::record::{Place, Record};
 use super::root::Root;
-use super::walk::{Framed, walk};
-use crate::mail::{Guid, MailboxName, SystemFlags, Uid};
+use super::walk::walk;
+use crate::mail::{MailboxName, Uid};
 use crate::store::Error;
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Root {
     /// What a new log of a mailbox says where the old one is gone: all messages that came to this mailbox
@@ -18,25 +19,20 @@ impl Root {
     /// what was expunged and not purged is back. Errors: where Dovecot has an index, in which they are.
     pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
         let mut contents = self.empty()?;
-        let numbers = self.files.numbers()?;
+        let files = Files::looked_at(&self.path);
+        let numbers = files.numbers()?;
         if numbers.is_empty() {
             return Ok(contents);
         }
-        if let Some(map) = self.files.map() {
-            let why = format!(
-                "{name} is Dovecot's, and {} has its UIDs and flags, which dovelet does not read yet: \
-                 leave it to Dovecot, or move that file and its log away to have the messages with new \
-                 UIDs and no flags",
-                map.display()
-            );
-            return Err(io::Error::other(why).into());
+        if let Some(map) = files.map() {
+            return Err(refused(name, &map));
         }
         let mut mailboxes = self.mailboxes()?;
         mailboxes.retain(|other| other != name);
         let had = self.referenced(&mailboxes)?;
         let mut uid = Some(Uid::MIN);
         for number in numbers {
-            let file = self.files.open(number)?;
+            let file = files.open(number)?;
             walk(&file, &mut |framed| {
                 let place = Place {
                     file: number,
@@ -54,7 +50,10 @@ impl Root {
                 };
                 let next = uid.filter(|_| own && !had.contains(&place));
                 if let Some(own) = next {
-                    contents.messages.insert(own, found(framed, place, own));
+                    let record = Record::of_framed(framed, own, Some(place)).to_string();
+                    contents
+                        .messages
+                        .insert(own, Message::unmarked(record.into()));
                     uid = own.next();
                     contents.uid_next = uid;
                 }
@@ -78,34 +77,19 @@ impl Root {
             }
             let contents = self.log(name)?.contents()?;
             let records = contents.messages.values();
-            places.extend(records.filter_map(|m| Some(Record::parse(&m.record)?.place)));
+            places.extend(records.filter_map(|m| Record::parse(&m.record)?.place));
         }
         Ok(places)
     }
 }
 
-fn found(framed: &Framed, place: Place, uid: Uid) -> Message {
-    let metadata = &framed.metadata;
-    let guid = metadata.get(GUID).and_then(|g| std::str::from_utf8(g).ok());
-    let plain = |guid: &&str| !guid.is_empty() && !guid.contains([',', ' ']);
-    let number = |letter, other| metadata.number(letter).unwrap_or(other);
-    let received = number(RECEIVED, 0).cast_signed();
-    let record = Record {
-        guid: match guid.filter(plain) {
-            Some(guid) => guid.into(),
-            None => Guid::of(format!("{place:?}").as_bytes()).to_string().into(),
-        },
-        place,
-        stored: framed.octets,
-        wire: number(WIRE_OCTETS, framed.octets),
-        received,
-        saved: received,
-        uid,
-    };
-    Message {
-        record: record.to_string().into(),
-        flags: SystemFlags::NONE,
-        letters: 0,
-        uidl: None,
-    }
+/// Why a mailbox with an index of Dovecot's is not opened.
+pub(super) fn refused(name: &MailboxName, index: &Path) -> Error {
+    let why = format!(
+        "{name} is Dovecot's, and {} has its UIDs and flags, which dovelet does not read yet: \
+         leave it to Dovecot, or move that file and its log away to have the messages with new \
+         UIDs and no flags",
+        index.display()
+    );
+    io::Error::other(why).into()
 }

@@ -1,6 +1,5 @@
 //! What all handles of this process on one account share.
 
-use super::files::{self, Files};
 use super::layout::{self, MAILBOXES, MAILS};
 use super::line::{self, Contents};
 use super::log::Log;
@@ -19,11 +18,30 @@ const MAX_IDLE: usize = 2;
 pub(super) const CREATING: &str = ".dovelet-new-";
 pub(super) const DELETED: &str = ".dovelet-deleted-";
 
-static ROOTS: Mutex<Vec<(PathBuf, Weak<Root>)>> = Mutex::new(Vec::new());
+static ROOTS: Shared<Root> = Shared(Mutex::new(Vec::new()));
+
+/// What all handles on one directory share, as long as there is one.
+pub(super) struct Shared<T>(pub(super) Mutex<Vec<(PathBuf, Weak<T>)>>);
+
+impl<T> Shared<T> {
+    /// That of this directory; made if nobody has it.
+    pub(super) fn of(&self, path: &Path, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut all = lock(&self.0);
+        let mut known = all.iter().filter(|(own, _)| own == path);
+        if let Some(one) = known.find_map(|(_, one)| one.upgrade()) {
+            return one;
+        }
+        let one = Arc::new(make());
+        all.retain(|(_, one)| one.strong_count() > 0);
+        all.push((path.to_owned(), Arc::downgrade(&one)));
+        one
+    }
+}
 
 pub(super) struct Root {
     pub(super) path: PathBuf,
-    pub(super) files: Files,
+    /// What the log of a mailbox says that has none.
+    recover: Recover,
     logs: Mutex<Logs>,
     pub(super) host: String,
     /// The directories are there.
@@ -31,6 +49,9 @@ pub(super) struct Root {
     /// A log that was lost is made.
     mending: Mutex<()>,
 }
+
+/// Errors: where the mailbox is another program's.
+pub(super) type Recover = fn(&Root, &MailboxName) -> Result<Contents, Error>;
 
 /// Open logs; used last: at the end.
 type Logs = Vec<(MailboxName, Arc<Log>)>;
@@ -41,26 +62,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Root {
     /// The account whose mail lies below `path`; its directories are made if they are not there.
-    pub(super) fn open(path: &Path, rotate_octets: u32) -> Result<Arc<Root>, Error> {
-        let mut roots = lock(&ROOTS);
-        let mut known = roots.iter().filter(|(own, _)| own == path);
-        if let Some(root) = known.find_map(|(_, root)| root.upgrade()) {
-            drop(roots);
-            root.prepare()?;
-            return Ok(root);
-        }
-        let storage = files::directory(path);
-        let root = Arc::new(Root {
+    pub(super) fn open(path: &Path, recover: Recover) -> Result<Arc<Root>, Error> {
+        let root = ROOTS.of(path, || Root {
             path: path.to_owned(),
-            files: Files::new(storage, rotate_octets),
+            recover,
             logs: Mutex::default(),
             host: unique::host(),
             prepared: Mutex::default(),
             mending: Mutex::default(),
         });
-        roots.retain(|(_, root)| root.strong_count() > 0);
-        roots.push((path.to_owned(), Arc::downgrade(&root)));
-        drop(roots);
         root.prepare()?;
         Ok(root)
     }
@@ -70,14 +80,11 @@ impl Root {
         if *prepared {
             return Ok(());
         }
-        let storage = files::directory(&self.path);
-        if !storage.is_dir() {
-            disk::make_tree(&storage)?;
-        }
+        disk::make_tree(&self.path)?;
         let inbox = MailboxName::inbox();
         if !self.directory(&inbox)?.is_dir() {
             // Where there are messages already, its log was lost.
-            let contents = self.recover(&inbox)?;
+            let contents = (self.recover)(self, &inbox)?;
             match self.make_with(&inbox, &contents) {
                 Ok(()) | Err(Error::MailboxExists) => {}
                 Err(error) => return Err(error),
@@ -139,7 +146,7 @@ impl Root {
         let path = directory.join(line::FILE);
         if !path.exists() {
             log::error!("{name}: {} is gone", path.display());
-            Log::write(&path, &self.recover(name)?)?;
+            Log::write(&path, &(self.recover)(self, name)?)?;
         }
         drop(one);
         self.log(name)

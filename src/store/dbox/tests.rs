@@ -1,4 +1,4 @@
-use super::Mdbox;
+use super::Dbox;
 use super::framing::MAX_METADATA;
 use crate::mail::{MailboxName, SystemFlags, Uid};
 use crate::store::{BlobId, Error, Filing, Store};
@@ -8,8 +8,8 @@ use std::path::Path;
 
 const ROTATE: u32 = 64 * 1024;
 
-fn open(root: &Path) -> Mdbox {
-    Mdbox::open(root, ROTATE).unwrap()
+fn open(root: &Path) -> Dbox {
+    Dbox::mdbox(root, ROTATE).unwrap()
 }
 
 fn name(text: &str) -> MailboxName {
@@ -24,7 +24,7 @@ fn filing(uid: u32, flags: SystemFlags) -> Filing {
     }
 }
 
-fn save(store: &mut Mdbox, mailbox: &str, text: &str, uid: u32) -> BlobId {
+fn save(store: &mut Dbox, mailbox: &str, text: &str, uid: u32) -> BlobId {
     let mut draft = store.stage().unwrap();
     draft.write(text.as_bytes()).unwrap();
     draft.date(1_000_000_000).unwrap();
@@ -35,8 +35,8 @@ fn save(store: &mut Mdbox, mailbox: &str, text: &str, uid: u32) -> BlobId {
     blob
 }
 
-fn read(store: &mut Mdbox, blob: &BlobId) -> Result<String, Error> {
-    let mut blob = store.open(&MailboxName::inbox(), blob)?;
+fn read_in(store: &mut Dbox, mailbox: &str, blob: &BlobId) -> Result<String, Error> {
+    let mut blob = store.open(&name(mailbox), blob)?;
     assert_eq!(blob.internal_date, 1_000_000_000);
     let mut text = String::new();
     blob.body.read_to_string(&mut text)?;
@@ -44,10 +44,10 @@ fn read(store: &mut Mdbox, blob: &BlobId) -> Result<String, Error> {
 }
 
 /// UID, flags and text of all messages.
-fn shown(store: &mut Mdbox, mailbox: &str) -> Vec<(u32, u8, String)> {
+fn shown(store: &mut Dbox, mailbox: &str) -> Vec<(u32, u8, String)> {
     let found = store.scan(&name(mailbox)).unwrap().found.into_iter();
     let shown = found.map(|f| {
-        let text = read(store, &f.blob).unwrap();
+        let text = read_in(store, mailbox, &f.blob).unwrap();
         (f.uid.unwrap().number(), f.blob.flags.bits(), text)
     });
     shown.collect()
@@ -62,10 +62,35 @@ fn files(root: &Path) -> Vec<String> {
     names
 }
 
+/// Every UID that has a file of its own.
+fn singles(root: &Path, mailbox: &str) -> Vec<String> {
+    let directory = root.join("mailboxes").join(mailbox).join("dbox-Mails");
+    let entries = fs::read_dir(directory).unwrap().flatten();
+    let names = entries.map(|e| e.file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != "dovelet.log").collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn messages_are_filed_copied_moved_marked_and_removed() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
+    filed_copied_moved_marked_and_removed(root, open);
+    assert_eq!(files(root), ["m.1"]);
+    assert_eq!(singles(root, "INBOX"), [""; 0]);
+}
+
+#[test]
+fn files_of_single_messages_are_where_messages_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    filed_copied_moved_marked_and_removed(root, sdbox);
+    assert_eq!(singles(root, "INBOX"), ["u.1"]);
+    assert!(!root.join("storage").exists());
+}
+
+fn filed_copied_moved_marked_and_removed(root: &Path, open: fn(&Path) -> Dbox) {
     let mut store = open(root);
     store.create(&name("a/b")).unwrap();
     let one = save(&mut store, "INBOX", "one\r\n\r\nx\r\n", 1);
@@ -105,10 +130,11 @@ fn messages_are_filed_copied_moved_marked_and_removed() {
         (scanned.found.len(), scanned.state.uid_next.number()),
         (1, 9)
     );
-    assert_eq!(files(root), ["m.1"]);
     store.rename(&other, &name("c")).unwrap();
     assert!(!root.join("mailboxes/a").exists());
-    assert_eq!(shown(&mut store, "c"), all[..1]);
+    let mut in_c = store.scan(&name("c")).unwrap().found;
+    let blob = in_c.pop().unwrap().blob;
+    assert_eq!(read_in(&mut store, "c", &blob).unwrap(), all[0].2);
     store.delete(&name("c")).unwrap();
     assert_eq!(store.mailboxes().unwrap(), [inbox]);
 }
@@ -166,7 +192,7 @@ fn files_are_rotated_and_large_messages_are_whole() {
 }
 
 /// What `compact` and the two steps after it say, until nothing is left.
-fn purge(store: &mut Mdbox) -> u32 {
+fn purge(store: &mut Dbox) -> u32 {
     let mut gone = 0;
     let mut begins = true;
     while let Some(compacted) = store.compact(begins).unwrap() {
@@ -283,4 +309,90 @@ fn a_lost_log_is_made_of_what_the_files_tell() {
         .into_iter()
         .map(|(.., text)| text);
     assert_eq!(texts.collect::<Vec<_>>(), ["one\n", "two\n", "three\n"]);
+}
+
+fn sdbox(root: &Path) -> Dbox {
+    Dbox::sdbox(root).unwrap()
+}
+
+fn log_of(root: &Path) -> std::path::PathBuf {
+    root.join("mailboxes/INBOX/dbox-Mails/dovelet.log")
+}
+
+#[test]
+fn names_of_files_tell_what_a_lost_log_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let inbox = MailboxName::inbox();
+    let mut store = sdbox(root);
+    let blobs: Vec<BlobId> = (1..=4)
+        .map(|uid| save(&mut store, "INBOX", &format!("{uid}\r\n"), uid))
+        .collect();
+    store.remove(&inbox, &blobs[1]).unwrap();
+    store.mark(&inbox, &blobs[2], SystemFlags::SEEN, 0).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let text = fs::read(log_of(root)).unwrap();
+    let line = memchr::memmem::find(&text, b",U=4").unwrap();
+    let start = text[..line].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    let end = line + text[line..].iter().position(|b| *b == b'\n').unwrap() + 1;
+    let without = [&text[..start], &text[end..]].concat();
+    fs::write(log_of(root), without).unwrap();
+    // Somebody put a part of one there, and what was expunged is there still.
+    let directory = root.join("mailboxes/INBOX/dbox-Mails");
+    let whole = fs::read(directory.join("u.4")).unwrap();
+    fs::write(directory.join("u.9"), &whole[..whole.len() - 1]).unwrap();
+    fs::write(directory.join("u.2"), &whole).unwrap();
+    let seen = SystemFlags::SEEN.bits();
+    let all = [
+        (1, 0, "1\n".to_owned()),
+        (3, seen, "3\n".to_owned()),
+        (4, 0, "4\n".to_owned()),
+    ];
+    let mut store = sdbox(root);
+    assert_eq!(shown(&mut store, "INBOX"), all);
+    let state = store.scan(&inbox).unwrap().state;
+    assert_eq!(state.uid_next.number(), 10);
+    assert_eq!(singles(root, "INBOX"), ["u.1", "u.3", "u.4", "u.9"]);
+    drop(store);
+    fs::remove_file(log_of(root)).unwrap();
+    let mut store = sdbox(root);
+    let uids: Vec<u32> = shown(&mut store, "INBOX").iter().map(|m| m.0).collect();
+    assert_eq!(uids, [1, 3, 4]);
+    let again = store.scan(&inbox).unwrap().state;
+    assert!(again.uid_validity > state.uid_validity && again.uid_next == state.uid_next);
+    drop(store);
+    fs::remove_file(log_of(root)).unwrap();
+    fs::write(directory.join("dovecot.index"), "").unwrap();
+    let refused = sdbox(root).scan(&inbox).unwrap_err().to_string();
+    assert!(refused.contains("INBOX is Dovecot's"), "{refused}");
+    assert!(!log_of(root).exists());
+}
+
+#[test]
+fn a_draft_is_in_many_mailboxes_and_none_is_left_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = sdbox(root);
+    store.create(&name("a")).unwrap();
+    let text = format!("{}\r\n", "x".repeat(998)).repeat(100);
+    let mut draft = store.stage().unwrap();
+    draft.write(text.as_bytes()).unwrap();
+    draft.date(1_000_000_000).unwrap();
+    for (mailbox, uid) in [("INBOX", 1), ("a", 5), ("a", 6)] {
+        store.save(&mut *draft, &name("INBOX")).unwrap();
+        let new = filing(uid, SystemFlags::NONE);
+        store.commit(&mut *draft, &name(mailbox), &new).unwrap();
+    }
+    let mut other = store.stage().unwrap();
+    other.write(b"left\r\n").unwrap();
+    store.save(&mut *other, &name("INBOX")).unwrap();
+    assert_eq!(singles(root, "INBOX").len(), 2);
+    store.sync().unwrap();
+    drop((draft, other, store));
+    assert_eq!(singles(root, "INBOX"), ["u.1"]);
+    let mut store = sdbox(root);
+    let own = text.replace("\r\n", "\n");
+    assert_eq!(shown(&mut store, "INBOX"), [(1, 0, own.clone())]);
+    assert_eq!(shown(&mut store, "a"), [(5, 0, own.clone()), (6, 0, own)]);
 }

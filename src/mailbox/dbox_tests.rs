@@ -1,4 +1,4 @@
-//! What sessions see of mailboxes that are kept as mdbox.
+//! What sessions see of mailboxes that are kept as mdbox or sdbox.
 
 use super::host::lock;
 use super::tests::{append, flags, name, shown, uids};
@@ -12,13 +12,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// An account whose index is in memory.
+/// An account with an mdbox whose index is in memory.
 fn account(root: &Path, rotate_octets: u32) -> Account {
+    account_of(Format::Mdbox, root, rotate_octets)
+}
+
+fn account_of(format: Format, root: &Path, rotate_octets: u32) -> Account {
     let limits = Limits {
         mdbox_rotate_octets: rotate_octets,
         ..Limits::default()
     };
-    let host = Host::over(Index::memory().unwrap(), Format::Mdbox, limits);
+    let host = Host::over(Index::memory().unwrap(), format, limits);
     host.account("ann", root).unwrap()
 }
 
@@ -55,7 +59,19 @@ fn files(root: &Path) -> usize {
 #[test]
 fn the_loss_of_the_index_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let first = account(directory.path(), 1 << 20);
+    index_is_lost(Format::Mdbox, directory.path());
+    assert_eq!(files(directory.path()), 1);
+}
+
+#[test]
+fn the_loss_of_the_index_changes_nothing_in_sdbox() {
+    let directory = tempfile::tempdir().unwrap();
+    index_is_lost(Format::Sdbox, directory.path());
+}
+
+fn index_is_lost(format: Format, root: &Path) {
+    let account = || account_of(format, root, 1 << 20);
+    let first = account();
     first.create(&name("a/b")).unwrap();
     append(&first, "INBOX", "one", &flags(SystemFlags::SEEN, &["x"]));
     append(&first, "INBOX", "two", &Flags::default());
@@ -84,15 +100,19 @@ fn the_loss_of_the_index_changes_nothing() {
         before[0].2[&1].2, before[1].2[&1].2,
         "a copy has the EMAILID"
     );
-    assert_eq!(files(directory.path()), 1);
-    assert_eq!(told(&account(directory.path(), 1 << 20)), before);
+    drop(first);
+    assert_eq!(told(&account()), before);
 }
 
 #[test]
 fn own_changes_cause_no_scan_and_a_restored_log_does() {
+    own_changes_cause_no_scan(Format::Mdbox);
+    own_changes_cause_no_scan(Format::Sdbox);
+}
+
+fn own_changes_cause_no_scan(format: Format) {
     let directory = tempfile::tempdir().unwrap();
-    let index = || Index::memory().unwrap();
-    let host = Host::over(index(), Format::Mdbox, Limits::default());
+    let host = Host::over(Index::memory().unwrap(), format, Limits::default());
     let account = host.account("ann", directory.path()).unwrap();
     append(&account, "INBOX", "one", &Flags::default());
     let log = directory
@@ -121,7 +141,9 @@ fn own_changes_cause_no_scan_and_a_restored_log_does() {
     std::thread::sleep(std::time::Duration::from_millis(50));
     fs::write(&log, backup).unwrap();
     let account = host.account("ann", directory.path()).unwrap();
-    assert_eq!(messages(&account, "INBOX").len(), 1);
+    // Files of their own are still there.
+    let left = if format == Format::Mdbox { 1 } else { 19 };
+    assert_eq!(messages(&account, "INBOX").len(), left);
     // What was given before is not given again.
     assert_eq!(append(&account, "INBOX", "new", &Flags::default()), 20);
 }
@@ -223,8 +245,13 @@ fn sessions_go_on_while_files_are_purged() {
 
 #[test]
 fn messages_are_carried_once_though_many_carry_them() {
+    messages_are_carried_once(Format::Mdbox);
+    messages_are_carried_once(Format::Sdbox);
+}
+
+fn messages_are_carried_once(format: Format) {
     let directory = tempfile::tempdir().unwrap();
-    let account = account(directory.path(), 1 << 20);
+    let account = account_of(format, directory.path(), 1 << 20);
     account.create(&name("other")).unwrap();
     for number in 0..20 {
         append(&account, "INBOX", &number.to_string(), &Flags::default());
@@ -248,14 +275,19 @@ fn messages_are_carried_once_though_many_carry_them() {
     let count = |account: &Account, mailbox: &str| messages(account, mailbox).len();
     assert_eq!(count(&account, "INBOX") + count(&account, "other"), 20);
     drop(account);
-    let again = self::account(directory.path(), 1 << 20);
+    let again = account_of(format, directory.path(), 1 << 20);
     assert_eq!(count(&again, "INBOX") + count(&again, "other"), 20);
 }
 
 #[test]
 fn deliveries_side_by_side_appear_in_the_order_of_their_uids() {
+    deliveries_appear_in_order(Format::Mdbox);
+    deliveries_appear_in_order(Format::Sdbox);
+}
+
+fn deliveries_appear_in_order(format: Format) {
     let directory = tempfile::tempdir().unwrap();
-    let account = account(directory.path(), 16 << 10);
+    let account = account_of(format, directory.path(), 16 << 10);
     let mut told: Vec<u32> = Vec::new();
     std::thread::scope(|scope| {
         let one = |worker: u32| {

@@ -1,4 +1,4 @@
-//! Dovecot reads what this server wrote as mdbox.
+//! Dovecot reads what this server wrote as mdbox or sdbox.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
@@ -112,24 +112,41 @@ fn fill(server: &Server) {
 }
 
 #[test]
-fn dovecot_reads_what_we_wrote() {
+fn dovecot_reads_our_mdbox() {
+    dovecot_reads_what_we_wrote("mdbox");
+}
+
+#[test]
+fn dovecot_reads_our_sdbox() {
+    dovecot_reads_what_we_wrote("sdbox");
+}
+
+/// UIDs and Message-IDs of a mailbox.
+fn uids(imap: &mut Imap, mailbox: &str) -> Vec<(u32, String)> {
+    imap.ok(&format!("EXAMINE \"{mailbox}\""));
+    let messages = imap.list("1:*").unwrap().into_iter();
+    messages.map(|m| (m.uid, m.id)).collect()
+}
+
+fn dovecot_reads_what_we_wrote(format: &str) {
     if !Dovecot::possible() {
         return;
     }
-    let settings = "[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat = \"mdbox\"";
-    let mut server = Server::start(settings);
+    let settings = "[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat =";
+    let mut server = Server::start(&format!("{settings} \"{format}\""));
     fill(&server);
     let mailboxes = ["INBOX", "work/&ANw-bung"];
     let purged = server.command(&["purge"]).output().unwrap();
     assert!(purged.status.success(), "{purged:?}");
     let ours = messages(&mut server.imap("ann"), &mailboxes);
     assert_eq!(ours.len(), 7, "{:?}", ours.keys());
+    let our_uids = mailboxes.map(|mailbox| uids(&mut server.imap("ann"), mailbox));
     assert!(server.stop().success());
     let root = server.data().join("mail/ann");
     let owner = fs::metadata(&root).unwrap();
     let mail = server.data().join("mail");
     let owner = (owner.uid(), owner.gid());
-    let location = format!("mail_location = mdbox:{}/%u\n", mail.display());
+    let location = format!("mail_location = {format}:{}/%u\n", mail.display());
     let dovecot = Dovecot::with(&server.path("dovecot"), &mail, owner, &location);
     doveadm(&server, &["force-resync", "-u", "ann", "*"]);
     let theirs = messages(&mut dovecot.imap("ann"), &mailboxes);
@@ -153,6 +170,11 @@ fn dovecot_reads_what_we_wrote() {
             .collect();
         guids.sort();
         assert_eq!(guids, guids_in_log(&root, directory), "{mailbox}");
+    }
+    if format == "sdbox" {
+        // The names of files tell them.
+        let theirs = mailboxes.map(|mailbox| uids(&mut dovecot.imap("ann"), mailbox));
+        assert_eq!(our_uids, theirs);
     }
     // What Dovecot adds is no trouble afterwards.
     drop(dovecot);

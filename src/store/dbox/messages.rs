@@ -1,0 +1,63 @@
+//! What sdbox and mdbox do each in a way of its own: where the bytes of messages are.
+
+use super::draft::DboxDraft;
+use super::line::Contents;
+use super::log::Log;
+use super::record::{Place, Record};
+use crate::mail::{MailboxName, Uid};
+use crate::store::{Compacted, Error, Filing, Replaced};
+use std::fs::File;
+use std::sync::Arc;
+
+/// The message files of an account. A mailbox is mostly known by its log, which stays the same when
+/// the mailbox gets another name.
+pub(super) trait Messages: Send {
+    /// Makes the bytes of a draft durable and notes in it where they are; cheap the second time.
+    fn save(&mut self, draft: &mut DboxDraft, to: &MailboxName, log: &Log) -> Result<(), Error>;
+    /// Has a draft that was saved where this message of a mailbox is, durably after `sync`, and says where
+    /// that is.
+    fn name(
+        &mut self,
+        draft: &mut DboxDraft,
+        to: &Log,
+        new: &Filing,
+    ) -> Result<Option<Place>, Error>;
+    /// Has a message of another mailbox there, too, durably after `sync`.
+    fn link(&mut self, from: &Log, record: &Record, to: &Log, uid: Uid) -> Result<(), Error>;
+    /// The log has a line of what was linked.
+    fn linked(&mut self, _record: &Record) {}
+    /// True if this message is found without its line in the log, which then need not be durable.
+    fn tells(&self, _new: &Filing) -> bool {
+        false
+    }
+    /// Makes durable where messages are, also what others did in these mailboxes; their logs are synced.
+    fn sync(&mut self, _logs: &[Arc<Log>]) -> Result<(), Error> {
+        Ok(())
+    }
+    /// The log says that this message is gone.
+    fn gone(&mut self, _log: &Log, _uid: Uid) -> Result<(), Error> {
+        Ok(())
+    }
+    /// A file of messages, and where in it the frame of this one begins. Errors: `NoSuchMessage`.
+    fn open(&mut self, name: &MailboxName, record: &Record) -> Result<(Arc<File>, u64), Error>;
+    /// What the log says of those messages whose files are there, and of those that it does not know yet.
+    fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error>;
+    /// Says in a log that messages come together or not at all, durably before anything that comes then.
+    fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error>;
+    /// See [`crate::store::Store::compact`].
+    fn compact(&mut self, _begins: bool) -> Result<Option<Compacted>, Error> {
+        Ok(None)
+    }
+    /// See [`crate::store::Store::replace`].
+    fn replace(&mut self, _name: &MailboxName) -> Result<Replaced, Error> {
+        Ok(Replaced::new())
+    }
+    /// See [`crate::store::Store::discard`].
+    fn discard(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+    /// Removes what nobody finished.
+    fn sweep(&mut self, _name: &MailboxName) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! The messages of an sdbox: each in a file `u.<UID>` of its mailbox's directory.
+//!
+//! The names are the truth about which messages there are, and the log about all else: where it has no
+//! line of a file, that is a message without flags; where it says that the message is expunged, the
+//! file was to be removed. So a message that comes without flags is durable with its name; the name of
+//! another, and of a copy, is given once its line is durable.
+
+use super::draft::{DboxDraft, Saved};
+use super::files::copy;
+use super::framing::{FileHeader, MAX_FILE_HEADER, file_header};
+use super::line::{Contents, Line, Message, Together};
+use super::log::Log;
+use super::messages::Messages;
+use super::record::{Place, Record};
+use super::recover::refused;
+use super::root::Root;
+use super::staged::{PREFIX, Staged};
+use super::walk::walk;
+use crate::mail::{MailboxName, SystemFlags, Uid, UidSet};
+use crate::store::side::disk;
+use crate::store::{Error, Filing};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::{Arc, Weak};
+
+pub(super) struct Sdbox {
+    root: Arc<Root>,
+    /// Directories with names that are not durable.
+    unsynced: Vec<Arc<OwnedFd>>,
+}
+
+fn file_name(uid: Uid) -> String {
+    format!("u.{uid}")
+}
+
+/// The UID in a file's name.
+fn uid_in(name: &[u8]) -> Option<Uid> {
+    let digits = std::str::from_utf8(name.strip_prefix(b"u.")?).ok()?;
+    let uid = digits.parse().ok().and_then(Uid::new)?;
+    // In one way only.
+    (uid.to_string() == digits).then_some(uid)
+}
+
+fn open_file(directory: &OwnedFd, uid: Uid) -> Result<File, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    match rustix::fs::openat(directory, file_name(uid), flags, Mode::empty()) {
+        Err(Errno::NOENT) => Err(Error::NoSuchMessage),
+        opened => Ok(File::from(opened.map_err(io::Error::from)?)),
+    }
+}
+
+impl Sdbox {
+    pub(super) fn new(root: &Arc<Root>) -> Sdbox {
+        Sdbox {
+            root: root.clone(),
+            unsynced: Vec::new(),
+        }
+    }
+
+    fn soil(&mut self, directory: &Arc<OwnedFd>) {
+        if !self.unsynced.iter().any(|own| Arc::ptr_eq(own, directory)) {
+            self.unsynced.push(directory.clone());
+        }
+    }
+
+    /// A second file without a name, a copy where there can be no link: then its bytes are durable.
+    fn stage_again(
+        &self,
+        from: (&OwnedFd, &str),
+        file: &dyn Fn() -> Result<File, Error>,
+        directory: &Arc<OwnedFd>,
+    ) -> Result<Staged, Error> {
+        match Staged::link(from, directory, &self.root.host) {
+            Ok(staged) => Ok(staged),
+            Err(Errno::NOENT) => Err(Error::NoSuchMessage),
+            // There are file systems without links, and others limit them.
+            Err(_) => {
+                let file = file()?;
+                let (staged, copied) = Staged::create(directory, &self.root.host)?;
+                copy(&file, 0, file.metadata()?.len(), &copied, 0)?;
+                disk::sync(&copied)?;
+                Ok(staged)
+            }
+        }
+    }
+}
+
+impl Messages for Sdbox {
+    fn save(&mut self, draft: &mut DboxDraft, to: &MailboxName, log: &Log) -> Result<(), Error> {
+        let here = Arc::downgrade(&self.root);
+        if matches!(&draft.saved, Some(Saved::Sdbox { root, .. }) if Weak::ptr_eq(root, &here)) {
+            return Ok(());
+        }
+        let metadata = draft.metadata(to)?.encode();
+        let (staged, file) = Staged::create(&log.directory()?, &self.root.host)?;
+        let header = file_header(crate::sys::clock::now_seconds());
+        draft.write_frame(header.into_bytes(), &metadata, &file, 0)?;
+        disk::sync(&file)?;
+        draft.saved = Some(Saved::Sdbox {
+            root: here,
+            staged,
+            file,
+        });
+        Ok(())
+    }
+
+    fn name(
+        &mut self,
+        draft: &mut DboxDraft,
+        to: &Log,
+        new: &Filing,
+    ) -> Result<Option<Place>, Error> {
+        let Some(Saved::Sdbox { staged, file, .. }) = &mut draft.saved else {
+            return Err(Error::NoSuchMessage);
+        };
+        let directory = to.directory()?;
+        let bare = self.tells(new);
+        if bare && staged.may_be_named(&directory) {
+            staged.name(&directory, &file_name(new.uid))?;
+            self.soil(&directory);
+            return Ok(None);
+        }
+        let file = || Ok(file.try_clone()?);
+        let mut again = self.stage_again(staged.place(), &file, &directory)?;
+        if bare {
+            again.name(&directory, &file_name(new.uid))?;
+            self.soil(&directory);
+        } else {
+            to.name_later(new.uid, again);
+        }
+        Ok(None)
+    }
+
+    fn link(&mut self, from: &Log, record: &Record, to: &Log, uid: Uid) -> Result<(), Error> {
+        let source = from.directory()?;
+        let file = || open_file(&source, record.uid);
+        let name = file_name(record.uid);
+        let staged = self.stage_again((&source, &name), &file, &to.directory()?)?;
+        to.name_later(uid, staged);
+        Ok(())
+    }
+
+    fn tells(&self, new: &Filing) -> bool {
+        new.flags.is_empty() && new.letters == 0
+    }
+
+    fn sync(&mut self, logs: &[Arc<Log>]) -> Result<(), Error> {
+        for log in logs {
+            log.name_files(file_name)?;
+            self.soil(&log.directory()?);
+        }
+        for directory in std::mem::take(&mut self.unsynced) {
+            disk::sync_directory(&directory).map_err(io::Error::from)?;
+        }
+        Ok(())
+    }
+
+    fn gone(&mut self, log: &Log, uid: Uid) -> Result<(), Error> {
+        if log.forget_unnamed(uid) {
+            return Ok(());
+        }
+        match disk::unlink(&*log.directory()?, &file_name(uid)) {
+            Err(Errno::NOENT) => Ok(()),
+            removed => Ok(removed.map_err(io::Error::from)?),
+        }
+    }
+
+    fn open(&mut self, name: &MailboxName, record: &Record) -> Result<(Arc<File>, u64), Error> {
+        let directory = self.root.log(name)?.directory()?;
+        let file = open_file(&directory, record.uid)?;
+        let mut head = [0; MAX_FILE_HEADER];
+        let count = file.read_at(&mut head, 0)?;
+        let header = head.get(..count).and_then(FileHeader::parse);
+        let header = header.ok_or(Error::Corrupt { what: "a message" })?;
+        Ok((Arc::new(file), header.octets as u64))
+    }
+
+    fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {
+        let directory = log.directory()?;
+        let unnamed = log.unnamed();
+        let there = listed(&directory)?;
+        let mut contents = log.contents()?;
+        contents.messages.retain(|uid, _| {
+            let stays = there.contains(*uid) || unnamed.contains(*uid);
+            if !stays {
+                log::warn!("{name}: the file of message {uid} is gone");
+            }
+            stays
+        });
+        for uid in there.iter() {
+            if contents.messages.contains_key(&uid) {
+                continue;
+            }
+            if contents.expunged.contains(uid) {
+                log::warn!("{name}: u.{uid} was expunged and is removed");
+                self.gone(log, uid)?;
+                continue;
+            }
+            if let Some(next) = uid.next() {
+                contents.give(next);
+            }
+            match found(&directory, uid)? {
+                Some(record) => {
+                    let record: Box<str> = record.to_string().into();
+                    log.put(Line::Filed(&record, SystemFlags::NONE, 0))?;
+                    contents.messages.insert(uid, Message::unmarked(record));
+                }
+                None => log::error!("{name}: u.{uid} is no message, or only a part of one"),
+            }
+        }
+        Ok(contents)
+    }
+
+    fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error> {
+        // A line may be durable while its file has no name, and the other way round.
+        log.together(Together::open(first, last))?;
+        log.sync()
+    }
+
+    fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.sweep_staged(name, PREFIX)
+    }
+}
+
+/// UIDs of all files in a directory.
+fn listed(directory: &OwnedFd) -> Result<UidSet, Error> {
+    let mut uids = Vec::new();
+    let entries = rustix::fs::Dir::read_from(directory).map_err(io::Error::from)?;
+    for entry in entries {
+        let entry = entry.map_err(io::Error::from)?;
+        uids.extend(uid_in(entry.file_name().to_bytes()));
+    }
+    crate::mail::sort(&mut uids);
+    Ok(uids.into_iter().collect())
+}
+
+/// What a file tells of its message. `None` if it has none, or not a whole one.
+fn found(directory: &OwnedFd, uid: Uid) -> Result<Option<Record>, Error> {
+    let file = match open_file(directory, uid) {
+        Err(Error::NoSuchMessage) => return Ok(None),
+        opened => opened?,
+    };
+    let saved = file.metadata()?.mtime();
+    let mut record = None;
+    walk(&file, &mut |framed| {
+        record = Some(Record::of_framed(framed, uid, None));
+        Ok(false)
+    })?;
+    Ok(record.map(|record| Record { saved, ..record }))
+}
+
+/// As [`super::root::Recover`]: the files tell which messages there are.
+pub(super) fn recover(root: &Root, name: &MailboxName) -> Result<Contents, Error> {
+    let directory = root.directory(name)?;
+    let known = ["dovecot.index", "dovecot.index.log"].map(|file| directory.join(file));
+    if let Some(index) = known.iter().find(|path| path.exists()) {
+        return Err(refused(name, index));
+    }
+    root.empty()
+}

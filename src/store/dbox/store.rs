@@ -1,0 +1,447 @@
+//! The store over the sdbox or mdbox of one user.
+
+use super::draft::DboxDraft;
+use super::framing::MESSAGE_HEADER;
+use super::line::{self, Line};
+use super::log::Log;
+use super::mdbox::Mdbox;
+use super::messages::Messages;
+use super::record::Record;
+use super::root::Root;
+use super::sdbox::{self, Sdbox};
+use super::walk::octets_at;
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::store::side::furnish::furnish;
+use crate::store::side::uid_validity;
+use crate::store::{
+    Blob, BlobId, Body, Compacted, Draft, Error, Filing, Found, MailboxState, Place as Directory,
+    Replaced, Scanned, Stamp, Store,
+};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// A handle on the mailboxes of one user.
+pub(crate) struct Dbox {
+    root: Arc<Root>,
+    messages: Box<dyn Messages>,
+    /// Logs that this handle put lines into.
+    unsynced: Vec<Arc<Log>>,
+    /// Messages that go once all that came is durable.
+    going: Vec<(Arc<Log>, Uid)>,
+}
+
+fn own(draft: &mut dyn Draft) -> Result<&mut DboxDraft, Error> {
+    let own = draft.as_any().downcast_mut();
+    own.ok_or(Error::Corrupt { what: "a draft" })
+}
+
+impl Dbox {
+    /// Opens the mdbox at `root` and makes it if it is not there. `rotate_octets`: a file that has so
+    /// many gets no more messages.
+    pub(crate) fn mdbox(root: &Path, rotate_octets: u32) -> Result<Dbox, Error> {
+        let root = Root::open(root, Root::recover)?;
+        let messages = Box::new(Mdbox::new(&root, rotate_octets));
+        Ok(Dbox::over(root, messages))
+    }
+
+    /// As `mdbox`, an sdbox.
+    pub(crate) fn sdbox(root: &Path) -> Result<Dbox, Error> {
+        let root = Root::open(root, sdbox::recover)?;
+        let messages = Box::new(Sdbox::new(&root));
+        Ok(Dbox::over(root, messages))
+    }
+
+    fn over(root: Arc<Root>, messages: Box<dyn Messages>) -> Dbox {
+        Dbox {
+            root,
+            messages,
+            unsynced: Vec::new(),
+            going: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, log: Arc<Log>, line: Line<'_>) -> Result<(), Error> {
+        log.put(line)?;
+        self.soil(log);
+        Ok(())
+    }
+
+    /// What was to go does not.
+    fn stay(&mut self) {
+        let going = std::mem::take(&mut self.going);
+        going.iter().for_each(|(log, uid)| log.stay(*uid));
+    }
+
+    fn soil(&mut self, log: Arc<Log>) {
+        if !self.unsynced.iter().any(|own| Arc::ptr_eq(own, &log)) {
+            self.unsynced.push(log);
+        }
+    }
+
+    /// Puts a message into a mailbox under another UID.
+    fn file(log: &Log, record: Record, new: &Filing) -> Result<BlobId, Error> {
+        let saved = crate::sys::clock::now_seconds();
+        let uid = new.uid;
+        let filed = Record {
+            saved,
+            uid,
+            ..record
+        }
+        .filed(new);
+        log.put(Line::Filed(&filed.name, filed.flags, filed.letters))?;
+        Ok(filed)
+    }
+
+    /// As `file`, of a message that is in a mailbox already.
+    fn carry_on(
+        &mut self,
+        from: &Log,
+        to: &MailboxName,
+        record: Record,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let log = self.root.log(to)?;
+        self.messages.link(from, &record, &log, new.uid)?;
+        let filed = Dbox::file(&log, record.clone(), new);
+        self.messages.linked(&record);
+        self.soil(log);
+        filed
+    }
+
+    /// Writes the log of a mailbox anew: these messages, of those it has, and that state.
+    fn renew(&self, name: &MailboxName, state: &MailboxState, uids: &[Uid]) -> Result<(), Error> {
+        self.root.log(name)?.renew(&|contents| {
+            contents.known = Some((state.uid_validity, state.guid));
+            contents.uid_next = contents.uid_next.max(Some(state.uid_next));
+            let letters = state.keywords.iter().take(line::MAX_LETTERS);
+            contents.keywords = letters.cloned().collect();
+            let there = |uid: &Uid| uids.binary_search(uid).is_ok();
+            contents.messages.retain(|uid, _| there(uid));
+        })
+    }
+}
+
+impl Drop for Dbox {
+    fn drop(&mut self) {
+        self.stay();
+    }
+}
+
+impl Store for Dbox {
+    fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
+        Ok(Box::new(DboxDraft::new(&self.root)?))
+    }
+
+    fn scratch(&mut self) -> Result<File, Error> {
+        self.root.nameless()
+    }
+
+    fn save(&mut self, draft: &mut dyn Draft, to: &MailboxName) -> Result<(), Error> {
+        let draft = own(draft)?;
+        draft.finish()?;
+        let log = self.root.log(to)?;
+        self.messages.save(draft, to, &log)
+    }
+
+    fn commit(
+        &mut self,
+        draft: &mut dyn Draft,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        self.save(draft, to)?;
+        let draft = own(draft)?;
+        let log = self.root.log(to)?;
+        let record = Record {
+            guid: draft.guid.to_string().into(),
+            place: self.messages.name(draft, &log, new)?,
+            stored: draft.stored_octets(),
+            wire: draft.octets(),
+            received: draft.received,
+            saved: 0,
+            uid: new.uid,
+        };
+        let filed = Dbox::file(&log, record, new)?;
+        if !self.messages.tells(new) {
+            self.soil(log);
+        }
+        Ok(filed)
+    }
+
+    fn copy(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let source = self.root.log(from)?;
+        self.carry_on(&source, to, Record::of(blob)?, new)
+    }
+
+    fn transfer(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let record = Record::of(blob)?;
+        let gone = record.uid;
+        let source = self.root.log(from)?;
+        if !source.leave(gone) {
+            return Err(Error::NoSuchMessage);
+        }
+        let came = self.carry_on(&source, to, record, new);
+        match came {
+            // It goes when it is durable where it came.
+            Ok(_) => self.going.push((source, gone)),
+            Err(_) => source.stay(gone),
+        }
+        came
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        let mut going = std::mem::take(&mut self.going);
+        let unsynced = std::mem::take(&mut self.unsynced);
+        let synced = unsynced.iter().try_for_each(|log| log.sync());
+        let synced = synced.and_then(|()| self.messages.sync(&unsynced));
+        if synced.is_err() {
+            self.going = going;
+            self.stay();
+            return synced;
+        }
+        for (log, uid) in &going {
+            log.put(Line::Expunged(*uid))?;
+            self.messages.gone(log, *uid)?;
+        }
+        going.dedup_by(|(a, _), (b, _)| Arc::ptr_eq(a, b));
+        going.iter().try_for_each(|(log, _)| log.sync())
+    }
+
+    fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let log = self.root.log(name)?;
+        log.sync()?;
+        self.messages.sync(&[log])
+    }
+
+    fn promise(&mut self, name: &MailboxName, (first, last): (Uid, Uid)) -> Result<(), Error> {
+        let log = self.root.log(name)?;
+        self.messages.promise(&log, first, last)
+    }
+
+    fn fulfil(&mut self, name: &MailboxName, (first, last): (Uid, Uid)) -> Result<(), Error> {
+        self.root.log(name)?.end(first, last)
+    }
+
+    fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error> {
+        let contents = self.root.log(name)?.contents()?;
+        let together = contents.together.iter();
+        Ok(together.map(|together| together.ends()).collect())
+    }
+
+    fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
+        let record = Record::of(blob)?;
+        let (file, offset) = self.messages.open(name, &record)?;
+        if octets_at(&file, offset)? != Some(record.stored) {
+            return Err(Error::Corrupt { what: "a message" });
+        }
+        let start = offset + MESSAGE_HEADER as u64;
+        Ok(Blob {
+            body: Body::part(file, start, record.stored),
+            internal_date: record.received,
+        })
+    }
+
+    fn mark(
+        &mut self,
+        name: &MailboxName,
+        blob: &BlobId,
+        flags: SystemFlags,
+        letters: u32,
+    ) -> Result<(BlobId, bool), Error> {
+        let marked = BlobId {
+            flags,
+            letters,
+            ..blob.clone()
+        };
+        if marked != *blob {
+            let uid = Record::uid(&blob.name).ok_or(Error::NoSuchMessage)?;
+            let log = self.root.log(name)?;
+            self.put(log, Line::Marked(uid, flags, letters))?;
+        }
+        Ok((marked, false))
+    }
+
+    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
+        let uid = Record::uid(&blob.name).ok_or(Error::NoSuchMessage)?;
+        let log = self.root.log(name)?;
+        self.put(log.clone(), Line::Expunged(uid))?;
+        self.messages.gone(&log, uid)?;
+        Ok(true)
+    }
+
+    fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
+        let stamp = self.stamp(name)?;
+        let log = self.root.log(name)?;
+        let contents = self.messages.contents(name, &log)?;
+        if contents.damaged > 0 {
+            let damaged = contents.damaged;
+            log::error!("{name}: {damaged} lines of its log cannot be read and are left out");
+        }
+        let rewrite = contents.is_worn();
+        let (uid_validity, guid) = match contents.known {
+            Some(known) => known,
+            None => (
+                uid_validity::next(&self.root.path)?,
+                uid_validity::random_guid()?,
+            ),
+        };
+        let mut found = Vec::with_capacity(contents.messages.len());
+        let mut aliases = Vec::new();
+        for (uid, message) in contents.messages {
+            if let Some(uidl) = message.uidl {
+                aliases.push((uid, format!("P{uidl}").into()));
+            }
+            found.push(Found {
+                blob: BlobId {
+                    name: message.record,
+                    place: Directory::Cur,
+                    flags: message.flags,
+                    letters: message.letters,
+                },
+                uid: Some(uid),
+                listed: true,
+            });
+        }
+        Ok(Scanned {
+            state: MailboxState {
+                uid_validity,
+                uid_next: contents.uid_next.unwrap_or(Uid::MIN),
+                guid,
+                keywords: contents.keywords,
+            },
+            found,
+            stamp,
+            header_known: contents.known.is_some(),
+            rewrite,
+            aliases,
+        })
+    }
+
+    fn record(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        _lines: &[(Uid, &str)],
+    ) -> Result<(), Error> {
+        // It had the lines when the messages got their UIDs.
+        self.root.log(name)?.give(state.uid_next)
+    }
+
+    fn record_all(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        lines: &[(Uid, &str)],
+    ) -> Result<(), Error> {
+        let uids: Vec<Uid> = lines.iter().map(|(uid, _)| *uid).collect();
+        self.renew(name, state, &uids)
+    }
+
+    fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error> {
+        let log = self.root.log(name)?;
+        for (uid, uidl) in uidls {
+            log.put(Line::Uidl(*uid, uidl))?;
+        }
+        log.sync()
+    }
+
+    fn record_keywords(
+        &mut self,
+        name: &MailboxName,
+        keywords: &[Option<Keyword>],
+    ) -> Result<(), Error> {
+        let log = self.root.log(name)?;
+        log.name(keywords)?;
+        self.soil(log);
+        Ok(())
+    }
+
+    fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error> {
+        let directory = self.root.directory(name)?;
+        // Nobody else writes there; a log of another time has come from a backup.
+        let made = fs::metadata(directory.join(line::FILE)).and_then(|log| log.created());
+        let made = made
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let list = made.and_then(|time| i64::try_from(time.as_nanos()).ok());
+        match list {
+            None if !directory.is_dir() => Err(Error::NoSuchMailbox),
+            list => Ok(Stamp {
+                list: list.unwrap_or(0),
+                ..Stamp::default()
+            }),
+        }
+    }
+
+    fn watched(&self, _name: &MailboxName) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        true
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
+        self.root.mailboxes()
+    }
+
+    fn create(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.make(name)
+    }
+
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        let root = self.root.clone();
+        furnish(self, &root.path, names)
+    }
+
+    fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        self.root.rename(from, to)
+    }
+
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.remove(name)
+    }
+
+    fn root(&self) -> &Path {
+        &self.root.path
+    }
+
+    fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        self.root.directory(name)
+    }
+
+    fn compact(&mut self, begins: bool) -> Result<Option<Compacted>, Error> {
+        self.messages.compact(begins)
+    }
+
+    fn replace(&mut self, name: &MailboxName) -> Result<Replaced, Error> {
+        self.messages.replace(name)
+    }
+
+    fn discard(&mut self) -> Result<bool, Error> {
+        self.messages.discard()
+    }
+
+    fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.sweep()?;
+        self.messages.sweep(name)
+    }
+}
