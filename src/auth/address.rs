@@ -5,19 +5,20 @@
 pub(crate) struct Candidate {
     /// Lower case.
     pub(crate) name: String,
-    /// Behind the first `+` of the local part, as it was written (RFC 5233); never empty.
+    /// Behind the first delimiter of the local part, as it was written (RFC 5233); never empty.
     pub(crate) detail: Option<String>,
 }
 
 /// The names that may stand for `address`, the best first: the whole address, the address
 /// without its detail, the local part, the local part without its detail. At most four. The
-/// domain begins behind the last `@`; a local part must not be in quotes any more.
-pub(crate) fn candidates(address: &str) -> Vec<Candidate> {
+/// domain begins behind the last `@`; a local part must not be in quotes any more. Any character of
+/// `delimiters` begins a detail.
+pub(crate) fn candidates(address: &str, delimiters: &str) -> Vec<Candidate> {
     let (local, domain) = match address.rsplit_once('@') {
         Some((local, domain)) => (local, Some(domain)),
         None => (address, None),
     };
-    let (base, detail) = match local.split_once('+') {
+    let (base, detail) = match local.split_once(|c| delimiters.contains(c)) {
         Some((base, detail)) => (base, Some(detail)),
         None => (local, None),
     };
@@ -60,11 +61,20 @@ mod tests {
             ("@", &[]),
             ("", &[]),
         ] {
-            let found = candidates(address).into_iter().map(|c| match c.detail {
-                Some(detail) => format!("{} {detail}", c.name),
-                None => c.name,
-            });
+            let found = candidates(address, "+")
+                .into_iter()
+                .map(|c| match c.detail {
+                    Some(detail) => format!("{} {detail}", c.name),
+                    None => c.name,
+                });
             assert_eq!(found.collect::<Vec<_>>(), expected, "{address}");
         }
+        let detail = |delimiters| {
+            let last = candidates("ann-a+b", delimiters).pop()?;
+            Some((last.name, last.detail?))
+        };
+        assert_eq!(detail("+-"), Some(("ann".into(), "a+b".into())));
+        assert_eq!(detail("+"), Some(("ann-a".into(), "b".into())));
+        assert_eq!(detail(""), None);
     }
 }

@@ -75,9 +75,14 @@ impl Users {
     }
 
     /// The user whose mail an SMTP address (without angle brackets) is, and the detail behind
-    /// the first `+` of its local part; see [`address::candidates`] for what is tried.
-    pub(crate) fn recipient(&self, address: &[u8]) -> Option<(&User, Option<String>)> {
-        let mut candidates = address::candidates(std::str::from_utf8(address).ok()?).into_iter();
+    /// the first of `delimiters` in its local part; see [`address::candidates`] for what is tried.
+    pub(crate) fn recipient(
+        &self,
+        address: &[u8],
+        delimiters: &str,
+    ) -> Option<(&User, Option<String>)> {
+        let address = std::str::from_utf8(address).ok()?;
+        let mut candidates = address::candidates(address, delimiters).into_iter();
         candidates.find_map(|c| Some((self.find(&c.name)?, c.detail)))
     }
 
@@ -354,10 +359,10 @@ mod tests {
             ("@example.org", None),
             ("", None),
         ] {
-            let found = users.recipient(address.as_bytes());
+            let found = users.recipient(address.as_bytes(), "+");
             let found = found.as_ref().map(|(u, d)| (u.name.as_str(), d.as_deref()));
             assert_eq!(found, expected, "{address}");
         }
-        assert!(users.recipient(b"ann\xff").is_none());
+        assert!(users.recipient(b"ann\xff", "+").is_none());
     }
 }

@@ -67,7 +67,7 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
     let protocol = reader.required(part, "protocol", protocol);
     let address = reader.required(part, "address", address);
     if let (Some(tls), Some(node)) = (tls, part.table.node("tls"))
-        && let Some(message) = refusal(protocol, address.as_ref(), tls)
+        && let Some(message) = refusal(address.as_ref(), tls)
     {
         reader.faults.add(node.at, message);
     }
@@ -85,17 +85,10 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
 }
 
 /// Why `tls` does not go with the rest.
-fn refusal(
-    protocol: Option<Protocol>,
-    address: Option<&Address>,
-    tls: ListenerTls,
-) -> Option<&'static str> {
-    match (protocol, address, tls) {
-        (_, Some(Address::Unix(_)), ListenerTls::Starttls | ListenerTls::Implicit) => {
+fn refusal(address: Option<&Address>, tls: ListenerTls) -> Option<&'static str> {
+    match (address, tls) {
+        (Some(Address::Unix(_)), ListenerTls::Starttls | ListenerTls::Implicit) => {
             Some("a unix socket has no TLS; write \"none\"")
-        }
-        (Some(Protocol::Lmtp), _, ListenerTls::Starttls) => {
-            Some("LMTP has no STARTTLS here; write \"none\" or \"implicit\"")
         }
         _ => None,
     }

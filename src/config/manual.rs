@@ -264,6 +264,31 @@ pub(super) const POP3: &Section = &Section {
     ],
 };
 
+pub(super) const LMTP: &Section = &Section {
+    name: "lmtp",
+    list: false,
+    doc: "What becomes of addresses in deliveries. Clients in trusted_networks may say for whom they connect \
+          (XCLIENT).",
+    keys: &[
+        default(
+            "recipient_delimiter",
+            "\"+\"",
+            "Any of these characters ends the user's name in an address such as ann+lists@example.org; \"\" for none.",
+        ),
+        default(
+            "save_to_detail_mailbox",
+            "true",
+            "Whether such a message goes to the mailbox of that name (lists), if there is one, instead of INBOX.",
+        ),
+        default(
+            "delivery_address_header",
+            "\"final\"",
+            "Which address Delivered-To and Received tell: \"final\", that of the delivery; \"original\", that which \
+             the mail server says the message was sent to first (ORCPT); or \"none\".",
+        ),
+    ],
+};
+
 pub(super) const LIMIT: &Section = &Section {
     name: "limits",
     list: false,
@@ -271,7 +296,8 @@ pub(super) const LIMIT: &Section = &Section {
     keys: &[default(
         "trusted_networks",
         "[]",
-        "Networks exempt from limits per address and penalties, such as [\"192.168.0.0/16\"]; loopback always is.",
+        "Networks exempt from limits per address and penalties, which may say for whom they connect, such as \
+         [\"192.168.0.0/16\"]; loopback always is.",
     )],
 };
 
@@ -306,8 +332,8 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-const SECTIONS: [&Section; 11] = [
-    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, IMAP, POP3, LIMIT, LOG, PROCESS,
+const SECTIONS: [&Section; 12] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, IMAP, POP3, LMTP, LIMIT, LOG, PROCESS,
 ];
 
 impl Section {

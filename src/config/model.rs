@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::imap::Imap;
 use super::limits::Limits;
+use super::lmtp::Lmtp;
 use super::pop3::Pop3;
 use super::storage::{Storage, component};
 
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) users: Vec<UserSource>,
     pub(crate) imap: Imap,
     pub(crate) pop3: Pop3,
+    pub(crate) lmtp: Lmtp,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) process: Process,
@@ -134,6 +136,7 @@ impl Config {
             storage: Storage::default(),
             imap: Imap::default(),
             pop3: Pop3::default(),
+            lmtp: Lmtp::default(),
             limits: Limits::default(),
             log: Log::default(),
             process: Process::default(),

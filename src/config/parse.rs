@@ -9,6 +9,7 @@ use super::certificates::{self, is_host_name};
 use super::fault::{Fault, Faults};
 use super::imap;
 use super::listener;
+use super::lmtp;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
 use super::model::{Config, Isolation, Log, Process, UserSource};
 use super::pop3;
@@ -108,6 +109,9 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     }
     if let Some(pop3) = pop3::read(reader, top) {
         config.pop3 = pop3;
+    }
+    if let Some(lmtp) = lmtp::read(reader, top) {
+        config.lmtp = lmtp;
     }
     if let Some(part) = reader.table(top, LIMIT) {
         bounds::read(reader, &part, &mut config.limits);

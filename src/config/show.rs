@@ -32,6 +32,7 @@ pub(crate) fn show(config: &Config) -> String {
     }
     imap(config, &mut text);
     pop3(config, &mut text);
+    lmtp(config, &mut text);
     limits(config, &mut text);
     text.header("[log]");
     text.string("level", &config.log.level.as_str().to_ascii_lowercase());
@@ -124,6 +125,17 @@ fn pop3(config: &Config, text: &mut Toml) {
         "client_workarounds",
         &format!("[{}]", workarounds.join(", ")),
     );
+}
+
+fn lmtp(config: &Config, text: &mut Toml) {
+    let lmtp = &config.lmtp;
+    text.header("[lmtp]");
+    text.string("recipient_delimiter", &lmtp.recipient_delimiter);
+    text.plain(
+        "save_to_detail_mailbox",
+        &lmtp.save_to_detail_mailbox.to_string(),
+    );
+    text.string("delivery_address_header", lmtp.delivery_address.as_str());
 }
 
 fn limits(config: &Config, text: &mut Toml) {

@@ -453,10 +453,6 @@ fn each_fault_is_told_with_what_would_be_right() {
             "4:18: `proxy_protocol` must be true or false, without quotes",
         ),
         (
-            "[[listener]]\nprotocol = \"lmtp\"\naddress = \"[::]:24\"\ntls = \"starttls\"",
-            "4:7: LMTP has no STARTTLS here; write \"none\" or \"implicit\"",
-        ),
-        (
             &format!("{imap}address = \"127.0.0.1:143\"\n{imap}address = \"0.0.0.0:143\""),
             "6:11: the listener of line 3 has this address already",
         ),

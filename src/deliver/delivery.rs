@@ -1,6 +1,7 @@
 //! A message on its way into the mailboxes of its recipients.
 
-use super::trace::Envelope;
+use super::trace::{Envelope, Stamp};
+use crate::config::DeliveryAddress;
 use crate::mail::{Flags, MailboxName};
 use crate::mailbox::{Account, Draft, Error};
 
@@ -12,22 +13,28 @@ pub(crate) enum Outcome {
     /// No room on the disk.
     Full,
     TooLarge,
+    /// It has NUL where it does not say that it is binary.
+    Unconvertible,
+    /// Too many deliveries to the user at once.
+    Busy,
     /// Something else is wrong; the sender should try again.
     Unavailable,
 }
 
 impl Outcome {
-    const ALL: [Outcome; 4] = [
+    const ALL: [Outcome; 6] = [
         Outcome::Delivered,
         Outcome::Full,
         Outcome::TooLarge,
+        Outcome::Unconvertible,
+        Outcome::Busy,
         Outcome::Unavailable,
     ];
 
     /// For the way between two processes.
     pub(crate) fn byte(self) -> u8 {
         let at = Self::ALL.iter().position(|other| *other == self);
-        u8::try_from(at.unwrap_or(3)).unwrap_or(3)
+        at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
     }
 
     /// What nobody sends counts as trouble.
@@ -42,6 +49,7 @@ impl From<Error> for Outcome {
         match error {
             Error::Full => Outcome::Full,
             Error::TooLarge => Outcome::TooLarge,
+            Error::UnknownEncoding => Outcome::Unconvertible,
             _ => Outcome::Unavailable,
         }
     }
@@ -49,8 +57,8 @@ impl From<Error> for Outcome {
 
 /// Where a message goes.
 pub(crate) struct Recipient {
-    /// `None` if the account cannot be opened; logged.
-    pub(crate) account: Option<Account>,
+    /// Errors: why it gets nothing; logged.
+    pub(crate) account: Result<Account, Outcome>,
     /// The address as the sender wrote it.
     pub(crate) address: Vec<u8>,
     /// Subaddress (RFC 5233 section 4): the mailbox to deliver to if there is one of that name.
@@ -63,21 +71,20 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// `id` names the transaction in logs and in Received; `now`: seconds since 1970.
+    /// `named`: which address the fields in front of the message tell.
     pub(crate) fn new(
         recipients: Vec<Recipient>,
         envelope: &Envelope,
-        hostname: &str,
-        id: &str,
-        now: i64,
+        named: DeliveryAddress,
+        stamp: Stamp<'_>,
     ) -> Delivery {
-        let begin = |recipient: Recipient| {
-            let fields = envelope.fields(&recipient.address, hostname, id, now);
-            let draft = stage(&recipient, &fields);
+        let begin = |(at, recipient): (usize, Recipient)| {
+            let fields = envelope.fields((&recipient.address, at), named, stamp);
+            let draft = stage(&recipient, &fields, envelope.binary);
             (recipient, draft)
         };
         Delivery {
-            copies: recipients.into_iter().map(begin).collect(),
+            copies: recipients.into_iter().enumerate().map(begin).collect(),
         }
     }
 
@@ -102,15 +109,19 @@ impl Delivery {
     }
 }
 
-fn stage(recipient: &Recipient, fields: &[u8]) -> Result<Draft, Outcome> {
-    let account = recipient.account.as_ref().ok_or(Outcome::Unavailable)?;
+fn stage(recipient: &Recipient, fields: &[u8], binary: bool) -> Result<Draft, Outcome> {
+    let account = recipient.account.as_ref().map_err(|outcome| *outcome)?;
     let mut draft = account.draft();
     draft.trace(fields)?;
+    if binary {
+        // Mailboxes hold lines.
+        draft.take_binary();
+    }
     Ok(draft)
 }
 
 fn file(recipient: &Recipient, draft: &mut Draft) -> Result<(), Outcome> {
-    let account = recipient.account.as_ref().ok_or(Outcome::Unavailable)?;
+    let account = recipient.account.as_ref().map_err(|outcome| *outcome)?;
     let named = recipient.detail.as_deref().map(MailboxName::new);
     if let Some(Ok(name)) = named
         && account.exists(&name)?
@@ -132,13 +143,23 @@ mod tests {
     use crate::mailbox::{Access, Want};
     use crate::mime::Section;
 
+    fn begin(recipients: Vec<Recipient>, envelope: &Envelope) -> Delivery {
+        let stamp = Stamp {
+            hostname: "host",
+            id: "1",
+            now: 0,
+        };
+        Delivery::new(recipients, envelope, DeliveryAddress::Final, stamp)
+    }
+
     fn deliver(recipients: Vec<Recipient>, text: &[u8]) -> Vec<Outcome> {
         let envelope = Envelope {
             reverse_path: b"s@x".to_vec(),
             client: b"mx".to_vec(),
             address: b"local".to_vec(),
+            ..Envelope::default()
         };
-        let mut delivery = Delivery::new(recipients, &envelope, "host", "1", 0);
+        let mut delivery = begin(recipients, &envelope);
         text.chunks(7).for_each(|piece| delivery.write(piece));
         delivery.finish()
     }
@@ -154,7 +175,10 @@ mod tests {
         let (account, _directory) = Account::temporary_of(format);
         account.prepare().unwrap();
         let to = |detail: Option<&str>, works: bool| Recipient {
-            account: works.then(|| account.clone()),
+            account: match works {
+                true => Ok(account.clone()),
+                false => Err(Outcome::Busy),
+            },
             address: b"ann@x".to_vec(),
             detail: detail.map(str::to_owned),
         };
@@ -166,11 +190,8 @@ mod tests {
             to(None, false),
         ];
         let outcomes = deliver(all, b"Subject: x\r\n\r\nbody\r\n");
-        use Outcome::{Delivered, Unavailable};
-        assert_eq!(
-            outcomes,
-            [Delivered, Delivered, Delivered, Delivered, Unavailable]
-        );
+        use Outcome::{Busy, Delivered};
+        assert_eq!(outcomes, [Delivered, Delivered, Delivered, Delivered, Busy]);
         for (name, count) in [("INBOX", 3), ("Archive", 1)] {
             let name = MailboxName::new(name).unwrap();
             assert_eq!(
@@ -208,21 +229,17 @@ mod tests {
     fn too_large_is_said() {
         let (account, _directory) = Account::temporary();
         let to = Recipient {
-            account: Some(account.clone()),
+            account: Ok(account.clone()),
             address: Vec::new(),
             detail: None,
         };
         let text = vec![b'x'; 51 << 20];
-        let mut delivery = Delivery::new(
-            vec![to],
-            &Envelope::decode(&[0; 6]).unwrap(),
-            "host",
-            "1",
-            0,
-        );
+        let mut delivery = begin(vec![to], &Envelope::default());
         delivery.write(&text);
         assert_eq!(delivery.finish(), [Outcome::TooLarge]);
-        assert_eq!(Outcome::from_byte(Outcome::Full.byte()), Outcome::Full);
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_byte(outcome.byte()), outcome);
+        }
         assert_eq!(Outcome::from_byte(77), Outcome::Unavailable);
     }
 }

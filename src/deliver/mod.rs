@@ -4,4 +4,4 @@ mod delivery;
 mod trace;
 
 pub(crate) use delivery::{Delivery, Outcome, Recipient};
-pub(crate) use trace::Envelope;
+pub(crate) use trace::{Dsn, Envelope, Stamp};

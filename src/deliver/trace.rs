@@ -1,9 +1,10 @@
 //! The fields that delivery adds to a message (RFC 5321 section 4.4).
 
+use crate::config::DeliveryAddress;
 use crate::mail::DateTime;
 
 /// What LMTP said about a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Envelope {
     /// Empty for the null reverse path.
     pub(crate) reverse_path: Vec<u8>,
@@ -11,16 +12,48 @@ pub(crate) struct Envelope {
     pub(crate) client: Vec<u8>,
     /// Where it connected from, as text.
     pub(crate) address: Vec<u8>,
+    /// It came over TLS.
+    pub(crate) tls: bool,
+    /// Addresses and header fields may be UTF-8 (RFC 6531 section 3.4).
+    pub(crate) utf8: bool,
+    /// Parts may be binary (RFC 3030 section 3).
+    pub(crate) binary: bool,
+    /// RFC 3461 section 4.4; empty if there is none, as the next.
+    pub(crate) envid: Vec<u8>,
+    /// RFC 3461 section 4.3.
+    pub(crate) ret: Vec<u8>,
+    /// What was said of each recipient, in their order.
+    pub(crate) recipients: Vec<Dsn>,
+}
+
+/// What was said about notifications to the sender of a message for one recipient. Who sent it writes them: the
+/// keyword DSN is not told, so the client stays responsible (RFC 3461 section 5.2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dsn {
+    /// To whom the message was sent first (RFC 3461 section 4.2); empty if that was not said, as the next.
+    pub(crate) original: Vec<u8>,
+    /// RFC 3461 section 4.1.
+    pub(crate) notify: Vec<u8>,
 }
 
 /// Longest text of a peer that goes into a field.
-const MAX_OCTETS: usize = 300;
+const MAX_OCTETS: usize = 512;
 
 impl Envelope {
     /// For the way between two processes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for text in [&self.reverse_path, &self.client, &self.address] {
+        let flags = [self.tls, self.utf8, self.binary];
+        let mut out: Vec<u8> = flags.map(u8::from).to_vec();
+        let own = [
+            &self.reverse_path,
+            &self.client,
+            &self.address,
+            &self.envid,
+            &self.ret,
+        ];
+        let each = self.recipients.iter();
+        let each = each.flat_map(|dsn| [&dsn.original, &dsn.notify]);
+        for text in own.into_iter().chain(each) {
             let text = text.get(..MAX_OCTETS).unwrap_or(text);
             out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
             out.extend_from_slice(text);
@@ -30,37 +63,103 @@ impl Envelope {
 
     /// `None` if the bytes are no envelope. Control characters become `?`: they come from a process
     /// that speaks with the network.
-    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Envelope> {
-        let mut text = || {
-            let (length, rest) = bytes.split_first_chunk::<2>()?;
-            let length = usize::from(u16::from_le_bytes(*length));
-            let (text, rest) = rest.split_at_checked(length.min(MAX_OCTETS))?;
-            bytes = rest;
-            let clean = |b: &u8| if *b < b' ' || *b == 127 { b'?' } else { *b };
-            Some(text.iter().map(clean).collect::<Vec<u8>>())
-        };
-        Some(Envelope {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Envelope> {
+        let (&[tls, utf8, binary], mut rest) = bytes.split_first_chunk::<3>()?;
+        let mut text = || take_text(&mut rest);
+        let mut envelope = Envelope {
+            tls: tls != 0,
+            utf8: utf8 != 0,
+            binary: binary != 0,
             reverse_path: text()?,
             client: text()?,
             address: text()?,
-        })
+            envid: text()?,
+            ret: text()?,
+            recipients: Vec::new(),
+        };
+        while !rest.is_empty() {
+            envelope.recipients.push(Dsn {
+                original: take_text(&mut rest)?,
+                notify: take_text(&mut rest)?,
+            });
+        }
+        Some(envelope)
     }
 
-    /// Return-Path, Delivered-To and Received, with CRLF.
-    pub(super) fn fields(&self, recipient: &[u8], hostname: &str, id: &str, now: i64) -> Vec<u8> {
+    /// Return-Path, Delivered-To and Received, with CRLF. `recipient`: its address and its place among all;
+    /// `named`: which address is told.
+    pub(super) fn fields(
+        &self,
+        (recipient, at): (&[u8], usize),
+        named: DeliveryAddress,
+        stamp: Stamp<'_>,
+    ) -> Vec<u8> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let original = self.recipients.get(at).map(|dsn| dsn.original.as_slice());
+        let named = match (named, original) {
+            (DeliveryAddress::None, _) => None,
+            (DeliveryAddress::Original, Some(original)) if !original.is_empty() => Some(original),
+            _ => Some(recipient),
+        };
+        let delivered_to = named.map(|named| format!("Delivered-To: {}\r\n", text(named)));
+        let of = named.map(|named| format!("\r\n\tfor <{}>", text(named)));
         format!(
-            "Return-Path: <{}>\r\nDelivered-To: {}\r\nReceived: from {} ({})\r\n\tby {hostname} \
-             with LMTP id {id}\r\n\tfor <{}>; {}\r\n",
+            "Return-Path: <{}>\r\n{}Received: from {} ({})\r\n\tby {} with {} id {}{}; {}\r\n",
             text(&self.reverse_path),
-            text(recipient),
+            delivered_to.unwrap_or_default(),
             text(&self.client),
             text(&self.address),
-            text(recipient),
-            date(now),
+            stamp.hostname,
+            self.protocol(),
+            stamp.id,
+            of.unwrap_or_default(),
+            date(stamp.now),
         )
         .into_bytes()
     }
+
+    /// As Received names it (RFC 3848 section 1, RFC 6531 section 4.3).
+    fn protocol(&self) -> &'static str {
+        match (self.utf8, self.tls) {
+            (false, false) => "LMTP",
+            (false, true) => "LMTPS",
+            (true, false) => "UTF8LMTP",
+            (true, true) => "UTF8LMTPS",
+        }
+    }
+
+    /// For the log: what the client said about notifications, of the recipient at that place too.
+    pub(crate) fn notes(&self, at: usize) -> String {
+        let dsn = self.recipients.get(at).cloned().unwrap_or_default();
+        let all = [
+            ("envid", &self.envid),
+            ("ret", &self.ret),
+            ("orcpt", &dsn.original),
+            ("notify", &dsn.notify),
+        ];
+        let told = all.into_iter().filter(|(_, text)| !text.is_empty());
+        told.map(|(name, text)| format!(", {name}=<{}>", String::from_utf8_lossy(text)))
+            .collect()
+    }
+}
+
+/// What this server says of itself in a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) hostname: &'a str,
+    /// Names the transaction in logs and in Received.
+    pub(crate) id: &'a str,
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+}
+
+fn take_text(bytes: &mut &[u8]) -> Option<Vec<u8>> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    let (text, rest) = rest.split_at_checked(length.min(MAX_OCTETS))?;
+    *bytes = rest;
+    let clean = |b: &u8| if *b < b' ' || *b == 127 { b'?' } else { *b };
+    Some(text.iter().map(clean).collect())
 }
 
 /// `date-time` of RFC 5322 section 3.3, in UTC.
@@ -93,17 +192,80 @@ mod tests {
             reverse_path: b"a@b".to_vec(),
             client: b"mx\r\nX: y".to_vec(),
             address: b"[127.0.0.1]".to_vec(),
+            binary: true,
+            envid: b"e".to_vec(),
+            recipients: vec![Dsn {
+                original: b"first@x".to_vec(),
+                notify: b"NEVER".to_vec(),
+            }],
+            ..Envelope::default()
         };
         let back = Envelope::decode(&envelope.encode()).unwrap();
         assert_eq!(back.client, b"mx??X: y");
-        let fields = back.fields(b"ann@x", "host", "7", 0);
+        assert!(back.binary && !back.tls && back.recipients == envelope.recipients);
         assert_eq!(
-            String::from_utf8(fields).unwrap(),
-            "Return-Path: <a@b>\r\nDelivered-To: ann@x\r\nReceived: from mx??X: y ([127.0.0.1])\r\n\t\
-             by host with LMTP id 7\r\n\tfor <ann@x>; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
+            back.notes(0),
+            ", envid=<e>, orcpt=<first@x>, notify=<NEVER>"
         );
-        for bad in [&b""[..], b"\x05\0a", b"\x01\0a\x01\0"] {
+        assert_eq!(back.notes(1), ", envid=<e>");
+        for bad in [&b""[..], b"\0\0\0\x05\0a", b"\0\0\0\x01\0a\x01\0"] {
             assert_eq!(Envelope::decode(bad), None);
+        }
+        let whole = envelope.encode();
+        assert_eq!(Envelope::decode(&whole[..whole.len() - 1]), None);
+    }
+
+    #[test]
+    fn fields_name_the_address_that_is_wanted() {
+        let envelope = |original: &str| Envelope {
+            reverse_path: b"a@b".to_vec(),
+            client: b"mx".to_vec(),
+            address: b"[::1]".to_vec(),
+            utf8: true,
+            tls: !original.is_empty(),
+            recipients: vec![Dsn {
+                original: original.into(),
+                ..Dsn::default()
+            }],
+            ..Envelope::default()
+        };
+        let stamp = Stamp {
+            hostname: "host",
+            id: "7",
+            now: 0,
+        };
+        for (named, original, delivered_to, of, with) in [
+            (
+                DeliveryAddress::Final,
+                "",
+                "Delivered-To: ann@x\r\n",
+                "\r\n\tfor <ann@x>",
+                "UTF8LMTP",
+            ),
+            (
+                DeliveryAddress::Original,
+                "",
+                "Delivered-To: ann@x\r\n",
+                "\r\n\tfor <ann@x>",
+                "UTF8LMTP",
+            ),
+            (
+                DeliveryAddress::Original,
+                "list@x",
+                "Delivered-To: list@x\r\n",
+                "\r\n\tfor <list@x>",
+                "UTF8LMTPS",
+            ),
+            (DeliveryAddress::None, "list@x", "", "", "UTF8LMTPS"),
+        ] {
+            let fields = envelope(original).fields((b"ann@x", 0), named, stamp);
+            assert_eq!(
+                String::from_utf8(fields).unwrap(),
+                format!(
+                    "Return-Path: <a@b>\r\n{delivered_to}Received: from mx ([::1])\r\n\tby host with {with} \
+                     id 7{of}; Thu, 1 Jan 1970 00:00:00 +0000\r\n"
+                )
+            );
         }
     }
 }

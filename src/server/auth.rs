@@ -277,12 +277,15 @@ impl Auth {
     }
 
     async fn recipient(&self, front: &Channel, connection: u64, ticket: u32, address: Vec<u8>) {
-        let users = self.users.borrow().clone();
+        let (users, lmtp) = (self.users.borrow().clone(), &self.setup.lmtp);
         let lookup = match users {
             None => 2,
-            Some(users) => match users.recipient(&address) {
+            Some(users) => match users.recipient(&address, &lmtp.recipient_delimiter) {
+                // Where nobody is set up yet, nothing is known of anybody.
+                None if users.iter().next().is_none() => 2,
                 None => 1,
                 Some((user, detail)) => {
+                    let detail = detail.filter(|_| lmtp.save_to_detail_mailbox);
                     let grant = Message::Grant {
                         connection,
                         ticket,

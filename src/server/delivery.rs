@@ -1,13 +1,15 @@
 //! A message on its way from `front` into the mailboxes of an engine.
 
+use super::concurrency::{Deliveries, Place};
 use super::control::Addressee;
 use super::deadline;
 use super::engine::Engine;
 use super::lmtp::{COMMIT, COMMIT_AND_STAY};
 use super::reactor::Source;
 use super::transport::with_scratch;
-use crate::deliver::{Delivery, Envelope, Recipient};
-use crate::mailbox::Host;
+use crate::config::DeliveryAddress;
+use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
+use crate::mailbox::{Account, Host};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use smol::future::or;
@@ -20,6 +22,8 @@ use std::time::Duration;
 
 /// Octets of one piece; `front` sends no larger ones.
 const MAX_PIECE: u32 = 64 * 1024;
+/// Octets of an envelope, which has something of every recipient.
+const MAX_ENVELOPE: u32 = 1024 * 1024;
 /// Octets of a message that are collected before they are written.
 const COLLECT: usize = 32 * 1024;
 /// How long `front` may send nothing.
@@ -34,8 +38,12 @@ pub(super) fn deliver(engine: &Rc<Engine>, addressees: Vec<Addressee>, stream: O
     let writing = Writing {
         host: engine.host.clone(),
         hostname: engine.setup.hostname.clone(),
+        named: engine.setup.lmtp.delivery_address,
+        deliveries: engine.deliveries.clone(),
         beginning: addressees.clone(),
         addressees,
+        envelope: None,
+        places: Vec::new(),
         delivery: None,
     };
     let received = incoming.receive(&stream);
@@ -111,11 +119,15 @@ fn finish(mut writing: Writing, incoming: &mut Incoming, mut stream: &UnixStream
         return;
     }
     let outcomes = delivery.finish();
+    // Who hears of it may begin the next at once.
+    writing.places.clear();
     let bytes: Vec<u8> = outcomes.iter().map(|outcome| outcome.byte()).collect();
     // So few octets always have room. Whoever does not wait any more need not know.
     stream.write_all(&bytes).ok();
-    for (addressee, outcome) in writing.addressees.iter().zip(outcomes) {
-        log::info!("message for {}: {outcome:?}", addressee.user);
+    for (at, (addressee, outcome)) in writing.addressees.iter().zip(outcomes).enumerate() {
+        let notes = writing.envelope.as_ref().map(|envelope| envelope.notes(at));
+        let notes = notes.unwrap_or_default();
+        log::info!("message for {}: {outcome:?}{notes}", addressee.user);
     }
 }
 
@@ -132,9 +144,14 @@ fn is_waited_for(stream: &UnixStream) -> bool {
 struct Writing {
     host: Host,
     hostname: String,
+    named: DeliveryAddress,
+    deliveries: Deliveries,
     addressees: Vec<Addressee>,
     /// Recipients, until their copies are begun.
     beginning: Vec<Addressee>,
+    envelope: Option<Envelope>,
+    /// Of the users' bounded numbers of deliveries, until all is done.
+    places: Vec<Place>,
     delivery: Option<Delivery>,
 }
 
@@ -144,8 +161,12 @@ impl Writing {
         Writing {
             host: self.host.clone(),
             hostname: self.hostname.clone(),
+            named: self.named,
+            deliveries: self.deliveries.clone(),
             addressees: self.addressees.clone(),
             beginning: self.addressees.clone(),
+            envelope: None,
+            places: Vec::new(),
             delivery: None,
         }
     }
@@ -154,30 +175,45 @@ impl Writing {
     fn write(&mut self, incoming: &mut Incoming) {
         if let Some(envelope) = incoming.envelope.take() {
             let addressees = std::mem::take(&mut self.beginning);
-            let recipients = addressees.into_iter().map(|a| recipient(&self.host, a));
+            let recipients = addressees.into_iter().map(|a| self.recipient(a)).collect();
             let now = crate::sys::clock::now();
-            let id = format!("{:x}.{}", now.as_micros(), std::process::id());
-            let seconds = crate::sys::clock::now_seconds();
-            let recipients = recipients.collect();
-            let delivery = Delivery::new(recipients, &envelope, &self.hostname, &id, seconds);
-            self.delivery = Some(delivery);
+            let stamp = Stamp {
+                hostname: &self.hostname,
+                id: &format!("{:x}.{}", now.as_micros(), std::process::id()),
+                now: crate::sys::clock::now_seconds(),
+            };
+            let delivery = Delivery::new(recipients, &envelope, self.named, stamp);
+            (self.delivery, self.envelope) = (Some(delivery), Some(envelope));
         }
         if let Some(delivery) = self.delivery.as_mut() {
             delivery.write(&incoming.body);
         }
         incoming.body.clear();
     }
-}
 
-fn recipient(host: &Host, addressee: Addressee) -> Recipient {
-    let account = Engine::account(host, &addressee.user, &addressee.root);
-    if let Err(error) = &account {
-        log::error!("the mail of {} cannot be opened: {error:?}", addressee.user);
+    fn recipient(&mut self, addressee: Addressee) -> Recipient {
+        Recipient {
+            account: self.account(&addressee),
+            address: addressee.address,
+            detail: addressee.detail,
+        }
     }
-    Recipient {
-        account: account.ok(),
-        address: addressee.address,
-        detail: addressee.detail,
+
+    fn account(&mut self, addressee: &Addressee) -> Result<Account, Outcome> {
+        let user = &addressee.user;
+        // One that is named twice has one place.
+        if !self.places.iter().any(|place| place.is_of(user)) {
+            let place = self.deliveries.begin(user).ok_or_else(|| {
+                log::warn!("too many deliveries to {user} at once (`lmtp_user_deliveries`)");
+                Outcome::Busy
+            })?;
+            self.places.push(place);
+        }
+        let account = Engine::account(&self.host, user, &addressee.root);
+        account.map_err(|error| {
+            log::error!("the mail of {user} cannot be opened: {error:?}");
+            Outcome::Unavailable
+        })
     }
 }
 
@@ -246,7 +282,8 @@ impl Incoming {
                 }
                 break;
             }
-            if length > MAX_PIECE {
+            let most = if self.begun { MAX_PIECE } else { MAX_ENVELOPE };
+            if length > most {
                 return Err(broken());
             }
             let length = usize::try_from(length).map_err(|_| broken())?;
@@ -276,6 +313,7 @@ mod tests {
             reverse_path: b"a@b".to_vec(),
             client: b"mx".to_vec(),
             address: b"[::1]".to_vec(),
+            ..Envelope::default()
         }
     }
 
@@ -315,8 +353,11 @@ mod tests {
     #[test]
     fn what_front_does_not_send_is_refused() {
         let commit = COMMIT.to_le_bytes();
-        let long = (MAX_PIECE + 1).to_le_bytes();
-        for bytes in [&commit[..], &long, &[1, 0, 0, 0, 9]] {
+        let long = (MAX_ENVELOPE + 1).to_le_bytes();
+        let mut piece = Vec::new();
+        frame(&envelope().encode(), &mut piece);
+        piece.extend_from_slice(&(MAX_PIECE + 1).to_le_bytes());
+        for bytes in [&commit[..], &long, &piece, &[1, 0, 0, 0, 9]] {
             let (near, far) = UnixStream::pair().unwrap();
             (&near).write_all(bytes).unwrap();
             let error = Incoming::default().receive(&far).unwrap_err();

@@ -1,6 +1,7 @@
 //! The role that has the mail: sessions after login and deliveries, of one user or of all.
 
 use super::channel::Channel;
+use super::concurrency::Deliveries;
 use super::control::Message;
 use super::deadline::{self, Rounds};
 use super::drive::write;
@@ -58,6 +59,7 @@ pub(super) struct Engine {
     pop3: Arc<Pop3>,
     pub(super) pool: Pool,
     pub(super) stop: Stop,
+    pub(super) deliveries: Deliveries,
     /// How many there are of each user; sessions of one user share the name.
     sessions: RefCell<HashMap<Rc<str>, u32>>,
     /// Tasks that run: sessions, checks, deliveries while they come in.
@@ -145,6 +147,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         pop3: Arc::new(setup.pop3.clone()),
         pool: Pool::new(setup.limits.blocking_threads),
         stop: Stop::default(),
+        deliveries: Deliveries::new(setup.limits.lmtp_user_deliveries),
         sessions: RefCell::default(),
         busy: Cell::new(0),
         filing: Arc::default(),

@@ -334,6 +334,7 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
     let exempt = address.is_loopback() || front.setup.limits.trusts(address);
     let counted = (!exempt).then_some(address);
     let permit = match memory::has_room(front.setup.limits.front_memory_octets) {
+        true if exempt && served.protocol == Protocol::Lmtp => front.permits.take_trusted(),
         true => front.permits.take(counted),
         false => Err(Refused::NoMemory),
     };

@@ -7,8 +7,9 @@ use super::front::{Accepted, Front, Reply};
 use super::recipients::Recipients;
 use super::setup::Served;
 use super::transport::{Socket, Transport, socket};
-use crate::deliver::{Envelope, Outcome};
+use crate::deliver::{Dsn, Envelope, Outcome};
 use crate::protocol::lmtp::{Answer, Lookup, Question, Session, Settings};
+use crate::protocol::{Event, Machine};
 use crate::sys::message;
 use rustix::net::{SendFlags, send};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,8 +38,8 @@ const FILE_PATIENCE: Duration = Duration::from_secs(240);
 struct Running {
     next_ticket: u32,
     tickets: Vec<u32>,
-    /// The envelope with its length, until the first piece goes to the engines.
-    beginning: Option<Vec<u8>>,
+    /// The envelope, until the first piece goes to the engines.
+    beginning: Option<Box<Envelope>>,
     engines: Vec<Engine>,
     recipients: Recipients,
     /// A recipient of this transaction was known from one before: more messages to it may come.
@@ -100,6 +101,16 @@ async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
         .collect()
 }
 
+/// Those of `values`, one each of `tickets`, that belong to `wanted`, in the order of these.
+fn those_of(values: &[Dsn], tickets: &[u32], wanted: &[u32]) -> Vec<Dsn> {
+    let place = |ticket: &u32| tickets.iter().position(|other| other == ticket);
+    let value = |ticket| place(ticket).and_then(|at| values.get(at)).cloned();
+    wanted
+        .iter()
+        .map(|ticket| value(ticket).unwrap_or_default())
+        .collect()
+}
+
 /// A piece with its length in front.
 pub(super) fn frame(piece: &[u8], out: &mut Vec<u8>) {
     if !piece.is_empty() {
@@ -118,6 +129,10 @@ pub(super) async fn serve(
     let limits = &front.setup.limits;
     let mut session = Box::new(Session::new(Settings {
         hostname: front.setup.hostname.clone(),
+        address: accepted.address,
+        secured: served.tls == 2,
+        starttls: served.tls == 1,
+        trusted: limits.trusts(accepted.address),
         line_octets: limits.login_line_octets,
         message_octets: limits.message_octets,
         recipients: limits.max_recipients,
@@ -126,23 +141,33 @@ pub(super) async fn serve(
         patience: limits.lmtp_idle_timeout,
     }));
     let mut transport = match served.tls {
-        2 => {
-            let until = Instant::now() + limits.login_timeout;
-            Box::pin(front.secure(client, until)).await?
-        }
+        2 => secure(front, client).await?,
         _ => Transport::Plain(client),
     };
     let running = RefCell::new(Running::default());
-    let ask = async |question| answer(front, accepted, &running, question).await;
-    let driven = Box::pin(drive(&mut *session, &mut transport, None, &front.stop, ask)).await;
+    // Nobody has a transaction when TLS begins.
+    let (driven, mut transport) = loop {
+        let ask = async |question| answer(front, accepted, &running, question).await;
+        let driving = drive(&mut *session, &mut transport, None, &front.stop, ask);
+        let driven = Box::pin(driving).await;
+        transport = match (driven, transport) {
+            (Ok(Driven::StartTls), Transport::Plain(client)) => secure(front, client).await?,
+            (driven, transport) => break (driven, transport),
+        };
+        session.event(Event::Secured);
+    };
     if running.borrow().next_ticket > 0 {
         forget(front, accepted.number, u32::MAX).await?;
     }
-    let driven = driven?;
-    if driven == Driven::Done {
+    if driven? == Driven::Done {
         transport.close().await;
     }
     Ok(())
+}
+
+async fn secure(front: &Front, client: Socket) -> io::Result<Transport> {
+    let until = Instant::now() + front.setup.limits.login_timeout;
+    Box::pin(front.secure(client, until)).await
 }
 
 /// Nobody comes any more for what this connection was granted, up to that ticket.
@@ -185,22 +210,11 @@ async fn answer(
                 _ => Lookup::Unavailable,
             })
         }
-        Question::Begin {
-            reverse_path,
-            client,
-            tickets,
-        } => {
-            let envelope = Envelope {
-                reverse_path,
-                client,
-                address: format!("[{}]", accepted.address).into_bytes(),
-            };
+        Question::Begin { envelope, tickets } => {
             // The engines are asked for together with the first piece: mostly that is all of it.
             running.engines.clear();
             running.tickets = tickets;
-            let mut first = Vec::new();
-            frame(&envelope.encode(), &mut first);
-            running.beginning = Some(first);
+            running.beginning = Some(envelope);
             Answer::Begun(true)
         }
         Question::Body(piece) => {
@@ -241,17 +255,21 @@ async fn answer(
 impl Running {
     /// Gives the bytes to every engine; the first time with the envelope in front of them.
     async fn pass(&mut self, front: &Front, connection: u64, bytes: &[u8]) {
-        let Some(mut first) = self.beginning.take() else {
+        let Some(envelope) = self.beginning.take() else {
             self.write(bytes).await;
             return;
         };
-        first.extend_from_slice(bytes);
-        if self.begin_again(&first).await {
-            return;
-        }
         let begun = match self.tickets.as_slice() {
-            [_] => self.begin_one(front, connection, &first).await,
-            _ => self.begin(front, connection, &first).await,
+            [_] => {
+                let mut first = Vec::new();
+                frame(&envelope.encode(), &mut first);
+                first.extend_from_slice(bytes);
+                if self.begin_again(&first).await {
+                    return;
+                }
+                self.begin_one(front, connection, &first).await
+            }
+            _ => self.begin(front, connection, *envelope, bytes).await,
         };
         if let Err(error) = begun {
             log::error!("no engine takes a message: {error}");
@@ -302,7 +320,13 @@ impl Running {
     }
 
     /// The parent knows which recipients have the same engine.
-    async fn begin(&mut self, front: &Front, connection: u64, bytes: &[u8]) -> io::Result<()> {
+    async fn begin(
+        &mut self,
+        front: &Front,
+        connection: u64,
+        mut envelope: Envelope,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let message = Message::Transaction {
             connection,
             tickets: self.tickets.clone(),
@@ -317,7 +341,21 @@ impl Running {
                 tickets,
             });
         }
-        self.write(bytes).await;
+        // Each is told what was said of its own recipients.
+        let said = std::mem::take(&mut envelope.recipients);
+        let mut firsts = Vec::new();
+        for engine in &self.engines {
+            envelope.recipients = those_of(&said, &self.tickets, &engine.tickets);
+            let mut first = Vec::new();
+            frame(&envelope.encode(), &mut first);
+            firsts.push(first);
+        }
+        let engines = self.engines.iter_mut().zip(&firsts);
+        all(engines.map(async |(engine, first)| {
+            engine.write(first).await;
+            engine.write(bytes).await;
+        }))
+        .await;
         Ok(())
     }
 

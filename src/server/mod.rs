@@ -6,6 +6,7 @@ mod channel;
 mod children;
 #[cfg(debug_assertions)]
 mod compromised;
+mod concurrency;
 mod control;
 mod deadline;
 mod delivery;

@@ -2,7 +2,8 @@
 
 use super::pack::{Pack, Unpack, path, unpath};
 use crate::config::{
-    Config, Delete, FetchFailure, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds,
+    Config, Delete, DeliveryAddress, FetchFailure, Format, Imap, Limits, Lmtp, Network, Pop3,
+    Protocol, Workarounds,
 };
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
@@ -28,6 +29,7 @@ pub(super) struct Setup {
     pub(super) listeners: Vec<Served>,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
+    pub(super) lmtp: Lmtp,
     pub(super) format: Format,
     pub(super) limits: Limits,
 }
@@ -119,6 +121,20 @@ fn unpack_pop3(unpack: &mut Unpack<'_>) -> Option<Pop3> {
     })
 }
 
+fn pack_lmtp(pack: &mut Pack, lmtp: &Lmtp) {
+    pack.text(&lmtp.recipient_delimiter);
+    pack.u8(u8::from(lmtp.save_to_detail_mailbox));
+    pack.text(lmtp.delivery_address.as_str());
+}
+
+fn unpack_lmtp(unpack: &mut Unpack<'_>) -> Option<Lmtp> {
+    Some(Lmtp {
+        recipient_delimiter: unpack.text()?,
+        save_to_detail_mailbox: unpack.u8()? != 0,
+        delivery_address: DeliveryAddress::named(&unpack.text()?)?,
+    })
+}
+
 /// The limits as numbers, in one place for both ways.
 macro_rules! limits {
     ($($field:ident: $kind:ident),* $(,)?) => {
@@ -182,6 +198,7 @@ limits!(
     mime_depth: size,
     max_recipients: number,
     max_transactions: number,
+    lmtp_user_deliveries: number,
     max_mailboxes: size,
     mailbox_name_octets: size,
     mailbox_depth: size,
@@ -231,6 +248,7 @@ impl Setup {
             limits: config.limits.clone(),
             imap: config.imap.clone(),
             pop3: config.pop3.clone(),
+            lmtp: config.lmtp.clone(),
             ..Setup::default()
         }
     }
@@ -250,6 +268,7 @@ impl Setup {
         });
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
+        pack_lmtp(pack, &self.lmtp);
         pack.u8(format_number(self.format));
         pack_limits(pack, &self.limits);
     }
@@ -279,6 +298,7 @@ impl Setup {
             })?,
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,
+            lmtp: unpack_lmtp(unpack)?,
             format: format(unpack.u8()?)?,
             limits: unpack_limits(unpack)?,
         })

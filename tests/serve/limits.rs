@@ -244,6 +244,24 @@ limits! {
         server.wait_for_log(told, 1);
     }
 
+    lmtp_user_deliveries(server, "lmtp_user_deliveries = 1") {
+        let mut first = Lmtp::tcp(server.lmtp).unwrap();
+        for command in ["MAIL FROM:<a@b>", "RCPT TO:<ann>", "DATA"] {
+            first.command(command).unwrap();
+        }
+        // More than is collected: the delivery begins.
+        first.send(message("a@test", "x", &"0123456789\r\n".repeat(8000)).as_bytes()).unwrap();
+        let _ = wait_until("a draft", || fs::read_dir(server.maildir("ann").join("tmp")).ok()?.next());
+        let small = message("b@test", "x", "x");
+        let mut second = Lmtp::tcp(server.lmtp).unwrap();
+        let busy = second.transaction(&["ann", "bob"], &small, true).unwrap();
+        assert!(busy[0].starts_with("451 4.3.2") && busy[1].starts_with("250"), "{busy:?}");
+        first.send(b".\r\n").unwrap();
+        assert!(first.reply().unwrap().starts_with("250"));
+        let after = second.transaction(&["ann", "ann"], &small, true).unwrap();
+        assert!(after.iter().all(|r| r.starts_with("250")), "{after:?}");
+    }
+
     set_ranges(server, "set_ranges = 10") {
         server.deliver("ann", &message("a@test", "x", "x"));
         let mut imap = server.imap("ann");

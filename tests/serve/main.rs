@@ -14,6 +14,7 @@ mod disk;
 mod faults;
 mod figures;
 mod limits;
+mod lmtp;
 mod login;
 mod pop3;
 mod prompt;

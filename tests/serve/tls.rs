@@ -1,7 +1,8 @@
 //! TLS: versions, certificates by name, STARTTLS and what must not come through it.
 
 use crate::support::{
-    Imap, PASSWORD, Server, Start, can, fingerprint, implicit, line, run, secure, wait_until,
+    Imap, PASSWORD, Server, Start, can, fingerprint, free_port, implicit, line, run, secure,
+    wait_until,
 };
 use futures_rustls::rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
@@ -112,6 +113,66 @@ fn starttls_forgets_what_came_before_it() {
             .unwrap();
         assert!(read_line(&mut tls).starts_with("g OK "));
     }
+}
+
+#[test]
+fn starttls_of_pop3_and_lmtp_forgets_what_came_before_it() {
+    let port = free_port();
+    let server = Server::start(&format!(
+        "[[listener]]\nprotocol = \"lmtp\"\naddress = \"127.0.0.1:{port}\"\ntls = \"starttls\"\n"
+    ));
+    for injected in [
+        "USER ann\r\nPASS secret\r\n",
+        // What the client says first would be the password.
+        "USER ann\r\n",
+        "AUTH PLAIN\r\n",
+    ] {
+        let (mut stream, _) = plain(server.pop3);
+        stream
+            .write_all(format!("STLS\r\n{injected}").as_bytes())
+            .unwrap();
+        assert!(read_line(&mut stream).starts_with("+OK"));
+        let mut tls = secure(stream, "localhost", &TLS13).unwrap();
+        tls.write_all(format!("PASS {PASSWORD}\r\nSTAT\r\n").as_bytes())
+            .unwrap();
+        for _ in 0..2 {
+            let answer = read_line(&mut tls);
+            assert!(answer.starts_with("-ERR"), "{answer}");
+        }
+    }
+    for injected in [
+        "LHLO evil\r\nMAIL FROM:<evil@x>\r\nRCPT TO:<ann>\r\nDATA\r\n",
+        "LHLO evil\r\nMAIL FROM:<evil@x>\r\nRCPT TO:<ann>\r\nBDAT 100\r\n",
+        "XCLIENT ADDR=192.0.2.9\r\nLHLO evil\r\n",
+    ] {
+        let (mut stream, _) = plain(port);
+        stream
+            .write_all(format!("STARTTLS\r\n{injected}").as_bytes())
+            .unwrap();
+        assert!(read_line(&mut stream).starts_with("220 2.0.0"));
+        let mut tls = secure(stream, "localhost", &TLS13).unwrap();
+        tls.write_all(b"MAIL FROM:<a@b>\r\nLHLO client\r\nMAIL FROM:<a@b>\r\nRCPT TO:<ann>\r\n")
+            .unwrap();
+        assert!(read_line(&mut tls).starts_with("503 5.5.1"));
+        let mut keywords = String::new();
+        while !keywords.contains("250 ") {
+            keywords.push_str(&read_line(&mut tls));
+        }
+        assert!(!keywords.contains("STARTTLS"), "{keywords}");
+        tls.write_all(b"BDAT 17 LAST\r\nSubject: x\r\n\r\nx\r\n")
+            .unwrap();
+        let replies = [
+            read_line(&mut tls),
+            read_line(&mut tls),
+            read_line(&mut tls),
+        ];
+        assert!(replies.iter().all(|r| r.starts_with("250")), "{replies:?}");
+    }
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    let all = imap.ok("FETCH 1:* BODY[]").untagged.concat();
+    assert_eq!(all.matches("with LMTPS id").count(), 3, "{all}");
+    assert!(!all.contains("evil") && !all.contains("192.0.2.9"), "{all}");
 }
 
 /// A certificate with its key, as PEM, and its fingerprint.

@@ -39,6 +39,13 @@ impl Lmtp {
         Lmtp::greeted(Box::new(stream), "LHLO client.test")
     }
 
+    /// Connects, sends what a proxy says first, and says `LHLO`.
+    pub(crate) fn behind(port: u16, header: &[u8]) -> io::Result<Lmtp> {
+        let mut stream = tcp(port)?;
+        stream.write_all(header)?;
+        Lmtp::greeted(stream, "LHLO client.test")
+    }
+
     fn greeted(stream: Box<dyn Stream>, hello: &str) -> io::Result<Lmtp> {
         let mut client = Lmtp {
             stream: BufReader::new(stream),

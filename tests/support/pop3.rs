@@ -14,6 +14,13 @@ impl Pop3 {
         Pop3::over(tcp(port)?)
     }
 
+    /// Connects, sends what a proxy says first, and reads the greeting.
+    pub(crate) fn behind(port: u16, header: &[u8]) -> io::Result<Pop3> {
+        let mut stream = tcp(port)?;
+        stream.write_all(header)?;
+        Pop3::over(stream)
+    }
+
     /// Over a connection that is there already.
     pub(crate) fn over(stream: Box<dyn Stream>) -> io::Result<Pop3> {
         let mut client = Pop3 {

@@ -1,15 +1,24 @@
 //! One LMTP connection.
 
-use crate::codec::dot;
-use crate::deliver::Outcome;
+use super::message::{Message, PIECE};
+use super::transaction::Transaction;
+use crate::deliver::{Envelope, Outcome};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
-use crate::wire::lmtp::{Command, Reply, parse, reply, unquoted};
+use crate::wire::lmtp::{ATTRIBUTES, Command, Forwarded, Reply, parse, reply};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Bounds and names of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) hostname: String,
+    /// Where the client connects from.
+    pub(crate) address: IpAddr,
+    /// TLS is up already.
+    pub(crate) secured: bool,
+    pub(crate) starttls: bool,
+    /// The client may say for whom it connects.
+    pub(crate) trusted: bool,
     /// Octets of a command line.
     pub(crate) line_octets: usize,
     /// Octets of a message.
@@ -29,8 +38,7 @@ pub(crate) enum Question {
     Recipient(Vec<u8>),
     /// A message for the recipients accepted so far, in this order (`Answer::Begun`).
     Begin {
-        reverse_path: Vec<u8>,
-        client: Vec<u8>,
+        envelope: Box<Envelope>,
         tickets: Vec<u32>,
     },
     /// A piece of the message (`Answer::Begun`).
@@ -60,30 +68,26 @@ pub(crate) enum Lookup {
     Unavailable,
 }
 
-/// Octets of a message that go on at once.
-const PIECE: usize = 32 * 1024;
-
 /// One LMTP connection.
 pub(crate) struct Session {
-    settings: Settings,
-    buffer: Vec<u8>,
-    doing: Doing,
-    client: Option<Vec<u8>>,
-    transaction: Option<Transaction>,
+    pub(super) settings: Settings,
+    pub(super) buffer: Vec<u8>,
+    pub(super) doing: Doing,
+    /// What the client called itself.
+    pub(super) client: Option<Vec<u8>>,
+    /// What a proxy said of the client.
+    pub(super) forwarded: Forwarded,
+    pub(super) transaction: Option<Transaction>,
+    /// Its message between two chunks.
+    pub(super) chunking: Option<Box<Message>>,
     answer: Option<Answer>,
     /// A line is too long: forget until its end.
     skipping: bool,
-    transactions: u32,
+    pub(super) transactions: u32,
     bad: u32,
 }
 
-#[derive(Default)]
-struct Transaction {
-    reverse_path: Vec<u8>,
-    tickets: Vec<u32>,
-}
-
-enum Doing {
+pub(super) enum Doing {
     Greeting,
     Reading,
     LookingUp,
@@ -99,21 +103,14 @@ enum Doing {
     Ended,
 }
 
-/// A message while it comes in.
-#[derive(Default)]
-struct Message {
-    decoder: dot::Decoder,
-    piece: Vec<u8>,
-    octets: u64,
-    /// Nothing is passed on any more, and why.
-    refused: Option<Reply>,
-}
+/// What has to happen next, if not simply more of the dialogue.
+pub(super) type Next = Option<Progress<Question>>;
 
-const OK: Reply = reply(250, "2.0.0", "OK");
-const BAD_SEQUENCE: Reply = reply(503, "5.5.1", "Wrong order of commands");
-const TROUBLE: Reply = reply(451, "4.3.0", "Temporary trouble; try again later");
-const TOO_LARGE: Reply = reply(552, "5.3.4", "The message is too large");
-const FULL: Reply = reply(452, "4.3.1", "No room for the message; try again later");
+pub(super) const OK: Reply = reply(250, "2.0.0", "OK");
+pub(super) const BAD_SEQUENCE: Reply = reply(503, "5.5.1", "Wrong order of commands");
+pub(super) const TROUBLE: Reply = reply(451, "4.3.0", "Temporary trouble; try again later");
+pub(super) const TOO_LARGE: Reply = reply(552, "5.3.4", "The message is too large");
+pub(super) const FULL: Reply = reply(452, "4.3.1", "No room for the message; try again later");
 
 impl Session {
     pub(crate) fn new(settings: Settings) -> Session {
@@ -122,7 +119,9 @@ impl Session {
             buffer: Vec::new(),
             doing: Doing::Greeting,
             client: None,
+            forwarded: Forwarded::default(),
             transaction: None,
+            chunking: None,
             answer: None,
             skipping: false,
             transactions: 0,
@@ -155,7 +154,7 @@ impl Session {
         }
     }
 
-    fn bad(&mut self, reply_: Reply, out: &mut Output) {
+    pub(super) fn bad(&mut self, reply_: Reply, out: &mut Output) {
         reply_.encode(out.buffer());
         self.bad += 1;
         if self.bad >= self.settings.bad_commands {
@@ -163,7 +162,7 @@ impl Session {
         }
     }
 
-    fn command(&mut self, line: &[u8], out: &mut Output) -> Option<Progress<Question>> {
+    fn command(&mut self, line: &[u8], out: &mut Output) -> Next {
         let command = match parse(line) {
             Ok(command) => command,
             Err(reply) => {
@@ -173,9 +172,12 @@ impl Session {
         };
         match command {
             Command::Lhlo(client) => return self.lhlo(client, out),
-            Command::Mail { reverse_path, size } => self.mail(reverse_path, size, out),
-            Command::Rcpt(path) => return self.rcpt(&path, out),
+            Command::StartTls => return self.start_tls(out),
+            Command::Xclient(forwarded) => self.xclient(forwarded, out),
+            Command::Mail(mail) => self.mail(mail, out),
+            Command::Rcpt(rcpt) => return self.rcpt(rcpt, out),
             Command::Data => return self.data(out),
+            Command::Bdat { octets, last } => return self.bdat(octets, last),
             Command::Rset => {
                 let mut said = Vec::new();
                 OK.encode(&mut said);
@@ -192,163 +194,81 @@ impl Session {
         None
     }
 
-    fn lhlo(&mut self, client: Vec<u8>, out: &mut Output) -> Option<Progress<Question>> {
+    /// DSN is not among them: nobody here could send a notification of success (RFC 3461 section 5.2.3), so its
+    /// parameters are taken, and whoever sent the message stays responsible.
+    fn lhlo(&mut self, client: Vec<u8>, out: &mut Output) -> Next {
         self.client = Some(client);
-        let text = format!(
-            "250-{}\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SIZE {}\r\n",
-            self.settings.hostname, self.settings.message_octets
+        let settings = &self.settings;
+        let mut text = format!(
+            "250-{}\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-CHUNKING\r\n\
+             250-BINARYMIME\r\n250-SMTPUTF8\r\n",
+            settings.hostname
         );
+        if settings.starttls && !settings.secured {
+            text.push_str("250-STARTTLS\r\n");
+        }
+        if settings.trusted {
+            text.push_str(&format!("250-XCLIENT {ATTRIBUTES}\r\n250-XRCPTFORWARD\r\n"));
+        }
+        text.push_str(&format!("250 SIZE {}\r\n", settings.message_octets));
         self.forget(text.into_bytes(), out)
     }
 
-    /// Gives the transaction up if there is one, also where its recipients are known, and answers.
-    fn forget(&mut self, said: Vec<u8>, out: &mut Output) -> Option<Progress<Question>> {
-        let transaction = self.transaction.take().unwrap_or_default();
-        if transaction.tickets.is_empty() {
-            out.put(&said);
-            return None;
-        }
-        self.doing = Doing::Forgetting(said);
-        Some(Progress::Ask(Question::Abandon))
-    }
-
-    fn mail(&mut self, reverse_path: Vec<u8>, size: Option<u64>, out: &mut Output) {
-        if self.client.is_none() || self.transaction.is_some() {
-            return self.bad(BAD_SEQUENCE, out);
-        }
-        if size.is_some_and(|size| size > self.settings.message_octets) {
-            return TOO_LARGE.encode(out.buffer());
-        }
-        if self.transactions >= self.settings.transactions {
-            self.doing = Doing::Goodbye(reply(421, "4.7.0", "Enough for one connection"));
-            return;
-        }
-        // Also those that are given up: each may have looked up many recipients.
-        self.transactions += 1;
-        self.transaction = Some(Transaction {
-            reverse_path,
-            tickets: Vec::new(),
-        });
-        reply(250, "2.1.0", "OK").encode(out.buffer());
-    }
-
-    fn rcpt(&mut self, path: &[u8], out: &mut Output) -> Option<Progress<Question>> {
-        let Some(transaction) = &self.transaction else {
-            self.bad(BAD_SEQUENCE, out);
-            return None;
+    /// RFC 3207 section 4.
+    fn start_tls(&mut self, out: &mut Output) -> Next {
+        let refused = if self.settings.secured || self.transaction.is_some() {
+            BAD_SEQUENCE
+        } else if !self.settings.starttls {
+            reply(502, "5.5.1", "This listener has no STARTTLS")
+        } else {
+            reply(220, "2.0.0", "Begin TLS negotiation now").encode(out.buffer());
+            // What came before TLS could be anybody's (RFC 3207 section 4.2).
+            self.buffer = Vec::new();
+            (self.client, self.forwarded) = (None, Forwarded::default());
+            return Some(Progress::StartTls);
         };
-        let count = u32::try_from(transaction.tickets.len()).unwrap_or(u32::MAX);
-        if count >= self.settings.recipients {
-            reply(452, "4.5.3", "Too many recipients").encode(out.buffer());
-            return None;
-        }
-        self.doing = Doing::LookingUp;
-        Some(Progress::Ask(Question::Recipient(unquoted(path))))
-    }
-
-    fn looked_up(&mut self, lookup: Lookup, out: &mut Output) {
-        let said = match (lookup, self.transaction.as_mut()) {
-            (Lookup::Known(ticket), Some(transaction)) => {
-                transaction.tickets.push(ticket);
-                reply(250, "2.1.5", "OK")
-            }
-            (Lookup::Unknown, _) => reply(550, "5.1.1", "There is no such user here"),
-            _ => TROUBLE,
-        };
-        said.encode(out.buffer());
-    }
-
-    fn data(&mut self, out: &mut Output) -> Option<Progress<Question>> {
-        match &self.transaction {
-            None => self.bad(BAD_SEQUENCE, out),
-            Some(transaction) if transaction.tickets.is_empty() => {
-                // RFC 2033 section 4.2: nobody would be there to answer for.
-                self.bad(reply(503, "5.5.1", "No valid recipients"), out);
-            }
-            Some(transaction) => {
-                self.doing = Doing::Beginning;
-                return Some(Progress::Ask(Question::Begin {
-                    reverse_path: transaction.reverse_path.clone(),
-                    client: self.client.clone().unwrap_or_default(),
-                    tickets: transaction.tickets.clone(),
-                }));
-            }
-        }
+        self.bad(refused, out);
         None
     }
 
-    /// Moves what came into the message.
-    fn message(
-        &mut self,
-        mut message: Box<Message>,
-        out: &mut Output,
-    ) -> Option<Progress<Question>> {
-        let before = message.piece.len();
-        let taken = message.decoder.decode(&self.buffer, &mut message.piece);
-        self.buffer.drain(..taken);
-        if self.buffer.is_empty() {
-            self.buffer = Vec::new();
+    /// The connection begins again, for another client.
+    fn xclient(&mut self, forwarded: Forwarded, out: &mut Output) {
+        if !self.settings.trusted {
+            return self.bad(reply(550, "5.7.0", "Only for trusted networks"), out);
         }
-        message.octets += (message.piece.len() - before) as u64;
-        if message.octets > self.settings.message_octets && message.refused.is_none() {
-            message.refused = Some(TOO_LARGE);
-            message.piece = Vec::new();
-            self.doing = Doing::Passing(message);
-            return Some(Progress::Ask(Question::Abandon));
+        if self.transaction.is_some() {
+            return self.bad(BAD_SEQUENCE, out);
         }
-        if message.refused.is_some() {
-            message.piece.clear();
-        }
-        if message.decoder.ended() {
-            return match message.refused {
-                None => {
-                    self.doing = Doing::Ending;
-                    Some(Progress::Ask(Question::End(message.piece)))
-                }
-                Some(refused) => {
-                    self.all_refused(refused, out);
-                    None
-                }
-            };
-        }
-        if message.piece.len() >= PIECE {
-            let piece = std::mem::take(&mut message.piece);
-            self.doing = Doing::Passing(message);
-            return Some(Progress::Ask(Question::Body(piece)));
-        }
-        self.doing = Doing::Message(message);
-        Some(Progress::NeedInput)
+        self.client = None;
+        let before = std::mem::take(&mut self.forwarded);
+        self.forwarded = Forwarded {
+            address: forwarded.address.or(before.address),
+            name: forwarded.name.or(before.name),
+        };
+        self.greet(out);
     }
 
-    /// One reply a recipient (RFC 2033 section 4.2).
-    fn outcomes(&mut self, outcomes: &[Outcome], out: &mut Output) {
-        let transaction = self.transaction.take().unwrap_or_default();
-        for (at, _) in transaction.tickets.iter().enumerate() {
-            let said = match outcomes.get(at) {
-                Some(Outcome::Delivered) => reply(250, "2.0.0", "Delivered"),
-                Some(Outcome::Full) => FULL,
-                Some(Outcome::TooLarge) => TOO_LARGE,
-                Some(Outcome::Unavailable) | None => TROUBLE,
-            };
-            said.encode(out.buffer());
-        }
+    fn greet(&self, out: &mut Output) {
+        let text = format!("220 {} dovelet LMTP ready\r\n", self.settings.hostname);
+        out.put(text.as_bytes());
     }
 
-    fn all_refused(&mut self, refused: Reply, out: &mut Output) {
-        let transaction = self.transaction.take().unwrap_or_default();
-        for _ in &transaction.tickets {
-            refused.encode(out.buffer());
+    /// Goes on with the answer to a question.
+    fn answered(&mut self, asking: Doing, out: &mut Output) -> Next {
+        let Some(answer) = self.answer.take() else {
+            self.doing = asking;
+            return Some(Progress::NeedInput);
+        };
+        match (asking, answer) {
+            (Doing::LookingUp, Answer::Recipient(lookup)) => self.looked_up(lookup, out),
+            (Doing::Forgetting(said), Answer::Begun(_)) => out.put(&said),
+            (Doing::Beginning, Answer::Begun(well)) => self.began(well, out),
+            (Doing::Passing(message), Answer::Begun(well)) => self.passed(message, well),
+            (Doing::Ending, Answer::Outcomes(outcomes)) => self.outcomes(&outcomes, out),
+            // An answer to something else: nothing can be said for sure.
+            _ => self.doing = Doing::Goodbye(TROUBLE),
         }
-    }
-
-    fn began(&mut self, well: bool, out: &mut Output) {
-        if well {
-            reply(354, "", "Send the message, end with a dot").encode(out.buffer());
-            self.doing = Doing::Message(Box::default());
-        } else {
-            self.transaction = None;
-            TROUBLE.encode(out.buffer());
-        }
+        None
     }
 }
 
@@ -368,8 +288,7 @@ impl Machine for Session {
         loop {
             let next = match std::mem::replace(&mut self.doing, Doing::Reading) {
                 Doing::Greeting => {
-                    let text = format!("220 {} dovelet LMTP ready\r\n", self.settings.hostname);
-                    out.put(text.as_bytes());
+                    self.greet(out);
                     None
                 }
                 Doing::Reading => match self.line(out) {
@@ -401,39 +320,19 @@ impl Machine for Session {
 
     fn event(&mut self, event: Event) {
         let text = match event {
+            Event::Secured => {
+                self.settings.secured = true;
+                self.buffer = Vec::new();
+                return;
+            }
             Event::Stopping => "The server is shutting down",
             Event::TimedOut => "Waited too long",
-            Event::Woken | Event::Secured | Event::Gone => return,
+            Event::Woken | Event::Gone => return,
         };
         self.doing = Doing::Goodbye(reply(421, "4.3.2", text));
     }
 
     fn patience(&self) -> Duration {
         self.settings.patience
-    }
-}
-
-impl Session {
-    /// Goes on with the answer to a question.
-    fn answered(&mut self, asking: Doing, out: &mut Output) -> Option<Progress<Question>> {
-        let Some(answer) = self.answer.take() else {
-            self.doing = asking;
-            return Some(Progress::NeedInput);
-        };
-        match (asking, answer) {
-            (Doing::LookingUp, Answer::Recipient(lookup)) => self.looked_up(lookup, out),
-            (Doing::Forgetting(said), Answer::Begun(_)) => out.put(&said),
-            (Doing::Beginning, Answer::Begun(well)) => self.began(well, out),
-            (Doing::Passing(mut message), Answer::Begun(well)) => {
-                if !well && message.refused.is_none() {
-                    message.refused = Some(TROUBLE);
-                }
-                self.doing = Doing::Message(message);
-            }
-            (Doing::Ending, Answer::Outcomes(outcomes)) => self.outcomes(&outcomes, out),
-            // An answer to something else: nothing can be said for sure.
-            _ => self.doing = Doing::Goodbye(TROUBLE),
-        }
-        None
     }
 }

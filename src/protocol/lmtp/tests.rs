@@ -2,18 +2,24 @@
 //!
 //! `C: text` is sent with CRLF, `R: text` as written (`\r`, `\n` for these), `S: text` is the next line
 //! the server sends (`<>` for anything), `D: text` is what was delivered then, as one line with `\r\n`
-//! written out. Users: `ann` and `bob` are known, `trouble` cannot be looked up, `full` has no room.
+//! written out, `E: text` what the engines were told of it, `T:` the TLS that begins now. `with: words` in
+//! front: `trusted`, `starttls`. Users: `ann` and `bob` are known, `trouble` cannot be looked up, `full` has no room.
 
 use super::{Answer, Lookup, Question, Session, Settings};
-use crate::deliver::Outcome;
+use crate::deliver::{Envelope, Outcome};
 use crate::pattern::matches;
-use crate::protocol::{Machine, Output, Progress, Turn};
+use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::transcript::{self, Pieces, unescape};
 use std::time::Duration;
 
-fn settings() -> Settings {
+/// `with`: words of `with: ` lines.
+fn settings(with: &str) -> Settings {
     Settings {
         hostname: "mx.test".into(),
+        address: "192.0.2.1".parse().unwrap(),
+        secured: false,
+        starttls: with.contains("starttls"),
+        trusted: with.contains("trusted"),
         line_octets: 1000,
         message_octets: 200,
         recipients: 3,
@@ -31,7 +37,30 @@ struct Run {
     outcomes: Vec<Outcome>,
     /// Recipients that were found and neither got a message nor were given up.
     known: usize,
+    /// What the engines were told of each message.
+    told: Vec<String>,
+    /// TLS is to begin.
+    tls: bool,
     ended: bool,
+}
+
+/// What engines are told of a message.
+fn told(envelope: &Envelope, tickets: &[u32]) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let flags = [
+        (envelope.tls, " tls"),
+        (envelope.utf8, " utf8"),
+        (envelope.binary, " binary"),
+    ];
+    let flags: String = flags
+        .into_iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, name)| name)
+        .collect();
+    let each: String = (0..tickets.len()).map(|at| envelope.notes(at)).collect();
+    let (path, client) = (text(&envelope.reverse_path), text(&envelope.client));
+    let address = text(&envelope.address);
+    format!("<{path}> {client} {address}{flags}{each}")
 }
 
 const NAMES: [&[u8]; 4] = [b"ann", b"bob", b"full", b"trouble"];
@@ -50,7 +79,8 @@ impl Run {
                     None => Lookup::Unknown,
                 })
             }
-            Question::Begin { tickets, .. } => {
+            Question::Begin { envelope, tickets } => {
+                self.told.push(told(&envelope, &tickets));
                 self.message.clear();
                 let outcome = |ticket: &u32| match ticket {
                     2 => Outcome::Full,
@@ -86,6 +116,10 @@ impl Run {
                 }
                 Progress::Done => self.ended = true,
                 Progress::NeedInput => break,
+                Progress::StartTls => {
+                    self.tls = true;
+                    break;
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -94,7 +128,8 @@ impl Run {
 
     fn send(&mut self, bytes: &[u8], cut: usize) {
         for mut piece in Pieces::Cut(cut).of(bytes) {
-            while !piece.is_empty() && !self.ended {
+            // What comes before TLS is up is not looked at any more.
+            while !piece.is_empty() && !self.ended && !self.tls {
                 let taken = self.session.input(piece);
                 piece = &piece[taken..];
                 self.advance();
@@ -104,8 +139,14 @@ impl Run {
 }
 
 fn run(name: &str, text: &str, cut: usize) {
+    let with: String = text
+        .lines()
+        .filter_map(|l| l.strip_prefix("with: "))
+        .collect();
     let mut run = Run {
-        session: Session::new(settings()),
+        session: Session::new(settings(&with)),
+        told: Vec::new(),
+        tls: false,
         said: Vec::new(),
         message: Vec::new(),
         delivered: Vec::new(),
@@ -144,6 +185,16 @@ fn run(name: &str, text: &str, cut: usize) {
                     "{name} at {cut}"
                 );
             }
+            "E" => {
+                assert!(!run.told.is_empty(), "{name} at {cut}: nothing was told");
+                assert_eq!(run.told.remove(0), rest, "{name} at {cut}");
+            }
+            "T" => {
+                assert!(run.tls, "{name} at {cut}: no TLS begins");
+                run.tls = false;
+                run.session.event(Event::Secured);
+                run.advance();
+            }
             _ => {}
         }
     }
@@ -164,7 +215,7 @@ fn run(name: &str, text: &str, cut: usize) {
 
 #[test]
 fn transcripts() {
-    for (name, text) in transcript::transcripts("lmtp", 4) {
+    for (name, text) in transcript::transcripts("lmtp", 25) {
         for cut in 0..80 {
             run(&name, &text, cut);
         }

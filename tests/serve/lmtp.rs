@@ -1,0 +1,175 @@
+//! What LMTP takes besides plain text for plain recipients, and how a delivery looks then.
+
+use crate::support::{Lmtp, PASSWORD, Server, free_port, message, wait_until};
+use std::net::TcpStream;
+
+fn all(server: &Server, user: &str, mailbox: &str) -> String {
+    let mut imap = server.imap(user);
+    imap.ok(&format!("SELECT {mailbox}"));
+    imap.ok("FETCH 1:* BODY.PEEK[]").untagged.concat()
+}
+
+fn expect(lmtp: &mut Lmtp, dialogue: &[(&str, &str)]) {
+    for (command, expected) in dialogue {
+        let reply = lmtp.command(command).unwrap();
+        assert!(reply.starts_with(expected), "{command}: {reply}");
+    }
+}
+
+#[test]
+fn chunks_and_binary_parts_are_delivered() {
+    for isolation in ["user", "shared"] {
+        let server = Server::start(&format!("isolation = \"{isolation}\"\n"));
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        let begin = [
+            ("MAIL FROM:<a@b> BODY=BINARYMIME", "250"),
+            ("RCPT TO:<ann>", "250 2.1.5"),
+            ("RCPT TO:<bob>", "250 2.1.5"),
+        ];
+        expect(&mut lmtp, &begin);
+        let head = "MIME-Version: 1.0\r\nContent-Type: application/x\r\nContent-Transfer-Encoding: binary\r\n\r\n";
+        lmtp.send(format!("BDAT {}\r\n{head}", head.len()).as_bytes())
+            .unwrap();
+        assert!(lmtp.reply().unwrap().starts_with("250 2.0.0"));
+        // More than is passed on at once.
+        let binary = b"\r\n.\r\n\0\n\r\xff".repeat(20_000);
+        lmtp.send(format!("BDAT {}\r\n", binary.len()).as_bytes())
+            .unwrap();
+        lmtp.send(&binary).unwrap();
+        assert!(lmtp.reply().unwrap().starts_with("250 2.0.0"));
+        expect(&mut lmtp, &[("BDAT 0 LAST", "250 2.0.0")]);
+        assert!(lmtp.reply().unwrap().starts_with("250 2.0.0"));
+        for user in ["ann", "bob"] {
+            let got = all(&server, user, "INBOX");
+            let (_, body) = got
+                .split_once("Content-Transfer-Encoding: base64\r\n\r\n")
+                .unwrap();
+            // `DQouDQoACg3/` are those nine octets.
+            let text: String = body.lines().take_while(|l| !l.starts_with(')')).collect();
+            assert_eq!(text.trim_end(), "DQouDQoACg3/".repeat(20_000));
+        }
+        // What does not say that it is binary.
+        expect(&mut lmtp, &begin[..2]);
+        let strange = head.replace("binary", "8bit") + "a\0b\r\n";
+        lmtp.send(format!("BDAT {} LAST\r\n{strange}", strange.len()).as_bytes())
+            .unwrap();
+        let reply = lmtp.reply().unwrap();
+        assert!(reply.starts_with("554 5.6.1"), "{reply}");
+    }
+}
+
+#[test]
+fn what_is_said_of_recipients_reaches_their_engines() {
+    let server = Server::start(
+        "isolation = \"user\"\n[lmtp]\ndelivery_address_header = \"original\"\n\
+         recipient_delimiter = \"-\"\nsave_to_detail_mailbox = false\n",
+    );
+    server.imap("ann").ok("CREATE lists");
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    expect(
+        &mut lmtp,
+        &[
+            ("XCLIENT ADDR=192.0.2.77 HELO=out.example", "220"),
+            ("LHLO proxy.test", "250-mail.test"),
+            ("MAIL FROM:<zo\u{eb}@b> SMTPUTF8 ENVID=E1", "250"),
+            ("RCPT TO:<bob> NOTIFY=NEVER", "250"),
+            (
+                "RCPT TO:<ann-lists> ORCPT=rfc822;first@x NOTIFY=DELAY",
+                "250",
+            ),
+            ("RCPT TO:<ann+lists>", "550 5.1.1"),
+            ("DATA", "354"),
+        ],
+    );
+    lmtp.send("Subject: \u{e4}\r\n\r\nx\r\n.\r\n".as_bytes())
+        .unwrap();
+    for _ in 0..2 {
+        assert!(lmtp.reply().unwrap().starts_with("250"));
+    }
+    let ann = all(&server, "ann", "INBOX");
+    for field in [
+        "Return-Path: <zo\u{eb}@b>\r\n",
+        "Delivered-To: first@x\r\n",
+        "Received: from out.example ([192.0.2.77])",
+        "with UTF8LMTP id ",
+        "for <first@x>;",
+    ] {
+        assert!(ann.contains(field), "{field}: {ann}");
+    }
+    let bob = all(&server, "bob", "INBOX");
+    assert!(bob.contains("Delivered-To: bob\r\n"), "{bob}");
+    server.wait_for_log("message for bob: Delivered, envid=<E1>, notify=<NEVER>", 1);
+    let told = "message for ann: Delivered, envid=<E1>, orcpt=<first@x>, notify=<DELAY>";
+    server.wait_for_log(told, 1);
+}
+
+#[test]
+fn where_nobody_is_known_yet_mail_is_put_off() {
+    let server = Server::with_users("", &[]);
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    let text = message("a@test", "x", "x");
+    let replies = lmtp.transaction(&["ann"], &text, true).unwrap();
+    assert!(replies[0].starts_with("451 4.3.0"), "{replies:?}");
+    // A lookup that nobody answers is no answer either.
+    let server = Server::start("");
+    let auth = server.role("auth").pop().unwrap();
+    auth.signal(rustix::process::Signal::STOP);
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    lmtp.command("MAIL FROM:<a@b>").unwrap();
+    lmtp.send(b"RCPT TO:<ann>\r\n").unwrap();
+    auth.signal(rustix::process::Signal::KILL);
+    let reply = lmtp.reply().unwrap();
+    assert!(reply.starts_with("451 4.3.0"), "{reply}");
+    wait_until("a new auth", || {
+        let replies = lmtp
+            .transaction(&["nobody"], &text, true)
+            .unwrap_or_default();
+        replies
+            .first()
+            .is_some_and(|r| r.starts_with("550 5.1.1"))
+            .then_some(())
+    });
+}
+
+#[test]
+fn strangers_who_never_log_in_do_not_keep_mail_out() {
+    let server = Server::start("[limits]\nmax_login_connections = 2\n");
+    let strangers = [
+        TcpStream::connect(("127.0.0.1", server.imap)).unwrap(),
+        TcpStream::connect(("127.0.0.1", server.pop3)).unwrap(),
+    ];
+    wait_until("all places taken", || {
+        let said = crate::support::Imap::connect(server.imap).map(drop);
+        said.is_err().then_some(())
+    });
+    server.deliver("ann", &message("a@test", "x", "x"));
+    drop(strangers);
+}
+
+#[test]
+fn any_listener_may_stand_behind_a_proxy() {
+    let (lmtp, pop3) = (free_port(), free_port());
+    let listener = |protocol: &str, port: u16| {
+        format!(
+            "[[listener]]\nprotocol = \"{protocol}\"\naddress = \"127.0.0.1:{port}\"\n\
+             proxy_protocol = true\n"
+        )
+    };
+    let server = Server::start(&(listener("lmtp", lmtp) + &listener("pop3", pop3)));
+    let mut second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    second.extend([192, 0, 2, 7, 127, 0, 0, 1, 0, 9, 0, 24]);
+    for header in [b"PROXY TCP4 192.0.2.7 127.0.0.1 9 24\r\n".to_vec(), second] {
+        let mut client = Lmtp::behind(lmtp, &header).unwrap();
+        // Whoever comes through a proxy is not trusted for that.
+        let keywords = client.command("LHLO x").unwrap();
+        assert!(!keywords.contains("XCLIENT"), "{keywords}");
+        let text = message("a@test", "x", "x");
+        let replies = client.transaction(&["ann"], &text, true).unwrap();
+        assert!(replies[0].starts_with("250"), "{replies:?}");
+        let mut client = crate::support::Pop3::behind(pop3, &header).unwrap();
+        let refused = client.login("ann", PASSWORD).unwrap();
+        assert!(refused.contains("over TLS only"), "{refused}");
+    }
+    let got = all(&server, "ann", "INBOX");
+    assert_eq!(got.matches("([192.0.2.7])").count(), 2, "{got}");
+}
