@@ -58,7 +58,8 @@ impl Maildir {
     }
 
     pub(super) fn scanned(
-        &self,
+        &mut self,
+        name: &MailboxName,
         path: &Path,
         list: Option<UidList<'_>>,
         found: Vec<Found>,
@@ -66,6 +67,7 @@ impl Maildir {
     ) -> Result<Scanned, Error> {
         let missing = list.is_none();
         let list = list.unwrap_or_default();
+        let keywords = self.named_keywords(name, path, &found, &stamp);
         let live = found.iter().filter(|f| f.listed).count();
         let state = MailboxState {
             uid_validity: list
@@ -73,7 +75,7 @@ impl Maildir {
                 .map_or_else(|| uid_validity::next(&self.root), Ok)?,
             uid_next: scan::uid_next(&list, &found),
             guid: list.guid.map_or_else(random_guid, Ok)?,
-            keywords: named_keywords(path, &found, &stamp),
+            keywords,
         };
         let rewrite = missing
             || list.damaged
@@ -112,23 +114,34 @@ impl Maildir {
         }
         Ok(())
     }
-}
 
-/// What the letters of keywords mean. Dovecot renames a file first and says a moment later what a new
-/// letter in its name means: letters of names that changed just now are waited for.
-fn named_keywords(path: &Path, found: &[Found], stamp: &Stamp) -> Vec<Option<Keyword>> {
-    let letters = found.iter().fold(0, |all, f| all | f.blob.letters);
-    let mut waits = 0;
-    loop {
-        let named = keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default());
-        let unknown = named.iter().enumerate().fold(letters, |left, (at, name)| {
-            left & !(u32::from(name.is_some()) << at)
-        });
-        let fresh = file_time().saturating_sub(stamp.cur.max(stamp.new)) < FRESH;
-        if unknown == 0 || !fresh || waits == LETTER_WAITS {
-            return named;
+    /// What the letters of keywords mean. Dovecot renames a file first and says a moment later what a
+    /// new letter in its name means: letters of names that changed just now are waited for, but not
+    /// again while they are in use and nobody names them.
+    fn named_keywords(
+        &mut self,
+        name: &MailboxName,
+        path: &Path,
+        found: &[Found],
+        stamp: &Stamp,
+    ) -> Vec<Option<Keyword>> {
+        let letters = found.iter().fold(0, |all, f| all | f.blob.letters);
+        let nameless = self.nameless.remove(name).unwrap_or(0);
+        let mut waits = 0;
+        loop {
+            let named = keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default());
+            let unknown = named.iter().enumerate().fold(letters, |left, (at, name)| {
+                left & !(u32::from(name.is_some()) << at)
+            });
+            let fresh = file_time().saturating_sub(stamp.cur.max(stamp.new)) < FRESH;
+            if unknown & !nameless == 0 || !fresh || waits == LETTER_WAITS {
+                if unknown != 0 {
+                    self.nameless.insert(name.clone(), unknown);
+                }
+                return named;
+            }
+            waits += 1;
+            std::thread::sleep(LETTER_WAIT);
         }
-        waits += 1;
-        std::thread::sleep(LETTER_WAIT);
     }
 }

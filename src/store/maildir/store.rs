@@ -15,6 +15,7 @@ use crate::store::{
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,6 +32,8 @@ pub(crate) struct Maildir {
     pub(super) host: String,
     pub(super) tmp: Option<Arc<OwnedFd>>,
     pub(super) open: Vec<Directory>,
+    /// The letters of keywords, for each mailbox, that were waited for and that nobody named.
+    pub(super) nameless: HashMap<MailboxName, u32>,
     /// The root lies on a network file system, once somebody asked.
     pub(super) remote: OnceCell<bool>,
 }
@@ -78,6 +81,7 @@ impl Maildir {
             host: unique::host(),
             tmp: None,
             open: Vec::new(),
+            nameless: HashMap::new(),
             remote: OnceCell::new(),
         })
     }
@@ -344,7 +348,7 @@ impl Store for Maildir {
             let after = self.stamp(name)?;
             scans += 1;
             if after == stamp || scans == SCANS {
-                return self.scanned(&path, list, found, stamp);
+                return self.scanned(name, &path, list, found, stamp);
             }
             stamp = after;
         }

@@ -4,6 +4,7 @@ use crate::store::{BlobId, Error, Filing, Place, Store};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 fn name(text: &str) -> MailboxName {
     MailboxName::new(text).unwrap()
@@ -207,9 +208,25 @@ fn letters_are_named_a_moment_later() {
     });
     assert_eq!(keywords, [Keyword::new("a"), Keyword::new("$Label1")]);
     // Nobody waits for ever.
-    std::fs::write(names, "0 a\n").unwrap();
+    std::fs::write(&names, "0 a\n").unwrap();
     let keywords = store.scan(&inbox).unwrap().state.keywords;
     assert_eq!(keywords, [Keyword::new("a")]);
+    // Nor twice for the same.
+    let named = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            named.store(true, Ordering::Release);
+        });
+        store.scan(&inbox).unwrap();
+        assert!(!named.load(Ordering::Acquire));
+    });
+    std::fs::write(&names, "0 a\n1 $Label1\n").unwrap();
+    store.scan(&inbox).unwrap();
+    assert!(
+        store.nameless.is_empty(),
+        "it is new again when it is unnamed"
+    );
 }
 
 #[test]
