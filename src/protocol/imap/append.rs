@@ -5,7 +5,7 @@ use super::catenate::{bad_url, open_url};
 use super::enable::UID_REQUIRED;
 use super::mailboxes::tell_spelling;
 use super::messages::{NO_SUCH, by};
-use super::refusal::{refusal, refusal_of_target, refused};
+use super::refusal::{refusal, refusal_of_target, refused, syntax_error};
 use super::session::{Doing, Session};
 use super::table::named;
 use super::tag::{Tag, tag};
@@ -342,7 +342,7 @@ impl Session {
                     Frame::Refused { why, .. } => why,
                     _ => Refusal::LineTooLong,
                 };
-                let text = refused(why).into();
+                let text = refused(why);
                 self.finish(append.tag, text, named("APPEND").expunges);
                 return None;
             }
@@ -354,7 +354,7 @@ impl Session {
                 append.pieces = pieces.into();
                 Ok(())
             }
-            Err(syntax) => Err(format!("BAD {}.", syntax.0).into()),
+            Err(syntax) => Err(syntax_error(syntax)),
         };
         self.go_on(append, done)
     }

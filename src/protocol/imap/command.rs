@@ -7,7 +7,7 @@ use super::enable::{UID_REQUIRED, enable};
 use super::list::list;
 use super::multisearch::esearch;
 use super::notify::notify;
-use super::refusal::refused;
+use super::refusal::{refused, syntax_error};
 use super::select::{select, select_at_once};
 use super::session::{Doing, Next, Ran, Session};
 use super::table::{Rule, State, numbers_messages, rule_of};
@@ -15,7 +15,7 @@ use super::tag::{Tag, tag};
 use super::{mailboxes, messages, metadata};
 use crate::mailbox::Expunges;
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{Bounds, Command, Ends, Frame, append_start, parse, tag_of};
+use crate::wire::imap::{Bounds, Command, Ends, Frame, Syntax, append_start, parse, tag_of};
 
 impl Session {
     pub(super) fn frame(&mut self, turn: Turn, out: &mut Output) -> Next {
@@ -27,10 +27,11 @@ impl Session {
             Frame::NeedInput => return Some(Progress::NeedInput),
             Frame::Continue => out.put(b"+ OK\r\n"),
             Frame::Command(text) => match append_start(&text, Ends::Command, self.bounds()) {
-                Some(start) => {
+                Some(Ok(start)) => {
                     self.bad = 0;
                     self.begin_append(start, None);
                 }
+                Some(Err(syntax)) => self.not_understood(&tag(&tag_of(&text)), syntax, out),
                 None => return self.parsed(&text, turn, out),
             },
             Frame::Append {
@@ -38,7 +39,7 @@ impl Session {
                 octets,
                 synchronising,
             } => match append_start(&head, Ends::Literal, self.bounds()) {
-                Some(start) => {
+                Some(Ok(start)) => {
                     let literal = Literal {
                         octets,
                         synchronising,
@@ -46,11 +47,15 @@ impl Session {
                     self.bad = 0;
                     self.begin_append(start, Some(literal));
                 }
-                // The framer announces nothing else.
-                None => self.bad(&tag(&tag_of(&head)), "BAD The command is broken.", out),
+                // What was an APPEND for the framer.
+                broken => {
+                    let syntax = broken.and_then(Result::err);
+                    let syntax = syntax.unwrap_or(Syntax("a mailbox is missing"));
+                    self.not_understood(&tag(&tag_of(&head)), syntax, out);
+                }
             },
             Frame::Refused { tag: of, why } => {
-                self.bad(&tag(&of), refused(why), out);
+                self.bad(&tag(&of), &refused(why), out);
             }
         }
         None
@@ -77,8 +82,7 @@ impl Session {
         let command = match parsed.command {
             Ok(command) => command,
             Err(syntax) => {
-                self.recent.note("?");
-                self.bad(&tag, &format!("BAD {}.", syntax.0), out);
+                self.not_understood(&tag, syntax, out);
                 return None;
             }
         };
@@ -94,6 +98,11 @@ impl Session {
             return self.command(tag, Box::new(command), rule, turn, out);
         }
         None
+    }
+
+    fn not_understood(&mut self, tag: &Tag, syntax: Syntax, out: &mut Output) {
+        self.recent.note("?");
+        self.bad(tag, &syntax_error(syntax), out);
     }
 
     pub(super) fn command(

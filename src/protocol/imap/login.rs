@@ -299,11 +299,11 @@ impl Login {
             Frame::Refused { tag: of, why } => {
                 self.doing = Doing::Reading;
                 let text = match why {
-                    Refusal::LineTooLong => "BAD The line is too long.",
-                    Refusal::LiteralTooLarge => "BAD The literal is too large.",
-                    Refusal::NotSynchronising => refused(why),
+                    Refusal::LineTooLong => "BAD The line is too long.".into(),
+                    Refusal::LiteralTooLarge => "BAD The literal is too large.".into(),
+                    Refusal::NotSynchronising | Refusal::Malformed(_) => refused(why),
                 };
-                self.refuse(&tag(&of), text, out);
+                self.refuse(&tag(&of), &text, out);
             }
         }
         None

@@ -1,7 +1,8 @@
 //! How faults are told to a client (RFC 5530 section 3): the one place where errors become text.
 
 use crate::mailbox::Error;
-use crate::wire::imap::Refusal;
+use crate::wire::imap::{Refusal, Syntax};
+use std::borrow::Cow;
 
 /// The response code and text of a NO.
 pub(super) fn refusal(error: Error) -> String {
@@ -36,15 +37,22 @@ pub(super) fn refusal(error: Error) -> String {
 }
 
 /// The tagged response to a command that is not read to its end.
-pub(super) fn refused(why: Refusal) -> &'static str {
-    match why {
+pub(super) fn refused(why: Refusal) -> Cow<'static, str> {
+    let text = match why {
         Refusal::LineTooLong => "BAD [LIMIT] The line is too long.",
         Refusal::LiteralTooLarge => "BAD [LIMIT] The literal is too large.",
         // RFC 7888 section 5.
         Refusal::NotSynchronising => {
             "BAD [TOOBIG] A literal this long has to wait for a continuation."
         }
-    }
+        Refusal::Malformed(syntax) => return syntax_error(syntax),
+    };
+    text.into()
+}
+
+/// The tagged response to a command that cannot be understood.
+pub(super) fn syntax_error(syntax: Syntax) -> Cow<'static, str> {
+    format!("BAD {}.", syntax.0).into()
 }
 
 /// As [`refusal`], for commands whose target the client could create (RFC 3501 section 7.1).

@@ -76,40 +76,52 @@ pub(crate) enum Ends {
 }
 
 /// `append = "APPEND" SP mailbox 1*append-message` or `replace = "REPLACE" SP seq-number SP mailbox
-/// append-message`, also after UID, up to the first literal or the end. `None` for anything else.
-pub(crate) fn append_start(text: &[u8], ends: Ends, bounds: Bounds) -> Option<AppendStart> {
+/// append-message`, also after UID, up to the first literal or the end. `None` for anything else, and
+/// where the name of the mailbox is the literal.
+pub(crate) fn append_start(text: &[u8], ends: Ends, bounds: Bounds) -> Option<Parsed<AppendStart>> {
     let tag = super::framer::tag_of(text);
     let mut r = Reader::within(text.get(tag.len()..)?, bounds);
     if tag.is_empty() {
         return None;
     }
-    let replaced = replaced(&mut r)?;
-    let mailbox = given(&mut r).ok()?;
+    let uid = r.eat_word(" UID");
+    let replaces = !r.eat_word(" APPEND") || uid;
+    if replaces && !r.eat_word(" REPLACE") || !(r.at_end() || r.peek() == Some(b' ')) {
+        return None;
+    }
+    start(tag, replaces.then_some(uid), r, ends).transpose()
+}
+
+/// What stands behind the name of the command; `replaces` with a UID or not.
+fn start(
+    tag: Vec<u8>,
+    replaces: Option<bool>,
+    mut r: Reader<'_>,
+    ends: Ends,
+) -> Parsed<Option<AppendStart>> {
+    let mut replaced = None;
+    if let Some(uid) = replaces {
+        space(&mut r)?;
+        let number = bound(&mut r)?;
+        replaced = Some(Replaced { uid, number });
+    }
+    space(&mut r)?;
+    if r.at_end() && ends == Ends::Literal {
+        return Ok(None);
+    }
+    let mailbox = given(&mut r)?;
     let mut text = AppendText {
         expected: Expected::Message,
         single: replaced.is_some(),
     };
-    let pieces = text.read(r.rest(), ends).ok()?;
-    Some(AppendStart {
+    let pieces = text.read(r.rest(), ends)?;
+    Ok(Some(AppendStart {
         tag,
         replaced,
         mailbox,
         text,
         pieces,
-    })
-}
-
-/// The words before the mailbox; `Some(None)` for APPEND.
-fn replaced(r: &mut Reader<'_>) -> Option<Option<Replaced>> {
-    if r.eat_word(" APPEND ") {
-        return Some(None);
-    }
-    let uid = r.eat_word(" UID");
-    if !r.eat_word(" REPLACE ") {
-        return None;
-    }
-    let number = bound(r).ok()?;
-    r.eat(b' ').then_some(Some(Replaced { uid, number }))
+    }))
 }
 
 impl AppendText {
@@ -124,6 +136,7 @@ impl AppendText {
                 Expected::MoreMessages if self.single => {
                     return Err(Syntax("one message replaces another"));
                 }
+                Expected::Message if r.at_end() => return Err(Syntax("a message is missing")),
                 Expected::Message | Expected::MoreMessages => {
                     self.message(&mut r, &mut pieces)?;
                 }
@@ -282,10 +295,14 @@ mod tests {
             ("a APPEND {5}\r\nINBOX ", true),
         ] {
             let start = append_start(text.as_bytes(), Ends::Literal, Bounds::USUAL);
-            assert_eq!(start.is_some(), good, "{text:?}");
+            assert_eq!(matches!(start, Some(Ok(_))), good, "{text:?}");
+            let other = ["a UID APPEND Drafts ", "a APPEND ", "a LOGIN x "].contains(&text);
+            assert_eq!(start.is_none(), other, "{text:?}");
         }
-        let whole =
-            |text: &str| append_start(text.as_bytes(), Ends::Command, Bounds::USUAL).is_some();
+        let whole = |text: &str| {
+            let start = append_start(text.as_bytes(), Ends::Command, Bounds::USUAL);
+            start.unwrap().is_ok()
+        };
         assert!(whole("a APPEND x CATENATE (URL /y URL \"/z\")"));
         assert!(whole(
             "a APPEND x CATENATE (URL /y) (\\Seen) CATENATE (URL z)"
@@ -293,11 +310,15 @@ mod tests {
         assert!(!whole("a APPEND x CATENATE (URL /y"));
         assert!(!whole("a APPEND x CATENATE ()"));
         assert!(!whole("a APPEND x "));
+        assert!(!whole("a APPEND "));
+        assert!(!whole("a APPEND"));
     }
 
     #[test]
     fn texts_between_literals() {
-        let start = append_start(b"a APPEND x (\\Seen) ", Ends::Literal, Bounds::USUAL).unwrap();
+        let start = append_start(b"a APPEND x (\\Seen) ", Ends::Literal, Bounds::USUAL)
+            .unwrap()
+            .unwrap();
         let mut text = start.text;
         assert!(text.read(b"", Ends::Command).unwrap().is_empty());
         let pieces = text.read(b" (\\Draft) CATENATE (TEXT ", Ends::Literal);
@@ -316,6 +337,7 @@ mod tests {
         assert!(text.read(b"x", Ends::Command).is_err());
         let mut text = append_start(b"a REPLACE 1 x ", Ends::Literal, Bounds::USUAL)
             .unwrap()
+            .unwrap()
             .text;
         assert!(text.read(b" (\\Seen) ", Ends::Literal).is_err());
         assert!(text.read(b"", Ends::Command).is_ok());
@@ -323,10 +345,14 @@ mod tests {
 
     #[test]
     fn literals_that_hold_utf8_are_in_a_list() {
-        let start = append_start(b"a APPEND x UTF8 (~", Ends::Literal, Bounds::USUAL).unwrap();
+        let start = append_start(b"a APPEND x UTF8 (~", Ends::Literal, Bounds::USUAL)
+            .unwrap()
+            .unwrap();
         let mut text = start.text;
         assert_eq!(text.read(b")", Ends::Command), Ok(Vec::new()));
-        let start = append_start(b"a APPEND x UTF8 (~", Ends::Literal, Bounds::USUAL).unwrap();
+        let start = append_start(b"a APPEND x UTF8 (~", Ends::Literal, Bounds::USUAL)
+            .unwrap()
+            .unwrap();
         let mut text = start.text;
         assert!(text.read(b"", Ends::Command).is_err());
         let start = append_start(
@@ -334,7 +360,7 @@ mod tests {
             Ends::Literal,
             Bounds::USUAL,
         );
-        let mut text = start.unwrap().text;
+        let mut text = start.unwrap().unwrap().text;
         let pieces = text.read(b") TEXT ", Ends::Literal).unwrap();
         assert_eq!(pieces, [Piece::Literal { utf8: false }]);
         assert_eq!(text.read(b")", Ends::Command), Ok(Vec::new()));

@@ -1,6 +1,7 @@
 //! Where a command ends: lines and literals, without understanding them.
 
 use super::append::{Ends, append_start};
+use super::token::Syntax;
 use crate::wire::reader::Bounds;
 
 /// Finds commands in what a client sends. Holds no memory while nothing waits.
@@ -45,7 +46,7 @@ pub(crate) enum Frame {
         octets: u64,
         synchronising: bool,
     },
-    /// A command that is too large. What is left of it is skipped.
+    /// A command that is too large, or an APPEND that is none. What is left of it is skipped.
     Refused {
         tag: Vec<u8>,
         why: Refusal,
@@ -58,6 +59,8 @@ pub(crate) enum Refusal {
     LiteralTooLarge,
     /// A non-synchronizing literal that is too long for one (RFC 7888 section 5).
     NotSynchronising,
+    /// It cannot be understood, so that its literal is not asked for.
+    Malformed(Syntax),
 }
 
 /// The tag of a command, as far as there is one.
@@ -249,7 +252,11 @@ impl Framer {
             });
         }
         let head = self.buffer.get(..head_end).unwrap_or_default();
-        if self.appending || append_start(head, Ends::Literal, Bounds::USUAL).is_some() {
+        let start = match self.appending {
+            true => None,
+            false => append_start(head, Ends::Literal, Bounds::USUAL),
+        };
+        if self.appending || matches!(start, Some(Ok(_))) {
             let head = head.to_vec();
             self.buffer.drain(..=end);
             self.restart();
@@ -260,20 +267,22 @@ impl Framer {
             });
         }
         let total = octets.saturating_add(self.literal_end as u64);
-        if total > self.literal_limit as u64 {
+        let too_large = total > self.literal_limit as u64;
+        let why = match start {
+            Some(Err(syntax)) => Some(Refusal::Malformed(syntax)),
+            _ => too_large.then_some(Refusal::LiteralTooLarge),
+        };
+        if let Some(why) = why {
+            // A client that waits for `+` sends nothing more of this command.
+            let skip = match synchronising {
+                true => Skip::None,
+                false => Skip::Octets(octets),
+            };
             let tag = tag_of(&self.buffer);
             self.buffer.drain(..=end);
             self.restart();
-            // A client that waits for `+` sends nothing more of this command.
-            self.skip = if synchronising {
-                Skip::None
-            } else {
-                Skip::Octets(octets)
-            };
-            return Some(Frame::Refused {
-                tag,
-                why: Refusal::LiteralTooLarge,
-            });
+            self.skip = skip;
+            return Some(Frame::Refused { tag, why });
         }
         self.literal_end = end + 1 + usize::try_from(octets).unwrap_or(usize::MAX);
         self.scanned = end + 1;

@@ -28,5 +28,5 @@ pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use notify::{EVENTS, EventGroup, Events, Filter, Notify};
 pub(crate) use response::{binary, date_time, flag_list, mailbox, mailbox_utf8, number, string};
 pub(crate) use returns::Returns;
-pub(crate) use token::Given;
+pub(crate) use token::{Given, Syntax};
 pub(crate) use url::{MessageUrl, OctetRange, message_url, url_encoded};
