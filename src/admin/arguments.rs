@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::help;
 use super::options::Options;
-use super::suggest::hint;
+use crate::config::{BOARDS, nearest};
 use crate::mailbox::Care;
 
 /// What to do.
@@ -138,6 +138,7 @@ pub(crate) fn parse(
         return Ok((Command::Help(topic), given.options));
     }
     if given.has("version") {
+        nothing_in(&given.words, "help")?;
         return Ok((Command::Version, given.options));
     }
     let command = given.command()?;
@@ -183,7 +184,7 @@ impl Given {
         match option {
             "config" => self.options.config = Some(PathBuf::from(value)),
             "data" => self.options.data = Some(PathBuf::from(value)),
-            "board" => self.options.board = Some(value.string()?),
+            "board" => self.options.board = Some(board(value.string()?)?),
             _ => self.user = Some(value.string()?),
         }
         Ok(())
@@ -275,12 +276,27 @@ impl Given {
 fn find(name: &str) -> Result<&'static Opt, lexopt::Error> {
     let known = OPTIONS.iter().find(|option| option.name == name);
     known.ok_or_else(|| {
-        // Both sides with dashes, so that what is suggested can be typed.
-        let known: Vec<String> = OPTIONS.iter().map(|o| format!("--{}", o.name)).collect();
-        let wrong = format!("--{name}");
-        let hint = hint(&wrong, known.iter().map(String::as_str));
-        format!("unknown option {wrong:?}{hint}").into()
+        let hint = nearest(name, OPTIONS.iter().map(|option| option.name))
+            .map(|meant| format!("; did you mean \"--{meant}\"?"))
+            .unwrap_or_default();
+        format!("unknown option \"--{name}\"{hint}").into()
     })
+}
+
+fn board(name: String) -> Result<String, lexopt::Error> {
+    if BOARDS.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    let hint = hint(&name, BOARDS.iter().copied());
+    let boards = BOARDS.join(", ");
+    Err(format!("unknown board {name:?}{hint}; the boards are {boards}").into())
+}
+
+/// `; did you mean "word"?`, or nothing.
+fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known)
+        .map(|meant| format!("; did you mean {meant:?}?"))
+        .unwrap_or_default()
 }
 
 fn unknown(what: &str, word: &str, known: &[&'static str], topic: Option<&'static str>) -> Misuse {
@@ -303,9 +319,17 @@ fn help_command(words: &[String]) -> Result<&'static help::Topic, Misuse> {
         return Ok(&help::TOP);
     };
     // `help user add` is as good as `help user`.
-    if let Some(more) = rest.get(1) {
-        return Err(excess(more, "help"));
-    }
+    let seconds = match name.as_str() {
+        "user" => &USER[..],
+        "config" => &CONFIG[..],
+        _ => &[],
+    };
+    let known = |word: &String| seconds.contains(&word.as_str());
+    let rest = match rest {
+        [second, more @ ..] if known(second) => more,
+        rest => rest,
+    };
+    nothing_in(rest, "help")?;
     help::topic(name).ok_or_else(|| {
         let hint = hint(name, help::TOPICS.iter().map(|topic| topic.name));
         Misuse::new(format!("no help on {name:?}{hint}"), None)

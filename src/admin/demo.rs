@@ -29,6 +29,7 @@ impl Demo {
     /// to serve with. Of a file of settings counts what does not touch real users and mail.
     pub(crate) fn begin(options: &Options) -> Result<(Demo, Config), Failure> {
         let above = options.data.clone().unwrap_or_else(std::env::temp_dir);
+        fs::create_dir_all(&above).map_err(Failure::because(above.display()))?;
         let directory = above.join(format!("dovelet-demo-{}", random_word()?));
         // Roles with other accounts must get through; what lies inside is closed by itself.
         DirBuilder::new()
@@ -53,19 +54,33 @@ impl Demo {
         Ok((demo, config))
     }
 
-    /// What to tell when the sample messages are there; several lines.
-    pub(crate) fn invitation(&self, config: &Config) -> String {
+    /// What to tell when so many sample messages are there; several lines.
+    pub(crate) fn invitation(&self, config: &Config, messages: usize) -> String {
         let password = &self.password;
-        let address = place(config, Protocol::Imap, ListenerTls::Implicit);
-        let read = address.map(|address| {
-            let url = format!("imaps://{address}/INBOX;MAILINDEX=1");
-            format!("read a message:  curl -k --user {USER}:{password} \"{url}\"\n")
+        let ways = [
+            (ListenerTls::Implicit, "-k", "imaps"),
+            (ListenerTls::Starttls, "-k --ssl-reqd", "imap"),
+            (ListenerTls::None, "", "imap"),
+        ];
+        let mut ways = ways.into_iter().filter_map(|(tls, options, scheme)| {
+            let address = place(config, Protocol::Imap, tls)?;
+            let url = format!("{scheme}://{address}/INBOX;MAILINDEX=1");
+            let curl = ["curl", options].join(" ");
+            let curl = curl.trim_end();
+            Some(format!(
+                "read a message:  {curl} --user {USER}:{password} \"{url}\"\n"
+            ))
         });
-        let count = super::sample::SAMPLES.len();
-        format!(
-            "user {USER}, password {password}, {count} messages\n{}",
-            read.unwrap_or_default()
-        )
+        let read = ways.next().filter(|_| messages > 0).unwrap_or_default();
+        format!("user {USER}, password {password}, {messages} messages\n{read}")
+    }
+
+    /// How more users are added.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            data: Some(self.directory.clone()),
+            ..Options::default()
+        }
     }
 }
 
@@ -127,12 +142,13 @@ mod tests {
     fn a_demo_has_its_user_and_goes_away() {
         let above = tempfile::tempdir().unwrap();
         let options = Options {
-            data: Some(above.path().to_owned()),
+            data: Some(above.path().join("new")),
             ..Options::default()
         };
+        let above = above.path().join("new");
         let (demo, config) = Demo::begin(&options).unwrap();
         assert_eq!(config.data_dir, demo.directory);
-        assert!(demo.directory.starts_with(above.path()));
+        assert!(demo.directory.starts_with(&above));
         let users = fs::read(config.data_dir.join("users")).unwrap();
         let password = Secret::from(demo.password.as_bytes());
         let claim = Credentials::new(USER.to_owned(), password);
@@ -141,10 +157,29 @@ mod tests {
             "user demo, password {0}, 4 messages\nread a message:  curl -k --user demo:{0} \"imaps://127.0.0.1:1993/INBOX;MAILINDEX=1\"\n",
             demo.password
         );
-        assert_eq!(demo.invitation(&config), expected);
+        assert_eq!(demo.invitation(&config, 4), expected);
+        for (tls, way) in [
+            (ListenerTls::Starttls, "curl -k --ssl-reqd --user demo:"),
+            (ListenerTls::None, "curl --user demo:"),
+        ] {
+            let mut config = config.clone();
+            config.listeners.retain(|l| l.tls != ListenerTls::Implicit);
+            for listener in &mut config.listeners {
+                listener.tls = tls;
+            }
+            let told = demo.invitation(&config, 4);
+            assert!(
+                told.contains(way) && told.contains("\"imap://127.0.0.1:1143/"),
+                "{told}"
+            );
+            assert!(
+                !demo.invitation(&config, 0).contains("curl"),
+                "nothing to read"
+            );
+        }
         fs::create_dir_all(demo.directory.join("mail/demo/cur")).unwrap();
         drop(demo);
-        assert_eq!(fs::read_dir(above.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(above).unwrap().count(), 0);
     }
 
     #[test]

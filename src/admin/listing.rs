@@ -52,7 +52,8 @@ pub(super) fn show(
     Ok(Exit::Success)
 }
 
-fn read(path: &Path, console: &mut Console<'_>) -> Result<Vec<Row>, Failure> {
+/// The text of a file of users, and the users in it; tells what is wrong with it.
+pub(super) fn inspect(path: &Path, console: &mut Console<'_>) -> Result<(Vec<u8>, Users), Failure> {
     if !path.exists() {
         console.complain(format_args!("there is no {}", path.display()));
     }
@@ -61,6 +62,11 @@ fn read(path: &Path, console: &mut Console<'_>) -> Result<Vec<Row>, Failure> {
     for complaint in complaints {
         console.complain(format_args!("{}: {complaint}", path.display()));
     }
+    Ok((text, users))
+}
+
+fn read(path: &Path, console: &mut Console<'_>) -> Result<Vec<Row>, Failure> {
+    let (text, users) = inspect(path, console)?;
     let schemes = schemes(&text);
     let scheme = |user: &User| {
         let found = schemes.get(&user.name).cloned();

@@ -13,7 +13,6 @@ mod run;
 mod sample;
 mod serve;
 mod settings;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod user;

@@ -3,10 +3,11 @@
 use super::console::{Console, Exit, Failure};
 use super::demo::{Demo, USER, lmtp_address};
 use super::options::{Options, load};
-use super::sample;
+use super::sample::{self, SAMPLES};
 use crate::config::{Address, Config, ListenerTls, Protocol, UserSource};
 use crate::server::{Started, run};
 use std::io::Write;
+use std::path::Path;
 
 /// Serves until the process is told to stop.
 pub(super) fn serve(
@@ -22,16 +23,17 @@ pub(super) fn serve(
     }
     let (demo, config) = Demo::begin(options)?;
     let told = config.clone();
-    let invitation = demo.invitation(&config);
+    let invitations = [SAMPLES.len(), 0].map(|messages| demo.invitation(&config, messages));
     let served = run(config, |started| {
-        announce(started, &told, options, console);
+        announce(started, &told, &demo.options(), console);
         // Beside the server, which takes part in every delivery.
-        std::thread::spawn(move || match deliver(&told) {
-            Ok(()) => drop(write!(std::io::stdout(), "{invitation}")),
-            Err(why) => drop(writeln!(
-                std::io::stderr(),
-                "dovelet: no sample messages: {why}"
-            )),
+        std::thread::spawn(move || {
+            let [full, empty] = invitations;
+            let told = deliver(&told).map(|()| full).unwrap_or_else(|why| {
+                let _ = writeln!(std::io::stderr(), "dovelet: no sample messages: {why}");
+                empty
+            });
+            let _ = write!(std::io::stdout(), "{told}");
         });
     });
     drop(demo);
@@ -43,7 +45,7 @@ fn failure(error: crate::server::Error) -> Failure {
 }
 
 fn deliver(config: &Config) -> Result<(), String> {
-    let address = lmtp_address(config).ok_or("no listener for LMTP without TLS")?;
+    let address = lmtp_address(config).ok_or("no listener for LMTP over TCP without TLS")?;
     sample::deliver(address, USER).map_err(|error| error.to_string())
 }
 
@@ -80,11 +82,39 @@ fn announce(started: &Started, config: &Config, options: &Options, console: &mut
     let mut with = String::new();
     for (name, value) in [("config", &options.config), ("data", &options.data)] {
         if let Some(value) = value {
-            with.push_str(&format!(" --{name} {}", value.display()));
+            let path = std::path::absolute(value).unwrap_or_else(|_| value.clone());
+            with.push_str(&format!(" --{name} {}", word(&path)));
         }
     }
     console.say(format_args!(
         "users in {}; add one with: dovelet user add NAME{with}",
         users.display()
     ));
+}
+
+/// As one word of a shell.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    match text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_words_of_a_shell() {
+        for path in ["/srv/mail-1/x.toml", "/a b", "/it's", "/$HOME;x", "/ä"] {
+            let echo = format!("printf %s {}", word(Path::new(path)));
+            let output = std::process::Command::new("sh")
+                .args(["-c", &echo])
+                .output();
+            assert_eq!(output.unwrap().stdout, path.as_bytes());
+        }
+        assert_eq!(word(Path::new("/srv/mail-1")), "/srv/mail-1");
+    }
 }

@@ -3,10 +3,12 @@
 use super::arguments::Settings;
 use super::console::{Console, Exit, Failure};
 use super::options::{Options, load};
+use super::{listing, user};
 use crate::config::{reference, show, show_json};
+use crate::server::certificate_faults;
 
-/// Runs one of the commands. Errors: the settings have faults; a warning about something that
-/// they name and that is not there is no error, because it may come later.
+/// Runs one of the commands. Errors: the settings have faults, or name certificates that cannot be
+/// served with. A file of users that is not there yet, or has lines that are not used, is no error.
 pub(super) fn run(
     command: Settings,
     options: &Options,
@@ -14,7 +16,16 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match command {
         Settings::Check => {
-            load(options)?;
+            let config = load(options)?;
+            let faults = certificate_faults(&config);
+            if !faults.is_empty() {
+                return Err(Failure(faults.join("\ndovelet: ")));
+            }
+            // The usual one comes with the first user.
+            let usual = config.data_dir.join("users");
+            for path in user::files(&config).filter(|path| *path != usual || path.exists()) {
+                listing::inspect(path, console)?;
+            }
             console.say("no faults");
         }
         Settings::Show { json: false } => console.print(&show(&load(options)?)),
@@ -88,8 +99,13 @@ mod tests {
     fn a_board_that_is_none_and_a_file_that_is_not_there() {
         let machine = Machine::new();
         let told = machine.run("config check --board toaster", "");
-        assert_eq!(told.exit, Exit::Failure);
-        assert!(told.err.contains("toaster"), "{}", told.err);
+        assert_eq!(told.exit, Exit::Usage);
+        let lines: Vec<&str> = told.err.lines().collect();
+        assert!(
+            lines[0].starts_with("dovelet: unknown board \"toaster\"; the boards are generic, "),
+            "{}",
+            told.err
+        );
         let told = machine.run("config check --config /nonexistent/x.toml", "");
         assert_eq!(told.exit, Exit::Failure);
         assert!(
@@ -97,6 +113,62 @@ mod tests {
             "{}",
             told.err
         );
+    }
+
+    #[test]
+    fn what_would_keep_it_from_serving_is_a_fault() {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["b.test".to_owned()]).unwrap();
+        let machine = machine(
+            "[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n\
+             [[tls.name]]\nname = \"b.test\"\ncertificate = \"b.pem\"\nkey = \"b.key\"\n\
+             [[users]]\nsource = \"file\"\npath = \"who\"\n",
+        );
+        let data = machine.data();
+        let write = |name: &str, text: &str| std::fs::write(data.join(name), text).unwrap();
+        write("who", "ann:{PLAIN}x::::::\n/:x\n");
+        let check = |expected: &[&str]| {
+            let told = machine.run("config check", "");
+            let faults: Vec<&str> = told.err.lines().collect();
+            assert_eq!(faults.len(), expected.len(), "{}", told.err);
+            for (fault, expected) in faults.iter().zip(expected) {
+                let fault = fault.replace(&format!("{}/", data.display()), "");
+                assert!(
+                    fault.starts_with(&format!("dovelet: {expected}")),
+                    "{fault}"
+                );
+            }
+            assert_eq!(told.exit == Exit::Success, told.out == "no faults\n");
+            told.exit
+        };
+        let missing = [
+            "[tls] certificate a.pem: No such file",
+            "[[tls.name]] b.test certificate b.pem: No such file",
+        ];
+        assert_eq!(check(&missing), Exit::Failure);
+        write("a.pem", &made.cert.pem());
+        write("a.key", "");
+        write("b.pem", &other.cert.pem());
+        write("b.key", &made.signing_key.serialize_pem());
+        let wrong = [
+            "[tls] key a.key: there is none in the file",
+            "[[tls.name]] b.test b.pem and b.key: the key belongs to another certificate",
+        ];
+        assert_eq!(check(&wrong), Exit::Failure);
+        write("a.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
+        write("b.pem", "");
+        let wrong = [
+            "[tls] key a.key: it has a password",
+            "[[tls.name]] b.test certificate b.pem: there is none in the file",
+        ];
+        assert_eq!(check(&wrong), Exit::Failure);
+        write("a.key", &made.signing_key.serialize_pem());
+        write("b.pem", &other.cert.pem());
+        write("b.key", &other.signing_key.serialize_pem());
+        // That lines of users are left out is told, and keeps nobody else from being served.
+        assert_eq!(check(&["who: line 2: "]), Exit::Success);
+        std::fs::remove_file(data.join("who")).unwrap();
+        assert_eq!(check(&["there is no who"]), Exit::Success);
     }
 
     #[test]

@@ -39,5 +39,7 @@ pub(crate) use model::{Address, Config, Isolation, ListenerTls, Protocol, UserSo
 pub(crate) use network::Network;
 pub(crate) use parse::{ParseSettings, parse};
 pub(crate) use pop3::{Delete, Pop3};
+pub(crate) use profile::BOARDS;
 pub(crate) use show::{show, show_json};
 pub(crate) use storage::Format;
+pub(crate) use suggest::nearest;

@@ -5,12 +5,16 @@ const MAX_LENGTH: usize = 64;
 
 /// Returns the name nearest to `wrong`, if it is near enough to be meant: at most a third of its
 /// letters differ.
-pub(super) fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
     if wrong.len() > MAX_LENGTH {
         return None;
     }
     let wrong = wrong.to_lowercase().replace('-', "_");
     names
+        .into_iter()
         .map(|name| (distance(&wrong, name), name))
         .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
@@ -78,14 +82,15 @@ mod tests {
             ("max-connections", Some("max_connections")),
             ("maxconnection", Some("max_connections")),
             ("tsl", Some("tls")),
+            ("TLS", Some("tls")),
             ("ssl", None),
             ("log", None),
             ("", None),
             ("completely different", None),
         ];
         for (wrong, expected) in cases {
-            assert_eq!(nearest(wrong, names.into_iter()), expected, "{wrong}");
+            assert_eq!(nearest(wrong, names), expected, "{wrong}");
         }
-        assert_eq!(nearest(&"tls".repeat(100), names.into_iter()), None);
+        assert_eq!(nearest(&"tls".repeat(100), names), None);
     }
 }

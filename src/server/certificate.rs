@@ -2,6 +2,7 @@
 
 use super::control::Certificate;
 use super::error::Error;
+use super::tls::Fault;
 use crate::config::Config;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -33,26 +34,46 @@ pub(super) fn load(config: &Config) -> Result<Vec<Certificate>, Error> {
     if config.tls.certificate.is_none() && !certificate.exists() {
         make(&config.hostname, &certificate, &key)?;
     }
-    let mut all = vec![read(String::new(), &certificate, &key)?];
+    let mut all = vec![read("", &certificate, &key)?];
     for one in &config.tls.names {
-        all.push(read(one.name.clone(), &one.certificate, &one.key)?);
+        all.push(read(&one.name, &one.certificate, &one.key)?);
     }
-    super::tls::acceptor(&all).map_err(Error::Tls)?;
     Ok(all)
 }
 
-fn read(name: String, certificate: &Path, key: &Path) -> Result<Certificate, Error> {
-    let read = |path: &Path| {
+/// What is wrong with the certificates that the settings name, each with its file; nothing is made.
+pub(crate) fn certificate_faults(config: &Config) -> Vec<String> {
+    let default = config.tls.certificate.as_ref().zip(config.tls.key.as_ref());
+    let default = default.map(|(certificate, key)| read("", certificate, key));
+    let names = config.tls.names.iter();
+    let named = names.map(|one| read(&one.name, &one.certificate, &one.key));
+    let faults = default.into_iter().chain(named).filter_map(Result::err);
+    faults.map(|fault| fault.to_string()).collect()
+}
+
+fn read(name: &str, certificate: &Path, key: &Path) -> Result<Certificate, Error> {
+    let table = super::tls::table(name);
+    let read = |what: &str, path: &Path| {
         let mut bytes = Vec::new();
-        super::layout::open(path)?.read_to_end(&mut bytes)?;
+        super::layout::open(path)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(|e| Error::Tls(format!("{table} {what} {}: {e}", path.display())))?;
         Ok(bytes)
     };
-    let file = |path: &Path| read(path).map_err(|e| Error::file("reading", path, e));
-    Ok(Certificate {
-        name,
-        chain: file(certificate)?,
-        key: file(key)?,
-    })
+    let one = Certificate {
+        name: name.to_owned(),
+        chain: read("certificate", certificate)?,
+        key: read("key", key)?,
+    };
+    super::tls::check(&one).map_err(|fault| {
+        let (certificate, key) = (certificate.display(), key.display());
+        Error::Tls(match fault {
+            Fault::Certificate(why) => format!("{table} certificate {certificate}: {why}"),
+            Fault::Key(why) => format!("{table} key {key}: {why}"),
+            Fault::Pair(why) => format!("{table} {certificate} and {key}: {why}"),
+        })
+    })?;
+    Ok(one)
 }
 
 /// The year of that time; of a clock that was never set, the first one that it can be.

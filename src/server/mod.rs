@@ -36,6 +36,7 @@ mod tls;
 mod transport;
 mod turn;
 
+pub(crate) use certificate::certificate_faults;
 pub(crate) use error::Error;
 pub(crate) use parent::{Started, run};
 pub(crate) use request::{Patient, care_for, reload};

@@ -5,9 +5,10 @@ use futures_rustls::TlsAcceptor;
 use futures_rustls::rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use futures_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use futures_rustls::rustls::sign::CertifiedKey;
-use futures_rustls::rustls::{ServerConfig, version};
-use rustls_pki_types::pem::PemObject;
+use futures_rustls::rustls::{self, ServerConfig, version};
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::fmt;
 use std::sync::Arc;
 
 /// Certificates by server name (the SNI extension of RFC 6066).
@@ -40,38 +41,86 @@ fn covers(name: &str, wanted: &str) -> bool {
     !label.is_empty() && rest.eq_ignore_ascii_case(above)
 }
 
-fn certified(one: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&one.chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("the certificate is no PEM: {error}"))?;
-    if chain.is_empty() {
-        return Err("there is no certificate in the file".to_owned());
-    }
-    let key = PrivateKeyDer::from_pem_slice(&one.key)
-        .map_err(|error| format!("the key is no PEM: {error}"))?;
-    CertifiedKey::from_der(chain, key, provider)
-        .map_err(|error| format!("certificate and key do not work: {error}"))
+/// What a file of certificates or keys is good for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    Certificate(String),
+    Key(String),
+    /// Each is right, but not with the other.
+    Pair(String),
 }
 
-/// What handshakes need. Errors say which certificate is wrong and how.
-pub(super) fn acceptor(certificates: &[Certificate]) -> Result<TlsAcceptor, String> {
-    let provider = CryptoProvider {
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Certificate(why) => write!(f, "certificate: {why}"),
+            Fault::Key(why) => write!(f, "key: {why}"),
+            Fault::Pair(why) => write!(f, "certificate and key: {why}"),
+        }
+    }
+}
+
+/// Whether handshakes can be done with it.
+pub(super) fn check(one: &Certificate) -> Result<(), Fault> {
+    certified(one, &provider()).map(drop)
+}
+
+fn certified(one: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&one.chain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Fault::Certificate(format!("it is no PEM: {error}")))?;
+    if chain.is_empty() {
+        return Err(Fault::Certificate("there is none in the file".to_owned()));
+    }
+    if memchr::memmem::find(&one.key, b"ENCRYPTED").is_some() {
+        let way = "it has a password; write it without one: openssl pkey -in OLD -out NEW";
+        return Err(Fault::Key(way.to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&one.key).map_err(|error| {
+        Fault::Key(match error {
+            pem::Error::NoItemsFound => "there is none in the file".to_owned(),
+            error => format!("it is no PEM: {error}"),
+        })
+    })?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+        Fault::Pair(match error {
+            rustls::Error::InconsistentKeys(_) => {
+                "the key belongs to another certificate".to_owned()
+            }
+            error => format!("they do not work: {error}"),
+        })
+    })
+}
+
+fn provider() -> CryptoProvider {
+    CryptoProvider {
         // Clients show no certificates, so nothing is ever verified.
         signature_verification_algorithms: WebPkiSupportedAlgorithms {
             all: &[],
             mapping: &[],
         },
         ..ring::default_provider()
-    };
+    }
+}
+
+/// The table of the settings that has the certificate for this name.
+pub(super) fn table(name: &str) -> String {
+    match name {
+        "" => "[tls]".to_owned(),
+        name => format!("[[tls.name]] {name}"),
+    }
+}
+
+/// What handshakes need. Errors say which certificate is wrong and how.
+pub(super) fn acceptor(certificates: &[Certificate]) -> Result<TlsAcceptor, String> {
+    let provider = provider();
     let mut all = Certificates {
         named: Vec::new(),
         default: None,
     };
     for one in certificates {
-        let key = certified(one, &provider).map_err(|why| match one.name.as_str() {
-            "" => format!("[tls]: {why}"),
-            name => format!("[tls] {name}: {why}"),
-        })?;
+        let key =
+            certified(one, &provider).map_err(|fault| format!("{} {fault}", table(&one.name)))?;
         if one.name.is_empty() {
             all.default = Some(Arc::new(key));
         } else {
