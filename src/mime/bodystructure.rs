@@ -275,14 +275,17 @@ fn single_items(text: &[u8]) -> usize {
     let (kind, subtype) = (next(), next());
     if kind == b"\"text\"" {
         8
-    } else if kind == b"\"message\"" && subtype == b"\"rfc822\"" && has_envelope(text) {
+    } else if kind == b"\"message\""
+        && [&b"\"rfc822\""[..], b"\"global\""].contains(&subtype.as_slice())
+        && has_envelope(text)
+    {
         10
     } else {
         7
     }
 }
 
-/// A message/rfc822 that could not be looked into has no envelope: its eighth item is no list or NIL.
+/// A message that could not be looked into has no envelope: its eighth item is no list or NIL.
 fn has_envelope(text: &[u8]) -> bool {
     let mut reader = Items { rest: text };
     let mut told = 0;
@@ -384,5 +387,28 @@ mod tests {
             body.contains(&format!("\"s\" NIL NIL NIL {to} NIL")),
             "{body}"
         );
+    }
+
+    #[test]
+    fn a_global_message_is_a_message() {
+        // RFC 9051 section 9: media-message = ... "MESSAGE" SP ("RFC822" / "GLOBAL").
+        let of = |subtype: &str| {
+            let text = format!(
+                "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/{subtype}\n\n\
+                 To: ä@b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--c--\n--b--\n"
+            );
+            let message = parse_bytes(text.as_bytes(), &Limits::default());
+            let structure = bodystructure(&message);
+            let bodies = [body(&structure), structure];
+            let section = message.descend(&[1, 1]).unwrap().body;
+            (bodies.map(|b| String::from_utf8(b).unwrap()), section)
+        };
+        let ([body, structure], section) = of("rfc822");
+        assert!(
+            structure.contains("((\"message\" \"rfc822\" "),
+            "{structure}"
+        );
+        let other = |text: String| text.replace("rfc822", "global");
+        assert_eq!(of("global"), ([other(body), other(structure)], section));
     }
 }

@@ -283,7 +283,7 @@ impl Parser {
             part.content.media = Some((b"message".to_vec(), b"rfc822".to_vec()));
         }
         if deep {
-            if part.content.is("multipart", None) || part.content.is("message", Some("rfc822")) {
+            if part.content.is("multipart", None) || part.content.is_message() {
                 part.content = too_deep(std::mem::take(&mut part.content));
             }
         } else if part.content.is("multipart", None) {
@@ -291,7 +291,7 @@ impl Parser {
             let boundary = part.content.parameter("boundary");
             open.boundary = boundary.map(|b| b.trim_ascii_end().to_vec());
             part.kind = Kind::Multipart;
-        } else if part.content.is("message", Some("rfc822")) {
+        } else if part.content.is_message() {
             // Even if it is encoded, which RFC 2046 section 5.2.1 forbids: then it has no fields,
             // but BODYSTRUCTURE has no other way to tell a message/rfc822.
             part.kind = Kind::Message;

@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     #[default]
     Leaf,
     Multipart,
-    /// message/rfc822: its one child is the message inside.
+    /// message/rfc822 or message/global: its one child is the message inside.
     Message,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Part {
     pub(crate) body: Span,
     /// The Content- fields.
     pub(crate) content: Content,
-    /// ENVELOPE as IMAP text; only of the message inside a message/rfc822 part.
+    /// ENVELOPE as IMAP text; only of the message inside another.
     pub(crate) envelope: Vec<u8>,
 }
 
@@ -88,6 +88,18 @@ impl Content {
             Some((k, s)) => same(k, kind) && subtype.is_none_or(|b| same(s, b)),
             None => kind == "text" && subtype.is_none_or(|b| b == "plain"),
         }
+    }
+
+    /// A message in a message, whose parts have numbers too (RFC 9051 section 6.4.5). A message/global
+    /// may be encoded (RFC 6532 section 3.7); then nobody can look into it in its place.
+    pub(crate) fn is_message(&self) -> bool {
+        let identity = |encoding: &Vec<u8>| {
+            ["7bit", "8bit", "binary"]
+                .iter()
+                .any(|name| encoding.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let plain = || self.encoding.as_ref().is_none_or(identity);
+        self.is("message", Some("rfc822")) || self.is("message", Some("global")) && plain()
     }
 
     /// The value of that parameter of Content-Type.
@@ -125,7 +137,7 @@ impl Message {
             };
         }
         let part = self.descend(&section.part)?;
-        // HEADER and TEXT are those of the message inside a message/rfc822 part.
+        // HEADER and TEXT are those of the message inside another.
         let inside = || {
             part.children
                 .first()

@@ -151,7 +151,7 @@ impl Unbinary {
         }
         let deep = self.boundaries.len() >= self.limits.depth;
         let multipart = content.is("multipart", None);
-        let message = content.is("message", Some("rfc822"));
+        let message = content.is_message();
         let encoding = content.encoding.as_deref().unwrap_or_default();
         let binary = encoding.eq_ignore_ascii_case(b"binary");
         let new = match binary {
