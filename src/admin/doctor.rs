@@ -1,15 +1,15 @@
 //! `dovelet doctor`: the index compared with the mail, mended or made anew; and `dovelet purge`.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::console::{Console, Exit, Failure, Outputs};
 use super::user;
 use crate::config::Config;
 use crate::mailbox::{Care, Error, Host, Limits};
-use crate::server::{Patient as Asked, care_for};
+use crate::server::{Owners, Patient as Asked, care_for};
+use crate::sys::access::explanation;
 use crate::sys::accounts::Identity;
 
 /// A user whose mail is looked at.
@@ -21,6 +21,17 @@ struct Patient {
     uid: Option<u32>,
     gid: Option<u32>,
     home: Option<PathBuf>,
+}
+
+impl Patient {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            name: &self.name,
+            uid: self.uid,
+            gid: self.gid,
+            home: self.home.as_deref(),
+        }
+    }
 }
 
 /// Cares for the mail of `user`, or of all users.
@@ -49,7 +60,7 @@ pub(crate) fn run(
     log_faults(config);
     let healthy = match keep_server_away(config)? {
         Lock::Running => online(&present, care, config, console)?,
-        Lock::Ours(_lock) => offline(&present, care, config, console),
+        Lock::Ours(_lock) => offline(&present, care, config, console)?,
     };
     Ok(if healthy {
         Exit::Success
@@ -69,13 +80,7 @@ fn online(
     let mut healthy = true;
     for patient in patients {
         let name = &patient.name;
-        let user = Asked {
-            name,
-            uid: patient.uid,
-            gid: patient.gid,
-            home: patient.home.as_deref(),
-        };
-        let checked = care_for(&config.data_dir, user, care, &mut |line| {
+        let checked = care_for(&config.data_dir, patient.asked(), care, &mut |line| {
             console.say(format_args!("{name}: {line}"));
         });
         match checked {
@@ -117,13 +122,33 @@ fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
     Ok(found)
 }
 
-/// Opens the index files itself. Returns whether all went well.
-fn offline(present: &[&Patient], care: Care, config: &Config, console: &mut Console<'_>) -> bool {
+/// Opens the index files itself, with directories and rights as a server has them. Returns whether all
+/// went well. Errors: the data directory cannot be used.
+fn offline(
+    present: &[&Patient],
+    care: Care,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<bool, Failure> {
+    if present.is_empty() {
+        return Ok(true);
+    }
     let mut healthy = true;
+    let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
     // Without isolation all have one index file, with it each has its own.
     for group in present.chunk_by(|a, b| a.index == b.index) {
+        let mut identity = None;
+        for patient in group {
+            match owners.serve(patient.asked(), &patient.root) {
+                Ok(found) => identity = found,
+                Err(error) => {
+                    console.complain(format_args!("{}: {error}", patient.name));
+                    healthy = false;
+                }
+            }
+        }
         let mut outputs = console.outputs();
-        let examined = with_rights_of_owner(group, || examine(group, care, config, &mut outputs));
+        let examined = with_rights_of(identity, || examine(group, care, config, &mut outputs));
         match examined {
             Ok(well) => healthy &= well,
             Err(failure) => {
@@ -132,7 +157,7 @@ fn offline(present: &[&Patient], care: Care, config: &Config, console: &mut Cons
             }
         }
     }
-    healthy
+    Ok(healthy)
 }
 
 /// Who may open the index files now.
@@ -164,56 +189,23 @@ fn log_faults(config: &Config) {
     let _ = simple_logger::SimpleLogger::new().with_level(level).init();
 }
 
-/// Runs `work` as whoever owns the mail of these users, so that it can do no more than that
-/// account may, and leaves nothing behind that the account cannot read.
-fn with_rights_of_owner<T: Send>(
-    group: &[&Patient],
+/// Runs `work` as whom an engine runs, so that it can do no more and no less than that, and leaves
+/// nothing behind that an engine cannot read.
+fn with_rights_of<T: Send>(
+    identity: Option<Identity>,
     work: impl FnOnce() -> Result<T, Failure> + Send,
 ) -> Result<T, Failure> {
-    let Some(first) = group.first() else {
+    let Some(identity) = identity else {
         return work();
     };
-    let owner = owner(&first.index).or_else(|error| {
-        log::debug!("{}: {error}", first.index.display());
-        owner(&first.root)
-    });
-    let owner = owner.map_err(Failure::because(first.root.display()))?;
-    make_directory(&first.index, owner).map_err(Failure::because(first.index.display()))?;
-    if !Identity::own().is_root() || owner.is_root() {
-        return work();
-    }
     let examined = std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
-            give_up_rights(owner).map_err(Failure::because("giving up rights"))?;
+            give_up_rights(identity).map_err(Failure::because("giving up rights"))?;
             work()
         });
         worker.join()
     });
     examined.unwrap_or_else(|_| Err(Failure("the examination broke off".to_owned())))
-}
-
-fn owner(path: &Path) -> std::io::Result<Identity> {
-    let metadata = path.symlink_metadata()?;
-    Ok(Identity {
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-    })
-}
-
-/// The directory of an index file, if it does not exist.
-fn make_directory(index: &Path, owner: Identity) -> std::io::Result<()> {
-    let Some(directory) = index.parent().filter(|directory| !directory.exists()) else {
-        return Ok(());
-    };
-    if let Some(above) = directory.parent() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o711).create(above)?;
-    }
-    DirBuilder::new().mode(0o700).create(directory)?;
-    if Identity::own().is_root() {
-        std::os::unix::fs::lchown(directory, Some(owner.uid), Some(owner.gid))?;
-    }
-    Ok(())
 }
 
 /// Makes this thread, and no other, one of the owner's, for good.
@@ -243,7 +235,7 @@ fn examine(
                 "{} is in use: stop the server first, then try again",
                 index.display()
             ),
-            other => format!("{}: {}", index.display(), other.reason()),
+            other => format!("{}: {}", index.display(), why(other, index)),
         })
     };
     let host =
@@ -256,12 +248,20 @@ fn examine(
             })
         });
         if let Err(error) = checked {
-            outputs.complain(format_args!("{name}: {}", error.reason()));
+            outputs.complain(format_args!("{name}: {}", why(error, root)));
             healthy = false;
         }
     }
     host.close().map_err(told)?;
     Ok(healthy)
+}
+
+/// For a person; of files that cannot be used, whose they are.
+fn why(error: Error, path: &Path) -> String {
+    match error {
+        Error::Denied => [error.reason().to_owned(), explanation(path)].join("; "),
+        _ => error.reason().to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -270,16 +270,45 @@ mod tests {
     use crate::admin::tests::{Machine, Told};
     use std::fs;
 
-    /// Users ann and bob; ann has a message.
+    const ANN: Identity = Identity {
+        uid: 4711,
+        gid: 4712,
+    };
+
+    fn owner(path: &Path) -> Identity {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = path.symlink_metadata().unwrap();
+        Identity {
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+        }
+    }
+
+    /// Users ann and bob; ann has a message. If root has the machine, ann has a uid.
     fn machine() -> Machine {
         let machine = Machine::new();
-        fs::write(machine.data().join("users"), "ann:!\nbob:!\n").unwrap();
+        let ids = format!("{}:{}", ANN.uid, ANN.gid);
+        let users = format!("ann:!:{ids}\nbob:!\n");
+        fs::write(machine.data().join("users"), users).unwrap();
         let root = machine.data().join("mail/ann");
         for directory in ["cur", "new", "tmp"] {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
         let message = "Subject: one\r\n\r\ntext\r\n";
         fs::write(root.join("new/1700000000.M1P1.host"), message).unwrap();
+        if Identity::own().is_root() {
+            use std::os::unix::fs::{PermissionsExt, lchown};
+            for path in [
+                machine.path(),
+                &machine.data(),
+                &machine.data().join("mail"),
+            ] {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+            }
+            for path in ["", "cur", "new", "tmp", "new/1700000000.M1P1.host"] {
+                lchown(root.join(path), Some(ANN.uid), Some(ANN.gid)).unwrap();
+            }
+        }
         machine
     }
 
@@ -355,36 +384,44 @@ mod tests {
 
     #[test]
     fn root_works_as_the_owner_of_the_mail() {
-        use std::os::unix::fs::{PermissionsExt, lchown};
         if !Identity::own().is_root() {
             return;
         }
         let machine = machine();
-        for path in [
-            machine.path(),
-            &machine.data(),
-            &machine.data().join("mail"),
-        ] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
-        }
-        let root = machine.data().join("mail/ann");
-        let owned = Identity {
-            uid: 4711,
-            gid: 4712,
-        };
-        for path in ["", "cur", "new", "tmp", "new/1700000000.M1P1.host"] {
-            lchown(root.join(path), Some(owned.uid), Some(owned.gid)).unwrap();
-        }
         assert_eq!(machine.run("doctor --user ann", "").exit, Exit::Success);
         let config = Config::with_defaults(machine.data(), "localhost".to_owned());
         let index = config.index_file("ann");
         for path in [
             index.as_path(),
             &config.index_directory("ann"),
-            &root.join("dovecot-uidlist"),
+            &machine.data().join("mail/ann/dovecot-uidlist"),
         ] {
-            assert_eq!(owner(path).unwrap(), owned, "{}", path.display());
+            assert_eq!(owner(path), ANN, "{}", path.display());
         }
         assert!(Identity::own().is_root());
+    }
+
+    #[test]
+    fn mail_that_an_engine_may_not_use_is_noticed() {
+        // As its owner everything was in order, while nobody could log in.
+        if !Identity::own().is_root() {
+            return;
+        }
+        let machine = machine();
+        fs::write(machine.data().join("users"), "ann:!:4713\n").unwrap();
+        let root = machine.data().join("mail/ann");
+        let told = machine.run("doctor --user ann", "");
+        let expected = format!(
+            "dovelet: ann: the account that it runs as may not use the files; {} is of uid 4711, \
+             mode 0755, and this process runs as uid 4713: let engines run as uid 4711",
+            root.display()
+        );
+        assert!(told.err.starts_with(&expected), "{told:?}");
+        assert_eq!((told.exit, told.out.as_str()), (Exit::Failure, ""));
+        assert_eq!(owner(&root), ANN);
+        // The number that the server gives without one is its own to change.
+        std::os::unix::fs::lchown(&root, Some(61_143), None).unwrap();
+        let told = machine.run("doctor --user ann", "");
+        assert_eq!(owner(&root).uid, 4713, "{told:?}");
     }
 }

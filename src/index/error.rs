@@ -44,6 +44,14 @@ impl Error {
         }
     }
 
+    /// True if the account of this process may not use the file.
+    pub(crate) fn is_denied(&self) -> bool {
+        let Error::Database(error) = self else {
+            return false;
+        };
+        matches!(&**error, redb::Error::Io(io) if io.kind() == ErrorKind::PermissionDenied)
+    }
+
     /// True for what leaves the file unusable until it is opened again: redb refuses everything after
     /// the first failure of the disk.
     pub(super) fn is_loss(&self) -> bool {

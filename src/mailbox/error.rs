@@ -1,6 +1,7 @@
 //! What can go wrong with an account, as far as a client may know it.
 
 use crate::mail::InvalidName;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why an account could not do what was asked. Faults were logged with their detail where they
@@ -29,6 +30,8 @@ pub(crate) enum Error {
     Expunged,
     /// Something is held by another program for too long; try again.
     Busy,
+    /// The account that this process runs as may not use the files; logged.
+    Denied,
     /// Damage or an I/O error; logged.
     Fault,
 }
@@ -42,6 +45,7 @@ impl Error {
             Error::NoSuchMailbox => "a mailbox vanished meanwhile; try again",
             Error::Limit(limit) => limit,
             Error::Cannot(what) => what,
+            Error::Denied => "the account that it runs as may not use the files",
             _ => "damage, or trouble with the disk; see the log",
         }
     }
@@ -68,6 +72,7 @@ pub(super) fn fault(doing: &'static str) -> impl Fn(crate::index::Error) -> Erro
         match error {
             crate::index::Error::Full => Error::Full,
             crate::index::Error::InUse => Error::Busy,
+            error if error.is_denied() => Error::Denied,
             _ => Error::Fault,
         }
     }
@@ -87,6 +92,10 @@ pub(super) fn store_fault(doing: &'static str) -> impl Fn(crate::store::Error) -
         Store::Locked => {
             log::warn!("{doing}: {error}");
             Error::Busy
+        }
+        Store::Io(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            log::error!("{doing}: {cause}");
+            Error::Denied
         }
         Store::Corrupt { .. } | Store::Io(_) => {
             log::error!("{doing}: {error}");

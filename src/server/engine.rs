@@ -7,17 +7,18 @@ use super::deadline::{self, Rounds};
 use super::drive::write;
 use super::pool::Pool;
 use super::reactor::{self, Peer, Signal};
-use super::setup::{Setup, protocol};
+use super::refusal::{self, Handover};
+use super::setup::Setup;
 use super::stop::Stop;
 use super::tasks::{Task, Tasks};
 use super::transport::{Transport, socket};
 use super::turn;
 use crate::codec::deflate::{self, Inflate};
-use crate::config::{Pop3, Protocol};
+use crate::config::Pop3;
 use crate::mailbox::{Account, Care, Error, Host, Limits};
 use crate::protocol::imap::Bounds;
 use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
-use crate::sys::memory;
+use crate::sys::{access, memory};
 use smol::future::{FutureExt, or};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -79,35 +80,6 @@ struct Inward<'a> {
     packed: Option<&'a mut Inflate>,
 }
 
-/// A connection that has logged in, as it comes from `front`.
-enum Handover {
-    Imap(imap::Handover),
-    Pop3(pop3::Handover),
-}
-
-impl Handover {
-    /// `None` if the bytes are no handover.
-    fn decode(bytes: &[u8]) -> Option<Handover> {
-        let (number, rest) = bytes.split_first()?;
-        match protocol(*number)? {
-            Protocol::Imap => imap::Handover::decode(rest).map(Handover::Imap),
-            Protocol::Pop3 => pop3::Handover::decode(rest).map(Handover::Pop3),
-            Protocol::Lmtp => None,
-        }
-    }
-
-    /// What a client is told whose session cannot begin: of the two texts that of its protocol.
-    fn refusal(&self, imap: &str, pop3: &str) -> String {
-        match self {
-            Handover::Imap(handover) => {
-                let tag = String::from_utf8_lossy(&handover.tag);
-                format!("{tag} NO {imap}\r\n* BYE {imap}\r\n")
-            }
-            Handover::Pop3(_) => pop3.to_owned(),
-        }
-    }
-}
-
 fn imap_settings(setup: &Setup) -> imap::SessionSettings {
     let limits = &setup.limits;
     imap::SessionSettings {
@@ -138,7 +110,13 @@ fn imap_settings(setup: &Setup) -> imap::SessionSettings {
 /// Runs until told to stop.
 pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
     Host::look_for_damage();
-    let host = open(&setup)?;
+    let host = match open(&setup) {
+        Ok(host) => host,
+        Err(why) => {
+            refusal::turn_away(&parent, &why);
+            return Err(why);
+        }
+    };
     let engine = Rc::new(Engine {
         parent: Channel::new(parent).map_err(|e| e.to_string())?,
         tasks: Rc::default(),
@@ -190,8 +168,17 @@ fn open(setup: &Setup) -> Result<Host, String> {
                 tries += 1;
                 std::thread::sleep(Duration::from_millis(20));
             }
+            Err(Error::Denied) => return Err(denied(index)),
             Err(error) => return Err(format!("opening {}: {error:?}", index.display())),
         }
+    }
+}
+
+/// Why a file or directory cannot be used, as far as that can be seen.
+fn denied(path: &Path) -> String {
+    match access::explanation(path) {
+        why if why.is_empty() => format!("{}: {}", path.display(), Error::Denied.reason()),
+        why => why,
     }
 }
 
@@ -368,7 +355,11 @@ impl Engine {
     /// The account of a user, ready for a session.
     pub(super) fn account(host: &Host, user: &str, root: &Path) -> Result<Account, Error> {
         let account = host.account(user, root)?;
-        account.prepare()?;
+        account.prepare().inspect_err(|error| {
+            if *error == Error::Denied {
+                log::error!("the mail of {user}: {}", denied(root));
+            }
+        })?;
         Ok(account)
     }
 
@@ -390,6 +381,7 @@ impl Engine {
             });
             match checked {
                 Ok(_) => writeln!(stream, "ok").ok(),
+                Err(Error::Denied) => writeln!(stream, "failed {}", denied(&root)).ok(),
                 Err(error) => writeln!(stream, "failed {}", error.reason()).ok(),
             }
         });
@@ -511,8 +503,7 @@ impl Engine {
             Ok(account) => account,
             Err(error) => {
                 log::error!("the mail of {user} cannot be opened: {error:?}");
-                let imap = "[UNAVAILABLE] The mailbox cannot be opened now.";
-                let text = handover.refusal(imap, pop3::UNAVAILABLE);
+                let text = handover.refusal(refusal::UNAVAILABLE, pop3::UNAVAILABLE);
                 write(transport, text.as_bytes()).await?;
                 return Ok(None);
             }

@@ -3,6 +3,8 @@
 use super::children::{BackOff, Role};
 use super::control::{Message, Owner};
 use super::layout;
+use super::owners::Owners;
+use super::refusal;
 use super::setup::Setup;
 use crate::config::{Config, Isolation};
 use crate::sys::accounts::Identity;
@@ -28,6 +30,16 @@ pub(super) struct Request {
     pub(super) connection: Option<u64>,
 }
 
+impl Request {
+    /// Tells a client that there is no engine for it; whatever else was asked knows by the end of its stream.
+    pub(super) fn refuse(self) -> Option<u64> {
+        if let Message::Session { bytes, .. } = &self.message {
+            refusal::tell(&self.descriptor, refusal::without_engine(bytes));
+        }
+        self.connection
+    }
+}
+
 /// The engine of a user, or of all.
 #[derive(Default)]
 struct Engine {
@@ -38,23 +50,24 @@ struct Engine {
     connections: Vec<u64>,
     back_off: BackOff,
     owner: Option<Owner>,
+    /// Whom it runs as.
+    identity: Option<Identity>,
 }
 
 /// The engines of all users, or the one of all.
 pub(super) struct Engines {
     config: Rc<Config>,
-    /// Whom an engine becomes whose user has no account.
-    default: Option<Identity>,
+    pub(super) owners: Owners,
     all: HashMap<String, Engine>,
     /// Connections that are gone and of which `front` is still to be told.
     pub(super) released: Vec<u64>,
 }
 
 impl Engines {
-    pub(super) fn new(config: &Rc<Config>, default: Option<Identity>) -> Engines {
+    pub(super) fn new(config: &Rc<Config>, owners: Owners) -> Engines {
         Engines {
             config: config.clone(),
-            default,
+            owners,
             all: HashMap::new(),
             released: Vec::new(),
         }
@@ -69,7 +82,7 @@ impl Engines {
     }
 
     /// False, with a line in the log, for a place that is the server's own.
-    pub(super) fn is_free(&self, owner: &Owner, root: &Path) -> bool {
+    fn is_free(&self, owner: &Owner, root: &Path) -> bool {
         let free = !self.config.is_own(root);
         if !free {
             let (name, root) = (&owner.name, root.display());
@@ -87,36 +100,52 @@ impl Engines {
     }
 
     /// Whom the engine of this user runs as.
-    pub(super) fn identity(&self, owner: Option<&Owner>) -> Option<Identity> {
-        let default = self.default?;
-        let own = owner.filter(|_| self.config.isolation == Isolation::User);
-        let uid = own.and_then(|owner| owner.uid).filter(|uid| *uid != 0);
-        Some(match uid {
-            Some(uid) => Identity {
-                uid,
-                gid: own.and_then(|owner| owner.gid).unwrap_or(default.gid),
-            },
-            None => default,
-        })
+    fn identity(&self, owner: Option<&Owner>) -> Option<Identity> {
+        let numbers = owner.map_or((None, None), |owner| (owner.uid, owner.gid));
+        self.owners.identity(numbers.0, numbers.1)
     }
 
-    /// Gives a request to the engine of this user, which is started if need be.
+    /// Sees to it that a user's mail has a directory which its engine owns. False, with a line in the log,
+    /// if that cannot be.
+    pub(super) fn is_ready(&mut self, owner: &Owner, root: &Path) -> bool {
+        if !self.is_free(owner, root) {
+            return false;
+        }
+        // From under an engine nothing is given away: the next one gets it.
+        if self.is_outlived(owner) {
+            return true;
+        }
+        let ready = self.owners.mail(root, owner.uid, owner.gid);
+        ready.inspect_err(|error| log::error!("{error}")).is_ok()
+    }
+
+    /// True if the engine of this user runs as whom it would not be started any more, because the users file
+    /// says another uid now; it ends.
+    fn is_outlived(&mut self, owner: &Owner) -> bool {
+        let identity = self.identity(Some(owner));
+        let Some(engine) = self.all.get_mut(&self.key(owner)) else {
+            return false;
+        };
+        let Some(role) = engine.role.as_ref().filter(|_| engine.identity != identity) else {
+            return false;
+        };
+        if engine.ending.is_none() {
+            role.send(&Message::Stop, &[]);
+            engine.ending = Some(Instant::now() + STOP_PATIENCE);
+            self.released.append(&mut engine.connections);
+        }
+        true
+    }
+
+    /// Gives a request to the engine of this user, who is ready; it is started if need be. False if it was
+    /// refused.
     pub(super) fn request(&mut self, owner: &Owner, request: Request) -> bool {
-        let root = self.root(owner);
-        if !self.is_free(owner, &root) {
-            return false;
-        }
-        if let Err(error) =
-            layout::directory(&self.config, &root, 0o700, self.identity(Some(owner)))
-        {
-            log::error!("{error}");
-            return false;
-        }
         let key = self.key(owner);
         let engine = self.all.entry(key.clone()).or_default();
         engine.owner = Some(owner.clone());
         if engine.queue.len() >= MAX_QUEUED {
             log::error!("too many wait for the engine of {}", owner.name);
+            request.refuse();
             return false;
         }
         engine.queue.push(request);
@@ -139,7 +168,7 @@ impl Engines {
                         }
                         Err(error) => {
                             log::error!("an engine takes no request: {error}");
-                            self.released.extend(request.connection);
+                            self.released.extend(request.refuse());
                         }
                     }
                 }
@@ -168,22 +197,22 @@ impl Engines {
             single,
             ..Setup::of(&self.config)
         };
-        let mode = if single { 0o711 } else { 0o700 };
-        let started = layout::directory(&self.config, &index, 0o700, identity)
-            .and_then(|()| match single {
-                true => Ok(()),
-                false => layout::directory(&self.config, &tree, mode, identity),
-            })
-            .and_then(|()| {
-                let setup = Message::Setup(Box::new(setup));
-                Role::start("engine", &self.config.limits, &setup, &[])
-            });
+        let ready = match owner.filter(|_| single) {
+            Some(owner) => self.owners.mail(&tree, owner.uid, owner.gid),
+            None => layout::directory(&self.config, &tree, 0o700, identity),
+        };
+        let ready = ready.and_then(|()| self.owners.index(&index, identity));
+        let started = ready.and_then(|()| {
+            let setup = Message::Setup(Box::new(setup));
+            Role::start("engine", &self.config.limits, &setup, &[])
+        });
         let Some(engine) = self.all.get_mut(key) else {
             return;
         };
         match started {
             Ok(role) => {
                 engine.role = Some(role);
+                engine.identity = identity;
                 self.send_to(key);
             }
             Err(error) => {
@@ -192,7 +221,7 @@ impl Engines {
                 engine.back_off.failed(now, now);
                 let thrown_away = engine.queue.drain(..);
                 self.released
-                    .extend(thrown_away.filter_map(|request| request.connection));
+                    .extend(thrown_away.filter_map(Request::refuse));
             }
         }
     }

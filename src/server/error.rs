@@ -23,6 +23,8 @@ pub(crate) enum Error {
         doing: &'static str,
         error: io::Error,
     },
+    /// An account of `[process]` is root's.
+    Root(String),
     /// Another server runs over this data directory.
     Running(PathBuf),
 }
@@ -55,6 +57,11 @@ impl std::fmt::Display for Error {
             }
             Error::Tls(why) => f.write_str(why),
             Error::System { doing, error } => write!(f, "{doing}: {error}"),
+            Error::Root(name) => write!(
+                f,
+                "[process] names the account {name}, which is root's (uid 0): what talks to \
+                 clients or reads their mail never runs as root; name another account"
+            ),
             Error::Running(path) => write!(
                 f,
                 "another server runs over {}; stop it or choose another --data",

@@ -21,31 +21,34 @@ pub(super) struct Identities {
 }
 
 /// Numbers for accounts that this machine does not have: far from those that systems give out.
-const RESERVED: [u32; 3] = [61_143, 61_144, 61_145];
+pub(super) const RESERVED: [u32; 3] = [61_143, 61_144, 61_145];
 
 impl Identities {
-    /// Looks the configured accounts up; only root can become others.
-    pub(super) fn find(config: &Config) -> Identities {
+    /// Looks the configured accounts up; only root can become others. Errors: one of them is root's.
+    pub(super) fn find(config: &Config) -> Result<Identities, Error> {
         if !Identity::own().is_root() {
-            return Identities::default();
+            return Ok(Identities::default());
         }
         let process = &config.process;
-        let find = |name: &str, reserved: u32| {
-            let found = named(name).filter(|identity| !identity.is_root());
-            if found.is_none() {
-                log::info!(
-                    "this machine has no account {name}: uid and gid {reserved} stand for it"
-                );
-            }
-            found.or(Some(Identity {
+        Ok(Identities {
+            engine: Some(account(&process.user, RESERVED[0])?),
+            front: Some(account(&process.network_user, RESERVED[1])?),
+            auth: Some(account(&process.auth_user, RESERVED[2])?),
+        })
+    }
+}
+
+/// The account of that name, or the numbers that stand for it.
+fn account(name: &str, reserved: u32) -> Result<Identity, Error> {
+    match named(name) {
+        Some(found) if found.is_root() => Err(Error::Root(name.to_owned())),
+        Some(found) => Ok(found),
+        None => {
+            log::info!("this machine has no account {name}: uid and gid {reserved} stand for it");
+            Ok(Identity {
                 uid: reserved,
                 gid: reserved,
-            }))
-        };
-        Identities {
-            engine: find(&process.user, RESERVED[0]),
-            front: find(&process.network_user, RESERVED[1]),
-            auth: find(&process.auth_user, RESERVED[2]),
+            })
         }
     }
 }
@@ -73,21 +76,29 @@ pub(super) fn directory(
     mode: u32,
     owner: Option<Identity>,
 ) -> Result<(), Error> {
-    if path.is_dir() {
+    // Below the data directory an engine may have left a link of its own, which `make` refuses.
+    let ours = owner.is_some() && path.starts_with(&config.data_dir);
+    let there = match ours {
+        true => fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()),
+        false => path.is_dir(),
+    };
+    if there {
         return Ok(());
     }
     let made = match owner {
         Some(owner) => crate::sys::directory::make(&config.data_dir, path, mode, owner),
-        None => own_directory(path, mode),
+        None => own_directory(path, mode, path.starts_with(&config.data_dir)),
     };
     made.map_err(|error| Error::file("making", path, error))
 }
 
-/// A directory of whoever runs this, where only the configuration leads.
-fn own_directory(path: &Path, mode: u32) -> std::io::Result<()> {
+/// A directory of whoever runs this, where only the configuration leads. `closed`: nobody else learns
+/// what is in those above it that are made.
+fn own_directory(path: &Path, mode: u32, closed: bool) -> std::io::Result<()> {
     if let Some(parent) = path.parent() {
         let mut way = DirBuilder::new();
-        way.recursive(true).mode(0o755).create(parent)?;
+        let mode = if closed { 0o711 } else { 0o755 };
+        way.recursive(true).mode(mode).create(parent)?;
     }
     match DirBuilder::new().mode(mode).create(path) {
         // The mode whatever the umask is.

@@ -7,18 +7,20 @@ use super::engines::{Engines, Request};
 use super::error::Error;
 use super::grants::{Grant, Grants};
 use super::layout::{self, Identities};
+use super::owners::Owners;
 use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::setup::{Served, Setup};
 use super::{certificate, role};
 use crate::config::{Address, Config, ListenerTls, UserSource};
+use crate::mailbox::Care;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -79,9 +81,11 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     confine::keep_few_rights().map_err(Error::system("giving up rights"))?;
     role::start_log(config.log.level as usize as u8);
     role::log_missing();
-    let identities = Identities::find(&config);
+    let identities = Identities::find(&config)?;
     layout::prepare(&config, &identities)?;
     let _lock = layout::lock(&config)?;
+    let config = Rc::new(config);
+    let owners = Owners::begin(&config, &identities)?;
     let new_certificate = !certificate::files(&config).0.exists();
     let certificates = certificate::load(&config)?;
     let mut listeners = Vec::new();
@@ -101,7 +105,6 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         listeners.push((socket, served));
     }
     let control = layout::unix(&config.data_dir.join(request::SOCKET), 0o600)?;
-    let config = Rc::new(config);
     let mut parent = Parent {
         control: UnixListener::from(control),
         identities,
@@ -112,7 +115,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         auth_back_off: BackOff::default(),
         generation: 0,
         users_seen: false,
-        engines: Engines::new(&config, identities.engine),
+        engines: Engines::new(&config, owners),
         logins: HashMap::new(),
         grants: Grants::new(config.limits.max_recipients),
         config,
@@ -220,6 +223,7 @@ impl Parent {
 
     fn reload(&mut self) {
         log::info!("reading users and certificates again; other settings need a restart");
+        self.engines.owners.look_again();
         self.send_users();
         match certificate::load(&self.config) {
             Ok(certificates) => {
@@ -414,10 +418,12 @@ impl Parent {
             log::error!("front handed over connection {connection}, which is not logged in");
             return false;
         };
+        let root = self.engines.root(&owner);
+        let ready = self.engines.is_ready(&owner, &root);
         let message = Message::Session {
             connection,
             user: owner.name.clone(),
-            root: self.engines.root(&owner),
+            root,
             bytes,
         };
         let request = Request {
@@ -425,6 +431,10 @@ impl Parent {
             descriptor,
             connection: Some(connection),
         };
+        if !ready {
+            request.refuse();
+            return false;
+        }
         self.engines.request(&owner, request)
     }
 
@@ -435,7 +445,7 @@ impl Parent {
             return None;
         };
         let root = self.engines.root(&grant.owner);
-        if !self.engines.is_free(&grant.owner, &root) {
+        if !self.engines.is_ready(&grant.owner, &root) {
             return None;
         }
         let addressee = Addressee {
@@ -491,15 +501,6 @@ impl Parent {
             let Ok((near, far)) = message::stream() else {
                 continue;
             };
-            // Each of them may be new.
-            for addressee in &addressees {
-                let identity = self.engines.identity(Some(&owner));
-                if let Err(error) =
-                    layout::directory(&self.config, &addressee.root, 0o700, identity)
-                {
-                    log::error!("{error}");
-                }
-            }
             let request = Request {
                 message: Message::Deliver { addressees },
                 descriptor: far,
@@ -549,22 +550,30 @@ impl Parent {
                     self.reload();
                     stream.write_all(b"ok\n").ok();
                 }
-                Some(Asked::Care { owner, care }) => {
-                    let message = Message::Care {
-                        user: owner.name.clone(),
-                        root: self.engines.root(&owner),
-                        care,
-                    };
-                    let request = Request {
-                        message,
-                        descriptor: stream.into(),
-                        connection: None,
-                    };
-                    self.engines.request(&owner, request);
-                }
+                Some(Asked::Care { owner, care }) => self.care(&owner, care, stream),
                 None => drop(stream.write_all(b"failed what was asked is not understood\n")),
             }
         }
+    }
+
+    fn care(&mut self, owner: &Owner, care: Care, mut stream: UnixStream) {
+        let root = self.engines.root(owner);
+        if !self.engines.is_ready(owner, &root) {
+            let answer = b"failed the server cannot use the directory of the mail; see its log\n";
+            stream.write_all(answer).ok();
+            return;
+        }
+        let message = Message::Care {
+            user: owner.name.clone(),
+            root,
+            care,
+        };
+        let request = Request {
+            message,
+            descriptor: stream.into(),
+            connection: None,
+        };
+        self.engines.request(owner, request);
     }
 
     /// Tells every role to end, waits, and kills what does not.

@@ -1,6 +1,7 @@
 //! The beginning of every role: its setup, then giving up what it does not need.
 
 use super::control::Message;
+use super::refusal;
 use super::setup::Setup;
 use crate::sys::seccomp::Filter;
 use crate::sys::{confine, landlock, limits, memory, message, random, seccomp, signals, spawn};
@@ -49,7 +50,12 @@ fn begin(role: &str) -> Result<(), String> {
     if random::needs_file() {
         open_random();
     }
-    confine_to(role, &setup)?;
+    if let Err(why) = confine_to(role, &setup) {
+        if role == "engine" {
+            refusal::turn_away(&channel, &why);
+        }
+        return Err(why);
+    }
     #[cfg(debug_assertions)]
     super::compromised::play(role, &channel);
     run(role, *setup, channel, descriptors)

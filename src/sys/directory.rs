@@ -15,17 +15,19 @@ use std::path::{Component, Path};
 
 /// Links, and directories that others made meanwhile, on one way.
 const MAX_DETOURS: u32 = 40;
-/// Directories that are only on the way, made where root's are.
+/// Directories that are only on the way, made where root's are; below what is trusted nobody learns
+/// there who else has mail.
 const ON_THE_WAY: u32 = 0o755;
+const ON_THE_TRUSTED_WAY: u32 = 0o711;
 
 /// As root: makes `path` with `mode` for `owner`, and what is missing above it. Below a directory of
 /// `owner` all is made by `owner`, with no more rights than that; below one of root, by root. What
 /// is below `trusted`, which exists, may belong to whoever `trusted` belongs to. What exists stays as it
 /// is. Errors: `PermissionDenied` where a directory belongs to anybody else or a link is not root's.
 pub(crate) fn make(trusted: &Path, path: &Path, mode: u32, owner: Identity) -> io::Result<()> {
-    let (start, rest) = match path.strip_prefix(trusted) {
-        Ok(rest) => (trusted, rest),
-        Err(_) => (Path::new("/"), path),
+    let (start, rest, on_the_way) = match path.strip_prefix(trusted) {
+        Ok(rest) => (trusted, rest, ON_THE_TRUSTED_WAY),
+        Err(_) => (Path::new("/"), path, ON_THE_WAY),
     };
     // Whoever chose the beginning may have made it a link.
     let mut here = openat(CWD, start, OFlags::PATH | DIRECTORY, Mode::empty())?;
@@ -36,9 +38,9 @@ pub(crate) fn make(trusted: &Path, path: &Path, mode: u32, owner: Identity) -> i
     while let Some(name) = left.pop() {
         let of = fstat(&here)?;
         let roots = of.st_uid == 0 || (of.st_dev, of.st_ino) == (start.st_dev, start.st_ino);
-        let last = left.is_empty();
+        let modes = (mode, (!left.is_empty()).then_some(on_the_way));
         let found = match openat(&here, &name, OFlags::PATH | NOFOLLOW, Mode::empty()) {
-            Err(Errno::NOENT) => match make_one(&here, &of, roots, &name, (last, mode), owner) {
+            Err(Errno::NOENT) => match make_one(&here, &of, roots, &name, modes, owner) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     left.push(name);
                     detours += 1;
@@ -90,13 +92,14 @@ fn denied(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
-/// Makes one directory in `here`, which is root's (`roots`) or the owner's.
+/// Makes one directory in `here`, which is root's (`roots`) or the owner's; `on_the_way`: the mode of one
+/// that only leads there, if it is root's.
 fn make_one(
     here: &OwnedFd,
     of: &Stat,
     roots: bool,
     name: &OsStr,
-    (last, mode): (bool, u32),
+    (mode, on_the_way): (u32, Option<u32>),
     owner: Identity,
 ) -> io::Result<OwnedFd> {
     if of.st_uid == owner.uid {
@@ -112,8 +115,8 @@ fn make_one(
         return Err(denied("it is in a directory that everybody may write"));
     }
     let own = rustix::process::geteuid().as_raw();
-    if !last {
-        return made(here, name, ON_THE_WAY, own);
+    if let Some(mode) = on_the_way {
+        return made(here, name, mode, own);
     }
     let directory = made(here, name, mode, own)?;
     let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
@@ -269,6 +272,8 @@ mod tests {
         chown(&data, Some(61_300), Some(61_300)).unwrap();
         make(&data, &data.join("index/ann"), 0o700, ANN).unwrap();
         assert_eq!(of(&data.join("index/ann")), (ANN.uid, ANN.gid, 0o700));
+        // Anybody could read there who has mail.
+        assert_eq!(of(&data.join("index")), (0, 0, 0o711));
         // Links in a circle, and a directory that everybody may write.
         symlink("round", all.path().join("round")).unwrap();
         assert!(make(Path::new("/data"), &all.path().join("round/x"), 0o700, ANN).is_err());

@@ -1,6 +1,7 @@
 //! What only the kernel can do. The only room with `unsafe`.
 #![allow(unsafe_code)]
 
+pub(crate) mod access;
 pub(crate) mod accounts;
 pub(crate) mod clock;
 pub(crate) mod confine;
@@ -9,6 +10,7 @@ pub(crate) mod landlock;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod message;
+pub(crate) mod ownership;
 pub(crate) mod random;
 pub(crate) mod seccomp;
 pub(crate) mod signals;

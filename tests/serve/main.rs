@@ -16,6 +16,7 @@ mod figures;
 mod limits;
 mod lmtp;
 mod login;
+mod owners;
 mod pop3;
 mod prompt;
 mod roles;

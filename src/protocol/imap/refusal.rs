@@ -28,6 +28,10 @@ pub(super) fn refusal(error: Error) -> String {
             "INUSE",
             "The mailbox is in use by another program; try again.",
         ),
+        Error::Denied => (
+            "UNAVAILABLE",
+            "The mailbox cannot be used now; the server's log says why.",
+        ),
         Error::Fault => (
             "SERVERBUG",
             "Something is wrong with the mailbox; the server's log says what.",

@@ -40,10 +40,12 @@ const SHOWN: [(&str, &str); 29] = [
 ];
 
 /// Faults that no client can bring about by itself.
-const FAULTS: [(&str, Error); 3] = [
+const FAULTS: [(&str, Error); 4] = [
     // Another program holds the lock of a mailbox for long.
     ("INUSE", Error::Busy),
     ("SERVERBUG", Error::Fault),
+    // The files belong to another account.
+    ("UNAVAILABLE", Error::Denied),
     ("OVERQUOTA", Error::Full),
 ];
 
