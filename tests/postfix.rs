@@ -40,7 +40,8 @@ struct Postfix {
 }
 
 impl Postfix {
-    fn start(directory: &Path, socket: &Path) -> Postfix {
+    /// With these lines of `main.cf` beside those that keep it within the directory.
+    fn start(directory: &Path, lines: &str) -> Postfix {
         let port = free_port();
         let settings = directory.join("etc");
         for name in ["etc", "queue", "state"] {
@@ -57,16 +58,13 @@ impl Postfix {
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {d}/queue\ndata_directory = {d}/state\n\
              maillog_file = {log}\nmaillog_file_prefixes = {d}\n\
-             myhostname = mx.test\nmydestination =\nmynetworks = 127.0.0.0/8\n\
+             myhostname = mx.test\nmydestination =\n\
              inet_interfaces = loopback-only\ninet_protocols = ipv4\n\
              alias_maps =\nalias_database =\nlocal_recipient_maps =\nrecipient_delimiter = +\n\
-             virtual_mailbox_domains = example.org\nvirtual_mailbox_maps = static:anybody\n\
-             virtual_transport = lmtp:unix:{socket}\n\
-             lmtp_destination_recipient_limit = 50\nsmtpd_recipient_restrictions = permit_mynetworks, reject\n\
+             lmtp_destination_recipient_limit = 50\n{lines}\n\
              double_bounce_sender = nobody\nnotify_classes =\nbounce_queue_lifetime = 0\n",
             d = directory.display(),
             log = postfix.log.display(),
-            socket = socket.display(),
         );
         let services = format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}");
         fs::write(postfix.settings.join("main.cf"), main).unwrap();
@@ -125,7 +123,13 @@ fn postfix_delivers_by_lmtp_to_the_unix_socket() {
     }
     let server = Server::start("");
     server.imap("ann").ok("CREATE lists");
-    let postfix = Postfix::start(&server.path("postfix"), &server.socket());
+    let lines = format!(
+        "mynetworks = 127.0.0.0/8\nvirtual_mailbox_domains = example.org\n\
+         virtual_mailbox_maps = static:anybody\nvirtual_transport = lmtp:unix:{}\n\
+         smtpd_recipient_restrictions = permit_mynetworks, reject",
+        server.socket().display()
+    );
+    let postfix = Postfix::start(&server.path("postfix"), &lines);
 
     let text = message("p1@test", "one for ann", "A line.\r\n..\r\n.x\r\nThe end.");
     postfix.send(&["ann@example.org"], &text);
@@ -185,4 +189,51 @@ fn postfix_delivers_by_lmtp_to_the_unix_socket() {
         assert_eq!(before, ids.len(), "something came twice");
         (before == 30).then_some(())
     });
+}
+
+/// The lines that README.md has for `main.cf`, from that setting to the empty line.
+fn of_the_readme(first: &str) -> String {
+    let readme = include_str!("../README.md");
+    let from = &readme[readme.find(&format!("    {first} = ")).unwrap()..];
+    let lines = from.lines().take_while(|line| line.starts_with("    "));
+    lines
+        .map(|line| format!("{}\n", line.trim_start()))
+        .collect()
+}
+
+#[test]
+fn with_the_lines_of_the_readme_mail_for_nobody_is_refused_at_the_door() {
+    if !can(&["postfix"]) || !(is_root() || skip("not root, which Postfix has to be")) {
+        return;
+    }
+    let server = Server::start("");
+    let socket = server.socket().display().to_string();
+    let lines = of_the_readme("virtual_mailbox_domains").replace("private/dovelet", &socket);
+    assert!(
+        lines.contains(&socket) && lines.lines().count() == 4,
+        "{lines}"
+    );
+    // The client is a stranger.
+    let lines = format!("mynetworks = 192.0.2.0/24\n{lines}");
+    let postfix = Postfix::start(&server.path("postfix"), &lines);
+    let mut client = Lmtp::smtp(postfix.port).unwrap();
+    let mut ask = |recipient: &str| {
+        client.command("MAIL FROM:<sender@example.net>").unwrap();
+        // Until Postfix knows, it says 450.
+        let verdict = wait_until(recipient, || {
+            let reply = client.command(&format!("RCPT TO:<{recipient}>")).unwrap();
+            (!reply.starts_with("450")).then_some(reply)
+        });
+        client.command("RSET").unwrap();
+        verdict
+    };
+    let known = ask("ann@example.org");
+    assert!(known.starts_with("250"), "{known}");
+    let unknown = ask("nobody@example.org");
+    assert!(unknown.starts_with("550 5.1.1"), "{unknown}");
+    let elsewhere = ask("ann@example.com");
+    assert!(elsewhere.contains("4.7.1"), "{elsewhere}");
+    let text = message("readme@test", "as it says", "Hello.");
+    postfix.send(&["ann@example.org"], &text);
+    awaited(&server, "ann", "INBOX", "as it says");
 }

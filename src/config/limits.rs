@@ -120,7 +120,7 @@ limits! {
     login_bad_commands: u32, Count, 1, 3, "Wrong commands before login; the next ends the connection.";
     login_failures: u32, Count, 1, 5, "Failed logins on one connection; the last one ends it.";
     login_line_octets: usize, Size, 512, 8 << 10, "Length of a command line before login.";
-    login_literal_octets: usize, Size, 64, 8 << 10, "Length of a literal before login.";
+    login_literal_octets: usize, Size, 64, 8 << 10, "Length of a literal before login; more ends the connection.";
     command_line_octets: usize, Size, 1024, 64 << 10, "Length of a command line after login.";
     literal_octets: usize, Size, 1024, 1 << 20, "Length of a literal, except the message of APPEND.";
     nonsync_literal_octets: u32, Size, 4096, 100_000_000, "Length of a literal that a client may send without waiting. At 4096 that is LITERAL- instead of LITERAL+ (RFC 7888).";

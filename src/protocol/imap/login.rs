@@ -304,6 +304,11 @@ impl Login {
                     Refusal::NotSynchronising | Refusal::Malformed(_) => refused(why),
                 };
                 self.refuse(&tag(&of), &text, out);
+                // No name or password is that long.
+                if why == Refusal::LiteralTooLarge {
+                    out.put(b"* BYE Too large a literal.\r\n");
+                    self.doing = Doing::Ended;
+                }
             }
         }
         None
