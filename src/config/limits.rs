@@ -117,7 +117,7 @@ limits! {
     max_connections_per_user: u32, Count, 1, 100, "Sessions of one user.";
     max_login_connections: u32, Count, 1, 200, "Connections that have not logged in yet.";
     login_timeout: Duration, Duration, 1, seconds(60), "Time from connecting to a login.";
-    login_bad_commands: u32, Count, 1, 3, "Wrong commands before login; the next ends the connection.";
+    login_bad_commands: u32, Count, 1, 3, "Wrong commands before login; the last of them ends the connection.";
     login_failures: u32, Count, 1, 5, "Failed logins on one connection; the last one ends it.";
     login_line_octets: usize, Size, 512, 8 << 10, "Length of a command line before login.";
     login_literal_octets: usize, Size, 64, 8 << 10, "Length of a literal before login; more ends the connection.";
@@ -126,7 +126,7 @@ limits! {
     nonsync_literal_octets: u32, Size, 4096, 100_000_000, "Length of a literal that a client may send without waiting. At 4096 that is LITERAL- instead of LITERAL+ (RFC 7888).";
     append_messages: usize, Count, 1, 100, "Messages of one APPEND (RFC 3502); each has a file open until all are filed.";
     message_octets: u64, Size, 1024, 100_000_000, "Length of a message in APPEND and LMTP.";
-    bad_commands: u32, Count, 1, 20, "Wrong commands after login; the next ends the session.";
+    bad_commands: u32, Count, 1, 20, "Wrong commands after login, without a right one between them; the last ends the session.";
     set_ranges: usize, Count, 10, 50_000, "Ranges in a set of messages that a command names.";
     search_keys: usize, Count, 10, 2000, "Keys of one SEARCH.";
     search_mailboxes: usize, Count, 1, 1000, "Mailboxes of one ESEARCH (RFC 7377).";

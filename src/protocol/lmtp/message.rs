@@ -154,6 +154,8 @@ impl Session {
                 self.chunking = Some(message);
             }
             None => {
+                // A connection that serves a queue for hours may be wrong now and then.
+                self.bad = 0;
                 self.doing = Doing::Ending;
                 return Some(Progress::Ask(Question::End(message.piece)));
             }

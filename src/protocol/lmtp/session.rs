@@ -84,7 +84,7 @@ pub(crate) struct Session {
     /// A line is too long: forget until its end.
     skipping: bool,
     pub(super) transactions: u32,
-    bad: u32,
+    pub(super) bad: u32,
 }
 
 pub(super) enum Doing {
