@@ -18,6 +18,8 @@ pub(crate) enum Error {
         error: io::Error,
     },
     Tls(String),
+    /// Several at once, a line each.
+    All(Vec<Error>),
     /// A call to the kernel.
     System {
         doing: &'static str,
@@ -56,6 +58,10 @@ impl std::fmt::Display for Error {
                 }
             }
             Error::Tls(why) => f.write_str(why),
+            Error::All(faults) => {
+                let lines: Vec<String> = faults.iter().map(Error::to_string).collect();
+                f.write_str(&lines.join("\ndovelet: "))
+            }
             Error::System { doing, error } => write!(f, "{doing}: {error}"),
             Error::Root(name) => write!(
                 f,

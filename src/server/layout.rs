@@ -158,7 +158,7 @@ pub(super) fn lock(config: &Config) -> Result<File, Error> {
 }
 
 /// Binds an address. A unix socket that nobody serves any more is replaced.
-pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
+fn listen(address: &Address) -> Result<OwnedFd, Error> {
     match address {
         // Connections have the options of their listener.
         Address::Tcp(address) => TcpListener::bind(address)
@@ -175,6 +175,21 @@ pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
     }
 }
 
+/// Binds all addresses. Errors: all that cannot be bound.
+pub(super) fn listen_all(config: &Config) -> Result<Vec<OwnedFd>, Error> {
+    let (mut bound, mut faults) = (Vec::new(), Vec::new());
+    for listener in &config.listeners {
+        match listen(&listener.address) {
+            Ok(socket) => bound.push(socket),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match faults.len() {
+        0 => Ok(bound),
+        _ => Err(Error::All(faults)),
+    }
+}
+
 /// True for a socket that nobody listens on: no other file is ever taken away.
 fn is_left_behind(path: &Path) -> bool {
     let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
@@ -187,6 +202,8 @@ pub(super) fn unix(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
     let bound = (|| {
         if is_left_behind(path) {
             fs::remove_file(path)?;
+        } else if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+            return Err(std::io::Error::other("what is there is no socket"));
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -224,7 +241,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "text").unwrap();
-        assert!(unix(&file, 0o600).is_err());
+        let refused = unix(&file, 0o600).unwrap_err().to_string();
+        assert!(refused.ends_with("what is there is no socket"), "{refused}");
         assert_eq!(fs::read(&file).unwrap(), b"text");
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&file, &link).unwrap();

@@ -89,8 +89,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     let new_certificate = !certificate::files(&config).0.exists();
     let certificates = certificate::load(&config)?;
     let mut listeners = Vec::new();
-    for listener in &config.listeners {
-        let socket = layout::listen(&listener.address)?;
+    for (listener, socket) in config.listeners.iter().zip(layout::listen_all(&config)?) {
         rustix::io::ioctl_fionbio(&socket, true).ok();
         let served = Served {
             protocol: listener.protocol,

@@ -384,3 +384,23 @@ fn settings_from_the_command_line() {
     let cut = run(Command::new("sh").args(["-c", &line]));
     assert_eq!((cut.stdout.len(), cut.stderr.trim()), (1, "0"));
 }
+
+#[test]
+fn every_address_that_cannot_be_had_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [one, other] = taken
+        .each_ref()
+        .map(|l| l.local_addr().unwrap().to_string());
+    let listener = |address: &str| {
+        format!("[[listener]]\nprotocol = \"lmtp\"\naddress = \"{address}\"\ntls = \"none\"\n")
+    };
+    let settings = directory.path().join("dovelet.toml");
+    fs::write(&settings, [&one, &other].map(|a| listener(a)).concat()).unwrap();
+    let finished = run(dovelet().args(["serve", "--data"]).arg(directory.path()));
+    for address in [one, other] {
+        let told = format!("dovelet: cannot listen on {address}: ");
+        assert!(finished.stderr.contains(&told), "{}", finished.stderr);
+    }
+    assert_eq!(finished.status.code(), Some(1));
+}

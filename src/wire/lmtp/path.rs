@@ -18,6 +18,10 @@ pub(super) fn path(r: &mut Reader<'_>) -> Option<Vec<u8>> {
         }
     }
     let path = between(r)?;
+    // A domain has a name.
+    if path.last() == Some(&b'@') {
+        return None;
+    }
     std::str::from_utf8(&path).is_ok().then_some(path)
 }
 
@@ -76,6 +80,8 @@ mod tests {
         let read = |text: &[u8]| path(&mut Reader::new(text));
         assert_eq!(read("<zoë@x>".as_bytes()), Some("zoë@x".into()));
         assert_eq!(read(b"<zo\xeb@x>"), None);
+        assert_eq!(read(b"<ann@>"), None);
+        assert_eq!(read(b"<\"ann@\">"), Some(b"\"ann@\"".to_vec()));
         let long = |count| read(format!("<{}>", "a".repeat(count)).as_bytes());
         assert!(long(MAX_PATH - 1).is_some() && long(MAX_PATH).is_none());
     }
