@@ -54,7 +54,7 @@ impl Error {
 
     /// True for what leaves the file unusable until it is opened again: redb refuses everything after
     /// the first failure of the disk.
-    pub(super) fn is_loss(&self) -> bool {
+    pub(crate) fn is_loss(&self) -> bool {
         match self {
             Error::Full | Error::Lost => true,
             Error::Database(error) => matches!(**error, redb::Error::Io(_)),

@@ -354,9 +354,25 @@ impl<'t> Writer<'t> {
         first: Uid,
         last: Uid,
     ) -> Result<(), Error> {
-        let at = |uid: Uid| key(mailbox, uid.number());
         let kinds = [Kind::Cache, Kind::Keys, Kind::Previews, Kind::Aliases];
-        for kind in kinds {
+        self.forget_rows(&kinds, mailbox, first, last)
+    }
+
+    /// Forgets what is computed from a message: it is computed anew when it is asked for.
+    pub(crate) fn unlearn(&mut self, mailbox: MailboxId, uid: Uid) -> Result<(), Error> {
+        let kinds = [Kind::Cache, Kind::Keys, Kind::Previews];
+        self.forget_rows(&kinds, mailbox, uid, uid)
+    }
+
+    fn forget_rows(
+        &mut self,
+        kinds: &[Kind],
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+    ) -> Result<(), Error> {
+        let at = |uid: Uid| key(mailbox, uid.number());
+        for kind in kinds.iter().copied() {
             // Many never ask for previews, few messages have aliases.
             let rare = matches!(kind, Kind::Previews | Kind::Aliases);
             if rare && self.table(kind)?.is_empty()? {

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::{Error, fault};
-use crate::index::{Checked, Facts, Kept};
+use crate::index::{Checked, Facts, Kept, Keys};
 use crate::mail::Uid;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,8 +11,8 @@ use std::ops::Range;
 const BATCH: usize = 32;
 
 /// The row of one message and those behind it.
-#[derive(Default)]
 pub(super) struct Ahead {
+    kept: Kept,
     bytes: Vec<u8>,
     /// Where rows stand in `bytes`, ascending; the first may be that of the message gone to.
     rows: VecDeque<(Uid, Range<usize>)>,
@@ -21,6 +21,15 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
+    pub(super) fn of(kept: Kept) -> Ahead {
+        Ahead {
+            kept,
+            bytes: Vec::new(),
+            rows: VecDeque::new(),
+            looked_to: 0,
+        }
+    }
+
     /// Goes to a message, which is above that before; rows up to `last` may be read with its own.
     pub(super) fn go_to(&mut self, uid: Uid, last: Uid, shared: &Shared) -> Result<(), Error> {
         while self.rows.front().is_some_and(|(other, _)| *other < uid) {
@@ -33,15 +42,19 @@ impl Ahead {
         let reading = fault("reading the index");
         let reader = shared.host.index.read().map_err(&reading)?;
         self.bytes.clear();
-        let (bytes, rows) = (&mut self.bytes, &mut self.rows);
+        let (bytes, rows, kept) = (&mut self.bytes, &mut self.rows, self.kept);
         let read = reader.each_cached(
             shared.id,
-            (Kept::Facts, Checked::Yes),
+            (kept, Checked::Yes),
             uid,
             last,
             &mut |uid, row| {
                 // What cannot be read is as good as not there: it is computed anew.
-                if Facts::decode(row).is_some() {
+                let is_known = match kept {
+                    Kept::Facts => Facts::decode(row).is_some(),
+                    Kept::Keys => Keys::decode(row).is_some(),
+                };
+                if is_known {
                     let start = bytes.len();
                     bytes.extend_from_slice(row);
                     rows.push_back((uid, start..bytes.len()));
@@ -55,14 +68,31 @@ impl Ahead {
         Ok(())
     }
 
-    /// True if something is remembered of the message that was gone to.
-    pub(super) fn knows(&self, uid: Uid) -> bool {
-        self.rows.front().is_some_and(|(own, _)| *own == uid)
+    /// What is remembered of the message that was gone to; `None` if nothing is, or rows of facts are not
+    /// read.
+    pub(super) fn facts(&self, uid: Uid) -> Option<Facts<'_>> {
+        match self.kept {
+            Kept::Facts => Facts::decode(self.row(uid)?),
+            Kept::Keys => None,
+        }
     }
 
-    /// What is remembered of the message that was gone to; `None` if nothing is.
-    pub(super) fn facts(&self, uid: Uid) -> Option<Facts<'_>> {
+    /// RFC822.SIZE of the message that was gone to, if that is remembered.
+    pub(super) fn octets(&self, uid: Uid) -> Option<u64> {
+        let row = self.row(uid)?;
+        match self.kept {
+            Kept::Facts => Facts::decode(row).map(|facts| facts.keys.octets),
+            Kept::Keys => Keys::decode(row).map(|keys| keys.octets),
+        }
+    }
+
+    /// Forgets the row of a message.
+    pub(super) fn forget(&mut self, uid: Uid) {
+        self.rows.retain(|(own, _)| *own != uid);
+    }
+
+    fn row(&self, uid: Uid) -> Option<&[u8]> {
         let (_, range) = self.rows.front().filter(|(own, _)| *own == uid)?;
-        Facts::decode(self.bytes.get(range.clone())?)
+        self.bytes.get(range.clone())
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes of a section, as they go to a client.
 
-use super::Error;
+use super::{Error, io_fault};
 use crate::codec::crlf::{ToCrlf, virtual_octets};
 use crate::mime::Transfer;
 use crate::store::Body;
@@ -107,7 +107,7 @@ const SMALL: u64 = 64 * 1024;
 pub(super) fn octets(mut body: Body, buffer: &mut [u8]) -> Result<u64, Error> {
     let (mut octets, mut after_cr) = (0, false);
     loop {
-        let count = body.read(buffer).map_err(io_fault)?;
+        let count = body.read(buffer).map_err(reading())?;
         let piece = buffer.get(..count).unwrap_or_default();
         let Some(last) = piece.last() else {
             return Ok(octets);
@@ -134,7 +134,7 @@ impl Content {
             return Content::file(body, first, end, Partial::ALL).map(|(content, _)| content);
         }
         let mut raw = Vec::with_capacity(usize::try_from(body.length()).unwrap_or(0) + 1);
-        body.read_to_end(&mut raw).map_err(io_fault)?;
+        body.read_to_end(&mut raw).map_err(reading())?;
         let mut bytes = Vec::with_capacity(raw.len() + raw.len() / 16);
         ToCrlf::default().decode(&raw, &mut bytes);
         Ok(Content::memory(bytes))
@@ -202,7 +202,7 @@ impl Content {
         partial: Partial,
     ) -> Result<(Content, Place), Error> {
         let until = partial.start.saturating_add(partial.count);
-        let measured = measure(&mut file, from, end, (partial.start, until)).map_err(io_fault)?;
+        let measured = measure(&mut file, from, end, (partial.start, until)).map_err(reading())?;
         let (octets, first) = (measured.octets.min(until), measured.first);
         let source = Source::file(file, first, end, Transfer::Identity)?;
         let content = Content {
@@ -231,7 +231,7 @@ impl Content {
         self.remaining
     }
 
-    /// Appends up to `at_most` octets to `out`; returns how many, 0 only at the end. Errors: `Fault`, also
+    /// Appends up to `at_most` octets to `out`; returns how many, 0 only at the end. Errors: `Corrupt`, also
     /// where the file became shorter meanwhile, so that what `remaining` promised is not there.
     pub(crate) fn read(&mut self, out: &mut Vec<u8>, at_most: usize) -> Result<usize, Error> {
         let mut given = 0;
@@ -239,7 +239,7 @@ impl Content {
             let piece = self.source.piece()?;
             if piece == 0 {
                 log::error!("a message became shorter while it was read");
-                return Err(Error::Fault);
+                return Err(Error::Corrupt);
             }
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece);
             self.source.take(skipped, None);
@@ -258,7 +258,7 @@ impl Content {
 impl Source {
     /// What a file holds from a place on to the raw offset `end`.
     fn file(mut file: Body, from: Place, end: u64, transfer: Transfer) -> Result<Source, Error> {
-        file.seek(SeekFrom::Start(from.raw)).map_err(io_fault)?;
+        file.seek(SeekFrom::Start(from.raw)).map_err(reading())?;
         Ok(Source::File {
             file,
             raw_left: end.saturating_sub(from.raw),
@@ -286,7 +286,7 @@ impl Source {
                     let mut raw = Vec::with_capacity(PIECE);
                     file.take((*raw_left).min(PIECE as u64))
                         .read_to_end(&mut raw)
-                        .map_err(io_fault)?;
+                        .map_err(reading())?;
                     *raw_left = if raw.is_empty() {
                         0
                     } else {
@@ -373,9 +373,8 @@ fn measure(file: &mut Body, from: Place, end: u64, asked: (u64, u64)) -> std::io
     })
 }
 
-fn io_fault(error: std::io::Error) -> Error {
-    log::error!("reading a message: {error}");
-    Error::Fault
+fn reading() -> impl Fn(std::io::Error) -> Error {
+    io_fault("reading a message")
 }
 
 #[cfg(test)]
@@ -518,7 +517,7 @@ mod tests {
                 Err(error) => break Some(error),
             }
         };
-        assert!(matches!(end, Some(Error::Fault)));
+        assert!(matches!(end, Some(Error::Corrupt)));
         assert_eq!((out.as_slice(), content.remaining()), (&b"0123"[..], 6));
     }
 }

@@ -1,7 +1,8 @@
 //! What can go wrong with an account, as far as a client may know it.
 
 use crate::mail::InvalidName;
-use std::io::ErrorKind;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why an account could not do what was asked. Faults were logged with their detail where they
@@ -32,11 +33,21 @@ pub(crate) enum Error {
     Busy,
     /// The account that this process runs as may not use the files; logged.
     Denied,
-    /// Damage or an I/O error; logged.
+    /// Files, or what they hold, are damaged; logged.
+    Corrupt,
+    /// The disk does not do what it should, for now or for ever; logged.
+    Unavailable,
+    /// What always holds does not.
     Fault,
 }
 
 impl Error {
+    /// True for what went wrong with a message and says nothing of the others, if it came from one.
+    pub(super) fn is_of_one_message(self) -> bool {
+        let own = matches!(self, Error::Corrupt | Error::Unavailable | Error::Denied);
+        own && !is_damaged()
+    }
+
     /// For whoever runs the server; the detail of a fault is in the log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -46,7 +57,8 @@ impl Error {
             Error::Limit(limit) => limit,
             Error::Cannot(what) => what,
             Error::Denied => "the account that it runs as may not use the files",
-            _ => "damage, or trouble with the disk; see the log",
+            Error::Corrupt => "something is damaged; see the log",
+            _ => "trouble with the disk; see the log",
         }
     }
 }
@@ -73,13 +85,15 @@ pub(super) fn fault(doing: &'static str) -> impl Fn(crate::index::Error) -> Erro
             crate::index::Error::Full => Error::Full,
             crate::index::Error::InUse => Error::Busy,
             error if error.is_denied() => Error::Denied,
+            _ if error.is_damage() => Error::Corrupt,
+            _ if error.is_loss() => Error::Unavailable,
             _ => Error::Fault,
         }
     }
 }
 
 /// Logs a fault of the store and tells what a client may know of it.
-pub(super) fn store_fault(doing: &'static str) -> impl Fn(crate::store::Error) -> Error {
+pub(super) fn store_fault(doing: impl Display) -> impl Fn(crate::store::Error) -> Error {
     use crate::store::Error as Store;
     move |error| match error {
         Store::NoSuchMessage => Error::Expunged,
@@ -99,7 +113,16 @@ pub(super) fn store_fault(doing: &'static str) -> impl Fn(crate::store::Error) -
         }
         Store::Corrupt { .. } | Store::Io(_) => {
             log::error!("{doing}: {error}");
-            Error::Fault
+            match error.is_damage() {
+                true => Error::Corrupt,
+                false => Error::Unavailable,
+            }
         }
     }
+}
+
+/// As `store_fault`, for what reading a file said.
+pub(super) fn io_fault(doing: impl Display) -> impl Fn(io::Error) -> Error {
+    let fault = store_fault(doing);
+    move |error| fault(error.into())
 }

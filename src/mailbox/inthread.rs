@@ -31,6 +31,11 @@ impl InThread {
         self.result.clone()
     }
 
+    /// Why some messages could not be read and were left out so far.
+    pub(super) fn unread(&self) -> Option<Error> {
+        self.search.unread().or(self.thread.unread())
+    }
+
     /// Works for a bounded time; `true` once the result is known.
     pub(super) fn step(&mut self) -> Result<bool, Error> {
         let Some(found) = &self.found else {

@@ -3,7 +3,7 @@
 use crate::index::{Cached, Facts, Keys, SubjectKey};
 use crate::mime;
 use crate::store::{Body, Draft};
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 
 /// Header fields that clients ask for when they list messages; kept as they stand.
 const COMMON: [&str; 20] = [
@@ -56,27 +56,28 @@ pub(super) fn from_draft(
     if let Some(bytes) = draft.whole().ok()? {
         return Some(from_bytes(bytes, internal_date, limits));
     }
-    from_body(&mut draft.reader().ok()?, internal_date, limits)
+    from_body(&mut draft.reader().ok()?, internal_date, limits).ok()
 }
 
-/// Reads a message from its start and computes what is to be remembered. `None` if it cannot be read.
+/// Reads a message from its start and computes what is to be remembered.
 pub(super) fn from_body(
     body: &mut Body,
     internal_date: i64,
     limits: &mime::Limits,
-) -> Option<Cached> {
+) -> io::Result<Cached> {
     let length = body.length();
     if length <= SMALL {
-        let mut bytes = Vec::with_capacity(usize::try_from(length).ok()? + 1);
-        body.read_to_end(&mut bytes).ok()?;
-        return Some(from_bytes(&bytes, internal_date, limits));
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
+        body.read_to_end(&mut bytes)?;
+        return Ok(from_bytes(&bytes, internal_date, limits));
     }
-    let message = mime::parse(body, limits).ok()?;
+    let message = mime::parse(body, limits)?;
     let header_end = message.root().map_or(0, |root| root.header.end);
-    let mut header = vec![0; usize::try_from(header_end).ok()?.min(limits.header_octets)];
-    body.rewind().ok()?;
-    body.read_exact(&mut header).ok()?;
-    Some(remember(&message, &header, internal_date, limits))
+    let header_end = usize::try_from(header_end).unwrap_or(usize::MAX);
+    let mut header = vec![0; header_end.min(limits.header_octets)];
+    body.rewind()?;
+    body.read_exact(&mut header)?;
+    Ok(remember(&message, &header, internal_date, limits))
 }
 
 /// As `from_body` for a message in memory.

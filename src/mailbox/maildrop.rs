@@ -145,7 +145,8 @@ impl Entries {
 
 impl Shared {
     /// Appends the sizes of messages of a chunk, ascending, without those that were expunged: as they were
-    /// counted before or are cached; the rest is counted now, and remembered.
+    /// counted before or are cached; the rest is counted now, and remembered. Those that cannot be read
+    /// have none.
     pub(super) fn count(
         &self,
         number: u32,
@@ -184,13 +185,18 @@ impl Shared {
                 continue;
             };
             let opened = store.open(&mailbox, &blob(name));
-            let opened = opened.map_err(store_fault("opening a message"));
+            let opened = opened.map_err(|error| {
+                let root = account.root.display();
+                store_fault(format!("{root}: opening UID {uid} of {mailbox}"))(error)
+            });
             match opened.and_then(|blob| octets(blob.body, &mut buffer)) {
                 Ok(octets) => {
                     sizes.put(slot, octets);
                     found.push((uid, octets));
                 }
                 Err(Error::Expunged) => {}
+                // The others have theirs.
+                Err(error) if error.is_of_one_message() => found.push((uid, 0)),
                 Err(error) => return Err(error),
             }
         }

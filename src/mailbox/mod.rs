@@ -37,6 +37,7 @@ mod changes;
 mod content;
 mod copy;
 mod criteria;
+mod damage;
 #[cfg(test)]
 mod dbox_tests;
 mod error;
@@ -91,7 +92,7 @@ pub(crate) use append::{Appended, Draft, NewMessage};
 pub(crate) use content::{Content, Partial, put_literal};
 pub(crate) use copy::Carry;
 pub(crate) use error::Error;
-use error::{fault, store_fault};
+use error::{fault, io_fault, store_fault};
 pub(crate) use expunge::Expunge;
 pub(crate) use host::{Host, Limits};
 pub(crate) use maildrop::{Entries, Entry, MaildropLock, Wanted};

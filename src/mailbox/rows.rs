@@ -7,8 +7,8 @@ use super::host::lock;
 use super::numbering::Numbering;
 use super::reached::Reached;
 use super::shared::Shared;
-use super::{Account, Error, fault, learn, store_fault};
-use crate::index::{Cached, Facts, FlagChunk, Name, NameChunk};
+use super::{Account, Error, fault, io_fault, learn, store_fault};
+use crate::index::{Cached, Facts, FlagChunk, Kept, Name, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::{Blob, Body};
@@ -26,6 +26,19 @@ pub(crate) struct Want {
     pub(crate) header_fields: bool,
     /// Any section of the text.
     pub(crate) body: bool,
+    /// Whole messages: their sizes are compared with what is known of them.
+    pub(crate) whole: bool,
+}
+
+impl Want {
+    /// True if what is remembered of each message is asked for.
+    fn needs_facts(&self) -> bool {
+        self.octets
+            || self.internal_date
+            || self.envelope
+            || self.bodystructure
+            || self.header_fields
+    }
 }
 
 /// Rows computed before they are written to the index.
@@ -36,11 +49,11 @@ const SMALL: u64 = 64 * 1024;
 /// A cursor over messages. Holds no transaction and little memory between two calls of `advance`;
 /// what had to be computed is written to the index in batches and when it is dropped.
 pub(crate) struct Rows {
-    account: Account,
-    shared: Arc<Shared>,
+    pub(super) account: Account,
+    pub(super) shared: Arc<Shared>,
     numbers: Arc<Numbering>,
     recent: Arc<UidSet>,
-    name: MailboxName,
+    pub(super) name: MailboxName,
     /// What is left: runs and the place in them.
     uids: UidSet,
     run: usize,
@@ -50,7 +63,7 @@ pub(crate) struct Rows {
     chunk: Option<u32>,
     flags: FlagChunk,
     names: Option<NameChunk>,
-    ahead: Ahead,
+    pub(super) ahead: Ahead,
     /// What was computed and is not in the index yet; the last may be that of the current row.
     learned: Vec<(Uid, Cached)>,
     previews: Vec<(Uid, String)>,
@@ -96,7 +109,10 @@ impl Rows {
             chunk: None,
             flags: FlagChunk::default(),
             names: None,
-            ahead: Ahead::default(),
+            ahead: Ahead::of(match want.needs_facts() {
+                true => Kept::Facts,
+                false => Kept::Keys,
+            }),
             learned: Vec::new(),
             previews: Vec::new(),
             seq: SeqNum::MIN,
@@ -145,13 +161,7 @@ impl Rows {
             (self.seq, self.uid) = (seq, uid);
             self.keywords.clear();
             self.flags.keywords(slot, &mut self.keywords);
-            let want = self.want;
-            if want.envelope
-                || want.bodystructure
-                || want.header_fields
-                || want.internal_date
-                || want.octets
-            {
+            if self.want.needs_facts() || self.want.whole {
                 let runs = self.uids.runs();
                 // A run is read as a whole, lone messages one by one.
                 let last = runs.get(self.run).and_then(|run| Uid::new(run.1));
@@ -235,13 +245,13 @@ impl Rows {
             let name = blob(self.name()?);
             opened = self.account.0.store()?.open(&self.name, &name);
         }
-        opened.map_err(store_fault("opening a message"))
+        opened.map_err(|error| store_fault(self.doing("opening"))(error))
     }
 
     /// What is remembered of the row, computed if nothing is.
     pub(super) fn facts(&mut self) -> Result<Facts<'_>, Error> {
         let is_own = |(uid, _): &(Uid, Cached)| *uid == self.uid;
-        if !self.ahead.knows(self.uid) && !self.learned.last().is_some_and(is_own) {
+        if self.ahead.facts(self.uid).is_none() && !self.learned.last().is_some_and(is_own) {
             self.learn()?;
         }
         let learned = || self.learned.last().map(|(_, cached)| cached.facts());
@@ -263,7 +273,8 @@ impl Rows {
             self.message = Some(Arc::new(bytes));
             cached
         } else {
-            learn::from_body(&mut blob.body, blob.internal_date, &limits).ok_or(Error::Fault)?
+            learn::from_body(&mut blob.body, blob.internal_date, &limits)
+                .map_err(|error| self.unreadable(error))?
         };
         self.learned.push((self.uid, cached));
         Ok(())
@@ -273,7 +284,7 @@ impl Rows {
         let mut bytes = Vec::with_capacity(usize::try_from(blob.body.length()).unwrap_or(0) + 1);
         blob.body
             .read_to_end(&mut bytes)
-            .map_err(|error| store_fault("reading a message")(error.into()))?;
+            .map_err(|error| self.unreadable(error))?;
         Ok(bytes)
     }
 
@@ -349,8 +360,8 @@ impl Rows {
         if self.facts()?.bodystructure.is_empty() {
             let mut blob = self.open()?;
             let limits = self.shared.host.limits.mime;
-            let message = mime::parse(&mut blob.body, &limits)
-                .map_err(|e| store_fault("reading a message")(e.into()))?;
+            let message =
+                mime::parse(&mut blob.body, &limits).map_err(|error| self.unreadable(error))?;
             self.text = mime::bodystructure(&message);
             return Ok(&self.text);
         }
@@ -425,6 +436,9 @@ impl Rows {
         }
         let message = self.message.as_deref().map_or(&[][..], Vec::as_slice);
         let content = from_memory(message, section, &self.shared.host.limits.mime);
+        if let Some(content) = content.as_ref().filter(|_| is_whole(section)) {
+            self.compare(content.remaining())?;
+        }
         Ok(content.map(|content| content.partial(partial)))
     }
 
@@ -458,7 +472,11 @@ impl Rows {
         };
         let from = reached.before(partial);
         let (content, place) = Content::file(blob.body, from, reached.end, partial)?;
-        if partial != Partial::ALL {
+        if partial == Partial::ALL {
+            if is_whole(section) {
+                self.compare(content.remaining())?;
+            }
+        } else {
             self.reached = Some(Box::new(Reached { place, ..reached }));
         }
         Ok(Some(content))
@@ -474,7 +492,7 @@ pub(super) enum Raw {
 impl Raw {
     /// The bytes from `start` to `end`, or fewer where the message ends.
     pub(super) fn read(&mut self, start: u64, end: u64) -> Result<&[u8], Error> {
-        let reading = |error: std::io::Error| store_fault("reading a message")(error.into());
+        let reading = io_fault("reading a message");
         match self {
             Raw::Memory(bytes) => {
                 let at = |offset: u64| {
@@ -487,10 +505,10 @@ impl Raw {
             Raw::File(file, piece) => {
                 piece.clear();
                 file.seek(std::io::SeekFrom::Start(start))
-                    .map_err(reading)?;
+                    .map_err(&reading)?;
                 file.take(end.saturating_sub(start))
                     .read_to_end(piece)
-                    .map_err(reading)?;
+                    .map_err(&reading)?;
                 Ok(piece)
             }
         }
@@ -519,8 +537,8 @@ impl Rows {
         if self.message.is_none() {
             let mut blob = self.open()?;
             if blob.body.length() > SMALL {
-                let message = mime::parse(&mut blob.body, &limits)
-                    .map_err(|e| store_fault("reading a message")(e.into()))?;
+                let message =
+                    mime::parse(&mut blob.body, &limits).map_err(|error| self.unreadable(error))?;
                 return Ok((message, Raw::File(blob.body, Vec::new())));
             }
             self.message = Some(Arc::new(self.read_all(&mut blob)?));
@@ -590,15 +608,15 @@ enum Found {
 }
 
 fn find(blob: &mut Blob, section: &Section, limits: &mime::Limits) -> Result<Found, Error> {
-    let reading = |error: std::io::Error| store_fault("reading a message")(error.into());
+    let reading = io_fault("reading a message");
     if is_whole(section) {
         return Ok(Found::Text(0, blob.body.length()));
     }
     let span = if is_own_header(section) {
-        Some(mime::header(&mut blob.body, limits).map_err(reading)?)
+        Some(mime::header(&mut blob.body, limits).map_err(&reading)?)
     } else {
         mime::parse(&mut blob.body, limits)
-            .map_err(reading)?
+            .map_err(&reading)?
             .find(section)
     };
     let Some(span) = span else {
@@ -610,12 +628,12 @@ fn find(blob: &mut Blob, section: &Section, limits: &mime::Limits) -> Result<Fou
     ) {
         blob.body
             .seek(std::io::SeekFrom::Start(span.start))
-            .map_err(reading)?;
+            .map_err(&reading)?;
         let mut header = Vec::new();
         (&mut blob.body)
             .take(span.end - span.start)
             .read_to_end(&mut header)
-            .map_err(reading)?;
+            .map_err(&reading)?;
         return Ok(chosen(&header, section).map_or(Found::Nothing, Found::Fields));
     }
     Ok(Found::Text(span.start, span.end))

@@ -18,6 +18,8 @@ pub(crate) struct Search {
     room: Vec<u8>,
     /// To be found out first.
     first: Vec<InThread>,
+    /// Why some messages could not be read for that.
+    unread: Option<Error>,
 }
 
 impl Search {
@@ -38,6 +40,7 @@ impl Search {
             found: UidSet::new(),
             room: Vec::new(),
             first,
+            unread: None,
         }
     }
 
@@ -45,6 +48,7 @@ impl Search {
     pub(crate) fn step(&mut self) -> Result<Option<UidSet>, Error> {
         if let Some(own) = self.first.last_mut() {
             if own.step()? {
+                self.unread = self.unread.or(own.unread());
                 self.first.pop();
             }
             return Ok(None);
@@ -60,6 +64,11 @@ impl Search {
             Ok(holds.is_some())
         })?;
         Ok((!more).then(|| std::mem::take(&mut self.found)))
+    }
+
+    /// Why some messages could not be read and were left out so far.
+    pub(crate) fn unread(&self) -> Option<Error> {
+        self.look.unread().or(self.unread)
     }
 
     /// How many messages are decided, of how many; `None` of none.

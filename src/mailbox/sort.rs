@@ -34,17 +34,24 @@ impl Sort {
         self.survey.progress()
     }
 
+    /// Why some messages could not be read and were left out; known at the end.
+    pub(crate) fn unread(&self) -> Option<Error> {
+        self.survey.unread()
+    }
+
     /// Works for a bounded time; `Some` with the sorted messages at the end.
     pub(crate) fn step(&mut self) -> Result<Option<Sorted>, Error> {
         let (order, key, sorter) = (&self.order, &mut self.key, &mut self.sorter);
         let account = &self.account;
+        let mut added = Ok(());
         let more = self.survey.step(&mut |message| {
             let known = keys(order, message, key)?;
-            if known {
-                sorter.add(key, message.uid(), &mut || scratch(account))?;
+            if known && added.is_ok() {
+                added = sorter.add(key, message.uid(), &mut || scratch(account));
             }
             Ok(known)
         })?;
+        added?;
         if more {
             return Ok(None);
         }

@@ -25,6 +25,8 @@ pub(super) struct Look {
     open: UidSet,
     /// What is asked of messages that are opened.
     want: Want,
+    /// Why some could not be read.
+    unread: Option<Error>,
 }
 
 enum Stage {
@@ -46,19 +48,26 @@ impl Look {
             stage: Stage::Walking(Box::new(Walk::new(view, uids, kept))),
             open: UidSet::new(),
             want,
+            unread: None,
         }
     }
 
-    /// A look that has not begun, at other messages.
-    fn at(mut self, uids: UidSet) -> Look {
+    /// A look that has not begun, at messages that were found although some `unread` were not.
+    fn at(mut self, uids: UidSet, unread: Option<Error>) -> Look {
+        self.unread = unread;
         if let Stage::Walking(walk) = &mut self.stage {
             walk.go_over(uids);
         }
         self
     }
 
+    /// Why some messages could not be read and were left out so far.
+    pub(super) fn unread(&self) -> Option<Error> {
+        self.unread
+    }
+
     /// Calls `each` with some messages, ascending but for those that have to be opened, which come
-    /// last; `false` at the end. What was expunged meanwhile is left out.
+    /// last; `false` at the end. What was expunged meanwhile, or cannot be read, is left out.
     pub(super) fn step(&mut self, each: &mut Each<'_>) -> Result<bool, Error> {
         match &mut self.stage {
             Stage::Walking(walk) => {
@@ -90,6 +99,7 @@ impl Look {
                     }
                     match each(&mut Subject::Row(rows)) {
                         Ok(_) | Err(Error::Expunged) => {}
+                        Err(error) if error.is_of_one_message() => self.unread = Some(error),
                         Err(error) => return Err(error),
                     }
                     opened += 1;
@@ -106,7 +116,8 @@ pub(super) enum Survey {
     /// The look will be at what is found.
     Searching(Box<Search>, Box<Look>),
     Looking(Box<Look>),
-    Over,
+    /// Why some messages could not be read.
+    Over(Option<Error>),
 }
 
 impl Survey {
@@ -124,24 +135,33 @@ impl Survey {
         }
     }
 
+    /// Why some messages could not be read and were left out; known at the end.
+    pub(super) fn unread(&self) -> Option<Error> {
+        match self {
+            Survey::Over(unread) => *unread,
+            _ => None,
+        }
+    }
+
     /// Works for a bounded time, calling `each` as [`Look::step`] does; `false` at the end.
     pub(super) fn step(&mut self, each: &mut Each<'_>) -> Result<bool, Error> {
-        match std::mem::replace(self, Survey::Over) {
+        match std::mem::replace(self, Survey::Over(None)) {
             Survey::Searching(mut search, look) => {
                 *self = match search.step()? {
-                    Some(found) => Survey::Looking(Box::new(look.at(found))),
+                    Some(found) => Survey::Looking(Box::new(look.at(found, search.unread()))),
                     None => Survey::Searching(search, look),
                 };
                 Ok(true)
             }
             Survey::Looking(mut look) => {
                 let more = look.step(each)?;
-                if more {
-                    *self = Survey::Looking(look);
-                }
+                *self = match more {
+                    true => Survey::Looking(look),
+                    false => Survey::Over(look.unread()),
+                };
                 Ok(more)
             }
-            Survey::Over => Err(Error::Fault),
+            Survey::Over(_) => Err(Error::Fault),
         }
     }
 }

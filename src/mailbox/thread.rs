@@ -36,6 +36,11 @@ impl Thread {
         self.survey.progress()
     }
 
+    /// Why some messages could not be read and were left out; known at the end.
+    pub(crate) fn unread(&self) -> Option<Error> {
+        self.survey.unread()
+    }
+
     /// Works for a bounded time; `Some` with the threads at the end.
     pub(crate) fn step(&mut self) -> Result<Option<Threads>, Error> {
         let (by, members, room) = (self.by, &mut self.members, &mut self.room);

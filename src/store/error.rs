@@ -1,5 +1,6 @@
 //! What can go wrong with stored messages.
 
+use rustix::io::Errno;
 use std::io;
 
 /// Why a store could not do what was asked.
@@ -18,6 +19,26 @@ pub(crate) enum Error {
     /// Somebody else holds the lock of a side file for too long.
     Locked,
     Io(io::Error),
+}
+
+impl Error {
+    /// True if what is stored is damaged, as far as one can tell: files cannot be read, or hold
+    /// something else than they should.
+    pub(crate) fn is_damage(&self) -> bool {
+        let Error::Io(error) = self else {
+            return matches!(self, Error::Corrupt { .. });
+        };
+        // What file systems say where the medium or a checksum failed.
+        let failed = [Errno::IO, Errno::BADMSG, Errno::UCLEAN].map(Errno::raw_os_error);
+        let other = matches!(
+            error.kind(),
+            io::ErrorKind::IsADirectory | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        );
+        other
+            || error
+                .raw_os_error()
+                .is_some_and(|own| failed.contains(&own))
+    }
 }
 
 impl From<io::Error> for Error {
@@ -40,5 +61,29 @@ impl std::fmt::Display for Error {
             Error::Locked => f.write_str("a lock is held by another program"),
             Error::Io(error) => error.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_told_from_trouble() {
+        let io = |errno: Errno| Error::from(io::Error::from(errno));
+        for errno in [Errno::IO, Errno::BADMSG, Errno::UCLEAN, Errno::ISDIR] {
+            assert!(io(errno).is_damage(), "{errno}");
+        }
+        for errno in [
+            Errno::ACCESS,
+            Errno::MFILE,
+            Errno::NOSPC,
+            Errno::ROFS,
+            Errno::STALE,
+        ] {
+            assert!(!io(errno).is_damage(), "{errno}");
+        }
+        assert!(Error::Corrupt { what: "a message" }.is_damage());
+        assert!(!Error::Locked.is_damage() && !Error::NoSuchMessage.is_damage());
     }
 }

@@ -94,7 +94,7 @@ fn a_copy_that_fails_in_the_middle_is_taken_back() {
             Err(error) => break error,
         }
     };
-    assert_eq!(failed, Error::Fault);
+    assert_eq!(failed, Error::Unavailable);
     fs::remove_file(&gone).unwrap();
     fs::rename(&aside, &gone).unwrap();
     assert_eq!(count(&account, directory.path(), "INBOX"), 7);

@@ -47,19 +47,39 @@ impl Failure {
 
     /// `incomplete`: messages were left out because they were expunged.
     pub(super) fn outcome(&self, incomplete: bool) -> Outcome {
-        Outcome::Answer(match self.error {
-            Some(Error::UnknownEncoding) => {
-                "NO [UNKNOWN-CTE] Some parts are encoded in a way that is not known."
-            }
-            Some(Error::Expunged) => "NO [EXPUNGEISSUED] Some messages were expunged meanwhile.",
-            Some(_) if self.follows != FetchFailure::NoAfter => {
-                return Outcome::Goodbye(
-                    "* BYE [SERVERBUG] A message cannot be read; the server's log says why.\r\n",
+        let Some(error) = self.error else {
+            return Outcome::Answer(match incomplete {
+                true => "OK [EXPUNGEISSUED] Some messages were expunged meanwhile.",
+                false => "OK Fetch completed.",
+            });
+        };
+        let (answer, goodbye) = match error {
+            Error::UnknownEncoding => {
+                return Outcome::Answer(
+                    "NO [UNKNOWN-CTE] Some parts are encoded in a way that is not known.",
                 );
             }
-            Some(_) => "NO [SERVERBUG] Some messages cannot be read; the server's log says why.",
-            None if incomplete => "OK [EXPUNGEISSUED] Some messages were expunged meanwhile.",
-            None => "OK Fetch completed.",
-        })
+            Error::Expunged => {
+                return Outcome::Answer(
+                    "NO [EXPUNGEISSUED] Some messages were expunged meanwhile.",
+                );
+            }
+            Error::Corrupt => (
+                "NO [CORRUPTION] Some messages are damaged; the server's log says which.",
+                "* BYE [CORRUPTION] A message is damaged; the server's log says which.\r\n",
+            ),
+            Error::Fault => (
+                "NO [SERVERBUG] Some messages cannot be told; the server has a defect.",
+                "* BYE [SERVERBUG] A message cannot be told; the server has a defect.\r\n",
+            ),
+            _ => (
+                "NO [UNAVAILABLE] Some messages cannot be read now; the server's log says why.",
+                "* BYE [UNAVAILABLE] A message cannot be read now; the server's log says why.\r\n",
+            ),
+        };
+        match self.follows {
+            FetchFailure::NoAfter => Outcome::Answer(answer),
+            _ => Outcome::Goodbye(goodbye),
+        }
     }
 }

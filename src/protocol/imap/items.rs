@@ -2,7 +2,7 @@
 
 use super::fetch::Fetch;
 use crate::mailbox::{Content, Error, Partial, View, Want, put_literal};
-use crate::mime::SectionText;
+use crate::mime::{Section, SectionText};
 use crate::protocol::Output;
 use crate::wire::imap::{
     FetchItem, PreviewItem, SectionItem, date_time, flag_list, number, string,
@@ -23,9 +23,11 @@ pub(super) fn want(items: &[FetchItem]) -> Want {
             FetchItem::Section(section) if from_fields(section).is_some() => {
                 want.header_fields = true;
             }
-            FetchItem::Section(_) | FetchItem::Binary(_) | FetchItem::BinarySize(_) => {
+            FetchItem::Section(section) => {
                 want.body = true;
+                want.whole |= section.section == Section::default();
             }
+            FetchItem::Binary(_) | FetchItem::BinarySize(_) => want.body = true,
         }
     }
     want

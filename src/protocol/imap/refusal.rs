@@ -1,6 +1,7 @@
 //! How faults are told to a client (RFC 5530 section 3): the one place where errors become text.
 
 use crate::mailbox::Error;
+use crate::protocol::Output;
 use crate::wire::imap::{Refusal, Syntax};
 use std::borrow::Cow;
 
@@ -32,12 +33,34 @@ pub(super) fn refusal(error: Error) -> String {
             "UNAVAILABLE",
             "The mailbox cannot be used now; the server's log says why.",
         ),
+        Error::Corrupt => (
+            "CORRUPTION",
+            "Something is damaged; the server's log says what.",
+        ),
+        Error::Unavailable => (
+            "UNAVAILABLE",
+            "The disk cannot be used at the moment; the server's log says why.",
+        ),
         Error::Fault => (
             "SERVERBUG",
-            "Something is wrong with the mailbox; the server's log says what.",
+            "The server has a defect; its log may say more.",
         ),
     };
     format!("NO [{code}] {text}")
+}
+
+/// Tells that some messages could not be read and were left out, if so (RFC 3501 section 7.1.2).
+pub(super) fn warn(unread: Option<Error>, out: &mut Output) {
+    let text: &[u8] = match unread {
+        None => return,
+        Some(Error::Corrupt) => {
+            b"* NO [CORRUPTION] Some messages are damaged and left out; the server's log says which.\r\n"
+        }
+        Some(_) => {
+            b"* NO [UNAVAILABLE] Some messages cannot be read now and are left out; the server's log says why.\r\n"
+        }
+    };
+    out.put(text);
 }
 
 /// The tagged response to a command that is not read to its end.

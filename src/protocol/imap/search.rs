@@ -4,7 +4,7 @@
 use super::changing::{in_progress, is_due};
 use super::context::Context;
 use super::found::{InOrder, Numbers, SetText};
-use super::refusal::refusal;
+use super::refusal::{refusal, warn};
 use super::session::{Doing, Session};
 use super::tag::Tag;
 use crate::mail::{Criteria, ModSeq, Uid, UidSet, UidValidity};
@@ -152,11 +152,15 @@ impl Searching {
         match &mut self.stage {
             Stage::Looking(search) => match search.step()? {
                 None => Ok(Went::On),
-                Some(found) => self.found(found, view, out),
+                Some(found) => {
+                    warn(search.unread(), out);
+                    self.found(found, view, out)
+                }
             },
             Stage::Sorting(sort) => match sort.step()? {
                 None => Ok(Went::On),
                 Some(sorted) => {
+                    warn(sort.unread(), out);
                     let head = self.head("SORT", out);
                     let numbers = Numbers::of(uid);
                     let order =
@@ -167,6 +171,7 @@ impl Searching {
             Stage::Threading(thread) => match thread.step()? {
                 None => Ok(Went::On),
                 Some(threads) => {
+                    warn(thread.unread(), out);
                     out.put(b"* THREAD");
                     if !threads.is_empty() {
                         out.put(b" ");

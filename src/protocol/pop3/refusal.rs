@@ -22,6 +22,7 @@ pub(super) fn refusal(error: Error) -> &'static str {
         Error::Expunged => "-ERR The message was removed meanwhile.\r\n",
         Error::Busy => "-ERR [IN-USE] Another program has the maildrop; try again later.\r\n",
         Error::Full => "-ERR [SYS/TEMP] The disk is full.\r\n",
+        Error::Corrupt => "-ERR [SYS/PERM] Something is damaged; the server's log says what.\r\n",
         Error::NoSuchMailbox => "-ERR [SYS/TEMP] The maildrop was replaced; log in again.\r\n",
         _ => {
             "-ERR [SYS/TEMP] Something is wrong with the maildrop; the server's log says what.\r\n"

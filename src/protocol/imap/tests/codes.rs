@@ -40,24 +40,23 @@ const SHOWN: [(&str, &str); 29] = [
 ];
 
 /// Faults that no client can bring about by itself.
-const FAULTS: [(&str, Error); 4] = [
+const FAULTS: [(&str, Error); 6] = [
+    // What is stored is damaged; `damage.rs` here has messages.
+    ("CORRUPTION", Error::Corrupt),
     // Another program holds the lock of a mailbox for long.
     ("INUSE", Error::Busy),
     ("SERVERBUG", Error::Fault),
     // The files belong to another account.
     ("UNAVAILABLE", Error::Denied),
     ("OVERQUOTA", Error::Full),
+    ("UNAVAILABLE", Error::Unavailable),
 ];
 
 /// Never told, for that reason.
-const NEVER: [(&str, &str); 7] = [
+const NEVER: [(&str, &str); 6] = [
     (
         "CLIENTBUG",
         "what a client should not do is done, or is BAD with its reason",
-    ),
-    (
-        "CORRUPTION",
-        "a damaged index is put aside and built anew; damaged files are read as they are",
     ),
     ("EXPIRED", "no source of users tells how old a password is"),
     (

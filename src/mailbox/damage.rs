@@ -1,0 +1,34 @@
+//! Messages that are found damaged when they are read.
+
+use super::rows::Rows;
+use super::{Error, io_fault};
+use std::io;
+
+impl Rows {
+    /// What is being done, for the log.
+    pub(super) fn doing(&self, verb: &str) -> String {
+        let root = self.account.0.root.display();
+        format!("{root}: {verb} UID {} of {}", self.uid(), self.name)
+    }
+
+    /// Logs that the message cannot be read.
+    pub(super) fn unreadable(&self, error: io::Error) -> Error {
+        io_fault(self.doing("reading"))(error)
+    }
+
+    /// Compares RFC822.SIZE of the message with what clients were told. Errors: `Corrupt` if its file is
+    /// not what it was. That is said once: then what is there now is remembered, and served.
+    pub(super) fn compare(&mut self, octets: u64) -> Result<(), Error> {
+        let uid = self.uid();
+        let Some(told) = self.ahead.octets(uid).filter(|told| *told != octets) else {
+            return Ok(());
+        };
+        let doing = self.doing("reading");
+        log::error!("{doing}: the message had {told} octets and has {octets} now");
+        self.ahead.forget(uid);
+        let id = self.shared.id;
+        // If that cannot be written, it is found again.
+        let _ = self.shared.host.write(|w| w.unlearn(id, uid));
+        Err(Error::Corrupt)
+    }
+}
