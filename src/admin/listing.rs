@@ -30,7 +30,7 @@ pub(super) fn show(
 ) -> Result<Exit, Failure> {
     let mut rows: Vec<Row> = Vec::new();
     for path in files(config) {
-        for row in read(path, console)? {
+        for row in read(path, config, console)? {
             // The first file that has a user counts.
             if !rows.iter().any(|known| known.name == row.name) {
                 rows.push(row);
@@ -53,7 +53,11 @@ pub(super) fn show(
 }
 
 /// The text of a file of users, and the users in it; tells what is wrong with it.
-pub(super) fn inspect(path: &Path, console: &mut Console<'_>) -> Result<(Vec<u8>, Users), Failure> {
+pub(super) fn inspect(
+    path: &Path,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<(Vec<u8>, Users), Failure> {
     if !path.exists() {
         console.complain(format_args!("there is no {}", path.display()));
     }
@@ -62,11 +66,14 @@ pub(super) fn inspect(path: &Path, console: &mut Console<'_>) -> Result<(Vec<u8>
     for complaint in complaints {
         console.complain(format_args!("{}: {complaint}", path.display()));
     }
+    for costly in users.costly(config.limits.auth_memory_octets) {
+        console.complain(format_args!("{}: {costly}", path.display()));
+    }
     Ok((text, users))
 }
 
-fn read(path: &Path, console: &mut Console<'_>) -> Result<Vec<Row>, Failure> {
-    let (text, users) = inspect(path, console)?;
+fn read(path: &Path, config: &Config, console: &mut Console<'_>) -> Result<Vec<Row>, Failure> {
+    let (text, users) = inspect(path, config, console)?;
     let schemes = schemes(&text);
     let scheme = |user: &User| {
         let found = schemes.get(&user.name).cloned();
@@ -186,6 +193,24 @@ old              (none)          -     -    -
             told.out,
             "[{\"name\":\"ann\",\"scheme\":\"PLAIN\",\"login\":true,\"uid\":null,\"gid\":null,\"home\":null}]\n"
         );
+    }
+
+    #[test]
+    fn passwords_that_the_board_cannot_check_are_told() {
+        let machine = Machine::new();
+        machine.run("user add ann --password-stdin", "tiger");
+        for command in ["user list", "config check"] {
+            assert_eq!(machine.run(command, "").err, "");
+            let told = machine.run(&format!("{command} --board openwrt-64"), "");
+            assert_eq!(told.exit, crate::admin::console::Exit::Success);
+            let expected = "users: user ann cannot log in: to check the password takes 19456 KiB";
+            assert!(told.err.contains(expected), "{command}: {told:?}");
+        }
+        machine.run(
+            "user passwd ann --password-stdin --board openwrt-64",
+            "tiger",
+        );
+        assert_eq!(machine.run("user list --board openwrt-64", "").err, "");
     }
 
     #[test]

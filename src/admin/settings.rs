@@ -24,7 +24,7 @@ pub(super) fn run(
             // The usual one comes with the first user.
             let usual = config.data_dir.join("users");
             for path in user::files(&config).filter(|path| *path != usual || path.exists()) {
-                listing::inspect(path, console)?;
+                listing::inspect(path, &config, console)?;
             }
             console.say("no faults");
         }

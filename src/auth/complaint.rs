@@ -19,6 +19,32 @@ impl fmt::Display for Complaint {
     }
 }
 
+/// A user whose password cannot be checked with the memory there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Costly<'a> {
+    pub(super) user: &'a str,
+    /// What a check takes, and what the process may have that makes it.
+    pub(super) kib: u32,
+    pub(super) limit_octets: usize,
+}
+
+impl fmt::Display for Costly<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Costly {
+            user,
+            kib,
+            limit_octets,
+        } = self;
+        let limit = limit_octets / 1024;
+        write!(
+            f,
+            "user {user} cannot log in: to check the password takes {kib} KiB of memory, and \
+             `auth_memory_octets` is {limit} KiB; raise that limit, or have the password hashed for \
+             this board: dovelet user passwd {user}"
+        )
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Not UTF-8; the line is left out.

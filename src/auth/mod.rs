@@ -16,6 +16,7 @@ mod user;
 mod users;
 
 pub(crate) use closed::Closed;
+pub(crate) use complaint::Complaint;
 pub(crate) use credentials::{Credentials, MAX_PASSWORD, Verdict};
 pub(crate) use exchange::{Exchange, Step};
 pub(crate) use passwd_file::{EditFault, add, change, remove};

@@ -120,6 +120,14 @@ impl Password {
         matches!(self.0, Scheme::Plain(_))
     }
 
+    /// Memory that verification takes, in KiB, where that is much.
+    pub(super) fn memory_kib(&self) -> u32 {
+        match &self.0 {
+            Scheme::Argon(argon) => argon.memory_kib(),
+            _ => 0,
+        }
+    }
+
     /// Whether verification takes milliseconds and more, so that it belongs on another thread.
     pub(crate) fn is_slow(&self) -> bool {
         !matches!(self.0, Scheme::Salted(_) | Scheme::Plain(_))

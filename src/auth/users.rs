@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::address;
-use super::complaint::{Complaint, Fault};
+use super::complaint::{Complaint, Costly, Fault};
 use super::credentials::{Credentials, Verdict};
 use super::passwd_line::{self, Entry};
 use super::password::Password;
@@ -14,6 +14,8 @@ pub(crate) const MAX_USERS_OCTETS: u64 = 16 << 20;
 
 /// Most users of one file.
 const MAX_USERS: usize = 100_000;
+/// What a process needs that checks passwords, beside the memory for the hash of one.
+const BESIDE_A_HASH_OCTETS: usize = 512 << 10;
 /// Most complaints about one file.
 const MAX_COMPLAINTS: usize = 100;
 
@@ -124,6 +126,20 @@ impl Users {
     pub(crate) fn has_plain(&self) -> bool {
         let mut passwords = self.entries.iter().filter_map(|e| e.password.as_ref());
         passwords.any(Password::is_plain)
+    }
+
+    /// Users whose passwords cannot be checked by a process that may have so many octets of memory.
+    pub(crate) fn costly(&self, limit_octets: usize) -> impl Iterator<Item = Costly<'_>> {
+        let room = limit_octets.saturating_sub(BESIDE_A_HASH_OCTETS) / 1024;
+        self.entries.iter().filter_map(move |entry| {
+            let kib = entry.password.as_ref()?.memory_kib();
+            let fits = usize::try_from(kib).is_ok_and(|kib| kib <= room);
+            (!fits).then_some(Costly {
+                user: &entry.user.name,
+                kib,
+                limit_octets,
+            })
+        })
     }
 
     /// Whether [`Users::check`] takes milliseconds and more for this name, known or not.
@@ -287,6 +303,33 @@ mod tests {
         let mixed = share(format!("a:{slow}\nb:{{PLAIN}}x\n"));
         assert!((100..300).contains(&mixed), "{mixed}");
         assert_eq!(share(String::new()), 0);
+    }
+
+    #[test]
+    fn passwords_that_take_too_much_memory_are_told() {
+        // They could not be checked after a change to a smaller board, and nobody was told whose.
+        let tail = "BwcHBwcHBwcHBwcHBwcHBw$BwcHBwcHBwcHBwcHBwcHBw";
+        let line = |user: &str, kib: u32| {
+            format!("{user}:{{ARGON2ID}}$argon2id$v=19$m={kib},t=1,p=1${tail}\n")
+        };
+        let file = line("ann", 19_456) + &line("bob", 4096) + "eve:{PLAIN}x\nold:!\n";
+        let (users, complaints) = Users::parse(file.as_bytes());
+        assert_eq!(complaints, []);
+        let told = |mib: usize| -> Vec<String> {
+            users
+                .costly(mib << 20)
+                .map(|costly| costly.to_string())
+                .collect()
+        };
+        assert_eq!(
+            told(8),
+            [
+                "user ann cannot log in: to check the password takes 19456 KiB of memory, and \
+              `auth_memory_octets` is 8192 KiB; raise that limit, or have the password hashed for \
+              this board: dovelet user passwd ann"
+            ]
+        );
+        assert_eq!([told(24).len(), told(4).len()], [0, 2]);
     }
 
     #[test]

@@ -262,6 +262,12 @@ fn account(reader: &mut Reader<'_>, part: &Part<'_>, key: &str, account: &mut St
     if name.is_empty() || name.len() > 32 || name.starts_with('-') || !name.chars().all(letters) {
         let message = format!("`{key}` must be the name of an account, such as \"dovelet\"");
         reader.faults.add(at, message);
+    } else if name == "root" {
+        let message = format!(
+            "`{key}` must not be root: what talks to clients or reads their mail gives root's rights up; \
+             name an account without them, such as \"dovelet\""
+        );
+        reader.faults.add(at, message);
     } else {
         *account = name.to_owned();
     }

@@ -364,6 +364,10 @@ fn each_fault_is_told_with_what_would_be_right() {
             "2:8: `user` must be the name of an account, such as \"dovelet\"",
         ),
         (
+            "[process]\nnetwork_user = \"root\"",
+            "2:16: `network_user` must not be root: what talks to clients or reads their mail gives root's rights up; name an account without them, such as \"dovelet\"",
+        ),
+        (
             "[process]\nuser = \"dovelet-net\"",
             "2:8: `network_user` and `user` must be different accounts, so that one cannot reach what the other holds",
         ),

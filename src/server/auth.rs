@@ -7,21 +7,27 @@ use super::pool::Pool;
 use super::reactor;
 use super::setup::Setup;
 use super::tasks::Tasks;
-use crate::auth::{Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict};
+use crate::auth::{
+    Complaint, Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict,
+};
 use crate::sys::memory;
 use event_listener::Event;
-use smol::lock::Semaphore;
+use smol::lock::{RwLock, Semaphore};
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Octets that a line of the users file takes besides its text, while it is read.
 const PER_USER: usize = 600;
+
+/// Octets that are the memory of a hash, or of all users.
+const HASH: i32 = 1 << 20;
 
 struct Auth {
     began: Instant,
@@ -34,6 +40,8 @@ struct Auth {
     pool: Pool,
     /// Slow hashes at once.
     hashing: Semaphore,
+    /// Of one that no other may run beside.
+    alone: RwLock<()>,
     /// Those that wait for one or are at it.
     queued: Cell<u32>,
     /// A login whose password was hashed has its verdict.
@@ -43,6 +51,7 @@ struct Auth {
 /// Runs until told to stop. `more`: the channel to `front`.
 pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::Result<()> {
     let front = more.pop().ok_or(io::ErrorKind::InvalidInput)?;
+    memory::map_apart(HASH);
     let limits = &setup.limits;
     let throttle = Throttle::new(limits.login_failure_delay, limits.login_failure_delay_max);
     let parallel = usize::try_from(limits.argon2_parallel.max(1)).unwrap_or(1);
@@ -53,6 +62,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
         hashing: Semaphore::new(parallel),
+        alone: RwLock::new(()),
         pool: Pool::new(limits.blocking_threads),
         queued: Cell::new(0),
         judged: Event::new(),
@@ -63,8 +73,8 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
     reactor::block_on(tasks.run(async {
         while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {
             match message {
-                Message::Users => {
-                    auth.load(descriptors);
+                Message::Users { files } => {
+                    auth.load(&files, descriptors);
                     auth.tell_apop().await;
                 }
                 Message::NewPeer => {
@@ -81,11 +91,15 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
 }
 
 impl Auth {
-    fn load(&self, files: Vec<OwnedFd>) {
+    /// Reads the users anew from these files, whose names are told.
+    fn load(&self, names: &[PathBuf], files: Vec<OwnedFd>) {
         let mut text = Vec::new();
-        for file in files {
+        let mut places = Places::default();
+        for (name, file) in names.iter().zip(files) {
+            places.begin(name, &text);
             if let Err(error) = read(File::from(file), &mut text) {
-                log::error!("a users file cannot be read; the users stay as they were: {error}");
+                let name = name.display();
+                log::error!("users file {name}: {error}; the users stay as they were");
                 return;
             }
             text.push(b'\n');
@@ -99,7 +113,10 @@ impl Auth {
         }
         let (users, complaints) = Users::parse(&text);
         for complaint in complaints {
-            log::warn!("users file, {complaint}");
+            log::warn!("users file {}", places.name(complaint));
+        }
+        for costly in users.costly(self.setup.limits.auth_memory_octets) {
+            log::warn!("{costly}");
         }
         log::debug!("{} users", users.iter().count());
         *self.users.borrow_mut() = Some(Arc::new(users));
@@ -221,15 +238,16 @@ impl Auth {
         let checked = match self.begin(counted).await {
             false => (Verdict::Unavailable, None),
             true => {
-                let permit = self.hashing.acquire().await;
-                let checked = self.pool.unblock(move || checked(&users, &claim)).await;
-                drop(permit);
+                let name = claim.authcid.clone();
+                let checked = self.hash(users, claim).await;
                 self.count(&checked.0, counted);
                 self.end(counted);
                 if checked.0 == Verdict::Unavailable {
+                    let name = name.escape_debug();
                     log::error!(
-                        "a password was not checked: that takes more memory than \
-                         `auth_memory_octets` leaves"
+                        "the password of {name} was not checked: that takes more memory than \
+                         `auth_memory_octets` leaves; raise that limit, or have a password hashed \
+                         that this machine can afford: dovelet user passwd {name}"
                     );
                 }
                 checked
@@ -237,6 +255,26 @@ impl Auth {
         };
         self.queued.set(self.queued.get().saturating_sub(1));
         checked
+    }
+
+    /// The verdict of a slow hash; one for which there is no memory beside others is tried again alone.
+    async fn hash(&self, users: Arc<Users>, claim: Credentials) -> (Verdict, Option<User>) {
+        let claim = Arc::new(claim);
+        let begin = || {
+            let (users, claim) = (users.clone(), claim.clone());
+            self.pool.unblock(move || checked(&users, &claim))
+        };
+        let beside = async {
+            let _permit = self.hashing.acquire().await;
+            let _others = self.alone.read().await;
+            begin().await
+        };
+        let first = beside.await;
+        if first.0 != Verdict::Unavailable || self.setup.limits.argon2_parallel <= 1 {
+            return first;
+        }
+        let _nobody = self.alone.write().await;
+        begin().await
     }
 
     /// Waits until no more logins of this address are looked at than may fail; `false` if it is refused then.
@@ -310,6 +348,35 @@ impl Auth {
     }
 }
 
+/// Where in one text the lines of each file begin.
+#[derive(Default)]
+struct Places<'a> {
+    /// Lines before the file, and its name.
+    files: Vec<(usize, &'a Path)>,
+}
+
+impl<'a> Places<'a> {
+    /// What comes behind `text` is of that file.
+    fn begin(&mut self, name: &'a Path, text: &[u8]) {
+        let before = text.iter().filter(|octet| **octet == b'\n').count();
+        self.files.push((before, name));
+    }
+
+    /// The complaint with its file, whose line it names.
+    fn name(&self, complaint: Complaint) -> String {
+        let at = self
+            .files
+            .partition_point(|(before, _)| *before < complaint.line);
+        let file = at.checked_sub(1).and_then(|at| self.files.get(at));
+        let (before, name) = file.copied().unwrap_or((0, Path::new("")));
+        let own = Complaint {
+            line: complaint.line - before,
+            ..complaint
+        };
+        format!("{}, {own}", name.display())
+    }
+}
+
 /// The verdict, and the user if it is accepted.
 fn checked(users: &Users, claim: &Credentials) -> (Verdict, Option<User>) {
     let (verdict, user) = users.check(claim);
@@ -341,6 +408,35 @@ fn owner(user: User) -> Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn complaints_name_the_line_of_their_file() {
+        // A line of the second file was counted on from the first one.
+        let mut text = Vec::new();
+        let mut places = Places::default();
+        for (name, lines) in [("/a", "x\n\ny"), ("/b", ""), ("/c", "z\n")] {
+            places.begin(Path::new(name), &text);
+            text.extend_from_slice(lines.as_bytes());
+            text.push(b'\n');
+        }
+        let (_, complaints) = Users::parse(&b"a b\n".repeat(6));
+        let named: Vec<String> = complaints.into_iter().map(|c| places.name(c)).collect();
+        let expected = [
+            "/a, line 1",
+            "/a, line 2",
+            "/a, line 3",
+            "/b, line 1",
+            "/c, line 1",
+            "/c, line 2",
+        ];
+        for (named, expected) in named.iter().zip(expected) {
+            assert!(
+                named.starts_with(&format!("{expected}: ")),
+                "{named} {expected}"
+            );
+        }
+        assert_eq!(named.len(), expected.len());
+    }
 
     #[test]
     fn too_many_users_are_not_cut_short() {

@@ -45,8 +45,9 @@ pub(super) enum Message {
         last: bool,
         certificate: Certificate,
     },
-    /// Parent to `auth`, with a descriptor for each passwd-file; to `front`: the users may be others now.
-    Users,
+    /// Parent to `auth`, with a descriptor for each passwd-file, whose names these are; to `front`: the users
+    /// may be others now.
+    Users { files: Vec<PathBuf> },
     /// Parent to `front` or `auth`: the channel to the other one, which was started again.
     NewPeer,
     /// Parent to all: end in order.
@@ -180,7 +181,7 @@ impl Message {
                 p.text(&certificate.name);
                 p.bytes(&certificate.chain).bytes(&certificate.key);
             }
-            Message::Users => drop(p.u8(2)),
+            Message::Users { files } => drop(p.u8(2).list(files, |p, file| path(p, file))),
             Message::NewPeer => drop(p.u8(3)),
             Message::Stop => drop(p.u8(4)),
             Message::Handover { connection, bytes } => drop(p.u8(5).u64(*connection).bytes(bytes)),
@@ -298,7 +299,9 @@ impl Message {
                     key: u.bytes()?.to_vec(),
                 },
             },
-            2 => Message::Users,
+            2 => Message::Users {
+                files: u.list(unpath)?,
+            },
             3 => Message::NewPeer,
             4 => Message::Stop,
             5 => Message::Handover {
@@ -499,6 +502,9 @@ mod tests {
                 stamp: Some("<1@h>".into()),
             },
             Message::Apop { possible: true },
+            Message::Users {
+                files: vec!["/etc/users".into(), "b".into()],
+            },
             Message::Grant {
                 connection: 1,
                 ticket: 2,

@@ -140,7 +140,7 @@ impl Front {
                     let mut held = self.handed_over.borrow_mut();
                     connections.iter().for_each(|c| drop(held.remove(c)));
                 }
-                Message::Users => self.users.set(self.users.get().wrapping_add(1)),
+                Message::Users { .. } => self.users.set(self.users.get().wrapping_add(1)),
                 Message::Stop => return,
                 _ => log::error!("the parent sent what it should not"),
             }

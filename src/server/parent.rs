@@ -188,10 +188,13 @@ impl Parent {
         };
         // The one that nobody has configured is made by the first `dovelet user add`.
         let own = UserSource::default_in(&self.config.data_dir);
-        let mut files = Vec::new();
+        let (mut files, mut names) = (Vec::new(), Vec::new());
         for UserSource::File(path) in &self.config.users {
             match layout::open(path) {
-                Ok(file) => files.push(file),
+                Ok(file) => {
+                    files.push(file);
+                    names.push(path.clone());
+                }
                 Err(error)
                     if error.kind() == std::io::ErrorKind::NotFound
                         && !self.users_seen
@@ -212,11 +215,11 @@ impl Parent {
             }
         }
         let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-        auth.send(&Message::Users, &descriptors);
+        auth.send(&Message::Users { files: names }, &descriptors);
         self.users_seen |= !files.is_empty();
         self.grants.revoke();
         if let Some(front) = &self.front {
-            front.send(&Message::Users, &[]);
+            front.send(&Message::Users { files: Vec::new() }, &[]);
         }
     }
 

@@ -78,6 +78,19 @@ pub(crate) fn one_heap() {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn one_heap() {}
 
+/// From so many octets on what is allocated is mapped apart, and given back when it is freed. The C library
+/// would raise that number as it goes, until holes of its heap count against a limit for ever.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code)]
+pub(crate) fn map_apart(octets: i32) {
+    // SAFETY: takes and returns numbers.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, octets) };
+}
+
+/// Other libcs do that anyway.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn map_apart(_octets: i32) {}
+
 /// Takes the code and constants of this executable out of the process's page table: what only the
 /// start needed is not counted as its memory for ever, what is needed comes back from the page
 /// cache when it is. To be called once there is nothing to do for a while.

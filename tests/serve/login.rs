@@ -349,3 +349,55 @@ fn few_passwords_are_hashed_at_once_and_few_wait() {
     // One at it and two in wait at least; more where one was done before another came.
     assert!(accepted >= 3 && put_off >= 1, "{accepted} {put_off}");
 }
+
+/// Sets the password of all tests for a user, hashed as the settings want it.
+fn hash_anew(server: &Server, user: &str) {
+    let mut command = server.command(&["user", "passwd", user, "--password-stdin"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(PASSWORD.as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_password_that_the_board_cannot_check_is_told_with_the_way_out() {
+    // Whoever changed to a smaller board was told nothing of whom that kept out.
+    let mut server = Server::start("");
+    hash_anew(&server, "ann");
+    drop(server.imap("ann"));
+    server.restart_with("board = \"openwrt-64\"");
+    server.wait_for_log(
+        "user ann cannot log in: to check the password takes 19456 KiB",
+        1,
+    );
+    let mut imap = Imap::connect(server.imap).unwrap();
+    let answer = imap.login("ann", PASSWORD).unwrap().status;
+    assert!(answer.starts_with("NO [UNAVAILABLE] "), "{answer}");
+    server.wait_for_log("the password of ann was not checked", 1);
+    server.wait_for_log("dovelet user passwd ann", 2);
+    drop(server.imap("bob"));
+    hash_anew(&server, "ann");
+    drop(server.imap("ann"));
+}
+
+#[test]
+fn passwords_that_do_not_fit_beside_each_other_are_checked_one_by_one() {
+    // The second of them was turned away.
+    let limits = "[limits]\nauth_memory_octets = \"28MiB\"\nargon2_parallel = 4\n";
+    let server = Server::start(limits);
+    for user in ["ann", "bob"] {
+        hash_anew(&server, user);
+    }
+    scope(|scope| {
+        for user in ["ann", "bob", "ann", "bob", "ann", "bob"] {
+            let server = &server;
+            scope.spawn(move || drop(server.imap(user)));
+        }
+    });
+    assert!(
+        !server.log().contains("was not checked"),
+        "{}",
+        server.log()
+    );
+}

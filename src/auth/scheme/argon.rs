@@ -59,6 +59,11 @@ impl Argon {
         })
     }
 
+    /// Memory of one verification.
+    pub(crate) fn memory_kib(&self) -> u32 {
+        self.params.m_cost()
+    }
+
     /// `Unavailable` when there is no memory to compute the hash in.
     pub(crate) fn check(&self, password: &[u8]) -> Verdict {
         let context = Argon2::new(self.algorithm, self.version, self.params.clone());
