@@ -4,6 +4,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::deliver::Deliver;
 use super::help;
 use super::options::Options;
 use crate::config::{BOARDS, nearest};
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     User(User),
     Config(Settings),
     Care { user: Option<String>, care: Care },
+    Deliver(Deliver),
     Capabilities { json: bool },
     Help(&'static help::Topic),
     Version,
@@ -55,18 +57,19 @@ impl Misuse {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 7] = [
+pub(crate) const COMMANDS: [&str; 8] = [
     "serve",
     "user",
     "config",
     "doctor",
     "purge",
+    "deliver",
     "capabilities",
     "help",
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 11] = [
+pub(crate) const FORMS: [&str; 12] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -77,6 +80,7 @@ pub(crate) const FORMS: [&str; 11] = [
     "config reference",
     "doctor [--user NAME] [--rebuild]",
     "purge [--user NAME]",
+    "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "capabilities [--json]",
 ];
 const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
@@ -91,7 +95,7 @@ struct Opt {
     of: &'static [&'static str],
 }
 
-const OPTIONS: [Opt; 10] = [
+const OPTIONS: [Opt; 16] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -102,6 +106,13 @@ const OPTIONS: [Opt; 10] = [
     opt("json", false, &["user list", "config show", "capabilities"]),
     opt("user", true, &["doctor", "purge"]),
     opt("rebuild", false, &["doctor"]),
+    // As dovecot-lda has them, in one letter.
+    opt("-d", true, &["deliver"]),
+    opt("-m", true, &["deliver"]),
+    opt("-f", true, &["deliver"]),
+    opt("-a", true, &["deliver"]),
+    opt("-e", false, &["deliver"]),
+    opt("-p", true, &["deliver"]),
 ];
 
 const fn opt(name: &'static str, value: bool, of: &'static [&'static str]) -> Opt {
@@ -109,6 +120,14 @@ const fn opt(name: &'static str, value: bool, of: &'static [&'static str]) -> Op
 }
 
 impl Opt {
+    /// As it is typed.
+    fn form(&self) -> String {
+        match self.name.starts_with('-') {
+            true => self.name.to_owned(),
+            false => format!("--{}", self.name),
+        }
+    }
+
     fn belongs_to(&self, words: &[String]) -> bool {
         let belongs = |of: &&str| of.split(' ').eq(words.iter().take(of.split(' ').count()));
         self.of.is_empty() || self.of.iter().any(belongs)
@@ -121,6 +140,7 @@ struct Given {
     words: Vec<String>,
     options: Options,
     user: Option<String>,
+    deliver: Deliver,
     seen: Vec<&'static str>,
 }
 
@@ -166,7 +186,11 @@ impl Given {
                 }
                 Arg::Short('h') => find("help")?,
                 Arg::Short('V') => find("version")?,
-                Arg::Short(letter) => return Err(format!("unknown option -{letter}").into()),
+                Arg::Short(letter) => {
+                    let form = format!("-{letter}");
+                    let known = OPTIONS.iter().find(|option| option.name == form);
+                    known.ok_or_else(|| format!("unknown option {form}"))?
+                }
                 Arg::Long(name) => find(name)?,
             };
             self.seen.push(option.name);
@@ -178,13 +202,20 @@ impl Given {
     }
 
     fn take(&mut self, option: &str, value: OsString) -> Result<(), lexopt::Error> {
-        if value.is_empty() {
-            return Err(format!("--{option} needs a value that is not empty").into());
+        // The null sender is empty.
+        if value.is_empty() && option != "-f" {
+            let form = find(option).map(Opt::form)?;
+            return Err(format!("{form} needs a value that is not empty").into());
         }
         match option {
             "config" => self.options.config = Some(PathBuf::from(value)),
             "data" => self.options.data = Some(PathBuf::from(value)),
             "board" => self.options.board = Some(board(value.string()?)?),
+            "-d" => self.deliver.user = value.string()?,
+            "-m" => self.deliver.mailbox = Some(value.string()?),
+            "-f" => self.deliver.sender = Some(value.string()?),
+            "-a" => self.deliver.original = Some(value.string()?),
+            "-p" => self.deliver.file = Some(PathBuf::from(value)),
             _ => self.user = Some(value.string()?),
         }
         Ok(())
@@ -212,6 +243,12 @@ impl Given {
                 user: self.user.clone(),
                 care: Care::Purge,
             }),
+            "deliver" if self.deliver.user.is_empty() => {
+                Err(Misuse::new("deliver needs -d USER", Some("deliver")))
+            }
+            "deliver" => {
+                nothing_in(rest, "deliver").map(|()| Command::Deliver(self.deliver.clone()))
+            }
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
             }),
@@ -268,7 +305,7 @@ impl Given {
         let Some(option) = OPTIONS.iter().find(foreign) else {
             return Ok(());
         };
-        let what = format!("--{} belongs to {}", option.name, option.of.join(" and "));
+        let what = format!("{} belongs to {}", option.form(), option.of.join(" and "));
         Err(Misuse::new(what, self.topic()))
     }
 }
@@ -276,7 +313,8 @@ impl Given {
 fn find(name: &str) -> Result<&'static Opt, lexopt::Error> {
     let known = OPTIONS.iter().find(|option| option.name == name);
     known.ok_or_else(|| {
-        let hint = nearest(name, OPTIONS.iter().map(|option| option.name))
+        let long = OPTIONS.iter().map(|option| option.name);
+        let hint = nearest(name, long.filter(|name| !name.starts_with('-')))
             .map(|meant| format!("; did you mean \"--{meant}\"?"))
             .unwrap_or_default();
         format!("unknown option \"--{name}\"{hint}").into()
@@ -410,6 +448,23 @@ mod tests {
                     care: Care::Purge,
                 },
             ),
+            (
+                "deliver -d ann",
+                Command::Deliver(Deliver {
+                    user: ann(),
+                    ..Deliver::default()
+                }),
+            ),
+            (
+                "deliver -e -d ann -m a/b -f= -a ann@x -p file",
+                Command::Deliver(Deliver {
+                    user: ann(),
+                    mailbox: Some("a/b".to_owned()),
+                    sender: Some(String::new()),
+                    original: Some("ann@x".to_owned()),
+                    file: Some("file".into()),
+                }),
+            ),
             ("help", Command::Help(&help::TOP)),
             ("--help", Command::Help(&help::TOP)),
             ("-h", Command::Help(&help::TOP)),
@@ -469,6 +524,18 @@ mod tests {
                 Some("serve"),
             ),
             ("serve -x", "unknown option -x", Some("serve")),
+            ("serve -d ann", "-d belongs to deliver", Some("serve")),
+            ("deliver", "deliver needs -d USER", Some("deliver")),
+            (
+                "deliver -d ann bob",
+                "\"bob\" is one word too many",
+                Some("deliver"),
+            ),
+            (
+                "deliver -d ann -m=",
+                "-m needs a value that is not empty",
+                Some("deliver"),
+            ),
             (
                 "serve --json",
                 "--json belongs to user list and config show and capabilities",

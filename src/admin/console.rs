@@ -11,6 +11,14 @@ pub(crate) enum Exit {
     Failure,
     /// The command line was not understood.
     Usage,
+    /// As the next, of `deliver`, with the numbers of sysexits: the command line was not understood.
+    BadUsage,
+    /// There is no message.
+    BadData,
+    NoUser,
+    /// The mail server should keep the message and try again.
+    TryAgain,
+    Rejected,
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +27,11 @@ impl From<Exit> for ExitCode {
             Exit::Success => 0,
             Exit::Failure => 1,
             Exit::Usage => 2,
+            Exit::BadUsage => 64,
+            Exit::BadData => 65,
+            Exit::NoUser => 67,
+            Exit::TryAgain => 75,
+            Exit::Rejected => 77,
         })
     }
 }
@@ -43,7 +56,7 @@ impl fmt::Display for Failure {
 /// Results go to `out`, everything else to `err`. A reader that went away is no error: what it
 /// does not want to read is not written.
 pub(crate) struct Console<'a> {
-    pub(crate) input: &'a mut dyn Read,
+    pub(crate) input: &'a mut (dyn Read + Send),
     out: &'a mut (dyn Write + Send),
     err: &'a mut (dyn Write + Send),
     /// Why results could not be written.
@@ -52,7 +65,7 @@ pub(crate) struct Console<'a> {
 
 impl<'a> Console<'a> {
     pub(crate) fn new(
-        input: &'a mut dyn Read,
+        input: &'a mut (dyn Read + Send),
         out: &'a mut (dyn Write + Send),
         err: &'a mut (dyn Write + Send),
     ) -> Console<'a> {

@@ -1,38 +1,13 @@
 //! `dovelet doctor`: the index compared with the mail, mended or made anew; and `dovelet purge`.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::console::{Console, Exit, Failure, Outputs};
-use super::user;
+use super::patient::{Lock, Patient, keep_server_away, log_faults, patients, with_rights_of};
 use crate::config::Config;
 use crate::mailbox::{Care, Error, Host, Limits};
-use crate::server::{Owners, Patient as Asked, care_for};
+use crate::server::{Owners, care_for};
 use crate::sys::access::explanation;
-use crate::sys::accounts::Identity;
-
-/// A user whose mail is looked at.
-#[derive(Clone, Debug)]
-struct Patient {
-    name: String,
-    root: PathBuf,
-    index: PathBuf,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    home: Option<PathBuf>,
-}
-
-impl Patient {
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            name: &self.name,
-            uid: self.uid,
-            gid: self.gid,
-            home: self.home.as_deref(),
-        }
-    }
-}
 
 /// Cares for the mail of `user`, or of all users.
 pub(crate) fn run(
@@ -100,28 +75,6 @@ fn online(
     Ok(healthy)
 }
 
-fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
-    let mut found: Vec<Patient> = Vec::new();
-    for (_, users) in user::all(config)? {
-        for user in users.iter() {
-            // The first file that has a user counts.
-            if found.iter().any(|known| known.name == user.name) {
-                continue;
-            }
-            let storage = &config.storage;
-            found.push(Patient {
-                name: user.name.clone(),
-                root: storage.root(&config.data_dir, &user.name, user.home.as_deref()),
-                index: config.index_file(&user.name),
-                uid: user.uid,
-                gid: user.gid,
-                home: user.home.clone(),
-            });
-        }
-    }
-    Ok(found)
-}
-
 /// Opens the index files itself, with directories and rights as a server has them. Returns whether all
 /// went well. Errors: the data directory cannot be used.
 fn offline(
@@ -158,65 +111,6 @@ fn offline(
         }
     }
     Ok(healthy)
-}
-
-/// Who may open the index files now.
-enum Lock {
-    /// A server that runs.
-    Running,
-    /// This process: no server runs until the lock is dropped. `None` where none has ever run.
-    Ours(Option<File>),
-}
-
-/// Takes the lock of the server.
-fn keep_server_away(config: &Config) -> Result<Lock, Failure> {
-    let path = config.data_dir.join("run/lock");
-    let file = match OpenOptions::new().write(true).open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Ours(None)),
-        other => other.map_err(Failure::because(path.display()))?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Lock::Ours(Some(file))),
-        Err(TryLockError::WouldBlock) => Ok(Lock::Running),
-        Err(TryLockError::Error(error)) => Err(Failure::because(path.display())(error)),
-    }
-}
-
-/// What rooms below find worth telling goes to the standard error.
-fn log_faults(config: &Config) {
-    let level = config.log.level.min(log::LevelFilter::Warn);
-    // Fails where a logger is set already, and that one is as good.
-    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
-}
-
-/// Runs `work` as whom an engine runs, so that it can do no more and no less than that, and leaves
-/// nothing behind that an engine cannot read.
-fn with_rights_of<T: Send>(
-    identity: Option<Identity>,
-    work: impl FnOnce() -> Result<T, Failure> + Send,
-) -> Result<T, Failure> {
-    let Some(identity) = identity else {
-        return work();
-    };
-    let examined = std::thread::scope(|scope| {
-        let worker = scope.spawn(|| {
-            give_up_rights(identity).map_err(Failure::because("giving up rights"))?;
-            work()
-        });
-        worker.join()
-    });
-    examined.unwrap_or_else(|_| Err(Failure("the examination broke off".to_owned())))
-}
-
-/// Makes this thread, and no other, one of the owner's, for good.
-fn give_up_rights(owner: Identity) -> std::io::Result<()> {
-    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-    let gid = rustix::process::Gid::from_raw(owner.gid);
-    let uid = rustix::process::Uid::from_raw(owner.uid);
-    set_thread_groups(&[])?;
-    set_thread_res_gid(gid, gid, gid)?;
-    set_thread_res_uid(uid, uid, uid)?;
-    Ok(())
 }
 
 /// Whether the mail of all these users, who share an index file, could be looked at.
@@ -268,7 +162,8 @@ fn why(error: Error, path: &Path) -> String {
 mod tests {
     use super::*;
     use crate::admin::tests::{Machine, Told};
-    use std::fs;
+    use crate::sys::accounts::Identity;
+    use std::fs::{self, File};
 
     const ANN: Identity = Identity {
         uid: 4711,

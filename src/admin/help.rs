@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 13] = [
+pub(crate) const TOPICS: [Topic; 14] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -34,6 +34,10 @@ pub(crate) const TOPICS: [Topic; 13] = [
     Topic {
         name: "purge",
         text: include_str!("help/purge.txt"),
+    },
+    Topic {
+        name: "deliver",
+        text: include_str!("help/deliver.txt"),
     },
     Topic {
         name: "capabilities",

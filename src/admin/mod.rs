@@ -3,11 +3,13 @@
 mod arguments;
 mod capabilities;
 mod console;
+mod deliver;
 mod demo;
 mod doctor;
 mod help;
 mod listing;
 mod options;
+mod patient;
 mod prompt;
 mod run;
 mod sample;

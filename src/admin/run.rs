@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::arguments::{self, Command, Misuse};
 use super::console::{Console, Exit};
 use super::options::{Options, load};
-use super::{capabilities, doctor, serve, settings, user};
+use super::{capabilities, deliver, doctor, serve, settings, user};
 
 /// Runs the command of these words, which follow the name of the program.
 pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
@@ -21,7 +21,11 @@ fn refuse(misuse: &Misuse, console: &mut Console<'_>) -> Exit {
     let topic = misuse.topic.map(|topic| format!(" {topic}"));
     let topic = topic.unwrap_or_default();
     console.locate(format_args!("Try \"dovelet help{topic}\"."));
-    Exit::Usage
+    match misuse.topic {
+        // Mail servers know these numbers.
+        Some("deliver") => Exit::BadUsage,
+        _ => Exit::Usage,
+    }
 }
 
 fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit {
@@ -40,6 +44,7 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
         Command::Care { user, care } => {
             load(options).and_then(|config| doctor::run(user.as_deref(), care, &config, console))
         }
+        Command::Deliver(wanted) => Ok(deliver::run(&wanted, options, console)),
         Command::Serve { demo } => serve::serve(demo, options, console),
         Command::Capabilities { json } => {
             capabilities::run(json, console);

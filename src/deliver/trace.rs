@@ -12,6 +12,8 @@ pub(crate) struct Envelope {
     pub(crate) client: Vec<u8>,
     /// Where it connected from, as text.
     pub(crate) address: Vec<u8>,
+    /// The message has all fields that it needs already, of whoever gives it.
+    pub(crate) complete: bool,
     /// It came over TLS.
     pub(crate) tls: bool,
     /// Addresses and header fields may be UTF-8 (RFC 6531 section 3.4).
@@ -42,7 +44,7 @@ const MAX_OCTETS: usize = 512;
 impl Envelope {
     /// For the way between two processes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let flags = [self.tls, self.utf8, self.binary];
+        let flags = [self.complete, self.tls, self.utf8, self.binary];
         let mut out: Vec<u8> = flags.map(u8::from).to_vec();
         let own = [
             &self.reverse_path,
@@ -64,9 +66,10 @@ impl Envelope {
     /// `None` if the bytes are no envelope. Control characters become `?`: they come from a process
     /// that speaks with the network.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Envelope> {
-        let (&[tls, utf8, binary], mut rest) = bytes.split_first_chunk::<3>()?;
+        let (&[complete, tls, utf8, binary], mut rest) = bytes.split_first_chunk::<4>()?;
         let mut text = || take_text(&mut rest);
         let mut envelope = Envelope {
+            complete: complete != 0,
             tls: tls != 0,
             utf8: utf8 != 0,
             binary: binary != 0,
@@ -94,6 +97,9 @@ impl Envelope {
         named: DeliveryAddress,
         stamp: Stamp<'_>,
     ) -> Vec<u8> {
+        if self.complete {
+            return Vec::new();
+        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let original = self.recipients.get(at).map(|dsn| dsn.original.as_slice());
         let named = match (named, original) {
@@ -208,7 +214,7 @@ mod tests {
             ", envid=<e>, orcpt=<first@x>, notify=<NEVER>"
         );
         assert_eq!(back.notes(1), ", envid=<e>");
-        for bad in [&b""[..], b"\0\0\0\x05\0a", b"\0\0\0\x01\0a\x01\0"] {
+        for bad in [&b""[..], b"\0\0\0\0\x05\0a", b"\0\0\0\0\x01\0a\x01\0"] {
             assert_eq!(Envelope::decode(bad), None);
         }
         let whole = envelope.encode();

@@ -42,5 +42,5 @@ pub(crate) use certificate::certificate_faults;
 pub(crate) use error::Error;
 pub(crate) use owners::Owners;
 pub(crate) use parent::{Started, run};
-pub(crate) use request::{Patient, care_for, reload};
+pub(crate) use request::{Patient, care_for, deliver, reload};
 pub(crate) use role::role_main;

@@ -553,6 +553,11 @@ impl Parent {
                     stream.write_all(b"ok\n").ok();
                 }
                 Some(Asked::Care { owner, care }) => self.care(&owner, care, stream),
+                Some(Asked::Deliver {
+                    owner,
+                    address,
+                    mailbox,
+                }) => self.deliver(owner, address, mailbox, stream),
                 None => drop(stream.write_all(b"failed what was asked is not understood\n")),
             }
         }
@@ -576,6 +581,36 @@ impl Parent {
             connection: None,
         };
         self.engines.request(owner, request);
+    }
+
+    /// A message of the command line: the engine gets the stream that it comes from. Without one the stream ends,
+    /// and so whoever asked knows.
+    fn deliver(
+        &mut self,
+        owner: Owner,
+        address: String,
+        mailbox: Option<String>,
+        mut stream: UnixStream,
+    ) {
+        let root = self.engines.root(&owner);
+        if !self.engines.is_ready(&owner, &root) || stream.write_all(request::READY).is_err() {
+            return;
+        }
+        stream.set_nonblocking(true).ok();
+        let addressee = Addressee {
+            user: owner.name.clone(),
+            root,
+            address: address.into_bytes(),
+            detail: mailbox,
+        };
+        let request = Request {
+            message: Message::Deliver {
+                addressees: vec![addressee],
+            },
+            descriptor: stream.into(),
+            connection: None,
+        };
+        self.engines.request(&owner, request);
     }
 
     /// Tells every role to end, waits, and kills what does not.

@@ -4,6 +4,8 @@
 //! line, `ok` or `failed` with what more there is to say. Only the owner of the server can connect.
 
 use super::control::Owner;
+use super::lmtp::{COMMIT, frame};
+use crate::deliver::{Envelope, Outcome};
 use crate::mailbox::Care;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,6 +16,8 @@ use std::time::Duration;
 pub(super) const SOCKET: &str = "run/control";
 /// Octets of the longest line asked with.
 pub(super) const MAX_OCTETS: usize = 8 * 1024;
+/// What the server says before a message follows.
+pub(super) const READY: &[u8; 8] = b"- ready\n";
 /// How long a server may be silent; a large mailbox takes its time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -24,6 +28,12 @@ pub(super) enum Asked {
     Reload,
     /// Something is done for the mail of this user.
     Care { owner: Owner, care: Care },
+    /// A message is delivered to this user; it follows once the server is ready.
+    Deliver {
+        owner: Owner,
+        address: String,
+        mailbox: Option<String>,
+    },
 }
 
 impl Asked {
@@ -31,12 +41,14 @@ impl Asked {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Asked::Reload => b"reload\n".to_vec(),
-            Asked::Care { owner, care } => {
-                let word = care.word();
-                let number = |id: Option<u32>| id.map_or(String::new(), |id| id.to_string());
-                let (uid, gid) = (number(owner.uid), number(owner.gid));
-                let home = owner.home.as_deref().unwrap_or(Path::new("")).display();
-                format!("{word}\t{}\t{uid}\t{gid}\t{home}\n", owner.name).into_bytes()
+            Asked::Care { owner, care } => format!("{}{}\n", care.word(), of(owner)).into_bytes(),
+            Asked::Deliver {
+                owner,
+                address,
+                mailbox,
+            } => {
+                let mailbox = mailbox.as_deref().unwrap_or_default();
+                format!("deliver{}\t{address}\t{mailbox}\n", of(owner)).into_bytes()
             }
         }
     }
@@ -47,18 +59,35 @@ impl Asked {
         let words: Vec<&str> = text.split('\t').collect();
         match words.as_slice() {
             ["reload"] => Some(Asked::Reload),
+            ["deliver", name, uid, gid, home, address, mailbox] => Some(Asked::Deliver {
+                owner: owner(name, uid, gid, home)?,
+                address: (*address).to_owned(),
+                mailbox: Some((*mailbox).to_owned()).filter(|mailbox| !mailbox.is_empty()),
+            }),
             [word, name, uid, gid, home] => Some(Asked::Care {
-                owner: Owner {
-                    name: (*name).to_owned(),
-                    uid: id(uid)?,
-                    gid: id(gid)?,
-                    home: Some(PathBuf::from(home)).filter(|home| !home.as_os_str().is_empty()),
-                },
+                owner: owner(name, uid, gid, home)?,
                 care: Care::named(word)?,
             }),
             _ => None,
         }
     }
+}
+
+/// The words for a user, each with a tab in front.
+fn of(owner: &Owner) -> String {
+    let number = |id: Option<u32>| id.map_or(String::new(), |id| id.to_string());
+    let (uid, gid) = (number(owner.uid), number(owner.gid));
+    let home = owner.home.as_deref().unwrap_or(Path::new("")).display();
+    format!("\t{}\t{uid}\t{gid}\t{home}", owner.name)
+}
+
+fn owner(name: &str, uid: &str, gid: &str, home: &str) -> Option<Owner> {
+    Some(Owner {
+        name: name.to_owned(),
+        uid: id(uid)?,
+        gid: id(gid)?,
+        home: Some(PathBuf::from(home)).filter(|home| !home.as_os_str().is_empty()),
+    })
 }
 
 /// A number, or none; `None` for what is neither.
@@ -98,18 +127,79 @@ pub(crate) fn care_for(
     let Some(stream) = connect(data_dir)? else {
         return Ok(false);
     };
-    let owner = Owner {
-        name: user.name.to_owned(),
-        uid: user.uid,
-        gid: user.gid,
-        home: user.home.map(Path::to_owned),
-    };
+    let owner = Owner::from(user);
     let asked = Asked::Care { owner, care };
-    if Asked::decode(&asked.encode()).as_ref() != Some(&asked) {
-        let what = "the home directory has characters that a running server cannot be told";
-        return Err(io::Error::new(ErrorKind::InvalidInput, what));
+    ask(stream, &told(asked)?, each).map(|()| true)
+}
+
+/// What can be told. Errors: it has characters that cannot.
+fn told(asked: Asked) -> io::Result<Asked> {
+    if Asked::decode(&asked.encode()).as_ref() == Some(&asked) {
+        return Ok(asked);
     }
-    ask(stream, &asked, each).map(|()| true)
+    let what = "an address or a directory has characters that a running server cannot be told";
+    Err(io::Error::new(ErrorKind::InvalidInput, what))
+}
+
+impl From<Patient<'_>> for Owner {
+    fn from(user: Patient<'_>) -> Owner {
+        Owner {
+            name: user.name.to_owned(),
+            uid: user.uid,
+            gid: user.gid,
+            home: user.home.map(Path::to_owned),
+        }
+    }
+}
+
+/// Has the server that runs over this data directory deliver a message, which has all fields it needs, to a user.
+/// `mailbox`: where to, if there is one of that name. `None` if no server runs there; then nothing was read.
+/// Errors: it cannot be asked (`PermissionDenied`, and nothing was read), or did not answer.
+pub(crate) fn deliver(
+    data_dir: &Path,
+    user: Patient<'_>,
+    address: &str,
+    mailbox: Option<&str>,
+    message: &mut dyn Read,
+) -> io::Result<Option<Outcome>> {
+    let Some(mut stream) = connect(data_dir)? else {
+        return Ok(None);
+    };
+    let asked = told(Asked::Deliver {
+        owner: Owner::from(user),
+        address: address.to_owned(),
+        mailbox: mailbox.map(str::to_owned),
+    })?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(&asked.encode())?;
+    let mut answer = [0; READY.len()];
+    stream.read_exact(&mut answer)?;
+    if answer != *READY {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let envelope = Envelope {
+        complete: true,
+        ..Envelope::default()
+    };
+    let mut frames = Vec::new();
+    frame(&envelope.encode(), &mut frames);
+    let mut piece = vec![0; 32 * 1024];
+    loop {
+        let count = message.read(&mut piece)?;
+        if count == 0 {
+            break;
+        }
+        frame(piece.get(..count).unwrap_or_default(), &mut frames);
+        stream.write_all(&frames)?;
+        frames.clear();
+    }
+    frames.extend_from_slice(&COMMIT.to_le_bytes());
+    stream.write_all(&frames)?;
+    let mut outcome = [0];
+    stream.read_exact(&mut outcome)?;
+    let [outcome] = outcome;
+    Ok(Some(Outcome::from_byte(outcome)))
 }
 
 fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
@@ -186,6 +276,14 @@ mod tests {
                 check(Care::Purge),
                 "purge\tann@example.org\t1000\t\t/home/ann b\n",
             ),
+            (
+                Asked::Deliver {
+                    owner: owner.clone(),
+                    address: "ann+x@y".to_owned(),
+                    mailbox: Some("x/y z".to_owned()),
+                },
+                "deliver\tann@example.org\t1000\t\t/home/ann b\tann+x@y\tx/y z\n",
+            ),
         ] {
             assert_eq!(asked.encode(), line.as_bytes());
             assert_eq!(Asked::decode(line.as_bytes()), Some(asked));
@@ -197,6 +295,7 @@ mod tests {
             "check\ta\tb\t\t\n",
             "check\ta\n",
             "cure\ta\t\t\t\n",
+            "deliver\ta\t\t\t\n",
             "\u{1}\n",
         ] {
             assert_eq!(Asked::decode(line.as_bytes()), None, "{line:?}");

@@ -8,6 +8,7 @@ mod support;
 
 mod command_line;
 mod compromised;
+mod deliver;
 mod delivery;
 mod departure;
 mod disk;

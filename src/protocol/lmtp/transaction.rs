@@ -110,6 +110,7 @@ impl Session {
             reverse_path: mail.reverse_path.clone(),
             client: name.cloned().unwrap_or_default(),
             address: address.into_bytes(),
+            complete: false,
             tls: self.settings.secured,
             utf8: mail.utf8,
             binary: transaction.is_binary(),

@@ -1,0 +1,70 @@
+//! A delivery where no server runs.
+
+use super::letter::Letter;
+use crate::admin::console::Failure;
+use crate::admin::patient::{Patient, log_faults, with_rights_of};
+use crate::config::Config;
+use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
+use crate::mailbox::{Host, Limits};
+use crate::server::Owners;
+use std::io::Read;
+
+/// Files the message, as whoever owns the mail. Nobody else may have the index open. Errors: it cannot be opened,
+/// or the message not read.
+pub(super) fn deliver(
+    patient: &Patient,
+    address: &str,
+    mailbox: Option<&str>,
+    letter: &mut Letter<'_>,
+    config: &Config,
+) -> Result<Outcome, Failure> {
+    log_faults(config);
+    let identity = Owners::alone(config)
+        .and_then(|mut owners| owners.serve(patient.asked(), &patient.root))
+        .map_err(|error| Failure(error.to_string()))?;
+    with_rights_of(identity, || file(patient, address, mailbox, letter, config))
+}
+
+fn file(
+    patient: &Patient,
+    address: &str,
+    mailbox: Option<&str>,
+    letter: &mut Letter<'_>,
+    config: &Config,
+) -> Result<Outcome, Failure> {
+    let told = |error: crate::mailbox::Error| {
+        Failure(format!("{}: {}", patient.index.display(), error.reason()))
+    };
+    let limits = Limits::from(&config.limits);
+    let host = Host::open(&patient.index, config.storage.format, limits).map_err(told)?;
+    let account = host.account(&patient.name, &patient.root);
+    let account = account.and_then(|account| account.prepare().map(|()| account));
+    let recipient = Recipient {
+        account: Ok(account.map_err(told)?),
+        address: address.as_bytes().to_vec(),
+        detail: mailbox.map(str::to_owned),
+    };
+    let envelope = Envelope {
+        complete: true,
+        ..Envelope::default()
+    };
+    let stamp = Stamp {
+        hostname: &config.hostname,
+        id: "",
+        now: crate::sys::clock::now_seconds(),
+    };
+    let named = config.lmtp.delivery_address;
+    let mut delivery = Delivery::new(vec![recipient], &envelope, named, stamp);
+    let mut piece = vec![0; 32 * 1024];
+    loop {
+        let read = letter.read(&mut piece);
+        let count = read.map_err(Failure::because("reading the message"))?;
+        if count == 0 {
+            break;
+        }
+        delivery.write(piece.get(..count).unwrap_or_default());
+    }
+    let outcome = delivery.finish().pop().unwrap_or(Outcome::Unavailable);
+    host.close().map_err(told)?;
+    Ok(outcome)
+}

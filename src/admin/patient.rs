@@ -1,0 +1,121 @@
+//! Users whose mail a command works on, without a server or beside one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::console::Failure;
+use super::user;
+use crate::auth::User;
+use crate::config::Config;
+use crate::server::Patient as Asked;
+use crate::sys::accounts::Identity;
+
+/// A user whose mail is looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Patient {
+    pub(super) name: String,
+    pub(super) root: PathBuf,
+    pub(super) index: PathBuf,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) home: Option<PathBuf>,
+}
+
+impl Patient {
+    pub(super) fn of(user: &User, config: &Config) -> Patient {
+        let storage = &config.storage;
+        Patient {
+            name: user.name.clone(),
+            root: storage.root(&config.data_dir, &user.name, user.home.as_deref()),
+            index: config.index_file(&user.name),
+            uid: user.uid,
+            gid: user.gid,
+            home: user.home.clone(),
+        }
+    }
+
+    /// As a running server is told.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            name: &self.name,
+            uid: self.uid,
+            gid: self.gid,
+            home: self.home.as_deref(),
+        }
+    }
+}
+
+/// All users and where their mail is. Errors: a users file cannot be read.
+pub(super) fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
+    let mut found: Vec<Patient> = Vec::new();
+    for (_, users) in user::all(config)? {
+        for user in users.iter() {
+            // The first file that has a user counts.
+            if found.iter().any(|known| known.name == user.name) {
+                continue;
+            }
+            found.push(Patient::of(user, config));
+        }
+    }
+    Ok(found)
+}
+
+/// Who may open the index files now.
+pub(super) enum Lock {
+    /// A server that runs.
+    Running,
+    /// This process: no server runs until the lock is dropped. `None` where none has ever run.
+    Ours(Option<File>),
+}
+
+/// Takes the lock of the server.
+pub(super) fn keep_server_away(config: &Config) -> Result<Lock, Failure> {
+    let path = config.data_dir.join("run/lock");
+    let file = match OpenOptions::new().write(true).open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Ours(None)),
+        other => other.map_err(Failure::because(path.display()))?,
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Lock::Ours(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(Lock::Running),
+        Err(TryLockError::Error(error)) => Err(Failure::because(path.display())(error)),
+    }
+}
+
+/// What rooms below find worth telling goes to the standard error.
+pub(super) fn log_faults(config: &Config) {
+    let level = config.log.level.min(log::LevelFilter::Warn);
+    // Fails where a logger is set already, and that one is as good.
+    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+}
+
+/// Runs `work` as whom an engine runs, so that it can do no more and no less than that, and leaves
+/// nothing behind that an engine cannot read.
+pub(super) fn with_rights_of<T: Send>(
+    identity: Option<Identity>,
+    work: impl FnOnce() -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
+    let Some(identity) = identity else {
+        return work();
+    };
+    let examined = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            give_up_rights(identity).map_err(Failure::because("giving up rights"))?;
+            work()
+        });
+        worker.join()
+    });
+    examined.unwrap_or_else(|_| Err(Failure("the examination broke off".to_owned())))
+}
+
+/// Makes this thread, and no other, one of the owner's, for good.
+fn give_up_rights(owner: Identity) -> std::io::Result<()> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let gid = rustix::process::Gid::from_raw(owner.gid);
+    let uid = rustix::process::Uid::from_raw(owner.uid);
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    Ok(())
+}
