@@ -59,13 +59,16 @@ impl Criteria {
         }
     }
 
-    /// True if whether a message meets them depends on other messages.
-    pub(crate) fn spans_messages(&self) -> bool {
+    /// True if whether a message meets them depends on it alone, not on other messages or the time.
+    pub(crate) fn is_lasting(&self) -> bool {
         match self {
-            Criteria::And(all) => all.iter().any(Criteria::spans_messages),
-            Criteria::Or(a, b) => a.spans_messages() || b.spans_messages(),
-            Criteria::Not(inner) => inner.spans_messages(),
-            key => matches!(key, Criteria::InThread(..)),
+            Criteria::And(all) => all.iter().all(Criteria::is_lasting),
+            Criteria::Or(a, b) => a.is_lasting() && b.is_lasting(),
+            Criteria::Not(inner) => inner.is_lasting(),
+            key => !matches!(
+                key,
+                Criteria::InThread(..) | Criteria::Older(_) | Criteria::Younger(_)
+            ),
         }
     }
 

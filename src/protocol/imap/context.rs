@@ -1,6 +1,7 @@
 //! Searches of whose results the client is kept informed (RFC 5267 section 4.3).
 
 use super::fetch::Fetch;
+use super::found::{Named, correlate};
 use super::selected::{Selected, VANISHED_RUNS};
 use super::session::{Doing, Ending, Ran, Session};
 use super::tag::Tag;
@@ -12,6 +13,8 @@ use crate::wire::imap::{FetchItem, number};
 /// One such search.
 pub(super) struct Context {
     pub(super) tag: Tag,
+    /// Named in what is told, if several mailboxes were searched.
+    pub(super) mailbox: Option<Named>,
     pub(super) uid: bool,
     /// Without sequence numbers.
     pub(super) criteria: Criteria,
@@ -52,6 +55,11 @@ impl Contexts {
 
     pub(super) fn add(&mut self, context: Context) {
         self.all.push(context);
+    }
+
+    /// From now on what is told of them is told by UID.
+    pub(super) fn tell_uids(&mut self) {
+        self.all.iter_mut().for_each(|context| context.uid = true);
     }
 
     /// Flags of these messages changed.
@@ -113,9 +121,8 @@ impl Context {
     /// `* ESEARCH (TAG "B01") UID ADDTO (0 32768:32769)`; in mailbox order, so that no position is needed.
     fn put(&self, what: &str, runs: &[(u32, u32)], out: &mut Output) {
         for runs in runs.chunks(VANISHED_RUNS) {
-            out.put(b"* ESEARCH (TAG \"");
-            out.put(&self.tag);
-            out.put(if self.uid { b"\") UID " } else { b"\") " });
+            correlate(&self.tag, self.mailbox.as_ref(), out);
+            out.put(if self.uid { b" UID " } else { b" " });
             out.put(what.as_bytes());
             for (at, &(first, last)) in runs.iter().enumerate() {
                 out.put(if at == 0 { b" (0 " } else { b"," });
@@ -224,6 +231,28 @@ impl Session {
             &items,
             self.enabled,
         )))
+    }
+}
+
+/// What is needed to keep a search of the selected mailbox up to date; `None`, and that is told, if it is
+/// not kept so (RFC 5267 section 4.3.1). `fit`: nothing else speaks against it.
+pub(super) fn kept(
+    session: &Session,
+    tag: &Tag,
+    (criteria, items): (&Criteria, Vec<FetchItem>),
+    fit: bool,
+    out: &mut Output,
+) -> Option<Box<(Criteria, Vec<FetchItem>)>> {
+    let limit = session.settings.search_contexts;
+    let selected = session.selected.as_ref().filter(|_| fit);
+    match selected.filter(|own| own.contexts.has_room(limit) && criteria.is_lasting()) {
+        Some(selected) => Some(Box::new((selected.view.fixed(criteria.clone()), items))),
+        None => {
+            out.put(b"* NO [NOUPDATE \"");
+            out.put(tag);
+            out.put(b"\"] This search is not kept up to date.\r\n");
+            None
+        }
     }
 }
 

@@ -122,7 +122,12 @@ impl Session {
                 self.enabled.utf8 = true;
                 self.enabled.rev2 = true;
             }
-            Extension::UidOnly => self.enabled.uid_only = true,
+            Extension::UidOnly => {
+                self.enabled.uid_only = true;
+                if let Some(selected) = self.selected.as_mut() {
+                    selected.contexts.tell_uids();
+                }
+            }
         }
     }
 

@@ -1,10 +1,28 @@
 //! Numbers of messages found, as they go into an answer.
 
-use crate::mail::{ModSeq, Uid, UidSet};
+use super::tag::Tag;
+use crate::mail::{ModSeq, Uid, UidSet, UidValidity};
 use crate::mailbox::{Error, Sorted, View};
 use crate::protocol::Output;
 use crate::wire::imap::{Returns, number};
 use std::ops::Range;
+
+/// A mailbox as it is named in an answer.
+pub(super) type Named = (Vec<u8>, UidValidity);
+
+/// Begins an ESEARCH response with what it answers (RFC 4466 section 2.6.2, RFC 7377 section 2.1).
+pub(super) fn correlate(tag: &Tag, mailbox: Option<&Named>, out: &mut Output) {
+    out.put(b"* ESEARCH (TAG \"");
+    out.put(tag);
+    out.put(b"\"");
+    if let Some((name, uid_validity)) = mailbox {
+        out.put(b" MAILBOX ");
+        out.put(name);
+        out.put(b" UIDVALIDITY ");
+        number(u64::from(uid_validity.number()), out.buffer());
+    }
+    out.put(b")");
+}
 
 /// What a message is called in an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Commands about messages of the selected mailbox (RFC 3501 section 6.4).
 
 use super::changing::Change;
+use super::context::kept;
 use super::fetch::{Wanted, fetch};
 use super::refusal::refusal_of_target;
 use super::search::{Searching, Stage};
@@ -199,12 +200,7 @@ fn search(
         asked.returns.get_or_insert(Returns::ALL);
     }
     let Some(criteria) = criteria else {
-        // RFC 5182 section 2.1: what was refused leaves nothing saved.
-        if asked.returns.is_some_and(|returns| returns.save)
-            && let Some(selected) = session.selected.as_mut()
-        {
-            selected.view.save(UidSet::new());
-        }
+        session.save_nothing(asked.returns);
         return Ran::ok("NO [BADCHARSET (US-ASCII UTF-8)] This charset is not known.");
     };
     // The answer of THREAD has no place for it (RFC 7162 section 3.1.6).
@@ -227,19 +223,12 @@ fn search(
         if selected.contexts.has(tag) {
             return Ran::ok("BAD This tag has a search that is kept up to date.");
         }
-        let room = selected.contexts.has_room(session.settings.search_contexts);
-        if room && matches!(asked.what, What::Search) && !criteria.spans_messages() {
-            update = Some((view.fixed(criteria.clone()), asked.items));
-        } else {
-            // RFC 5267 section 4.3.1.
-            out.put(b"* NO [NOUPDATE \"");
-            out.put(tag);
-            out.put(b"\"] This search is not kept up to date.\r\n");
-        }
+        let fit = matches!(asked.what, What::Search);
+        update = kept(session, tag, (&criteria, asked.items), fit, out);
     }
     session.doing = Doing::Search(Box::new(Searching {
         mailbox: None,
-        update: update.map(Box::new),
+        update,
         result: UidSet::new(),
         noticed: crate::sys::clock::now(),
         tag: tag.clone(),

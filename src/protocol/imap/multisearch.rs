@@ -1,15 +1,17 @@
 //! ESEARCH (RFC 7377): a search of several mailboxes, one after the other.
 
+use super::context::kept;
 use super::notify::is_meant;
 use super::refusal::refusal;
 use super::search::{Searching, Stage, Went};
+use super::selected::Selected;
 use super::session::{Doing, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
 use crate::mail::{Criteria, MailboxName, UidSet};
 use crate::mailbox::{Access, Error, Expunges, View};
 use crate::protocol::{Output, Progress, Turn};
-use crate::wire::imap::{Esearch, Filter, Returns};
+use crate::wire::imap::{Esearch, FetchItem, Filter, Returns};
 use std::collections::VecDeque;
 
 /// A running ESEARCH.
@@ -20,6 +22,8 @@ pub(super) struct MultiSearch {
     returns: Returns,
     mod_seq: bool,
     expunges: Expunges,
+    /// As [`Searching::update`], of the selected mailbox.
+    update: Option<Box<(Criteria, Vec<FetchItem>)>>,
     now: Option<Box<Current>>,
 }
 
@@ -55,13 +59,16 @@ pub(super) fn esearch(
         return Ran::ok("BAD Only searches of the selected mailbox are kept up to date.");
     }
     let Some(criteria) = wanted.criteria else {
+        session.save_nothing(Some(wanted.returns));
         return Ran::ok("NO [BADCHARSET (US-ASCII UTF-8)] This charset is not known.");
     };
+    let mut update = None;
     if wanted.returns.update {
-        // RFC 5267 section 4.3.1.
-        out.put(b"* NO [NOUPDATE \"");
-        out.put(tag);
-        out.put(b"\"] This search is not kept up to date.\r\n");
+        let has = |own: &Selected| own.contexts.has(tag);
+        if session.selected.as_deref().is_some_and(has) {
+            return Ran::ok("BAD This tag has a search that is kept up to date.");
+        }
+        update = kept(session, tag, (&criteria, wanted.items), selected, out);
     }
     let mod_seq = criteria.asks_mod_seq();
     if mod_seq {
@@ -69,7 +76,10 @@ pub(super) fn esearch(
     }
     let places = match places(session, &wanted.sources) {
         Ok(places) => places,
-        Err(error) => return Ran::no(error),
+        Err(error) => {
+            session.save_nothing(Some(wanted.returns));
+            return Ran::no(error);
+        }
     };
     session.doing = Doing::MultiSearch(Box::new(MultiSearch {
         tag: tag.clone(),
@@ -81,6 +91,7 @@ pub(super) fn esearch(
         criteria,
         returns: wanted.returns,
         mod_seq,
+        update,
         now: None,
     }));
     Ran::GoesOn
@@ -113,9 +124,13 @@ fn places(session: &Session, sources: &[Filter]) -> Result<VecDeque<Place>, Erro
 }
 
 impl MultiSearch {
-    fn current(&self, session: &Session, place: Place) -> Result<Option<Current>, Error> {
+    fn current(&mut self, session: &Session, place: Place) -> Result<Option<Current>, Error> {
+        let mut update = None;
         let view = match place {
-            Place::Selected => None,
+            Place::Selected => {
+                update = self.update.take();
+                None
+            }
             Place::Named(name) => match session.account.select(&name, Access::ReadOnly) {
                 // It went meanwhile.
                 Err(Error::NoSuchMailbox) => return Ok(None),
@@ -136,7 +151,7 @@ impl MultiSearch {
             mod_seq: self.mod_seq,
             returns: Some(self.returns),
             expunges: self.expunges,
-            update: None,
+            update,
             result: UidSet::new(),
             noticed: crate::sys::clock::now(),
         };
@@ -166,6 +181,7 @@ impl Session {
                 None
             }
             Err(error) => {
+                self.save_nothing(Some(multi.returns));
                 self.finish(multi.tag, refusal(error).into(), multi.expunges);
                 None
             }
@@ -199,7 +215,10 @@ impl Session {
                 None
             }
             // Its view goes.
-            Went::Done(_) => return Ok(Some(None)),
+            Went::Done(_) => {
+                self.keep(&mut current.searching);
+                return Ok(Some(None));
+            }
         };
         multi.now = Some(current);
         Ok(Some(next))

@@ -3,11 +3,11 @@
 
 use super::changing::{in_progress, is_due};
 use super::context::Context;
-use super::found::{InOrder, Numbers, SetText};
+use super::found::{InOrder, Named, Numbers, SetText, correlate};
 use super::refusal::{refusal, warn};
 use super::session::{Doing, Session};
 use super::tag::Tag;
-use crate::mail::{Criteria, ModSeq, Uid, UidSet, UidValidity};
+use crate::mail::{Criteria, ModSeq, Uid, UidSet};
 use crate::mailbox::{Error, Expunges, Search, Sort, Thread, Threads, View};
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{FetchItem, Returns, number};
@@ -25,7 +25,7 @@ pub(super) struct Searching {
     pub(super) stage: Stage,
     /// It is one of several (RFC 7377 section 2.1): named in the answer, as it is told, if
     /// something is found.
-    pub(super) mailbox: Option<(Vec<u8>, UidValidity)>,
+    pub(super) mailbox: Option<Named>,
     /// To be kept up to date: the criteria, and what is told of new messages.
     pub(super) update: Option<Box<(Criteria, Vec<FetchItem>)>>,
     /// What was found, if that is kept up to date.
@@ -81,27 +81,11 @@ impl Session {
                 self.doing = Doing::Search(searching);
             }
             Ok(Went::Done(text)) => {
-                if let Some(update) = searching.update.take()
-                    && let Some(selected) = self.selected.as_mut()
-                {
-                    let (criteria, items) = *update;
-                    selected.contexts.add(Context {
-                        tag: searching.tag.clone(),
-                        uid: searching.uid,
-                        criteria,
-                        found: std::mem::take(&mut searching.result),
-                        items,
-                    });
-                }
+                self.keep(&mut searching);
                 self.finish(searching.tag, text.into(), searching.expunges);
             }
             Err(error) => {
-                // RFC 5182 section 2.1: what was refused leaves nothing saved.
-                if searching.returns.is_some_and(|returns| returns.save)
-                    && let Some(selected) = self.selected.as_mut()
-                {
-                    selected.view.save(UidSet::new());
-                }
+                self.save_nothing(searching.returns);
                 let text = match searching.begun() {
                     // An answer in the middle cannot be taken back.
                     true => {
@@ -114,6 +98,32 @@ impl Session {
             }
         }
         None
+    }
+
+    /// Keeps up to date what was found, if it is to be.
+    pub(super) fn keep(&mut self, searching: &mut Searching) {
+        if let Some(update) = searching.update.take()
+            && let Some(selected) = self.selected.as_mut()
+        {
+            let (criteria, items) = *update;
+            selected.contexts.add(Context {
+                tag: searching.tag.clone(),
+                mailbox: searching.mailbox.take(),
+                uid: searching.uid,
+                criteria,
+                found: std::mem::take(&mut searching.result),
+                items,
+            });
+        }
+    }
+
+    /// RFC 5182 section 2.1: what was refused leaves nothing saved.
+    pub(super) fn save_nothing(&mut self, returns: Option<Returns>) {
+        if returns.is_some_and(|returns| returns.save)
+            && let Some(selected) = self.selected.as_mut()
+        {
+            selected.view.save(UidSet::new());
+        }
     }
 }
 
@@ -228,16 +238,7 @@ impl Searching {
             // RFC 5182 section 2.2: what is only saved is not told.
             Some(returns) if returns.is_silent() => return false,
             Some(_) => {
-                out.put(b"* ESEARCH (TAG \"");
-                out.put(&self.tag);
-                out.put(b"\"");
-                if let Some((name, uid_validity)) = &self.mailbox {
-                    out.put(b" MAILBOX ");
-                    out.put(name);
-                    out.put(b" UIDVALIDITY ");
-                    number(u64::from(uid_validity.number()), out.buffer());
-                }
-                out.put(b")");
+                correlate(&self.tag, self.mailbox.as_ref(), out);
                 if self.uid {
                     out.put(b" UID");
                 }

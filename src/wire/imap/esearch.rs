@@ -1,5 +1,6 @@
 //! ESEARCH (RFC 7377 section 4).
 
+use super::fetch::FetchItem;
 use super::notify::{Filter, filter};
 use super::returns::{Returns, returns};
 use super::search::search;
@@ -16,6 +17,8 @@ pub(crate) struct Esearch {
     /// At least one.
     pub(crate) sources: Vec<Filter>,
     pub(crate) returns: Returns,
+    /// What UPDATE wants to know of new messages (RFC 5465 section 8).
+    pub(crate) items: Vec<FetchItem>,
     /// `None`: a charset nobody knows.
     pub(crate) criteria: Option<Criteria>,
 }
@@ -29,9 +32,11 @@ pub(super) fn esearch(r: &mut Reader<'_>) -> Parsed<Esearch> {
         sources = source_filters(r)?;
         space(r)?;
     }
+    let (returns, items) = returns(r)?;
     Ok(Esearch {
         sources,
-        returns: returns(r)?.0.unwrap_or(Returns::ALL),
+        returns: returns.unwrap_or(Returns::ALL),
+        items,
         criteria: search(r)?.criteria(),
     })
 }
