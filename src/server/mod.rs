@@ -31,6 +31,7 @@ mod refusal;
 mod relay;
 mod request;
 mod role;
+mod sessions;
 mod setup;
 mod stop;
 mod tasks;
