@@ -1,6 +1,6 @@
 //! What once broke a running server from outside, and must not again.
 
-use crate::support::{Imap, Lmtp, Server, Start, line, message, run, wait_until};
+use crate::support::{Imap, Lmtp, Server, Start, free_port, line, message, run, wait_until};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use std::fs;
@@ -169,15 +169,21 @@ fn recipients_of_a_transaction_that_is_given_up_are_forgotten() {
 #[test]
 fn naming_a_recipient_is_no_login() {
     // Connections that named a recipient and nothing more held no place of those before login.
-    let server = Server::start("[limits]\nmax_login_connections = 3\n");
+    let port = free_port();
+    let server = Server::start(&format!(
+        "[limits]\nmax_login_connections = 3\n[[listener]]\nprotocol = \"lmtp\"\n\
+         address = \"127.0.0.1:{port}\"\ntls = \"none\"\nproxy_protocol = true\n"
+    ));
+    // Of a network that nobody trusts.
+    let stranger = || Lmtp::behind(port, b"PROXY TCP4 192.0.2.7 127.0.0.1 9 24\r\n");
     let mut open: Vec<Lmtp> = Vec::new();
     for _ in 0..3 {
-        let mut lmtp = wait_until("a place", || Lmtp::tcp(server.lmtp).ok());
+        let mut lmtp = wait_until("a place", || stranger().ok());
         assert!(lmtp.command("MAIL FROM:<a@b>").unwrap().starts_with("250"));
         assert!(lmtp.command("RCPT TO:<ann>").unwrap().starts_with("250"));
         open.push(lmtp);
     }
-    assert!(Lmtp::tcp(server.lmtp).is_err());
+    assert!(stranger().is_err());
     assert!(Imap::connect(server.imap).is_err());
     // Whoever has delivered something keeps its connection and takes no place.
     open[0].command("RSET").unwrap();
