@@ -220,6 +220,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobody_runs_as_root() {
+        // It was said to be missing, and other numbers stood for it.
+        assert!(matches!(account("root", 1), Err(Error::Root(name)) if name == "root"));
+        let reserved = account("no such account", 61_000).unwrap();
+        assert_eq!((reserved.uid, reserved.gid), (61_000, 61_000));
+    }
+
+    #[test]
     fn a_pipe_is_no_file_to_be_read() {
         // The server waited for somebody to write to it, and did nothing else.
         let directory = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! TLS: versions, certificates by name, STARTTLS and what must not come through it.
 
 use crate::support::{
-    Imap, PASSWORD, Server, Start, can, fingerprint, free_port, implicit, line, run, secure,
-    wait_until,
+    Imap, PASSWORD, Server, Start, can, fingerprint, free_port, implicit, line, message, run,
+    secure, wait_until,
 };
 use futures_rustls::rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
@@ -246,4 +246,53 @@ fn each_name_has_its_certificate_and_a_reload_brings_new_ones() {
             .status
             .starts_with("OK")
     );
+}
+
+/// Memory of `front` that nobody shares with it, in octets.
+fn held_by_front(server: &Server) -> usize {
+    let pid = server.role("front")[0].pid;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
+    let kib: usize = line
+        .and_then(|l| l.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap();
+    kib << 10
+}
+
+#[test]
+fn a_connection_that_has_moved_much_holds_no_buffers_while_it_waits() {
+    const CLIENTS: usize = 64;
+    /// Keys and state of TLS, the connection's own, and what lies between them in the heap.
+    const EACH: usize = 20 << 10;
+    let server = Server::start("");
+    let body = "A line of a message that is long.\r\n".repeat(8000);
+    server.deliver("ann", &message("a@test", "long", &body));
+    let moved = || {
+        let tls = implicit(server.imaps, "localhost").unwrap();
+        let mut imap = Imap::over(Box::new(tls)).unwrap();
+        assert!(
+            imap.login("ann", PASSWORD)
+                .unwrap()
+                .status
+                .starts_with("OK")
+        );
+        imap.ok("SELECT INBOX");
+        let (octets, _) = imap.count("FETCH 1 BODY.PEEK[]").unwrap();
+        assert!(octets > 250_000);
+        // Refused at its end, so that nothing of it stays anywhere.
+        imap.append("nowhere", "", &body).unwrap();
+        imap.send(b"i IDLE\r\n").unwrap();
+        assert!(imap.response().unwrap().starts_with("+ "));
+        imap
+    };
+    // What is there once for all.
+    let few: Vec<Imap> = (0..4).map(|_| moved()).collect();
+    let before = held_by_front(&server);
+    let many: Vec<Imap> = (0..CLIENTS).map(|_| moved()).collect();
+    let each = wait_until("memory that is given back", || {
+        let each = held_by_front(&server).saturating_sub(before) / CLIENTS;
+        (each <= EACH).then_some(each)
+    });
+    drop((few, many));
+    println!("{each} octets a connection");
 }
