@@ -44,6 +44,12 @@ impl View {
         Ok(())
     }
 
+    /// True if one of these messages is still there, whether the view knows that it is not or does not.
+    pub(crate) fn has_any(&self, uids: &UidSet) -> Result<bool, Error> {
+        let left = self.shared.last_doomed(uids, Doomed::All)?;
+        Ok(left.is_some())
+    }
+
     fn removing(&mut self, only: Option<&UidSet>, which: Doomed) -> Result<Expunge, Error> {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);

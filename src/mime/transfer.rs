@@ -1,13 +1,17 @@
 //! Content-Transfer-Encoding undone, in constant memory (RFC 2045 section 6).
 
-use super::part::{Kind, Part};
+use super::part::{Content, Kind, Part};
+use crate::codec::crlf::ToCrlf;
 use crate::codec::{base64, quoted};
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
 /// Turns raw bytes of a part, piece by piece, into what they stand for.
 pub(crate) enum Transfer {
     Identity,
     Base64(base64::Decoder),
     Quoted(quoted::Decoder),
+    /// Text, in which lines end in CRLF.
+    Lines(Box<(Transfer, ToCrlf)>),
 }
 
 impl Transfer {
@@ -24,11 +28,19 @@ impl Transfer {
         }
     }
 
-    /// That of a part's body. A multipart is never encoded (RFC 2045 section 6.4).
+    /// That of a part's body, for clients: lines of decoded text end in CRLF whatever they ended in
+    /// (RFC 3516 section 4.2, RFC 9051 section 7.5.2). A multipart is never encoded (RFC 2045 section 6.4).
     pub(crate) fn of(part: &Part) -> Option<Transfer> {
-        match part.kind {
-            Kind::Multipart => Some(Transfer::Identity),
-            _ => Transfer::new(part.content.encoding.as_deref().unwrap_or(b"7bit")),
+        if part.kind == Kind::Multipart {
+            return Some(Transfer::Identity);
+        }
+        let transfer = Transfer::new(part.content.encoding.as_deref().unwrap_or(b"7bit"))?;
+        match transfer {
+            Transfer::Base64(_) | Transfer::Quoted(_) if has_lines(&part.content) => {
+                let lines = Box::new((transfer, ToCrlf::default()));
+                Some(Transfer::Lines(lines))
+            }
+            transfer => Some(transfer),
         }
     }
 
@@ -52,6 +64,18 @@ impl Transfer {
                     decoder.finish(out);
                 }
             }
+            Transfer::Lines(lines) => {
+                let (transfer, lines) = &mut **lines;
+                let mut decoded = Vec::with_capacity(piece.len());
+                transfer.decode(piece, last, &mut decoded);
+                lines.decode(&decoded, out);
+            }
         }
     }
+}
+
+/// True for text whose octets LF end lines, as they do in all charsets but those of 16 bits.
+fn has_lines(content: &Content) -> bool {
+    let charset = content.parameter("charset").and_then(Encoding::for_label);
+    content.is("text", None) && charset != Some(UTF_16LE) && charset != Some(UTF_16BE)
 }

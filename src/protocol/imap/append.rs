@@ -393,7 +393,8 @@ impl Session {
 
     /// Files all messages and answers.
     fn file(&mut self, mut append: Box<Append>, out: &mut Output) -> Next {
-        if let Err(text) = ended_message(&append) {
+        let ready = ended_message(&append).and_then(|()| self.still_there(&append));
+        if let Err(text) = ready {
             self.fail(append, text);
             return None;
         }
@@ -429,6 +430,17 @@ impl Session {
         };
         self.finish(append.tag, text.into(), named("APPEND").expunges);
         None
+    }
+
+    /// What is to be replaced may have been expunged meanwhile; then nothing comes in its place (RFC 8508
+    /// section 3).
+    fn still_there(&self, append: &Append) -> Result<(), Failure> {
+        let both = append.replaced.as_ref().zip(self.selected.as_ref());
+        match both.map_or(Ok(true), |(uids, selected)| selected.view.has_any(uids)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(refusal(Error::Expunged).into()),
+            Err(error) => Err(refusal(error).into()),
+        }
     }
 
     fn remove_replaced(&mut self, uids: &UidSet) -> String {

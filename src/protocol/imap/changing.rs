@@ -2,7 +2,7 @@
 //! INBOX. They run in steps, between which others have their turns; a client that leaves ends them.
 
 use super::fetch::Fetch;
-use super::messages::{carried, closed};
+use super::messages::{Carrying, carried, closed};
 use super::refusal::refusal;
 use super::session::{Doing, Next, Ran, Session};
 use super::store::Storing;
@@ -126,8 +126,8 @@ impl Session {
                 self.stored(&tag, storing, mark.marked(), went, expunges, out)
             }
             Change::Seen(mark, fetch) => self.seen(mark.marked(), fetch),
-            Change::Copy(carry) => carried(carry.copied(), went, None),
-            Change::Move(carry) => carried(carry.copied(), went, Some(out)),
+            Change::Copy(carry) => carried(&carry, went, Carrying::Copy, out),
+            Change::Move(carry) => carried(&carry, went, Carrying::Move, out),
             Change::Rename(_) => Ran::of(went, "OK Rename completed."),
             Change::Expunge(_) => Ran::of(went, "OK Expunge completed."),
             Change::Close(_) => closed(self, went),

@@ -12,7 +12,7 @@ use super::tag::Tag;
 use crate::mail::{
     Criteria, InvalidName, MailboxName, SequenceSet, SortCriterion, Threading, UidSet,
 };
-use crate::mailbox::{Access, By, Copied, Error, Expunges};
+use crate::mailbox::{Access, By, Carry, Copied, Error, Expunges};
 use crate::protocol::Output;
 use crate::wire::imap::{Command, FetchItem, Returns, number};
 
@@ -246,7 +246,7 @@ fn search(
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Carrying {
+pub(super) enum Carrying {
     Copy,
     Move,
 }
@@ -280,22 +280,35 @@ fn carry(
     }
 }
 
-/// Answers COPY, or (with where untagged responses go) MOVE, which also tells what was moved before it
-/// failed (RFC 6851 section 4.3).
-pub(super) fn carried(copied: &Copied, went: Result<(), Error>, moved: Option<&mut Output>) -> Ran {
+/// Answers COPY or MOVE, which also tells what was moved before it failed (RFC 6851 section 4.3). What
+/// others expunged is left out and that is said (RFC 2180 section 4.4.2, RFC 5530 section 3).
+pub(super) fn carried(
+    carry: &Carry,
+    went: Result<(), Error>,
+    carrying: Carrying,
+    out: &mut Output,
+) -> Ran {
+    let (copied, (_, asked)) = (carry.copied(), carry.progress());
     let mut code = b"OK [COPYUID ".to_vec();
     copy_uid(copied, &mut code);
-    let is_move = moved.is_some();
-    if let Some(out) = moved.filter(|_| !copied.is_empty()) {
+    if carrying == Carrying::Move && !copied.is_empty() {
         out.put(b"* ");
         out.put(&code);
         out.put(b"] Moved.\r\n");
     }
     match went {
-        Err(error) => Ran::Finished(refusal_of_target(error).into()),
-        Ok(()) if copied.is_empty() => Ran::ok("OK No messages were there to take."),
-        Ok(()) if is_move => Ran::ok("OK Move completed."),
-        Ok(()) => {
+        Err(error) => return Ran::Finished(refusal_of_target(error).into()),
+        // No UID that was named is there.
+        Ok(()) if asked == 0 => return Ran::ok("OK No messages were there to take."),
+        Ok(()) if copied.is_empty() => return Ran::no(Error::Expunged),
+        Ok(()) => {}
+    }
+    if copied.from.count() < asked {
+        out.put(b"* OK [EXPUNGEISSUED] Some messages were expunged meanwhile.\r\n");
+    }
+    match carrying {
+        Carrying::Move => Ran::ok("OK Move completed."),
+        Carrying::Copy => {
             code.extend_from_slice(b"] Copy completed.");
             Ran::Finished(String::from_utf8_lossy(&code).into_owned().into())
         }
