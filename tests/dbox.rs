@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use support::{Dovecot, Imap, Server, message};
 
 /// A mailbox, and the text, INTERNALDATE and RFC822.SIZE of a message in it.
@@ -70,19 +69,6 @@ fn guids_in_log(root: &Path, directory: &str) -> Vec<String> {
     let mut guids: Vec<String> = present.into_values().collect();
     guids.sort();
     guids
-}
-
-fn doveadm(server: &Server, words: &[&str]) -> String {
-    let output = Command::new("doveadm")
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .arg("-c")
-        .arg(server.path("dovecot/dovecot.conf"))
-        .args(words)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{words:?}: {told}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn fill(server: &Server) {
@@ -148,7 +134,7 @@ fn dovecot_reads_what_we_wrote(format: &str) {
     let owner = (owner.uid(), owner.gid());
     let location = format!("mail_location = {format}:{}/%u\n", mail.display());
     let dovecot = Dovecot::with(&server.path("dovecot"), &mail, owner, &location);
-    doveadm(&server, &["force-resync", "-u", "ann", "*"]);
+    dovecot.doveadm(&["force-resync", "-u", "ann", "*"]);
     let theirs = messages(&mut dovecot.imap("ann"), &mailboxes);
     let names = |all: &BTreeMap<String, Found>| all.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&ours), names(&theirs));
@@ -162,7 +148,7 @@ fn dovecot_reads_what_we_wrote(format: &str) {
         assert!(own.1 == other.1, "the text of {id} differs");
     }
     for (mailbox, directory) in [("INBOX", "INBOX"), ("work/\u{dc}bung", "work/&ANw-bung")] {
-        let told = doveadm(&server, &["fetch", "-u", "ann", "guid", "mailbox", mailbox]);
+        let told = dovecot.doveadm(&["fetch", "-u", "ann", "guid", "mailbox", mailbox]);
         let mut guids: Vec<String> = told
             .lines()
             .filter_map(|line| line.strip_prefix("guid: "))

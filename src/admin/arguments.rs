@@ -4,6 +4,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::adopt::Wish;
 use super::deliver::Deliver;
 use super::help;
 use super::options::Options;
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Config(Settings),
     Care { user: Option<String>, care: Care },
     Deliver(Deliver),
+    Adopt(Wish),
     Capabilities { json: bool },
     Help(&'static help::Topic),
     Version,
@@ -57,19 +59,20 @@ impl Misuse {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 8] = [
+pub(crate) const COMMANDS: [&str; 9] = [
     "serve",
     "user",
     "config",
     "doctor",
     "purge",
     "deliver",
+    "adopt",
     "capabilities",
     "help",
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 12] = [
+pub(crate) const FORMS: [&str; 13] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -81,6 +84,7 @@ pub(crate) const FORMS: [&str; 12] = [
     "doctor [--user NAME] [--rebuild]",
     "purge [--user NAME]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
+    "adopt PATH [--dry-run] [--json]",
     "capabilities [--json]",
 ];
 const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
@@ -95,7 +99,7 @@ struct Opt {
     of: &'static [&'static str],
 }
 
-const OPTIONS: [Opt; 16] = [
+const OPTIONS: [Opt; 17] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -103,7 +107,12 @@ const OPTIONS: [Opt; 16] = [
     opt("version", false, &[]),
     opt("demo", false, &["serve"]),
     opt("password-stdin", false, &["user add", "user passwd"]),
-    opt("json", false, &["user list", "config show", "capabilities"]),
+    opt(
+        "json",
+        false,
+        &["user list", "config show", "adopt", "capabilities"],
+    ),
+    opt("dry-run", false, &["adopt"]),
     opt("user", true, &["doctor", "purge"]),
     opt("rebuild", false, &["doctor"]),
     // As dovecot-lda has them, in one letter.
@@ -249,6 +258,7 @@ impl Given {
             "deliver" => {
                 nothing_in(rest, "deliver").map(|()| Command::Deliver(self.deliver.clone()))
             }
+            "adopt" => self.adopt_command(rest).map(Command::Adopt),
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
             }),
@@ -280,6 +290,21 @@ impl Given {
             }),
             "delete" => name().map(|name| User::Delete { name }),
             other => Err(unknown("command user", other, &USER, Some("user"))),
+        }
+    }
+
+    fn adopt_command(&self, words: &[String]) -> Result<Wish, Misuse> {
+        match words {
+            [path] => Ok(Wish {
+                path: PathBuf::from(path),
+                dry_run: self.has("dry-run"),
+                json: self.has("json"),
+            }),
+            [] => {
+                let what = "adopt needs the directory of the mail behind it";
+                Err(Misuse::new(what, Some("adopt")))
+            }
+            [_, more, ..] => Err(excess(more, "adopt")),
         }
     }
 
@@ -387,6 +412,14 @@ mod tests {
         Command::User(User::List { name, json })
     }
 
+    fn adopt(dry_run: bool, json: bool) -> Command {
+        Command::Adopt(Wish {
+            path: "/m".into(),
+            dry_run,
+            json,
+        })
+    }
+
     #[test]
     fn commands() {
         let ann = || "ann".to_owned();
@@ -465,6 +498,8 @@ mod tests {
                     file: Some("file".into()),
                 }),
             ),
+            ("adopt /m --json", adopt(false, true)),
+            ("adopt --dry-run /m", adopt(true, false)),
             ("help", Command::Help(&help::TOP)),
             ("--help", Command::Help(&help::TOP)),
             ("-h", Command::Help(&help::TOP)),
@@ -523,6 +558,12 @@ mod tests {
                 "unknown option \"--dmeo\"; did you mean \"--demo\"?",
                 Some("serve"),
             ),
+            (
+                "adopt",
+                "adopt needs the directory of the mail behind it",
+                Some("adopt"),
+            ),
+            ("adopt a b", "\"b\" is one word too many", Some("adopt")),
             ("serve -x", "unknown option -x", Some("serve")),
             ("serve -d ann", "-d belongs to deliver", Some("serve")),
             ("deliver", "deliver needs -d USER", Some("deliver")),
@@ -538,12 +579,12 @@ mod tests {
             ),
             (
                 "serve --json",
-                "--json belongs to user list and config show and capabilities",
+                "--json belongs to user list and config show and adopt and capabilities",
                 Some("serve"),
             ),
             (
                 "config check --json",
-                "--json belongs to user list and config show and capabilities",
+                "--json belongs to user list and config show and adopt and capabilities",
                 Some("config"),
             ),
             (

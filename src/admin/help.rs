@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 14] = [
+pub(crate) const TOPICS: [Topic; 15] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -38,6 +38,10 @@ pub(crate) const TOPICS: [Topic; 14] = [
     Topic {
         name: "deliver",
         text: include_str!("help/deliver.txt"),
+    },
+    Topic {
+        name: "adopt",
+        text: include_str!("help/adopt.txt"),
     },
     Topic {
         name: "capabilities",

@@ -1,5 +1,6 @@
 //! The command line: `dovelet help` describes it.
 
+mod adopt;
 mod arguments;
 mod capabilities;
 mod console;

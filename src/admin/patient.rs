@@ -2,7 +2,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use super::console::Failure;
 use super::user;
@@ -118,4 +119,14 @@ fn give_up_rights(owner: Identity) -> std::io::Result<()> {
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;
     Ok(())
+}
+
+/// Who owns that, if this is root and the owner is another.
+pub(super) fn other_owner(path: &Path) -> std::io::Result<Option<Identity>> {
+    let metadata = path.metadata()?;
+    let owner = Identity {
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+    };
+    Ok(Some(owner).filter(|owner| Identity::own().is_root() && !owner.is_root()))
 }

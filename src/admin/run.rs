@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::arguments::{self, Command, Misuse};
 use super::console::{Console, Exit};
 use super::options::{Options, load};
-use super::{capabilities, deliver, doctor, serve, settings, user};
+use super::{adopt, capabilities, deliver, doctor, serve, settings, user};
 
 /// Runs the command of these words, which follow the name of the program.
 pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
@@ -45,6 +45,9 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
             load(options).and_then(|config| doctor::run(user.as_deref(), care, &config, console))
         }
         Command::Deliver(wanted) => Ok(deliver::run(&wanted, options, console)),
+        Command::Adopt(wish) => {
+            load(options).and_then(|config| adopt::run(&wish, &config, console))
+        }
         Command::Serve { demo } => serve::serve(demo, options, console),
         Command::Capabilities { json } => {
             capabilities::run(json, console);

@@ -1,13 +1,16 @@
 //! Message bytes on disk behind one trait. The store is the truth; the index can be rebuilt from it.
 
+mod adopt;
 mod body;
 mod dbox;
+mod dovecot;
 mod error;
 mod face;
 mod maildir;
 mod open;
 mod side;
 
+pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, unused};
 pub(crate) use body::Body;
 pub(crate) use error::Error;
 pub(crate) use face::{

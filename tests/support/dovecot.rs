@@ -2,7 +2,7 @@
 
 use super::{Guard, Imap, PASSWORD, Pop3, can, free_port, is_root, skip, wait_until};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What speaks POP3 there.
@@ -12,6 +12,7 @@ const POP3: &str = "/usr/lib/dovecot/pop3";
 pub(crate) struct Dovecot {
     port: u16,
     pop3: u16,
+    settings: PathBuf,
     _process: Guard,
 }
 
@@ -84,8 +85,24 @@ impl Dovecot {
         Dovecot {
             port,
             pop3,
+            settings: file,
             _process: process,
         }
+    }
+
+    /// What `doveadm` with these words says.
+    pub(crate) fn doveadm(&self, words: &[&str]) -> String {
+        let output = Command::new("doveadm")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("TZ", "UTC")
+            .arg("-c")
+            .arg(&self.settings)
+            .args(words)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words:?}: {told}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// A connection of that user, logged in.

@@ -4,6 +4,7 @@
 //! Every wait is bounded, every process ends with the test that started it.
 #![allow(dead_code, unused_imports)] // no test uses all of it
 
+mod account;
 mod binary;
 mod dovecot;
 mod imap;
@@ -15,6 +16,7 @@ mod random;
 mod server;
 mod tls;
 
+pub(crate) use account::{Account, account, change};
 pub(crate) use binary::{dovelet, dovelet_words, executable, is_emulated};
 pub(crate) use dovecot::Dovecot;
 pub(crate) use imap::{Answer, Imap, Message};

@@ -25,7 +25,7 @@ const PREFIX: &str = "m.";
 static FILES: Shared<Files> = Shared(Mutex::new(Vec::new()));
 
 pub(super) struct Files {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// A file that has so many octets gets no more messages.
     rotate_octets: u32,
     appending: Mutex<Appending>,

@@ -71,6 +71,10 @@ pub(super) const RECEIVED: u8 = b'R';
 /// RFC822.SIZE in hexadecimal digits.
 pub(super) const WIRE_OCTETS: u8 = b'V';
 pub(super) const GUID: u8 = b'G';
+/// Attachments that are not in the body.
+pub(super) const ATTACHMENTS: u8 = b'X';
+/// The unique-id in POP3.
+pub(super) const UIDL: u8 = b'P';
 /// The mailbox that the message came to first, as a path.
 pub(super) const MAILBOX: u8 = b'B';
 

@@ -16,10 +16,9 @@ const STALE: Duration = Duration::from_secs(36 * 3600);
 impl Root {
     /// Every mailbox, sorted.
     pub(super) fn mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
-        let mut names = Vec::new();
-        let top = self.path.join(MAILBOXES);
-        // A name has few parts, so that a link to a directory above does not lead far.
-        collect(&top, &mut Vec::new(), &mut names)?;
+        let storage = storage_names(&self.path)?;
+        let names = storage.iter().filter_map(|name| layout::mailbox_name(name));
+        let mut names: Vec<MailboxName> = names.collect();
         crate::mail::sort(&mut names);
         names.dedup();
         Ok(names)
@@ -60,11 +59,19 @@ fn is_stale(path: &Path) -> bool {
     age.is_some_and(|age| age > STALE)
 }
 
+/// Where the mailboxes of an account lie below the directory of all, in no order.
+pub(super) fn storage_names(root: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let mut names = Vec::new();
+    // A name has few parts, so that a link to a directory above does not lead far.
+    collect(&root.join(MAILBOXES), &mut Vec::new(), &mut names)?;
+    Ok(names)
+}
+
 /// Adds the mailboxes below a directory, whose own name has these parts.
 fn collect(
     directory: &Path,
     parts: &mut Vec<Vec<u8>>,
-    names: &mut Vec<MailboxName>,
+    names: &mut Vec<Vec<u8>>,
 ) -> Result<(), Error> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -78,7 +85,7 @@ fn collect(
         }
         let file = entry.file_name();
         if file == MAILS {
-            names.extend(layout::mailbox_name(&parts.join(&b'/')));
+            names.push(parts.join(&b'/'));
         } else if parts.len() < MailboxName::MAX_DEPTH {
             parts.push(file.into_encoded_bytes());
             collect(&entry.path(), parts, names)?;

@@ -62,10 +62,15 @@ mod record;
 mod recover;
 mod root;
 mod sdbox;
+mod source;
 mod staged;
 mod store;
+mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub(crate) use store::Dbox;
+pub(crate) use takeover::{adopt, format_of};

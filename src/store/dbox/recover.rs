@@ -86,9 +86,8 @@ impl Root {
 /// Why a mailbox with an index of Dovecot's is not opened.
 pub(super) fn refused(name: &MailboxName, index: &Path) -> Error {
     let why = format!(
-        "{name} is Dovecot's, and {} has its UIDs and flags, which dovelet does not read yet: \
-         leave it to Dovecot, or move that file and its log away to have the messages with new \
-         UIDs and no flags",
+        "{name} is Dovecot's, and {} has its UIDs and flags: stop Dovecot, then run \"dovelet adopt\" with \
+         the directory of the mail",
         index.display()
     );
     io::Error::other(why).into()

@@ -38,7 +38,7 @@ fn file_name(uid: Uid) -> String {
 }
 
 /// The UID in a file's name.
-fn uid_in(name: &[u8]) -> Option<Uid> {
+pub(super) fn uid_in(name: &[u8]) -> Option<Uid> {
     let digits = std::str::from_utf8(name.strip_prefix(b"u.")?).ok()?;
     let uid = digits.parse().ok().and_then(Uid::new)?;
     // In one way only.

@@ -16,7 +16,8 @@ pub(super) struct Framed {
     /// Where its header begins, and what comes behind its metadata.
     pub(super) start: u64,
     pub(super) end: u64,
-    /// Of its body.
+    /// Where its body begins, and octets of that.
+    pub(super) body: u64,
     pub(super) octets: u64,
     pub(super) metadata: Metadata,
 }
@@ -41,6 +42,16 @@ pub(super) fn walk(
     Ok(at)
 }
 
+/// The message whose header begins there, in a file of this kind; `None` if there is none, or only a part
+/// of one.
+pub(super) fn message_at(file: &File, start: u64) -> io::Result<Option<Framed>> {
+    let length = file.metadata()?.len();
+    match FileHeader::parse(&piece(file, 0, MAX_FILE_HEADER, length)?) {
+        Some(header) => message(file, start, header.message_header, length),
+        None => Ok(None),
+    }
+}
+
 /// The message whose header begins there; `None` if there is none, or only a part of one.
 fn message(file: &File, start: u64, header: usize, length: u64) -> io::Result<Option<Framed>> {
     let bytes = piece(file, start, header, length)?;
@@ -54,6 +65,7 @@ fn message(file: &File, start: u64, header: usize, length: u64) -> io::Result<Op
         if let Some((metadata, consumed)) = Metadata::parse(&bytes) {
             return Ok(Some(Framed {
                 start,
+                body,
                 octets,
                 end: body + octets + consumed as u64,
                 metadata,

@@ -18,8 +18,10 @@ pub(super) mod name;
 mod promise;
 mod scan;
 mod store;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod uidlist;
 
 pub(crate) use store::Maildir;
+pub(super) use takeover::adopt;

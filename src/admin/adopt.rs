@@ -1,0 +1,275 @@
+//! `dovelet adopt`: mail of another server's taken over where it lies.
+
+use miniserde::Serialize;
+use std::path::{Path, PathBuf};
+
+use super::console::{Console, Exit, Failure, Outputs};
+use super::patient::{
+    Lock, Patient, keep_server_away, log_faults, other_owner, patients, with_rights_of,
+};
+use crate::config::Config;
+use crate::mail::Flags;
+use crate::mailbox::{Access, Error, FlagChange, Host, Limits};
+use crate::server::Owners;
+use crate::store::{self, Adopted, Adoption};
+
+/// What is to be taken over, and how it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) path: PathBuf,
+    pub(crate) dry_run: bool,
+    pub(crate) json: bool,
+}
+
+/// A mailbox as it is told.
+#[derive(Serialize)]
+struct Mailbox {
+    name: String,
+    messages: u64,
+    uid_validity: u32,
+    uid_next: u32,
+    keywords: u64,
+    pop3_uidls: u64,
+    was_taken_over: bool,
+    lost: Vec<String>,
+}
+
+/// All of it.
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    format: String,
+    taken_over: bool,
+    mailboxes: Vec<Mailbox>,
+    notes: Vec<String>,
+    obstacles: Vec<String>,
+}
+
+/// Takes over what lies at the path. Errors: there is no mail, or a server runs.
+pub(super) fn run(
+    wish: &Wish,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    log_faults(config);
+    let path = std::path::absolute(&wish.path).map_err(Failure::because(wish.path.display()))?;
+    let owner = other_owner(&path).map_err(Failure::because(path.display()))?;
+    let lock = keep_server_away(config)?;
+    if matches!(lock, Lock::Running) && !wish.dry_run {
+        return Err(Failure(format!(
+            "a server runs over {}: stop it first, then try again",
+            config.data_dir.display()
+        )));
+    }
+    let mut outputs = console.outputs();
+    let (found, notes) = with_rights_of(owner, || look(wish, &path, &mut outputs))?;
+    let done = found.obstacles.is_empty() && !wish.dry_run;
+    let mut report = report(&path, &found, notes, done);
+    if done {
+        report
+            .notes
+            .extend(keep_keywords(&path, &found, config, console)?);
+    } else if found
+        .mailboxes
+        .iter()
+        .any(|mailbox| !mailbox.beyond.is_empty())
+    {
+        report.notes.extend(without_index(&path, &found, config)?);
+    }
+    if wish.json {
+        console.say(miniserde::json::to_string(&report));
+    } else {
+        tell(&report, console);
+    }
+    Ok(match report.obstacles.as_slice() {
+        [] => Exit::Success,
+        _ => Exit::Failure,
+    })
+}
+
+/// Looks at the mail, telling of each mailbox when it was looked at, and takes it over if it may.
+fn look(
+    wish: &Wish,
+    path: &Path,
+    outputs: &mut Outputs<'_>,
+) -> Result<(Adoption, Vec<String>), Failure> {
+    let format = store::format_of(path).ok_or_else(|| {
+        Failure(format!(
+            "{}: neither a Maildir nor an sdbox or mdbox; name the directory that Dovecot's \
+             mail_location names",
+            path.display()
+        ))
+    })?;
+    let mut each = |mailbox: &Adopted| {
+        if !wish.json {
+            outputs.say(line(mailbox));
+        }
+    };
+    let found = store::adopt(path, format, wish.dry_run, &mut each);
+    let found = found.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
+    Ok((found, store::unused(path)))
+}
+
+fn line(mailbox: &Adopted) -> String {
+    let Adopted {
+        name,
+        messages,
+        uid_validity,
+        uid_next,
+        ..
+    } = mailbox;
+    let mut line = format!("{name}: {messages} messages, ");
+    line.push_str(&match uid_validity {
+        0 => "a new UIDVALIDITY".to_owned(),
+        number => format!("UIDVALIDITY {number}"),
+    });
+    line.push_str(&format!(", UIDNEXT {uid_next}"));
+    for (count, what) in [
+        (mailbox.keywords, "keywords"),
+        (mailbox.uidls, "unique-ids of POP3"),
+    ] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if mailbox.known {
+        line.push_str(", taken over before");
+    }
+    line
+}
+
+fn count(number: usize) -> u64 {
+    number as u64
+}
+
+fn report(path: &Path, found: &Adoption, mut notes: Vec<String>, taken_over: bool) -> Report {
+    let mailbox = |mailbox: &Adopted| Mailbox {
+        name: mailbox.name.to_string(),
+        messages: count(mailbox.messages),
+        uid_validity: mailbox.uid_validity,
+        uid_next: mailbox.uid_next,
+        keywords: count(mailbox.keywords),
+        pop3_uidls: count(mailbox.uidls),
+        was_taken_over: mailbox.known,
+        lost: mailbox.lost.clone(),
+    };
+    if found.mailboxes.iter().any(|mailbox| !mailbox.known) {
+        notes.push(
+            "mod-sequences begin anew, above all that there were: clients that compare them ask for \
+             all flags once"
+                .to_owned(),
+        );
+    }
+    Report {
+        path: path.display().to_string(),
+        format: found.format.as_str().to_owned(),
+        taken_over,
+        mailboxes: found.mailboxes.iter().map(mailbox).collect(),
+        notes,
+        obstacles: found.obstacles.clone(),
+    }
+}
+
+fn tell(report: &Report, console: &mut Console<'_>) {
+    for mailbox in &report.mailboxes {
+        for lost in &mailbox.lost {
+            console.say(format_args!("{}: not kept: {lost}", mailbox.name));
+        }
+    }
+    for note in &report.notes {
+        console.say(format_args!("not kept: {note}"));
+    }
+    for obstacle in &report.obstacles {
+        console.complain(obstacle);
+    }
+    let messages: u64 = report.mailboxes.iter().map(|m| m.messages).sum();
+    let mailboxes = report.mailboxes.len();
+    let (format, path) = (&report.format, &report.path);
+    let all = format!("{mailboxes} mailboxes with {messages} messages");
+    match (report.taken_over, report.obstacles.is_empty()) {
+        (true, _) => console.say(format_args!(
+            "taken over: {all}; [storage] format = {format:?} serves them from {path}"
+        )),
+        (false, true) => console.say(format_args!("could be taken over: {all}")),
+        (false, false) => console.complain("nothing was taken over"),
+    }
+}
+
+/// The user whose mail it is, if this server knows one.
+fn patient(path: &Path, config: &Config) -> Result<Option<Patient>, Failure> {
+    let same = |root: &Path| {
+        let real = |path: &Path| path.canonicalize().ok();
+        root == path || real(root).is_some_and(|root| Some(root) == real(path))
+    };
+    let all = patients(config)?;
+    Ok(all.into_iter().find(|patient| same(&patient.root)))
+}
+
+/// Why keywords that only an index can hold are not kept.
+fn without_index(
+    path: &Path,
+    found: &Adoption,
+    config: &Config,
+) -> Result<Option<String>, Failure> {
+    let why = match patient(path, config)? {
+        None => "no user of this server has the mail there",
+        Some(_) if config.storage.format != found.format => "[storage] format is another",
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(format!(
+        "keywords beyond the first 26 of a mailbox, which the index keeps, because {why}"
+    )))
+}
+
+/// Gives messages the keywords that files cannot hold.
+fn keep_keywords(
+    path: &Path,
+    found: &Adoption,
+    config: &Config,
+    console: &mut Console<'_>,
+) -> Result<Option<String>, Failure> {
+    let some: Vec<&Adopted> = found
+        .mailboxes
+        .iter()
+        .filter(|m| !m.beyond.is_empty())
+        .collect();
+    let patient = patient(path, config)?;
+    let lost = without_index(path, found, config)?;
+    let (Some(patient), false, None) = (patient, some.is_empty(), &lost) else {
+        return Ok(lost.filter(|_| !some.is_empty()));
+    };
+    let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
+    let identity = owners.serve(patient.asked(), &patient.root);
+    let identity = identity.map_err(|error| Failure(format!("{}: {error}", patient.name)))?;
+    let kept = with_rights_of(identity, || {
+        let told =
+            |error: Error| Failure(format!("{}: {}", patient.index.display(), error.reason()));
+        let limits = Limits::from(&config.limits);
+        let host = Host::open(&patient.index, config.storage.format, limits).map_err(told)?;
+        let kept = mark(&host, &patient, &some);
+        host.close().map_err(told)?;
+        Ok(kept)
+    })?;
+    if let Err(error) = kept {
+        console.complain(format_args!("{}: {}", patient.name, error.reason()));
+        return Ok(Some(
+            "some keywords beyond the first 26 of a mailbox".to_owned(),
+        ));
+    }
+    Ok(None)
+}
+
+fn mark(host: &Host, patient: &Patient, mailboxes: &[&Adopted]) -> Result<(), Error> {
+    let account = host.account(&patient.name, &patient.root)?;
+    for mailbox in mailboxes {
+        let mut view = account.select(&mailbox.name, Access::ReadWrite)?;
+        for (keyword, uids) in &mailbox.beyond {
+            let flags = Flags {
+                keywords: vec![keyword.clone()],
+                ..Flags::default()
+            };
+            view.mark(uids, FlagChange::Add, &flags, None)?;
+        }
+    }
+    Ok(())
+}

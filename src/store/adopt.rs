@@ -1,0 +1,133 @@
+//! Mail of another server's that is taken over where it lies.
+
+use super::{Error, dbox, maildir};
+use crate::config::Format;
+use crate::mail::{Keyword, MailboxName, UidSet};
+use std::path::Path;
+
+/// What was found of a mailbox.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) name: MailboxName,
+    pub(crate) messages: usize,
+    /// 0 if it is to have a new one.
+    pub(crate) uid_validity: u32,
+    pub(crate) uid_next: u32,
+    pub(crate) keywords: usize,
+    /// Messages that have a unique-id of their own in POP3.
+    pub(crate) uidls: usize,
+    /// It was taken over before.
+    pub(crate) known: bool,
+    /// What is not kept, a clause each.
+    pub(crate) lost: Vec<String>,
+    /// Keywords beyond those that files of the format can hold, and the messages that have them.
+    pub(crate) beyond: Vec<(Keyword, UidSet)>,
+}
+
+impl Adopted {
+    pub(super) fn new(name: &MailboxName) -> Adopted {
+        Adopted {
+            name: name.clone(),
+            messages: 0,
+            uid_validity: 0,
+            uid_next: 1,
+            keywords: 0,
+            uidls: 0,
+            known: false,
+            lost: Vec::new(),
+            beyond: Vec::new(),
+        }
+    }
+}
+
+/// What was found of an account.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) format: Format,
+    pub(crate) mailboxes: Vec<Adopted>,
+    /// Why nothing is taken over, with the way out, a clause each.
+    pub(crate) obstacles: Vec<String>,
+}
+
+impl Found {
+    pub(super) fn new(format: Format) -> Found {
+        Found {
+            format,
+            mailboxes: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
+}
+
+/// The format of the mail below `root`; `None` if there is none, or none that can be told.
+pub(crate) fn format_of(root: &Path) -> Option<Format> {
+    match root.join("cur").is_dir() {
+        true => Some(Format::Maildir),
+        false => dbox::format_of(root),
+    }
+}
+
+/// Takes over the mail below `root`, which no server has open, unless `dry` or something is in the way. Each
+/// mailbox is told to `each`, once it was looked at. Durable.
+pub(crate) fn adopt(
+    root: &Path,
+    format: Format,
+    dry: bool,
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
+    match format {
+        Format::Maildir => maildir::adopt(root, dry, each),
+        Format::Sdbox | Format::Mdbox => dbox::adopt(root, format, dry, each),
+    }
+}
+
+/// What else lies there that this server does not use or keep, a clause each.
+pub(crate) fn unused(root: &Path) -> Vec<String> {
+    let mut counts = UNUSED.map(|(file, what)| (file, what, 0));
+    count(root, 0, &mut counts);
+    let found = counts.into_iter().filter(|(.., count)| *count > 0);
+    let told = found.map(|(file, what, count)| match count {
+        1 => format!("{file}: {what}"),
+        _ => format!("{file} ({count} of them): {what}"),
+    });
+    told.collect()
+}
+
+/// Files beside mail, and what becomes of what is in them.
+const UNUSED: [(&str, &str); 6] = [
+    (
+        "dovecot-acl",
+        "rights of other users, which dovelet does not give",
+    ),
+    (
+        "courierimapacl",
+        "rights of other users, which dovelet does not give",
+    ),
+    ("dovecot-attributes", "annotations, which stay there unread"),
+    (
+        ".dovecot.sieve",
+        "a Sieve script, which dovelet does not run",
+    ),
+    ("sieve", "Sieve scripts, which dovelet does not run"),
+    ("maildirsize", "a quota, which dovelet does not keep"),
+];
+/// Directories with messages, which have nothing else.
+const MESSAGES: [&str; 5] = ["cur", "new", "tmp", "storage", "dbox-Mails"];
+
+fn count(directory: &Path, depth: usize, counts: &mut [(&str, &str, usize)]) {
+    for (file, _, count) in &mut *counts {
+        for above in [directory.to_owned(), directory.join("dbox-Mails")] {
+            *count += usize::from(above.join(*file).exists());
+        }
+    }
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let messages = MESSAGES.iter().any(|name| entry.file_name() == **name);
+        if is_directory && !messages && depth < MailboxName::MAX_DEPTH {
+            count(&entry.path(), depth + 1, counts);
+        }
+    }
+}

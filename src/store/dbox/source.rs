@@ -1,0 +1,192 @@
+//! The messages that Dovecot's index of a mailbox names, as they lie in its files.
+
+use super::files::Files;
+use super::framing::{ATTACHMENTS, FileHeader, MAX_FILE_HEADER, UIDL};
+use super::record::{Place, Record};
+use super::walk::{Framed, message_at};
+use crate::mail::Uid;
+use crate::store::Error;
+use crate::store::dovecot::{self, Cache, Index};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+/// What the bodies of messages begin with that Dovecot's plugins changed, and what did it.
+const CHANGED: [(&[u8], &str); 6] = [
+    (b"\x1f\x8b\x08", "compressed"),
+    (b"BZh", "compressed"),
+    (b"\x28\xb5\x2f\xfd", "compressed"),
+    (b"\xfd7zXZ\x00", "compressed"),
+    (b"Dovecot-LZ4\x0d\x2a\x9b\xc5", "compressed"),
+    (b"CRYPTED\x03\x07", "encrypted"),
+];
+/// Octets of the longest of them.
+const LONGEST: usize = 15;
+
+/// Where messages are.
+pub(super) enum Source {
+    /// Of sdbox: in files of their own.
+    Single,
+    /// Of mdbox: where the map says.
+    Many(Box<Many>),
+}
+
+/// The files of an mdbox.
+pub(super) struct Many {
+    files: Files,
+    map: Index,
+    /// The file that was read last.
+    reading: Option<(u32, File)>,
+}
+
+/// A message as it is taken over.
+pub(super) struct Taken {
+    pub(super) record: Record,
+    pub(super) uidl: Option<Box<str>>,
+    /// What has to be undone before anybody else can read it.
+    pub(super) changed: Option<&'static str>,
+}
+
+impl Source {
+    /// Errors: `Corrupt` if there is no map, or it cannot be read.
+    pub(super) fn many(root: &Path) -> Result<Source, Error> {
+        let files = Files::looked_at(root);
+        let map = dovecot::load(&files.directory, "dovecot.map.index", &["map"])?;
+        let many = Many {
+            files,
+            map: map.ok_or(Error::Corrupt {
+                what: "dovecot.map.index",
+            })?,
+            reading: None,
+        };
+        Ok(Source::Many(Box::new(many)))
+    }
+
+    /// The name of the extension whose header tells what the mailbox is called for ever.
+    pub(super) fn header(&self) -> &'static str {
+        match self {
+            Source::Single => "dbox-hdr",
+            Source::Many(_) => "mdbox-hdr",
+        }
+    }
+
+    /// True if the index of a mailbox is of this map.
+    pub(super) fn has(&self, index: &Index) -> bool {
+        let Source::Many(many) = self else {
+            return true;
+        };
+        let known = index.extension_header(self.header()).first_chunk().copied();
+        known.map(u32::from_le_bytes) == Some(many.map.uid_validity())
+    }
+
+    /// `None`: it is not where it should be.
+    pub(super) fn take(
+        &mut self,
+        directory: &Path,
+        index: &Index,
+        cache: Option<&Cache>,
+        uid: Uid,
+    ) -> Result<Option<Taken>, Error> {
+        match self {
+            Source::Single => single(directory, index, cache, uid),
+            Source::Many(many) => many.take(index, uid),
+        }
+    }
+}
+
+impl Many {
+    fn take(&mut self, index: &Index, uid: Uid) -> Result<Option<Taken>, Error> {
+        let Some((place, saved)) = placed(&self.map, index, uid.number()) else {
+            return Ok(None);
+        };
+        let file = match self.reading.take() {
+            Some((open, file)) if open == place.file => file,
+            _ => match self.files.open(place.file) {
+                Err(Error::NoSuchMessage) => return Ok(None),
+                opened => opened?,
+            },
+        };
+        let taken = taken(&file, place.offset, uid, Some(place), saved)?;
+        self.reading = Some((place.file, file));
+        Ok(taken)
+    }
+}
+
+fn single(
+    directory: &Path,
+    index: &Index,
+    cache: Option<&Cache>,
+    uid: Uid,
+) -> Result<Option<Taken>, Error> {
+    let Some(file) = opened(File::open(directory.join(format!("u.{uid}"))))? else {
+        return Ok(None);
+    };
+    let cached = || {
+        let record = index.record("cache", uid.number())?.first_chunk().copied();
+        cache?.number(u32::from_le_bytes(record?), "date.save")
+    };
+    // Dovecot says the same where it has not noted it.
+    let changed = file.metadata()?.ctime();
+    let saved = cached().map_or(changed, i64::from);
+    let mut head = [0; MAX_FILE_HEADER];
+    let count = file.read_at(&mut head, 0)?;
+    let header = head.get(..count).and_then(FileHeader::parse);
+    match header {
+        Some(header) => taken(&file, header.octets as u64, uid, None, saved),
+        None => Ok(None),
+    }
+}
+
+fn opened(file: io::Result<File>) -> io::Result<Option<File>> {
+    match file {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Where a message of mdbox is, and when it was saved.
+fn placed(map: &Index, index: &Index, uid: u32) -> Option<(Place, i64)> {
+    let number = |record: &[u8], at: usize| {
+        let octets = record.get(at..)?.first_chunk().copied();
+        octets.map(u32::from_le_bytes)
+    };
+    let own = index.record("mdbox", uid)?;
+    let place = map.record("map", number(own, 0)?)?;
+    let (file, offset) = (number(place, 0)?, u64::from(number(place, 4)?));
+    Some((Place { file, offset }, i64::from(number(own, 4)?)))
+}
+
+fn taken(
+    file: &File,
+    start: u64,
+    uid: Uid,
+    place: Option<Place>,
+    saved: i64,
+) -> Result<Option<Taken>, Error> {
+    let Some(framed) = message_at(file, start)? else {
+        return Ok(None);
+    };
+    let record = Record {
+        saved,
+        ..Record::of_framed(&framed, uid, place)
+    };
+    let uidl = framed.metadata.get(UIDL);
+    let uidl = uidl.and_then(|uidl| std::str::from_utf8(uidl).ok());
+    Ok(Some(Taken {
+        record,
+        uidl: uidl.map(Box::from),
+        changed: changed(file, &framed)?,
+    }))
+}
+
+fn changed(file: &File, framed: &Framed) -> io::Result<Option<&'static str>> {
+    if framed.metadata.get(ATTACHMENTS).is_some() {
+        return Ok(Some("without their attachments, which are kept apart"));
+    }
+    let mut head = [0; LONGEST];
+    let count = file.read_at(&mut head, framed.body)?;
+    let head = head.get(..count).unwrap_or_default();
+    let found = CHANGED.iter().find(|(magic, _)| head.starts_with(magic));
+    Ok(found.map(|(_, how)| *how))
+}

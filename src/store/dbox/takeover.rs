@@ -1,0 +1,337 @@
+//! Taking over what Dovecot wrote as sdbox or mdbox: its files of messages stay where and as they are, and
+//! the log of each mailbox is made of its index. All logs are written under another name first, so that all
+//! mailboxes are taken over or none.
+
+use super::layout;
+use super::line::{self, Contents, MAX_LETTERS, Message};
+use super::log::Log;
+use super::mailboxes::storage_names;
+use super::source::Source;
+use crate::config::Format;
+use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
+use crate::store::Error;
+use crate::store::adopt::{Adopted, Found};
+use crate::store::dovecot::{self, Cache, Index};
+use crate::store::side::disk;
+use crate::store::side::uid_validity::{next, random_guid};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const INDEX: &str = "dovecot.index";
+/// Extensions of a mailbox's index that are looked at.
+const WANTED: [&str; 2] = ["cache", "mdbox"];
+/// What a log is called until all are written.
+const STAGED: &str = "dovelet.log.adopted";
+/// What the name of a file begins with that no index names.
+const ASIDE: &str = "dovelet-left.";
+/// What sets right what Dovecot wrote.
+const RESYNC: &str = "let Dovecot mend it first: doveadm force-resync -u USER '*'";
+
+/// Which of the two lies there.
+pub(crate) fn format_of(root: &Path) -> Option<Format> {
+    if !root.join(layout::MAILBOXES).is_dir() {
+        return None;
+    }
+    let map = ["dovecot.map.index", "dovecot.map.index.log"];
+    let storage = root.join("storage");
+    let many = map.iter().any(|file| storage.join(file).exists()) || storage.join("m.1").exists();
+    Some(if many { Format::Mdbox } else { Format::Sdbox })
+}
+
+/// Looks at all mailboxes and tells `each`; takes them over unless `dry` or something is in the way.
+pub(crate) fn adopt(
+    root: &Path,
+    format: Format,
+    dry: bool,
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
+    let mut found = Found::new(format);
+    let mut source = match format {
+        Format::Mdbox => match Source::many(root) {
+            Err(Error::Corrupt { what }) => {
+                found.obstacles.push(format!("{what} is damaged: {RESYNC}"));
+                return Ok(found);
+            }
+            source => source?,
+        },
+        _ => Source::Single,
+    };
+    let mut staged = Staged(Vec::new());
+    let mut names = storage_names(root)?;
+    crate::mail::sort(&mut names);
+    for storage in names {
+        let shown = String::from_utf8_lossy(&storage).into_owned();
+        let name = layout::mailbox_name(&storage);
+        let spelt = name.as_ref().and_then(layout::storage_name);
+        let Some(name) = name.filter(|_| spelt.is_some_and(|own| *own.as_bytes() == *storage))
+        else {
+            found.obstacles.push(format!(
+                "{shown} is no name of a mailbox in modified UTF-7: rename the directory"
+            ));
+            continue;
+        };
+        let directory = root
+            .join(layout::MAILBOXES)
+            .join(&shown)
+            .join(layout::MAILS);
+        let mut mailbox = Mailbox {
+            name: &name,
+            directory: &directory,
+            obstacles: &mut found.obstacles,
+        };
+        let Some((adopted, contents)) = mailbox.look(root, &mut source, dry)? else {
+            continue;
+        };
+        each(&adopted);
+        if let Some(contents) = contents.filter(|_| !dry && found.obstacles.is_empty()) {
+            Log::write(&directory.join(STAGED), &contents)?;
+            staged.0.push(directory);
+        }
+        found.mailboxes.push(adopted);
+    }
+    if found.obstacles.is_empty() {
+        staged.place()?;
+    }
+    Ok(found)
+}
+
+/// Directories with logs under another name, which go with the value.
+struct Staged(Vec<PathBuf>);
+
+impl Staged {
+    /// Gives them their name. Durable.
+    fn place(mut self) -> Result<(), Error> {
+        for directory in std::mem::take(&mut self.0) {
+            set_aside(&directory)?;
+            disk::rename_over(&directory.join(STAGED), &directory.join(line::FILE))?;
+            disk::sync_directory_at(&directory)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            let _ = disk::remove(&directory.join(STAGED));
+        }
+    }
+}
+
+/// Other names for files of messages that the new log does not have, so that they are none.
+fn set_aside(directory: &Path) -> Result<(), Error> {
+    let log = fs::read(directory.join(STAGED))?;
+    let messages = Contents::parse(&log).messages;
+    for uid in single_files(directory)? {
+        if !messages.contains_key(&uid) {
+            let file = format!("u.{uid}");
+            let aside = directory.join(format!("{ASIDE}{file}"));
+            disk::rename_over(&directory.join(file), &aside)?;
+        }
+    }
+    Ok(())
+}
+
+/// UIDs of the files of single messages.
+fn single_files(directory: &Path) -> io::Result<Vec<Uid>> {
+    let mut uids = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        uids.extend(super::sdbox::uid_in(entry?.file_name().as_encoded_bytes()));
+    }
+    Ok(uids)
+}
+
+struct Mailbox<'a> {
+    name: &'a MailboxName,
+    directory: &'a Path,
+    obstacles: &'a mut Vec<String>,
+}
+
+impl Mailbox<'_> {
+    /// What it has, and what its log is to say; no log if it has one.
+    fn look(
+        &mut self,
+        root: &Path,
+        source: &mut Source,
+        dry: bool,
+    ) -> Result<Option<(Adopted, Option<Contents>)>, Error> {
+        let mut adopted = Adopted::new(self.name);
+        let log = self.directory.join(line::FILE);
+        if log.exists() {
+            adopted.known = true;
+            adopted.tell(&Contents::parse(&fs::read(&log)?));
+            return Ok(Some((adopted, None)));
+        }
+        let index = match dovecot::load(self.directory, INDEX, &WANTED) {
+            Err(Error::Corrupt { what }) => {
+                self.obstruct(&format!("{what} is damaged: {RESYNC}"));
+                return Ok(None);
+            }
+            index => index?,
+        };
+        let mut contents = Contents::default();
+        if let Some(index) = &index {
+            if !source.has(index) {
+                self.obstruct(&format!(
+                    "its index is of another dovecot.map.index: {RESYNC}"
+                ));
+                return Ok(None);
+            }
+            self.take(source, index, &mut contents, &mut adopted)?;
+        }
+        if contents.known.is_none() {
+            adopted
+                .lost
+                .push("no index says its UIDVALIDITY: it has a new one".to_owned());
+            let validity = if dry { None } else { Some(next(root)?) };
+            contents.known = validity.zip(Some(random_guid()?));
+        }
+        let left = single_files(self.directory)?.into_iter();
+        let left = left
+            .filter(|uid| !contents.messages.contains_key(uid))
+            .count();
+        if left > 0 {
+            adopted.lost.push(format!(
+                "{left} files have messages that no index names; they are called {ASIDE}u.N then"
+            ));
+        }
+        adopted.tell(&contents);
+        Ok(Some((adopted, Some(contents))))
+    }
+
+    fn obstruct(&mut self, why: &str) {
+        self.obstacles.push(format!("{}: {why}", self.name));
+    }
+
+    fn take(
+        &mut self,
+        source: &mut Source,
+        index: &Index,
+        contents: &mut Contents,
+        adopted: &mut Adopted,
+    ) -> Result<(), Error> {
+        let guid = index.extension_header(source.header()).get(4..20);
+        let guid = guid.and_then(|guid| guid.try_into().ok()).map(Guid);
+        let guid = match guid.filter(|guid| guid.0 != [0; 16]) {
+            Some(guid) => guid,
+            None => random_guid()?,
+        };
+        contents.known = UidValidity::new(index.uid_validity()).zip(Some(guid));
+        contents.uid_next = Uid::new(index.next_uid());
+        let cache = match index.reset_id("cache") {
+            Some(reset_id) => Cache::load(self.directory, reset_id)?,
+            None => None,
+        };
+        let keywords = Keywords::of(index, adopted);
+        contents.keywords = keywords.lettered();
+        let (mut gone, mut elsewhere, mut changed) = (0, 0, Vec::new());
+        for (number, row) in &index.rows {
+            let Some(uid) = Uid::new(*number) else {
+                continue;
+            };
+            let Some(taken) = source.take(self.directory, index, cache.as_ref(), uid)? else {
+                match row.flags & dovecot::BACKEND {
+                    0 => gone += 1,
+                    _ => elsewhere += 1,
+                }
+                continue;
+            };
+            changed.extend(taken.changed);
+            let mut letters = 0;
+            for keyword in &row.keywords {
+                letters |= keywords.put(*keyword, uid, adopted);
+            }
+            let uidl = taken
+                .uidl
+                .filter(|uidl| uidl.bytes().all(|b| b.is_ascii_graphic()));
+            let message = Message {
+                flags: dovecot::flags(row.flags),
+                letters,
+                uidl,
+                ..Message::unmarked(taken.record.to_string().into())
+            };
+            contents.messages.insert(uid, message);
+        }
+        if gone > 0 {
+            adopted
+                .lost
+                .push(format!("{gone} messages are not where its index says"));
+        }
+        if elsewhere > 0 {
+            self.obstruct(&format!(
+                "{elsewhere} messages are in alternate storage: have Dovecot move them back first: \
+                 doveadm altmove -r -u USER all"
+            ));
+        }
+        if let Some(how) = changed.first() {
+            let count = changed.len();
+            self.obstruct(&format!(
+                "{count} messages are {how}, which dovelet does not read: have Dovecot convert the mail \
+                 without that first (doveadm sync)"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Which of an index's keywords have letters.
+struct Keywords(Vec<Option<(usize, Keyword)>>);
+
+impl Keywords {
+    fn of(index: &Index, adopted: &mut Adopted) -> Keywords {
+        let mut used = vec![false; index.keywords.len()];
+        for keyword in index.rows.values().flat_map(|row| &row.keywords) {
+            if let Some(used) = used.get_mut(usize::from(*keyword)) {
+                *used = true;
+            }
+        }
+        let mut all = Vec::new();
+        let mut count = 0;
+        for (name, used) in index.keywords.iter().zip(used) {
+            let keyword = Keyword::new(name).filter(|_| used);
+            if used && keyword.is_none() {
+                adopted
+                    .lost
+                    .push(format!("the keyword {name:?}, which IMAP has not"));
+            }
+            all.push(keyword.map(|keyword| (count, keyword)));
+            count += usize::from(all.last().is_some_and(Option::is_some));
+        }
+        adopted.keywords = count;
+        let beyond = all.iter().flatten().skip(MAX_LETTERS);
+        adopted.beyond = beyond.map(|(_, k)| (k.clone(), UidSet::new())).collect();
+        Keywords(all)
+    }
+
+    fn lettered(&self) -> Vec<Option<Keyword>> {
+        let named = self.0.iter().flatten().take(MAX_LETTERS);
+        named.map(|(_, keyword)| Some(keyword.clone())).collect()
+    }
+
+    /// The letter of a keyword that a message has, or none.
+    fn put(&self, keyword: u16, uid: Uid, adopted: &mut Adopted) -> u32 {
+        match self.0.get(usize::from(keyword)) {
+            Some(Some((number, _))) if *number < MAX_LETTERS => 1 << number,
+            Some(Some((number, _))) => {
+                if let Some((_, uids)) = adopted.beyond.get_mut(number - MAX_LETTERS) {
+                    uids.insert(uid);
+                }
+                0
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Adopted {
+    fn tell(&mut self, contents: &Contents) {
+        self.messages = contents.messages.len();
+        self.uid_validity = contents.known.map_or(0, |(validity, _)| validity.number());
+        self.uid_next = contents.uid_next.map_or(1, Uid::number);
+        let named = contents.keywords.iter().flatten().count();
+        self.keywords = self.keywords.max(named);
+        let messages = contents.messages.values();
+        self.uidls = messages.filter(|message| message.uidl.is_some()).count();
+    }
+}

@@ -1,0 +1,141 @@
+//! What is in the way of a take-over, or lost by it, over the index of an sdbox that Dovecot wrote.
+
+use super::framing::{GUID, Metadata, RECEIVED, UIDL, WIRE_OCTETS, file_header, message_header};
+use super::{Dbox, adopt, format_of};
+use crate::config::Format;
+use crate::mail::{MailboxName, Uid};
+use crate::store::{Adoption, Store};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The messages of that index.
+const UIDS: [u32; 9] = [1, 6, 7, 8, 9, 10, 11, 12, 13];
+
+fn directory(root: &Path) -> PathBuf {
+    root.join("mailboxes/INBOX/dbox-Mails")
+}
+
+fn put(root: &Path, uid: u32, body: &[u8], metadata: &[(u8, &str)]) {
+    let mut all = Metadata::default();
+    for (letter, value) in metadata {
+        all.put(*letter, *value);
+    }
+    let mut bytes = file_header(1).into_bytes();
+    bytes.extend_from_slice(message_header(body.len() as u64).as_bytes());
+    bytes.extend_from_slice(body);
+    bytes.extend_from_slice(&all.encode());
+    fs::write(directory(root).join(format!("u.{uid}")), bytes).unwrap();
+}
+
+/// An sdbox of which Dovecot wrote the index.
+fn made() -> tempfile::TempDir {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    fs::create_dir_all(directory(root)).unwrap();
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/dovecot");
+    let input = fs::read(corpus.join("c48e1e827ab74f7c")).unwrap();
+    let (index, log) = input[4..].split_at(1200);
+    assert_eq!(input[..4], 1200u32.to_le_bytes());
+    fs::write(directory(root).join("dovecot.index"), index).unwrap();
+    fs::write(directory(root).join("dovecot.index.log"), log).unwrap();
+    for uid in UIDS {
+        let guid = format!("guid{uid}");
+        let values = [
+            (RECEIVED, "3b9aca00"),
+            (WIRE_OCTETS, "5"),
+            (GUID, guid.as_str()),
+        ];
+        put(root, uid, b"text\n", &values);
+    }
+    temporary
+}
+
+fn run(root: &Path, dry: bool) -> Adoption {
+    assert_eq!(format_of(root), Some(Format::Sdbox));
+    adopt(root, Format::Sdbox, dry, &mut |_| ()).unwrap()
+}
+
+fn found(root: &Path) -> Vec<u32> {
+    let mut store = Dbox::sdbox(root).unwrap();
+    let scanned = store.scan(&MailboxName::inbox()).unwrap();
+    let uids = scanned.found.iter().filter_map(|f| f.uid.map(Uid::number));
+    uids.collect()
+}
+
+#[test]
+fn files_that_the_index_does_not_name_are_set_aside() {
+    let temporary = made();
+    let root = temporary.path();
+    let own = [(GUID, "g"), (UIDL, "own-id"), (b'Q', "kept")];
+    put(root, 13, b"text\n", &own);
+    put(root, 4, b"expunged\n", &[]);
+    put(root, 99, b"not there yet\n", &[]);
+    fs::remove_file(directory(root).join("u.7")).unwrap();
+    let dry = run(root, true);
+    let inbox = &dry.mailboxes[0];
+    assert_eq!((inbox.messages, inbox.uid_next, inbox.uidls), (8, 14, 1));
+    assert_eq!(inbox.lost.len(), 2, "{:?}", inbox.lost);
+    assert!(inbox.lost[0].starts_with("1 messages are not where"));
+    assert!(inbox.lost[1].starts_with("2 files have messages"));
+    assert!(directory(root).join("u.4").exists());
+    let done = run(root, false);
+    assert_eq!(done.obstacles, [""; 0]);
+    let uids: Vec<u32> = UIDS.into_iter().filter(|uid| *uid != 7).collect();
+    assert_eq!(found(root), uids);
+    assert!(directory(root).join("dovelet-left.u.4").exists());
+    assert!(directory(root).join("dovelet-left.u.99").exists());
+}
+
+/// What is told, and what is to be made of an sdbox for that.
+type Case<'a> = (&'a str, &'a dyn Fn(&Path));
+
+#[test]
+fn what_cannot_be_served_is_in_the_way() {
+    let damage = |root: &Path| {
+        let path = directory(root).join("dovecot.index");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8] ^= 0xff;
+        fs::write(path, bytes).unwrap();
+    };
+    let cases: [Case<'_>; 5] = [
+        ("9 messages are compressed", &|root| {
+            UIDS.iter()
+                .for_each(|uid| put(root, *uid, b"\x1f\x8b\x08rest", &[(GUID, "g")]));
+        }),
+        ("1 messages are encrypted", &|root| {
+            put(root, 6, b"CRYPTED\x03\x07rest", &[(GUID, "g")]);
+        }),
+        ("1 messages are without", &|root| {
+            put(root, 6, b"text\n", &[(b'X', "0 5 - a/b")]);
+        }),
+        ("an index of Dovecot's is damaged", &damage),
+        ("is no name of a mailbox", &|root| {
+            fs::create_dir_all(root.join("mailboxes/\u{fc}/dbox-Mails")).unwrap();
+        }),
+    ];
+    for (why, prepare) in cases {
+        let temporary = made();
+        let root = temporary.path();
+        prepare(root);
+        for dry in [true, false] {
+            let done = run(root, dry);
+            assert_eq!(done.obstacles.len(), 1, "{why}: {done:?}");
+            assert!(done.obstacles[0].contains(why), "{why}: {done:?}");
+        }
+        let left = fs::read_dir(directory(root)).unwrap().flatten();
+        let left = left.filter(|e| e.file_name().as_encoded_bytes().starts_with(b"dovelet"));
+        assert_eq!(left.count(), 0, "{why}");
+    }
+}
+
+#[test]
+fn an_mdbox_without_its_map_is_left_alone() {
+    let temporary = made();
+    let root = temporary.path();
+    fs::create_dir(root.join("storage")).unwrap();
+    fs::write(root.join("storage/m.1"), file_header(1)).unwrap();
+    assert_eq!(format_of(root), Some(Format::Mdbox));
+    let done = adopt(root, Format::Mdbox, false, &mut |_| ()).unwrap();
+    assert!(done.obstacles[0].contains("force-resync"), "{done:?}");
+    assert!(done.mailboxes.is_empty());
+}

@@ -1,0 +1,293 @@
+//! Taking over a Maildir of Dovecot's, which is served as it is, or of Courier's, whose UIDs and subscriptions
+//! are in files of other names. What no file of a Maildir can hold is in Dovecot's index.
+
+use super::keywords;
+use super::store::Maildir;
+use super::uidlist::{self, UidList};
+use crate::config::Format;
+use crate::mail::{Keyword, MailboxName, Uid, UidSet};
+use crate::store::adopt::{Adopted, Found};
+use crate::store::side::dotted::mailbox_name;
+use crate::store::side::lock::{DotLock, replace};
+use crate::store::side::subscriptions;
+use crate::store::side::uid_validity::random_guid;
+use crate::store::{Error, MailboxState, dovecot};
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+const COURIER: &str = "courierimapuiddb";
+const COURIER_SUBSCRIBED: &str = "courierimapsubscribed";
+
+/// Looks at all mailboxes and tells `each`; takes over what Courier says of them, unless `dry` or something
+/// is in the way.
+pub(crate) fn adopt(
+    root: &Path,
+    dry: bool,
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
+    let mut found = Found::new(Format::Maildir);
+    let mut store = Maildir::open(root)?;
+    if let Some(nested) = nested(root)? {
+        found.obstacles.push(format!(
+            "{nested} is a mailbox in a directory of its own (LAYOUT=fs): have Dovecot make .{nested} of it first"
+        ));
+    }
+    let names = store.all_mailboxes()?;
+    for name in &names {
+        let adopted = look(&store.path(name)?, name)?;
+        each(&adopted);
+        found.mailboxes.push(adopted);
+    }
+    if dry || !found.obstacles.is_empty() {
+        return Ok(found);
+    }
+    for name in &names {
+        convert(&store.path(name)?)?;
+    }
+    subscribe(root)?;
+    Ok(found)
+}
+
+/// The first directory that holds a mailbox as other layouts have it.
+fn nested(root: &Path) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.path().join("cur").is_dir() {
+            return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// A side file, as text; empty if it is not there.
+fn text(path: &Path) -> Result<String, Error> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => Ok(String::from_utf8_lossy(&read?).into_owned()),
+    }
+}
+
+/// The text that says which file has which UID, and whether it is Courier's.
+fn listed(path: &Path) -> Result<(String, bool), Error> {
+    let own = text(&path.join(uidlist::FILE))?;
+    if !own.is_empty() {
+        return Ok((own, false));
+    }
+    let other = text(&path.join(COURIER))?;
+    let courier = !other.is_empty();
+    Ok((other, courier))
+}
+
+fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
+    let mut adopted = Adopted::new(name);
+    let (text, _) = listed(path)?;
+    let list = UidList::parse(&text);
+    adopted.uid_validity = list.uid_validity.map_or(0, |validity| validity.number());
+    adopted.uid_next = list.uid_next.map_or(1, Uid::number);
+    let words = list
+        .entries
+        .iter()
+        .flat_map(|entry| entry.extensions.split(' '));
+    adopted.uidls = words.filter(|word| word.starts_with('P')).count();
+    if !text.is_empty() && list.damaged {
+        adopted
+            .lost
+            .push("lines of its list of UIDs that cannot be read".to_owned());
+    }
+    let bases: HashSet<&str> = list.entries.iter().map(|entry| entry.base).collect();
+    let mut unlisted = 0;
+    for part in ["new", "cur"] {
+        for entry in fs::read_dir(path.join(part))? {
+            let file = entry?.file_name();
+            let file = file.to_string_lossy();
+            if file.starts_with('.') {
+                continue;
+            }
+            adopted.messages += 1;
+            let base = file.split(':').next().unwrap_or_default();
+            unlisted += usize::from(!bases.contains(base));
+        }
+    }
+    if unlisted > 0 {
+        adopted.lost.push(format!(
+            "{unlisted} messages have no UID yet and get new ones"
+        ));
+    }
+    let named = keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default());
+    adopted.keywords = named.iter().flatten().count();
+    if path.join("courierimapkeywords").is_dir() {
+        adopted
+            .lost
+            .push("keywords of Courier's (courierimapkeywords)".to_owned());
+    }
+    beyond(path, &named, &mut adopted)?;
+    Ok(adopted)
+}
+
+/// Keywords that have no letter, of which Dovecot's index knows.
+fn beyond(path: &Path, named: &[Option<Keyword>], adopted: &mut Adopted) -> Result<(), Error> {
+    let index = match dovecot::load(path, "dovecot.index", &[]) {
+        Err(Error::Corrupt { what }) => {
+            adopted
+                .lost
+                .push(format!("keywords beyond z, as {what} is damaged"));
+            return Ok(());
+        }
+        index => index?,
+    };
+    // One of another UIDVALIDITY is of messages that were there before.
+    let Some(index) = index.filter(|index| index.uid_validity() == adopted.uid_validity) else {
+        return Ok(());
+    };
+    for (number, name) in (0u16..).zip(&index.keywords) {
+        let Some(keyword) = Keyword::new(name) else {
+            continue;
+        };
+        if named.iter().flatten().any(|own| *own == keyword) {
+            continue;
+        }
+        let with = index
+            .rows
+            .iter()
+            .filter(|(_, row)| row.keywords.contains(&number));
+        let uids: UidSet = with.filter_map(|(uid, _)| Uid::new(*uid)).collect();
+        if !uids.is_empty() {
+            adopted.keywords += 1;
+            adopted.beyond.push((keyword, uids));
+        }
+    }
+    Ok(())
+}
+
+/// Says in this server's side file what Courier's says. Durable.
+fn convert(path: &Path) -> Result<(), Error> {
+    let file = path.join(uidlist::FILE);
+    let _lock = DotLock::take(&file)?;
+    let (text, true) = listed(path)? else {
+        return Ok(());
+    };
+    let list = UidList::parse(&text);
+    let (Some(uid_validity), Some(uid_next)) = (list.uid_validity, list.uid_next) else {
+        return Ok(());
+    };
+    let state = MailboxState {
+        uid_validity,
+        uid_next,
+        guid: random_guid()?,
+        keywords: Vec::new(),
+    };
+    let lines = list.entries.iter();
+    let lines: Vec<(Uid, &str)> = lines.map(|entry| (entry.uid, entry.base)).collect();
+    replace(&file, &UidList::default().with(&state, &lines))
+}
+
+/// Subscribes to what Courier's file names. Durable.
+fn subscribe(root: &Path) -> Result<(), Error> {
+    for line in text(&root.join(COURIER_SUBSCRIBED))?.lines() {
+        let name = match line.strip_prefix("INBOX.") {
+            Some(rest) => mailbox_name(rest.as_bytes()),
+            None => (line == "INBOX").then(MailboxName::inbox),
+        };
+        if let Some(name) = name {
+            subscriptions::subscribe(root, &name, true)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    fn make(root: &Path, files: &[(&str, &str)]) {
+        for (file, text) in files {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        for mailbox in ["", ".Sent"] {
+            for part in ["cur", "new", "tmp"] {
+                fs::create_dir_all(root.join(mailbox).join(part)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_courier_says_is_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        make(
+            root,
+            &[
+                ("cur/1.a:2,S", "one\n"),
+                ("new/2.b", "two\n"),
+                ("new/3.c", "three\n"),
+                ("courierimapuiddb", "1 1234567890 9\n4 1.a\n7 2.b\n"),
+                (".Sent/courierimapuiddb", "1 77 1\n"),
+                ("courierimapsubscribed", "INBOX\nINBOX.Sent\nother\n"),
+            ],
+        );
+        let mut told = Vec::new();
+        let mut each = |a: &Adopted| told.push((a.name.to_string(), a.messages, a.uid_validity));
+        let dry = adopt(root, true, &mut each).unwrap();
+        assert!(!root.join("dovecot-uidlist").exists() && dry.obstacles.is_empty());
+        let expected = [
+            ("INBOX".to_owned(), 3, 1_234_567_890),
+            ("Sent".to_owned(), 0, 77),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(
+            dry.mailboxes[0].lost,
+            ["1 messages have no UID yet and get new ones"]
+        );
+        adopt(root, false, &mut |_| ()).unwrap();
+        let mut store = Maildir::open(root).unwrap();
+        let scanned = store.scan(&MailboxName::inbox()).unwrap();
+        assert!(scanned.header_known);
+        let uids: Vec<_> = scanned
+            .found
+            .iter()
+            .map(|f| f.uid.map(Uid::number))
+            .collect();
+        assert_eq!(uids, [Some(4), Some(7), None]);
+        let state = scanned.state;
+        assert_eq!(
+            (state.uid_validity.number(), state.uid_next.number()),
+            (1_234_567_890, 9)
+        );
+        let names: Vec<_> = store
+            .subscriptions()
+            .unwrap()
+            .iter()
+            .map(|n| n.to_string())
+            .collect();
+        assert_eq!(names, ["INBOX", "Sent"]);
+        // The second time there is nothing to do.
+        let before = fs::read(root.join("dovecot-uidlist")).unwrap();
+        adopt(root, false, &mut |_| ()).unwrap();
+        assert_eq!(fs::read(root.join("dovecot-uidlist")).unwrap(), before);
+    }
+
+    #[test]
+    fn another_layout_is_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        make(
+            root,
+            &[
+                ("work/cur/1.a:2,S", "one\n"),
+                ("courierimapuiddb", "1 5 9\n"),
+            ],
+        );
+        let found = adopt(root, false, &mut |_| ()).unwrap();
+        assert!(
+            found.obstacles[0].starts_with("work is a mailbox"),
+            "{found:?}"
+        );
+        assert!(!root.join("dovecot-uidlist").exists());
+    }
+}

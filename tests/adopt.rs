@@ -1,0 +1,265 @@
+//! Mail that Dovecot kept is taken over where it lies.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use support::{Dovecot, Imap, Server, account, change, message};
+
+/// A server with a mailbox of that format, not running, with no mail and no index.
+fn server(format: &str) -> Server {
+    let mut server = Server::start(&format!("[storage]\nformat = \"{format}\""));
+    // Makes the directories and their owners.
+    server.deliver("ann", &message("first@test", "delivered", "By LMTP."));
+    assert!(server.stop().success());
+    let root = server.data().join("mail/ann");
+    for entry in fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => fs::remove_dir_all(path).unwrap(),
+            false => fs::remove_file(path).unwrap(),
+        }
+    }
+    fs::remove_dir_all(server.data().join("index")).unwrap();
+    server
+}
+
+fn dovecot(server: &Server, format: &str) -> Dovecot {
+    let mail = server.data().join("mail");
+    let owner = fs::metadata(mail.join("ann")).unwrap();
+    let location = format!(
+        "mail_location = {format}:{}/%u\nmdbox_rotate_size = 64k\n",
+        mail.display()
+    );
+    let owner = (owner.uid(), owner.gid());
+    Dovecot::with(&server.path("dovecot"), &mail, owner, &location)
+}
+
+/// INTERNALDATE and RFC822.SIZE of all messages, which both servers tell alike.
+fn dates(imap: &mut Imap, mailbox: &str) -> BTreeMap<u32, String> {
+    imap.ok(&format!("EXAMINE {mailbox}"));
+    let mut all = BTreeMap::new();
+    for message in imap.list("1:*").unwrap() {
+        let uid = message.uid;
+        let answer = imap.ok(&format!("UID FETCH {uid} (INTERNALDATE RFC822.SIZE)"));
+        let line = &answer.untagged[0];
+        let after = |name: &str, ends: &[char]| {
+            let (_, rest) = line.split_once(name).unwrap_or_else(|| panic!("{line}"));
+            let value = rest.trim_start_matches(['"', ' ']);
+            value
+                .split(ends)
+                .next()
+                .unwrap()
+                .trim_start_matches('0')
+                .to_owned()
+        };
+        let date = |name: &str| after(&format!("{name} "), &['"']);
+        let shown = [date("INTERNALDATE"), after("RFC822.SIZE ", &[' ', ')'])];
+        all.insert(uid, shown.join(", "));
+    }
+    all
+}
+
+/// Much of what a mailbox can have, with more keywords than letters, more changes than Dovecot keeps in a
+/// log alone.
+fn fill(imap: &mut Imap) {
+    change(imap, "work/&ANw-bung", "theirs");
+    let large = "0123456789 abcdefghijklmnopqrstuvwxyz\r\n".repeat(3000);
+    for number in 0..6 {
+        let text = message(&format!("large-{number}@test"), "large", &large);
+        imap.append("INBOX", "", &text).unwrap();
+    }
+    imap.ok("SELECT INBOX");
+    for number in 0..120 {
+        let sign = if number % 3 == 2 { '-' } else { '+' };
+        imap.ok(&format!("STORE {} {sign}FLAGS (\\Flagged)", number % 8 + 1));
+    }
+    imap.ok("UNSELECT");
+    imap.ok("SELECT INBOX");
+    for number in 0..32 {
+        imap.ok(&format!("STORE {} +FLAGS (label-{number})", number % 7 + 1));
+    }
+    imap.ok("STORE 8 +FLAGS (\\Deleted)");
+    imap.ok("EXPUNGE");
+    imap.ok("UNSELECT");
+}
+
+/// The settings of POP3 that have both servers name messages alike.
+fn uidls(server: &Server, format: &str) -> Vec<String> {
+    let dovecot = dovecot(server, format);
+    let mut pop3 = dovecot.pop3("ann");
+    pop3.list("UIDL")
+}
+
+fn adopt(server: &Server, more: &[&str]) -> (bool, String, String) {
+    let root = server.data().join("mail/ann");
+    let mut words = vec!["adopt", root.to_str().unwrap()];
+    words.extend(more);
+    let output = server.command(&words).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// UID, save date and GUID of messages, as Dovecot tells them and as the log says.
+fn saved_in_dovecot(dovecot: &Dovecot) -> Vec<[String; 3]> {
+    let fields = ["uid", "date.saved.unixtime", "guid"];
+    let mut words = vec!["-f", "tab", "fetch", "-u", "ann"];
+    let all = fields.join(" ");
+    words.extend([all.as_str(), "mailbox", "INBOX"]);
+    let told = dovecot.doveadm(&words);
+    let rows = told.lines().skip(1).map(|line| {
+        let mut values = line.split('\t').map(str::to_owned);
+        [0; 3].map(|_| values.next().unwrap())
+    });
+    rows.collect()
+}
+
+fn saved_in_log(root: &Path) -> Vec<[String; 3]> {
+    let log = fs::read(root.join("mailboxes/INBOX/dbox-Mails/dovelet.log")).unwrap();
+    let text = String::from_utf8(log).unwrap();
+    let records = text
+        .lines()
+        .filter_map(|line| line.split_once(" F ")?.1.split_once(' '));
+    let rows = records.map(|(_, record)| {
+        let field = |name: &str| {
+            record
+                .split_once(name)
+                .unwrap()
+                .1
+                .split(',')
+                .next()
+                .unwrap()
+        };
+        let guid = record.split(',').next().unwrap();
+        [field(",U="), field(",D="), guid].map(str::to_owned)
+    });
+    rows.collect()
+}
+
+fn logs(root: &Path) -> usize {
+    let all = ["INBOX", "work/&ANw-bung"];
+    let log = |mailbox: &&str| {
+        root.join("mailboxes")
+            .join(mailbox)
+            .join("dbox-Mails/dovelet.log")
+    };
+    all.iter().filter(|mailbox| log(mailbox).exists()).count()
+}
+
+fn is_taken_over(format: &str) {
+    if !Dovecot::possible() {
+        return;
+    }
+    let mut server = server(format);
+    let root = server.data().join("mail/ann");
+    let mailboxes = ["INBOX", "work/&ANw-bung"];
+    let theirs = {
+        let dovecot = dovecot(&server, format);
+        fill(&mut dovecot.imap("ann"));
+        let mut imap = dovecot.imap("ann");
+        let dates = mailboxes.map(|mailbox| dates(&mut imap, mailbox));
+        let saved = saved_in_dovecot(&dovecot);
+        (account(&mut imap), dates, saved)
+    };
+    assert_eq!(theirs.0.mailboxes["INBOX"].messages.len(), 8, "{theirs:#?}");
+    let uidls = Dovecot::has_pop3().then(|| uidls(&server, format));
+
+    // Before that nothing is served, and nothing is changed.
+    server.again();
+    let refused = server.command(&["doctor"]).output().unwrap();
+    let told = server.log() + &String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("dovelet adopt"), "{told}");
+    let (done, _, told) = adopt(&server, &[]);
+    assert!(!done && told.contains("stop it first"), "{told}");
+    assert!(server.stop().success());
+    assert_eq!(logs(&root), 0);
+
+    let (done, told, _) = adopt(&server, &["--dry-run", "--json"]);
+    assert!(done && told.contains("\"taken_over\":false"), "{told}");
+    assert_eq!(logs(&root), 0);
+    let (done, told, wrong) = adopt(&server, &[]);
+    assert!(done && wrong.is_empty(), "{told}{wrong}");
+    let validity = &theirs.0.mailboxes["INBOX"].uid_validity;
+    let line = format!("INBOX: 8 messages, UIDVALIDITY {validity}, UIDNEXT ");
+    assert!(told.contains(&line), "{told}");
+    assert!(told.contains("taken over: "), "{told}");
+    assert_eq!(logs(&root), 2);
+    assert_eq!(saved_in_log(&root), theirs.2);
+
+    for without_index in [false, true] {
+        server.again();
+        let mut imap = server.imap("ann");
+        let mut ours = account(&mut imap);
+        let dates = mailboxes.map(|mailbox| dates(&mut imap, mailbox));
+        let mut expected = &theirs.0;
+        let lettered;
+        if without_index {
+            // Keywords beyond z are in the index alone.
+            let is_label = |flag: &String| !flag.starts_with("label-");
+            let without = |account: &mut support::Account| {
+                for mailbox in account.mailboxes.values_mut() {
+                    mailbox
+                        .messages
+                        .iter_mut()
+                        .for_each(|m| m.flags.retain(is_label));
+                }
+            };
+            without(&mut ours);
+            lettered = {
+                let mut account = theirs.0.clone();
+                without(&mut account);
+                account
+            };
+            expected = &lettered;
+        }
+        assert_eq!(&ours, expected, "without index: {without_index}");
+        assert_eq!(dates, theirs.1);
+        if let Some(uidls) = &uidls {
+            assert_eq!(&server.pop3("ann").list("UIDL"), uidls);
+        }
+        assert!(server.stop().success());
+        if !without_index {
+            fs::remove_dir_all(server.data().join("index")).unwrap();
+        }
+    }
+    // Dovecot finds all that was there, as it was, and says the same of it.
+    {
+        let dovecot = dovecot(&server, format);
+        let mut imap = dovecot.imap("ann");
+        assert_eq!(account(&mut imap), theirs.0);
+        assert_eq!(saved_in_dovecot(&dovecot), theirs.2);
+    }
+    // What comes here gets UIDs that nothing had.
+    server.again();
+    server.deliver("ann", &message("late@test", "delivered", "By LMTP."));
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    let all = imap.list("1:*").unwrap();
+    let (last, before) = (&all[8], &theirs.0.mailboxes["INBOX"].uid_next);
+    assert_eq!(
+        (last.id.as_str(), last.uid.to_string()),
+        ("late@test", before.clone())
+    );
+    assert!(server.stop().success());
+    let (done, told, _) = adopt(&server, &[]);
+    assert!(done && told.contains("INBOX: 9 messages"), "{told}");
+    assert!(told.contains("taken over before"), "{told}");
+}
+
+#[test]
+fn an_sdbox_of_dovecots_is_taken_over() {
+    is_taken_over("sdbox");
+}
+
+#[test]
+fn an_mdbox_of_dovecots_is_taken_over() {
+    is_taken_over("mdbox");
+}
