@@ -249,7 +249,9 @@ mod tests {
         let part = structure.descend(part).unwrap();
         let raw = &message[part.body.start as usize..part.body.end as usize];
         let mut out = Vec::new();
-        Transfer::of(part).unwrap().decode(raw, true, &mut out);
+        let encoding = part.content.encoding.as_deref().unwrap_or(b"7bit");
+        let mut transfer = Transfer::new(encoding).unwrap();
+        transfer.decode(raw, true, &mut out);
         out
     }
 
