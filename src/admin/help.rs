@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 15] = [
+pub(crate) const TOPICS: [Topic; 16] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -66,6 +66,10 @@ pub(crate) const TOPICS: [Topic; 15] = [
     Topic {
         name: "clients",
         text: include_str!("help/clients.txt"),
+    },
+    Topic {
+        name: "systemd",
+        text: include_str!("help/systemd.txt"),
     },
     Topic {
         name: "files",

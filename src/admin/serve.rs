@@ -67,6 +67,9 @@ fn announce(started: &Started, config: &Config, options: &Options, console: &mut
             Address::Unix(path) => {
                 console.say(format_args!("{protocol} on unix:{}{tls}", path.display()));
             }
+            Address::Activated(name) => {
+                console.say(format_args!("{protocol} on systemd:{name}{tls}"));
+            }
         }
     }
     let made = if started.new_certificate {

@@ -2,6 +2,7 @@
 
 use super::closed::Closed;
 use super::secret::Secret;
+use std::net::IpAddr;
 
 /// Longest user name accepted from a client or a file, in octets.
 pub(crate) const MAX_NAME: usize = 255;
@@ -18,6 +19,8 @@ pub(crate) struct Credentials {
     pub(crate) password: Secret,
     /// APOP (RFC 1939 section 7): `password` is the digest, in hexadecimal, of this and the password.
     pub(crate) stamp: Option<String>,
+    /// For whom the peer connects, if it is trusted to say so: who pays for a failure.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl Credentials {
@@ -28,6 +31,7 @@ impl Credentials {
             authcid,
             password,
             stamp: None,
+            client: None,
         }
     }
 

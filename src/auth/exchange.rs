@@ -88,6 +88,7 @@ fn plain(response: &[u8]) -> Option<Credentials> {
         authcid: name(authcid)?,
         password,
         stamp: None,
+        client: None,
     })
 }
 

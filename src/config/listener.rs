@@ -73,7 +73,9 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
     }
     let (protocol, address) = (protocol?, address?);
     let tls = tls.unwrap_or(match (protocol, &address) {
-        (Protocol::Imap | Protocol::Pop3, Address::Tcp(_)) => ListenerTls::Starttls,
+        (Protocol::Imap | Protocol::Pop3, Address::Tcp(_) | Address::Activated(_)) => {
+            ListenerTls::Starttls
+        }
         _ => ListenerTls::None,
     });
     Some(Listener {
@@ -112,6 +114,9 @@ fn protocol(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Protocol> {
 
 fn address(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Address> {
     let (at, text) = reader.text(part, "address")?;
+    if let Some(name) = text.strip_prefix("systemd:") {
+        return activated(reader, at, name);
+    }
     let Some(path) = text.strip_prefix("unix:") else {
         let address: Option<SocketAddr> = text.parse().ok();
         if address.is_none() {
@@ -126,6 +131,17 @@ fn address(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Address> {
         return None;
     }
     Some(Address::Unix(path))
+}
+
+/// As systemd.socket(5) takes names of descriptors.
+fn activated(reader: &mut Reader<'_>, at: usize, name: &str) -> Option<Address> {
+    let good = |b: u8| b.is_ascii_graphic() && b != b':';
+    if (1..=255).contains(&name.len()) && name.bytes().all(good) {
+        return Some(Address::Activated(name.to_owned()));
+    }
+    let message = "the name of a socket of systemd has 1 to 255 characters, none of them \":\"";
+    reader.faults.add(at, message);
+    None
 }
 
 fn no_address(text: &str) -> String {

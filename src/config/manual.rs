@@ -79,7 +79,8 @@ pub(super) const LISTENER: &Section = &Section {
         example(
             "address",
             "\"[::]:143\"",
-            "An IP address with a port, or \"unix:PATH\".",
+            "An IP address with a port, \"unix:PATH\", or \"systemd:NAME\" for sockets that systemd gives under this \
+             name (FileDescriptorName=). Where systemd gives a socket of that address, it is taken in any case.",
         ),
         example(
             "tls",

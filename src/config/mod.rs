@@ -35,7 +35,7 @@ pub(crate) use imap::{FetchFailure, Imap, Workarounds};
 pub(crate) use limits::Limits;
 pub(crate) use lmtp::{DeliveryAddress, Lmtp};
 pub(crate) use manual::reference;
-pub(crate) use model::{Address, Config, Isolation, ListenerTls, Protocol, UserSource};
+pub(crate) use model::{Address, Config, Isolation, Listener, ListenerTls, Protocol, UserSource};
 pub(crate) use network::Network;
 pub(crate) use parse::{ParseSettings, parse};
 pub(crate) use pop3::{Delete, Pop3};

@@ -66,6 +66,8 @@ pub(crate) enum Protocol {
 pub(crate) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// Bound by systemd, which gives it under this name.
+    Activated(String),
 }
 
 /// When a listener's connections become encrypted.
@@ -248,12 +250,13 @@ impl ListenerTls {
     }
 }
 
-/// As in the configuration file: `127.0.0.1:143`, `[::1]:143`, `unix:PATH`.
+/// As in the configuration file: `127.0.0.1:143`, `[::1]:143`, `unix:PATH`, `systemd:NAME`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Activated(name) => write!(f, "systemd:{name}"),
         }
     }
 }

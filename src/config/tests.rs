@@ -457,6 +457,10 @@ fn each_fault_is_told_with_what_would_be_right() {
             "4:18: `proxy_protocol` must be true or false, without quotes",
         ),
         (
+            &format!("{imap}address = \"systemd:a:b\""),
+            "3:11: the name of a socket of systemd has 1 to 255 characters, none of them \":\"",
+        ),
+        (
             &format!("{imap}address = \"127.0.0.1:143\"\n{imap}address = \"0.0.0.0:143\""),
             "6:11: the listener of line 3 has this address already",
         ),

@@ -3,8 +3,10 @@
 use super::channel::Channel;
 use super::control::{Message, Owner};
 use super::deadline;
+use super::failed::{self, Why};
 use super::pool::Pool;
 use super::reactor;
+use super::role;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
@@ -152,6 +154,7 @@ impl Auth {
                             authcid,
                             password: Secret::new(password),
                             stamp,
+                            client: None,
                         };
                         let verifying =
                             auth.clone()
@@ -203,7 +206,12 @@ impl Auth {
                 name.escape_debug()
             );
         } else {
-            log::info!("login failed from {address} as {}", name.escape_debug());
+            let why = match &verdict {
+                Verdict::Rejected if self.knows(&name) => Why::Password,
+                Verdict::Rejected => Why::User,
+                _ => Why::NotChecked,
+            };
+            role::print(&failed::line(&name, address, why));
             deadline::after(self.setup.limits.login_failure_delay).await;
         }
         let message = Message::Verdict {
@@ -211,6 +219,13 @@ impl Auth {
             verdict,
         };
         front.send(&message, &[]).await.ok();
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let users = self.users.borrow();
+        users
+            .as_ref()
+            .is_some_and(|users| users.find(name).is_some())
     }
 
     /// Time as penalties have it: no clock that is set moves it.

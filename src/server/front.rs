@@ -238,7 +238,7 @@ impl Front {
     async fn verify(&self, connection: u64, address: IpAddr, claim: Credentials) -> Verdict {
         let question = Message::Verify {
             connection,
-            address,
+            address: claim.client.unwrap_or(address).to_canonical(),
             authzid: claim.authzid,
             authcid: claim.authcid,
             password: claim.password.bytes().to_vec(),
@@ -428,6 +428,7 @@ async fn imap(
         secured: served.tls == 2,
         plaintext: accepted.local,
         starttls: served.tls == 1,
+        trusted: limits.trusts(accepted.address),
         line_octets: limits.login_line_octets,
         literal_octets: limits.login_literal_octets,
         nonsync_octets: limits.nonsync_literal_octets.into(),
@@ -454,6 +455,7 @@ async fn pop3(
         secured: served.tls == 2,
         plaintext: accepted.local,
         starttls: served.tls == 1,
+        trusted: limits.trusts(accepted.address),
         line_octets: limits.login_line_octets,
         bad_commands: limits.login_bad_commands,
         failures: limits.login_failures,

@@ -158,7 +158,7 @@ pub(super) fn lock(config: &Config) -> Result<File, Error> {
 }
 
 /// Binds an address. A unix socket that nobody serves any more is replaced.
-fn listen(address: &Address) -> Result<OwnedFd, Error> {
+pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
     match address {
         // Connections have the options of their listener.
         Address::Tcp(address) => TcpListener::bind(address)
@@ -172,21 +172,7 @@ fn listen(address: &Address) -> Result<OwnedFd, Error> {
                 error,
             }),
         Address::Unix(path) => unix(path, 0o666),
-    }
-}
-
-/// Binds all addresses. Errors: all that cannot be bound.
-pub(super) fn listen_all(config: &Config) -> Result<Vec<OwnedFd>, Error> {
-    let (mut bound, mut faults) = (Vec::new(), Vec::new());
-    for listener in &config.listeners {
-        match listen(&listener.address) {
-            Ok(socket) => bound.push(socket),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    match faults.len() {
-        0 => Ok(bound),
-        _ => Err(Error::All(faults)),
+        Address::Activated(name) => Err(super::listeners::missing(name)),
     }
 }
 

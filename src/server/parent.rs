@@ -7,13 +7,16 @@ use super::engines::{Engines, Request};
 use super::error::Error;
 use super::grants::{Grant, Grants};
 use super::layout::{self, Identities};
+use super::listeners::Listeners;
 use super::owners::Owners;
 use super::quiet::Quiet;
 use super::request::{self, Asked};
-use super::setup::{Served, Setup};
+use super::setup::Setup;
 use super::{certificate, role};
-use crate::config::{Address, Config, ListenerTls, UserSource};
+use crate::config::{Config, UserSource};
 use crate::mailbox::Care;
+use crate::sys::activation::Passed;
+use crate::sys::notify::Notifier;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -59,7 +62,8 @@ struct Ready {
 struct Parent {
     config: Rc<Config>,
     identities: Identities,
-    listeners: Vec<(OwnedFd, Served)>,
+    listeners: Listeners,
+    notifier: Notifier,
     control: UnixListener,
     front: Option<Role>,
     auth: Option<Role>,
@@ -75,6 +79,8 @@ struct Parent {
 
 /// Runs a server until it is told to stop. `started` is called once it accepts connections.
 pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), Error> {
+    // Before anything is opened that could have one of their numbers.
+    let passed = Passed::take();
     limits::open_files(u64::from(config.limits.max_connections) * 2 + 200);
     let signals = Signals::take().map_err(Error::system("taking signals"))?;
     spawn::keep_descriptors();
@@ -88,26 +94,13 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     let owners = Owners::begin(&config, &identities)?;
     let new_certificate = !certificate::files(&config).0.exists();
     let certificates = certificate::load(&config)?;
-    let mut listeners = Vec::new();
-    for (listener, socket) in config.listeners.iter().zip(layout::listen_all(&config)?) {
-        rustix::io::ioctl_fionbio(&socket, true).ok();
-        let served = Served {
-            protocol: listener.protocol,
-            unix: matches!(listener.address, Address::Unix(_)),
-            tls: match listener.tls {
-                ListenerTls::None => 0,
-                ListenerTls::Starttls => 1,
-                ListenerTls::Implicit => 2,
-            },
-            proxy_protocol: listener.proxy_protocol,
-        };
-        listeners.push((socket, served));
-    }
+    let listeners = Listeners::open(&config, passed)?;
     let control = layout::unix(&config.data_dir.join(request::SOCKET), 0o600)?;
     let mut parent = Parent {
         control: UnixListener::from(control),
         identities,
         listeners,
+        notifier: Notifier::from_environment(),
         front: None,
         auth: None,
         front_back_off: BackOff::default(),
@@ -127,7 +120,9 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         fingerprint: certificate::fingerprint(&certificates),
         new_certificate,
     });
+    parent.notifier.ready();
     parent.serve(&signals);
+    parent.notifier.stopping();
     parent.stop();
     Ok(())
 }
@@ -163,12 +158,17 @@ impl Parent {
             identity: self.identities.front,
             jail: self.jail(),
             generation: self.generation,
-            listeners: self.listeners.iter().map(|(_, served)| *served).collect(),
+            listeners: self
+                .listeners
+                .all
+                .iter()
+                .map(|(_, served)| *served)
+                .collect(),
             ..Setup::of(&self.config)
         };
         let setup = Message::Setup(Box::new(setup));
         let mut descriptors = vec![to_auth.as_fd()];
-        descriptors.extend(self.listeners.iter().map(|(socket, _)| socket.as_fd()));
+        descriptors.extend(self.listeners.all.iter().map(|(socket, _)| socket.as_fd()));
         let role = Role::start("front", &self.config.limits, &setup, &descriptors)?;
         send_certificates(&role, certificates)?;
         self.front = Some(role);
@@ -248,7 +248,11 @@ impl Parent {
             {
                 match signal {
                     Signal::Stop => return,
-                    Signal::Reload => self.reload(),
+                    Signal::Reload => {
+                        self.notifier.reloading();
+                        self.reload();
+                        self.notifier.ready();
+                    }
                     Signal::Child => {}
                 }
             }
@@ -265,6 +269,7 @@ impl Parent {
             }
             self.revive();
             self.release();
+            self.notifier.alive(Instant::now());
         }
     }
 
@@ -282,6 +287,7 @@ impl Parent {
             until(self.auth_back_off.wait(now));
         }
         self.engines.deadlines(now).for_each(&mut until);
+        self.notifier.due(now).into_iter().for_each(&mut until);
         if !self.logins.is_empty() || !self.grants.is_empty() {
             until(GRANT_PATIENCE);
         }
@@ -633,10 +639,8 @@ impl Parent {
             roles.push(auth);
         }
         roles.iter_mut().for_each(Role::kill);
-        for listener in &self.config.listeners {
-            if let Address::Unix(path) = &listener.address {
-                std::fs::remove_file(path).ok();
-            }
+        for path in &self.listeners.files {
+            std::fs::remove_file(path).ok();
         }
         std::fs::remove_file(self.config.data_dir.join(request::SOCKET)).ok();
     }

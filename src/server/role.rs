@@ -7,6 +7,7 @@ use crate::sys::seccomp::Filter;
 use crate::sys::{confine, landlock, limits, memory, message, random, seccomp, signals, spawn};
 use futures_rustls::rustls::crypto::ring;
 use std::hash::RandomState;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -101,6 +102,14 @@ pub(super) fn start_log(level: u8) {
         .with_module_level("async_io", log::LevelFilter::Off)
         .init()
         .ok();
+}
+
+/// A line of the log as it is, without level and module in front.
+pub(super) fn print(line: &str) {
+    if log::max_level() >= log::LevelFilter::Info {
+        // There is nobody to tell if it is lost.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
 }
 
 /// Says what this kernel cannot do for the safety of the roles: once, when the server starts.

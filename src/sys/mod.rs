@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod accounts;
+pub(crate) mod activation;
 pub(crate) mod clock;
 pub(crate) mod confine;
 pub(crate) mod directory;
@@ -10,6 +11,7 @@ pub(crate) mod landlock;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod message;
+pub(crate) mod notify;
 pub(crate) mod ownership;
 pub(crate) mod random;
 pub(crate) mod seccomp;

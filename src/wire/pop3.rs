@@ -1,5 +1,6 @@
 //! POP3 (RFC 1939, RFC 2449) as bytes: command lines and replies.
 
+use super::lmtp::{Forwarded, xclient};
 use super::reader::Reader;
 use crate::mail::SeqNum;
 
@@ -7,6 +8,8 @@ use crate::mail::SeqNum;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Capa,
+    /// For whom a proxy connects.
+    Xclient(Forwarded),
     Stls,
     User(Vec<u8>),
     /// Everything behind the space, spaces included.
@@ -61,6 +64,12 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, Fault> {
         .to_ascii_uppercase();
     let own = (r.at_end() || r.peek() == Some(b' ')).then_some(keyword.as_slice());
     let command = match own.unwrap_or_default() {
+        b"XCLIENT" => {
+            let forwarded = xclient(r.take(usize::MAX));
+            return forwarded
+                .map(Command::Xclient)
+                .map_err(|_| Fault::Arguments);
+        }
         b"CAPA" => Command::Capa,
         b"STLS" => Command::Stls,
         b"QUIT" => Command::Quit,

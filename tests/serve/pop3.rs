@@ -63,7 +63,7 @@ fn messages_come_by_every_way_in() {
     secured.ok("QUIT");
 
     let mut stream = connected(server.pop3);
-    assert_eq!(read_line(&mut stream), "+OK dovelet ready.\r\n");
+    assert_eq!(read_line(&mut stream), "+OK [XCLIENT] dovelet ready.\r\n");
     stream.write_all(b"STLS\r\n").unwrap();
     assert!(read_line(&mut stream).starts_with("+OK "));
     let mut tls = secure(stream, "localhost", &TLS13).unwrap();
@@ -108,7 +108,7 @@ fn guesses_are_refused_and_end_the_connection() {
         unknown
     );
     assert!(pop3.line().is_err());
-    server.wait_for_log("login failed from 127.0.0.1 as ann", 2);
+    server.wait_for_log("auth: passwd-file(ann,127.0.0.1): Password mismatch", 2);
     let plain = Pop3::connect(server.pop3).unwrap().login("ann", PASSWORD);
     assert!(plain.unwrap().starts_with("+OK"));
 }
@@ -234,7 +234,10 @@ fn bad_commands_and_long_lines_have_an_end() {
 #[test]
 fn apop_needs_a_setting_and_a_password_that_is_stored_as_it_is() {
     let greeting = |server: &Server| read_line(&mut connected(server.pop3));
-    assert_eq!(greeting(&Server::start("")), "+OK dovelet ready.\r\n");
+    assert_eq!(
+        greeting(&Server::start("")),
+        "+OK [XCLIENT] dovelet ready.\r\n"
+    );
     let server = Server::start("[pop3]\napop = true\n");
     // The users are told of before the first greeting, but not before the listeners are open.
     let mut stream = wait_until("a timestamp", || {
@@ -244,7 +247,10 @@ fn apop_needs_a_setting_and_a_password_that_is_stored_as_it_is() {
             .then(|| connected(server.pop3))
     });
     let said = read_line(&mut stream);
-    let stamp = said.trim_end().strip_prefix("+OK dovelet ready. ").unwrap();
+    let stamp = said
+        .trim_end()
+        .strip_prefix("+OK [XCLIENT] dovelet ready. ")
+        .unwrap();
     assert!(stamp.ends_with("@mail.test>"), "{stamp}");
     let digest = HEXLOWER.encode(&Md5::digest(format!("{stamp}{PASSWORD}")));
     stream
@@ -267,7 +273,7 @@ fn apop_needs_a_setting_and_a_password_that_is_stored_as_it_is() {
     });
     let mut pop3 = Pop3::connect(hashed.pop3).unwrap();
     assert_eq!(pop3.login("ann", "test").unwrap(), "+OK Logged in.");
-    assert_eq!(greeting(&hashed), "+OK dovelet ready.\r\n");
+    assert_eq!(greeting(&hashed), "+OK [XCLIENT] dovelet ready.\r\n");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(super) fn relay(
 
 fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
     match address {
+        // Where it is only systemd knows.
+        Address::Activated(_) => Err(io::ErrorKind::Unsupported.into()),
         Address::Unix(path) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(PATIENCE))?;

@@ -146,7 +146,7 @@ impl Session {
                 self.doing = Doing::Ended;
                 Ran::GoesOn
             }
-            Command::Id => {
+            Command::Id { .. } => {
                 let version = env!("CARGO_PKG_VERSION");
                 out.put(b"* ID (\"name\" \"dovelet\" \"version\" \"");
                 out.put(version.as_bytes());

@@ -9,6 +9,7 @@ use crate::auth::{Closed, Credentials, Exchange, Secret, Step, Verdict};
 use crate::codec::base64;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse, url_encoded};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How a connection stands when it comes in.
@@ -19,6 +20,8 @@ pub(crate) struct LoginSettings {
     /// Passwords are taken without TLS: the peer is this machine.
     pub(crate) plaintext: bool,
     pub(crate) starttls: bool,
+    /// The peer may say for whom it connects.
+    pub(crate) trusted: bool,
     pub(crate) line_octets: usize,
     pub(crate) literal_octets: usize,
     /// Of a literal that does not wait.
@@ -35,6 +38,8 @@ pub(crate) struct Login {
     settings: LoginSettings,
     framer: Framer,
     doing: Doing,
+    /// For whom a trusted peer connects.
+    client: Option<IpAddr>,
     bad: u32,
     /// Failed logins on this connection.
     failed: u32,
@@ -62,6 +67,7 @@ impl Login {
                 settings.nonsync_octets,
             ),
             doing: Doing::Greeting,
+            client: None,
             bad: 0,
             failed: 0,
         }
@@ -139,7 +145,10 @@ impl Login {
                 out.put(b"\r\n");
                 self.tagged(&tag, "OK Capability completed.", out);
             }
-            Command::Id => {
+            Command::Id { originating } => {
+                self.client = originating
+                    .filter(|_| self.settings.trusted)
+                    .or(self.client);
                 out.put(b"* ID (\"name\" \"dovelet\")\r\n");
                 self.tagged(&tag, "OK ID completed.", out);
             }
@@ -189,7 +198,8 @@ impl Login {
         refused
     }
 
-    fn ask(&mut self, tag: Tag, credentials: Credentials) -> Progress<Credentials> {
+    fn ask(&mut self, tag: Tag, mut credentials: Credentials) -> Progress<Credentials> {
+        credentials.client = self.client;
         self.doing = Doing::Verifying(tag);
         Progress::Ask(credentials)
     }

@@ -105,7 +105,7 @@ pub(super) fn rule_of(command: &Command) -> Rule {
         Command::Capability => "CAPABILITY",
         Command::Noop => "NOOP",
         Command::Logout => "LOGOUT",
-        Command::Id => "ID",
+        Command::Id { .. } => "ID",
         Command::StartTls => "STARTTLS",
         Command::Login { .. } => "LOGIN",
         Command::Authenticate { .. } => "AUTHENTICATE",

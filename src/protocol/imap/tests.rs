@@ -54,6 +54,7 @@ const LOGIN: LoginSettings = LoginSettings {
     secured: false,
     plaintext: true,
     starttls: true,
+    trusted: false,
     line_octets: 1000,
     literal_octets: 500,
     nonsync_octets: u64::MAX,

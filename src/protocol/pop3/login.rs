@@ -6,7 +6,9 @@ use super::refusal::{ARGUMENTS, TOO_LONG, UNKNOWN};
 use crate::auth::{Closed, Credentials, Exchange, Secret, Step, Verdict};
 use crate::codec::base64;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::wire::lmtp::Forwarded;
 use crate::wire::pop3::{Auth, Command, Fault, Line, Lines, parse};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How a connection stands when it comes in.
@@ -17,6 +19,8 @@ pub(crate) struct LoginSettings {
     /// Passwords are taken without TLS: the peer is this machine.
     pub(crate) plaintext: bool,
     pub(crate) starttls: bool,
+    /// The peer may say for whom it connects.
+    pub(crate) trusted: bool,
     pub(crate) line_octets: usize,
     pub(crate) bad_commands: u32,
     /// Failed logins until the connection is closed.
@@ -34,6 +38,8 @@ pub(crate) struct Login {
     doing: Doing,
     /// What USER said.
     user: Option<String>,
+    /// For whom a trusted peer connects.
+    client: Option<IpAddr>,
     bad: u32,
     /// Failed logins on this connection.
     failed: u32,
@@ -64,6 +70,7 @@ impl Login {
             settings,
             doing: Doing::Greeting,
             user: None,
+            client: None,
             bad: 0,
             failed: 0,
         }
@@ -121,6 +128,7 @@ impl Login {
             Command::Capa => capabilities(self.situation(), out.buffer()),
             Command::Noop => out.put(b"+OK\r\n"),
             Command::Quit => self.doing = Doing::Goodbye("+OK Logging out.\r\n"),
+            Command::Xclient(forwarded) => self.xclient(&forwarded, out),
             Command::Stls => return self.start_tls(out),
             Command::User(name) => self.name(name, out),
             Command::Pass(password) => return self.password(password, out),
@@ -145,6 +153,15 @@ impl Login {
             return Some(Progress::StartTls);
         }
         None
+    }
+
+    /// A proxy says for whom it connects, as Dovecot's do.
+    fn xclient(&mut self, forwarded: &Forwarded, out: &mut Output) {
+        if !self.settings.trusted {
+            return self.refuse("-ERR Only for trusted networks.\r\n", out);
+        }
+        self.client = forwarded.address.or(self.client);
+        out.put(b"+OK Updated.\r\n");
     }
 
     fn passwords_refused(&mut self, out: &mut Output) -> bool {
@@ -190,7 +207,10 @@ impl Login {
     }
 
     fn greet(&self, out: &mut Output) {
-        out.put(b"+OK dovelet ready.");
+        out.put(match self.settings.trusted {
+            true => b"+OK [XCLIENT] dovelet ready.",
+            false => b"+OK dovelet ready.",
+        });
         if let Some(stamp) = &self.stamp {
             out.put(b" ");
             out.put(stamp.as_bytes());
@@ -198,7 +218,8 @@ impl Login {
         out.put(b"\r\n");
     }
 
-    fn ask(&mut self, credentials: Credentials) -> Progress<Credentials> {
+    fn ask(&mut self, mut credentials: Credentials) -> Progress<Credentials> {
+        credentials.client = self.client;
         self.doing = Doing::Verifying;
         Progress::Ask(credentials)
     }

@@ -33,6 +33,7 @@ const LOGIN: LoginSettings = LoginSettings {
     secured: false,
     plaintext: true,
     starttls: true,
+    trusted: false,
     line_octets: 500,
     failures: 3,
     bad_commands: 4,

@@ -21,6 +21,7 @@ use crate::mail::{
     Threading,
 };
 use crate::wire::reader::{Bounds, Reader};
+use std::net::IpAddr;
 
 type Name = Result<MailboxName, InvalidName>;
 type Named = Result<Given, InvalidName>;
@@ -41,7 +42,10 @@ pub(crate) enum Command {
         mechanism: String,
         initial: Option<Vec<u8>>,
     },
-    Id,
+    Id {
+        /// For whom a proxy or a webmail connects, which says so in `x-originating-ip`.
+        originating: Option<IpAddr>,
+    },
     /// RFC 4978 section 3: the name of a mechanism.
     Compress(String),
     /// RFC 5161: names of capabilities as the client wrote them.
@@ -440,24 +444,32 @@ pub(super) fn status_items(r: &mut Reader<'_>) -> Parsed<Vec<StatusItem>> {
     }
 }
 
-/// `id = "ID" SP ("(" #string SP nstring ")" / nil)` (RFC 2971 section 3.1); what it says is not used.
+/// `id = "ID" SP ("(" #string SP nstring ")" / nil)` (RFC 2971 section 3.1); what else it says is not used.
 fn id(r: &mut Reader<'_>) -> Parsed<Command> {
     space(r)?;
     if r.eat_word("NIL") {
-        return Ok(Command::Id);
+        return Ok(Command::Id { originating: None });
     }
     if !r.eat(b'(') {
         return Err(Syntax("a list or NIL is missing"));
     }
+    let (mut originating, mut named) = (None, false);
     while !r.eat(b')') {
-        if string(r)?.is_none() && !r.eat_word("NIL") {
+        let text = string(r)?;
+        if text.is_none() && !r.eat_word("NIL") {
             return Err(Syntax("a string is missing"));
         }
+        let text = text.unwrap_or_default();
+        if named {
+            let address = std::str::from_utf8(&text).ok();
+            originating = address.and_then(|address| address.parse().ok());
+        }
+        named = text.eq_ignore_ascii_case(b"x-originating-ip") && !named;
         if !r.eat(b' ') && r.peek() != Some(b')') {
             return Err(Syntax("a list does not end"));
         }
     }
-    Ok(Command::Id)
+    Ok(Command::Id { originating })
 }
 
 #[cfg(test)]

@@ -10,4 +10,5 @@ pub(crate) use command::{Command, parse};
 pub(crate) use parameter::{Body, Mail, Rcpt};
 pub(crate) use path::unquoted;
 pub(crate) use reply::{Reply, reply};
+pub(super) use xclient::xclient;
 pub(crate) use xclient::{ATTRIBUTES, Forwarded};

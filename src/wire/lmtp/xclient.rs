@@ -20,7 +20,7 @@ pub(crate) struct Forwarded {
 }
 
 /// `XCLIENT 1*(SP attribute "=" xtext)`, behind the verb.
-pub(super) fn xclient(text: &[u8]) -> Result<Forwarded, Reply> {
+pub(in crate::wire) fn xclient(text: &[u8]) -> Result<Forwarded, Reply> {
     let mut forwarded = Forwarded::default();
     let mut words = text.split(|b| *b == b' ').filter(|word| !word.is_empty());
     let mut any = false;
