@@ -17,6 +17,9 @@
 //! `front` cannot name a user: it knows connection numbers. `auth` tells `parent` which user a
 //! number stands for, `parent` matches that once with the descriptor which `front` hands over and
 //! gives both to the engine of the user.
+//! Before that `parent` sees to it that the engine owns the directories that the server made for it, also
+//! when isolation, accounts or uids are others than they were (`server::owners`); an engine that cannot
+//! begin answers for all that was sent to it.
 //!
 //! # Rooms
 //!

@@ -316,12 +316,14 @@ pub(super) const LOG: &Section = &Section {
 pub(super) const PROCESS: &Section = &Section {
     name: "process",
     list: false,
-    doc: "The accounts that processes run as when started by root; three different ones.",
+    doc: "The accounts that processes run as when started by root; three different ones, \
+          none of them root.",
     keys: &[
         default(
             "user",
             "\"dovelet\"",
-            "Owns the mail of users without an account of their own.",
+            "Owns the mail of users without a uid of their own in the users file; with isolation = \"shared\" of \
+             all. The one that Dovecot calls mail_uid.",
         ),
         default(
             "network_user",

@@ -11,8 +11,8 @@ use std::path::{Component, Path};
 
 /// Directories in one another. A name has at most 32 levels (`mail::MailboxName`), formats add some.
 const MAX_DEPTH: usize = 64;
-/// Files and directories of one tree.
-const MAX_ENTRIES: u64 = 4_000_000;
+/// Files and directories of one tree: some seconds, in which whoever calls does nothing else.
+const MAX_ENTRIES: u64 = 1_000_000;
 
 /// Whose a directory is to be.
 #[derive(Clone, Copy)]
@@ -165,7 +165,9 @@ impl Walk {
             }
             self.seen += 1;
             if self.seen > MAX_ENTRIES || depth > MAX_DEPTH {
-                return Err(io::ErrorKind::QuotaExceeded.into());
+                let why = "it holds more files, or directories in one another, than a user's mail does; \
+                           see to it, and give it away with chown -R";
+                return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
             }
             // Opened without being read or followed, so it is the same that is looked at and given.
             let found = match openat(directory, name, PATH, Mode::empty()) {
