@@ -87,7 +87,9 @@
 //! # What is deliberately absent
 //!
 //! No plugin interface, no feature flags, no second configuration language, no cache beside the
-//! index, no lock in a session, no `async` below `server`, no dependency under the GPL.
+//! index, no lock in a session, no `async` below `server`, no dependency under the GPL. No MESSAGELIMIT of
+//! IMAP (RFC 9738): commands go in steps, so none needs a limit, which would cut short what clients get that
+//! do not know of it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[cfg(test)]

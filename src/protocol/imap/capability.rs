@@ -65,6 +65,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("IDLE", 2177, When::Always, Some("IDLE")),
     capability("UTF8=ACCEPT", 6855, When::Session, None),
     capability("UIDONLY", 9586, When::Session, None),
+    capability("UIDBATCHES", 10022, When::Session, Some("UIDBATCHES")),
     capability("NAMESPACE", 2342, When::Session, Some("NAMESPACE")),
     capability("UIDPLUS", 4315, When::Session, Some("UID EXPUNGE")),
     capability("UNSELECT", 3691, When::Session, Some("UNSELECT")),

@@ -1,6 +1,7 @@
 //! From a client's bytes to a command that runs.
 
 use super::append::Literal;
+use super::batches::uid_batches;
 use super::capability::{Situation, capability_line};
 use super::context::cancel_update;
 use super::enable::{UID_REQUIRED, enable};
@@ -179,6 +180,9 @@ impl Session {
             Command::Notify(wanted) => notify(self, *wanted, out),
             Command::Esearch(wanted) => esearch(self, tag, *wanted, rule, out),
             Command::CancelUpdate(tags) => cancel_update(self, &tags),
+            Command::UidBatches { messages, only } => {
+                uid_batches(self, tag, messages.get(), only, out)
+            }
             Command::Status { mailbox, items } => mailboxes::status(self, mailbox, &items, out),
             // Refused by the table before login and after.
             Command::StartTls | Command::Login { .. } | Command::Authenticate { .. } => {

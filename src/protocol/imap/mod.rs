@@ -1,6 +1,7 @@
 //! IMAP sessions: before login ([`Login`], without any account) and after it ([`Session`]).
 
 mod append;
+mod batches;
 mod capability;
 mod catenate;
 mod changing;

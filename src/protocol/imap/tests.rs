@@ -355,7 +355,7 @@ fn run_over(format: Format, name: &str, text: &str, pieces: Pieces) {
 }
 
 /// Responses of extensions which that parser does not know: RFC 2971, RFC 2342, RFC 7162, RFC 4731,
-/// RFC 5256 and RFC 5464.
+/// RFC 5256, RFC 5464 and RFC 10022.
 const UNKNOWN: &[&[u8]] = &[
     b"* ID ",
     b"* NAMESPACE ",
@@ -365,6 +365,7 @@ const UNKNOWN: &[&[u8]] = &[
     b"* SORT",
     b"* THREAD",
     b"* METADATA ",
+    b"* UIDBATCHES ",
 ];
 
 /// Items which that parser does not know (RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 3516), with what is put in their place.

@@ -22,6 +22,7 @@ use crate::mail::{
 };
 use crate::wire::reader::{Bounds, Reader};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 type Name = Result<MailboxName, InvalidName>;
 type Named = Result<Given, InvalidName>;
@@ -80,6 +81,11 @@ pub(crate) enum Command {
     Esearch(Box<Esearch>),
     /// RFC 5267 section 4.3.5: tags of searches.
     CancelUpdate(Vec<Vec<u8>>),
+    /// RFC 10022: messages of a batch, and the first and the last batch that are wanted.
+    UidBatches {
+        messages: NonZeroU32,
+        only: Option<(NonZeroU32, NonZeroU32)>,
+    },
     Namespace,
     Idle,
     Check,
@@ -234,6 +240,7 @@ fn command(r: &mut Reader<'_>) -> Parsed<Command> {
         "NOTIFY" => Command::Notify(Box::new(notify(r)?)),
         "ESEARCH" => Command::Esearch(Box::new(esearch(r)?)),
         "CANCELUPDATE" => cancel_update(r)?,
+        "UIDBATCHES" => uid_batches(r)?,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         _ => return mailboxes(r, &name),
@@ -405,6 +412,34 @@ fn cancel_update(r: &mut Reader<'_>) -> Parsed<Command> {
         true => Err(Syntax("a tag is missing")),
         false => Ok(Command::CancelUpdate(tags)),
     }
+}
+
+/// `message-batches = "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]` (RFC 10022), after its word.
+fn uid_batches(r: &mut Reader<'_>) -> Parsed<Command> {
+    space(r)?;
+    let messages = nz_number(r)?;
+    if !r.eat(b' ') {
+        return Ok(Command::UidBatches {
+            messages,
+            only: None,
+        });
+    }
+    let first = nz_number(r)?;
+    match r.eat(b':') {
+        true => Ok(Command::UidBatches {
+            messages,
+            only: Some((first, nz_number(r)?)),
+        }),
+        false => Err(Syntax("a range of batches has two ends")),
+    }
+}
+
+fn nz_number(r: &mut Reader<'_>) -> Parsed<NonZeroU32> {
+    let number = r.number(u64::from(u32::MAX));
+    let number = number.and_then(|n| u32::try_from(n).ok());
+    number
+        .and_then(NonZeroU32::new)
+        .ok_or(Syntax("a number from 1 on is missing"))
 }
 
 /// `enable = "ENABLE" 1*(SP capability)` (RFC 5161 section 4).

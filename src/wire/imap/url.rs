@@ -36,17 +36,19 @@ impl OctetRange {
 /// mailbox where no mailbox is named. `None` for anything else, other servers above all.
 pub(crate) fn message_url(text: &[u8]) -> Option<MessageUrl> {
     let text = std::str::from_utf8(text).ok()?;
-    let (place, parts) = match text.split_once("/;UID=") {
-        Some((place, rest)) => (place, rest),
-        None => ("", text.strip_prefix(";UID=")?),
+    let (place, parts) = match split_at(text, "/;UID=") {
+        Some((place, rest)) => (Some(place), rest),
+        None if is_named(text, ";UID=") => (None, text.get(5..)?),
+        None => return None,
     };
-    let (mailbox, uid_validity) = match place.split_once(";UIDVALIDITY=") {
-        Some((mailbox, number)) => (mailbox, Some(UidValidity::new(number.parse().ok()?)?)),
+    let (mailbox, uid_validity) = match place.and_then(|place| split_at(place, ";UIDVALIDITY=")) {
+        Some((mailbox, number)) => (Some(mailbox), Some(UidValidity::new(number.parse().ok()?)?)),
         None => (place, None),
     };
-    let mailbox = match mailbox.strip_prefix('/') {
-        None if mailbox.is_empty() => None,
-        name => Some(MailboxName::new(&decoded(name?)?).ok()?),
+    // RFC 5092 section 7.2: no path is relative to that of a mailbox.
+    let mailbox = match mailbox {
+        Some(path) => Some(MailboxName::new(&decoded(path.strip_prefix('/')?)?).ok()?),
+        None => None,
     };
     let (parts, range) = match parts.rsplit_once('/') {
         Some((parts, last)) if is_named(last, ";PARTIAL=") => (parts, partial_range(last)?),
@@ -63,6 +65,13 @@ pub(crate) fn message_url(text: &[u8]) -> Option<MessageUrl> {
         section,
         range,
     })
+}
+
+/// What stands before a word in any case, and behind it.
+fn split_at<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let mut windows = text.as_bytes().windows(word.len());
+    let at = windows.position(|own| own.eq_ignore_ascii_case(word.as_bytes()))?;
+    Some((text.get(..at)?, text.get(at + word.len()..)?))
 }
 
 fn is_named(text: &str, name: &str) -> bool {
@@ -145,7 +154,11 @@ mod tests {
             shown("/a%20b/c%C3%BC/;UID=7/;SECTION=HEADER"),
             Some((name("a b/c\u{fc}"), None, 7, "([], Header)".into()))
         );
-        assert_eq!(shown("/;UID=7"), Some((None, None, 7, "([], All)".into())));
+        assert_eq!(
+            shown("/Drafts;uidvalidity=3/;uid=20"),
+            Some((name("Drafts"), Some(3), 20, "([], All)".into()))
+        );
+        assert_eq!(shown(";Uid=7"), Some((None, None, 7, "([], All)".into())));
         assert_eq!(
             shown(";UID=7/;SECTION=2.1"),
             Some((None, None, 7, "([2, 1], All)".into()))
@@ -163,6 +176,10 @@ mod tests {
         for bad in [
             "",
             "/Drafts",
+            "/;UID=7",
+            "Drafts/;UID=7",
+            "../Drafts/;UID=7",
+            ";UIDVALIDITY=3/;UID=7",
             "/Drafts;UID=0",
             "/Drafts/;UID=0",
             "/Drafts/;UID=1/;SECTION=1.",
