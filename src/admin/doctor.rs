@@ -90,10 +90,13 @@ fn offline(
     let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
     // Without isolation all have one index file, with it each has its own.
     for group in present.chunk_by(|a, b| a.index == b.index) {
-        let mut identity = None;
+        let (mut identity, mut ready) = (None, Vec::new());
         for patient in group {
             match owners.serve(patient.asked(), &patient.root) {
-                Ok(found) => identity = found,
+                Ok(found) => {
+                    identity = found;
+                    ready.push(*patient);
+                }
                 Err(error) => {
                     console.complain(format_args!("{}: {error}", patient.name));
                     healthy = false;
@@ -101,7 +104,7 @@ fn offline(
             }
         }
         let mut outputs = console.outputs();
-        let examined = with_rights_of(identity, || examine(group, care, config, &mut outputs));
+        let examined = with_rights_of(identity, || examine(&ready, care, config, &mut outputs));
         match examined {
             Ok(well) => healthy &= well,
             Err(failure) => {
@@ -294,6 +297,25 @@ mod tests {
             assert_eq!(owner(path), ANN, "{}", path.display());
         }
         assert!(Identity::own().is_root());
+    }
+
+    #[test]
+    fn nothing_is_done_as_root() {
+        // Where directories were refused, the examination went on with root's rights.
+        if !Identity::own().is_root() {
+            return;
+        }
+        let machine = machine();
+        let elsewhere = machine.data().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::create_dir(machine.data().join("index")).unwrap();
+        let link = machine.data().join("index/ann");
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(ANN.uid), None).unwrap();
+        let told = machine.run("doctor --user ann", "");
+        assert_eq!(told.exit, Exit::Failure);
+        assert!(told.err.contains("a link that is not root's"), "{told:?}");
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
     }
 
     #[test]
