@@ -96,8 +96,13 @@ fn uidls(server: &Server, format: &str) -> Vec<String> {
 }
 
 fn adopt(server: &Server, more: &[&str]) -> (bool, String, String) {
+    run(server, "adopt", more)
+}
+
+/// Whether a command on the mail of ann went well, and what it said.
+fn run(server: &Server, command: &str, more: &[&str]) -> (bool, String, String) {
     let root = server.data().join("mail/ann");
-    let mut words = vec!["adopt", root.to_str().unwrap()];
+    let mut words = vec![command, root.to_str().unwrap()];
     words.extend(more);
     let output = server.command(&words).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -262,4 +267,68 @@ fn an_sdbox_of_dovecots_is_taken_over() {
 #[test]
 fn an_mdbox_of_dovecots_is_taken_over() {
     is_taken_over("mdbox");
+}
+
+/// Both servers in turns over the same mail, each of which changes it.
+fn goes_to_and_fro(format: &str) {
+    if !Dovecot::possible() {
+        return;
+    }
+    let mut server = server(format);
+    let inbox = server.data().join("mail/ann/mailboxes/INBOX/dbox-Mails");
+    let log = inbox.join("dovelet.log");
+    server.again();
+    server.deliver("ann", &message("first@test", "delivered", "By LMTP."));
+    for round in 0..4 {
+        let mut imap = server.imap("ann");
+        change(&mut imap, &format!("work/&ANw-{round}"), "ours");
+        let name = format!("round-{round}");
+        imap.ok(&format!("CREATE {name}"));
+        imap.ok("SELECT INBOX");
+        imap.ok(&format!("MOVE 1 {name}"));
+        imap.ok("UNSELECT");
+        let ours = (account(&mut imap), dates(&mut imap, "INBOX"));
+        drop(imap);
+        assert!(server.stop().success());
+        let (done, told, _) = run(&server, "export", &["--to", "dovecot", "--dry-run"]);
+        assert!(done && told.contains("could be handed over: "), "{told}");
+        assert!(log.exists());
+        let (done, told, wrong) = run(&server, "export", &["--to", "dovecot"]);
+        assert!(done && told.contains("\nhanded over: "), "{told}{wrong}");
+        assert!(!log.exists());
+        let (done, _, wrong) = run(&server, "export", &["--to", "dovecot"]);
+        assert!(
+            !done && wrong.contains("run \"dovelet adopt\" first"),
+            "{wrong}"
+        );
+
+        let dovecot = dovecot(&server, format);
+        let mut imap = dovecot.imap("ann");
+        let theirs = (account(&mut imap), dates(&mut imap, "INBOX"));
+        assert_eq!(ours, theirs, "round {round}");
+        change(&mut imap, &format!("theirs/{round}"), "theirs");
+        imap.ok("SELECT INBOX");
+        imap.ok(&format!("UID COPY * {name}"));
+        imap.ok("UNSELECT");
+        let theirs = (account(&mut imap), dates(&mut imap, "INBOX"));
+        drop((imap, dovecot));
+        let wrong = fs::read_to_string(server.path("dovecot/log")).unwrap();
+        assert!(!wrong.contains("Error"), "{wrong}");
+        let (done, told, wrong) = adopt(&server, &[]);
+        assert!(done, "{told}{wrong}");
+        server.again();
+        let mut imap = server.imap("ann");
+        let ours = (account(&mut imap), dates(&mut imap, "INBOX"));
+        assert_eq!(theirs, ours, "round {round}");
+    }
+}
+
+#[test]
+fn an_sdbox_goes_to_and_fro() {
+    goes_to_and_fro("sdbox");
+}
+
+#[test]
+fn an_mdbox_goes_to_and_fro() {
+    goes_to_and_fro("mdbox");
 }

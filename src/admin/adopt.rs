@@ -1,4 +1,4 @@
-//! `dovelet adopt`: mail of another server's taken over where it lies.
+//! `dovelet adopt`: mail of another server's taken over where it lies; and `dovelet export`, the way back.
 
 use miniserde::Serialize;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,23 @@ use super::console::{Console, Exit, Failure, Outputs};
 use super::patient::{
     Lock, Patient, keep_server_away, log_faults, other_owner, patients, with_rights_of,
 };
-use crate::config::Config;
+use crate::config::{Config, Format};
 use crate::mail::Flags;
 use crate::mailbox::{Access, Error, FlagChange, Host, Limits};
 use crate::server::Owners;
 use crate::store::{self, Adopted, Adoption};
 
-/// What is to be taken over, and how it is told.
+/// Who is to have the mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Here,
+    Dovecot,
+}
+
+/// What is to be taken or handed over, and how it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wish {
+    pub(crate) way: Way,
     pub(crate) path: PathBuf,
     pub(crate) dry_run: bool,
     pub(crate) json: bool,
@@ -39,6 +47,7 @@ struct Mailbox {
 struct Report {
     path: String,
     format: String,
+    /// Or handed over.
     taken_over: bool,
     mailboxes: Vec<Mailbox>,
     notes: Vec<String>,
@@ -65,7 +74,9 @@ pub(super) fn run(
     let (found, notes) = with_rights_of(owner, || look(wish, &path, &mut outputs))?;
     let done = found.obstacles.is_empty() && !wish.dry_run;
     let mut report = report(&path, &found, notes, done);
-    if done {
+    if wish.way == Way::Dovecot {
+        report.notes = lost_there(&found);
+    } else if done {
         report
             .notes
             .extend(keep_keywords(&path, &found, config, console)?);
@@ -79,7 +90,7 @@ pub(super) fn run(
     if wish.json {
         console.say(miniserde::json::to_string(&report));
     } else {
-        tell(&report, console);
+        tell(wish, &report, console);
     }
     Ok(match report.obstacles.as_slice() {
         [] => Exit::Success,
@@ -96,7 +107,7 @@ fn look(
     let format = store::format_of(path).ok_or_else(|| {
         Failure(format!(
             "{}: neither a Maildir nor an sdbox or mdbox; name the directory that Dovecot's \
-             mail_location names",
+             mail_location names, or [storage] path",
             path.display()
         ))
     })?;
@@ -105,7 +116,10 @@ fn look(
             outputs.say(line(mailbox));
         }
     };
-    let found = store::adopt(path, format, wish.dry_run, &mut each);
+    let found = match wish.way {
+        Way::Here => store::adopt(path, format, wish.dry_run, &mut each),
+        Way::Dovecot => store::hand_back(path, format, wish.dry_run, &mut each),
+    };
     let found = found.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
     Ok((found, store::unused(path)))
 }
@@ -170,7 +184,19 @@ fn report(path: &Path, found: &Adoption, mut notes: Vec<String>, taken_over: boo
     }
 }
 
-fn tell(report: &Report, console: &mut Console<'_>) {
+/// What Dovecot does not learn.
+fn lost_there(found: &Adoption) -> Vec<String> {
+    let mut lost = Vec::new();
+    if found.format == Format::Sdbox {
+        lost.push("save dates, for which Dovecot takes the times of the files".to_owned());
+    }
+    if found.format != Format::Maildir {
+        lost.push("unique-ids of POP3 that are not in the messages themselves".to_owned());
+    }
+    lost
+}
+
+fn tell(wish: &Wish, report: &Report, console: &mut Console<'_>) {
     for mailbox in &report.mailboxes {
         for lost in &mailbox.lost {
             console.say(format_args!("{}: not kept: {lost}", mailbox.name));
@@ -186,12 +212,19 @@ fn tell(report: &Report, console: &mut Console<'_>) {
     let mailboxes = report.mailboxes.len();
     let (format, path) = (&report.format, &report.path);
     let all = format!("{mailboxes} mailboxes with {messages} messages");
-    match (report.taken_over, report.obstacles.is_empty()) {
-        (true, _) => console.say(format_args!(
-            "taken over: {all}; [storage] format = {format:?} serves them from {path}"
+    let over = match wish.way {
+        Way::Here => "taken over",
+        Way::Dovecot => "handed over",
+    };
+    match (report.taken_over, report.obstacles.is_empty(), wish.way) {
+        (true, _, Way::Here) => console.say(format_args!(
+            "{over}: {all}; [storage] format = {format:?} serves them from {path}"
         )),
-        (false, true) => console.say(format_args!("could be taken over: {all}")),
-        (false, false) => console.complain("nothing was taken over"),
+        (true, _, Way::Dovecot) => console.say(format_args!(
+            "{over}: {all}; mail_location = {format}:{path} has Dovecot serve them"
+        )),
+        (false, true, _) => console.say(format_args!("could be {over}: {all}")),
+        (false, false, _) => console.complain(format_args!("nothing was {over}")),
     }
 }
 

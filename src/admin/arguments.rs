@@ -4,7 +4,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::adopt::Wish;
+use super::adopt::{Way, Wish};
 use super::deliver::Deliver;
 use super::help;
 use super::options::Options;
@@ -59,7 +59,7 @@ impl Misuse {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 9] = [
+pub(crate) const COMMANDS: [&str; 10] = [
     "serve",
     "user",
     "config",
@@ -67,12 +67,13 @@ pub(crate) const COMMANDS: [&str; 9] = [
     "purge",
     "deliver",
     "adopt",
+    "export",
     "capabilities",
     "help",
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 13] = [
+pub(crate) const FORMS: [&str; 14] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -85,6 +86,7 @@ pub(crate) const FORMS: [&str; 13] = [
     "purge [--user NAME]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "adopt PATH [--dry-run] [--json]",
+    "export PATH --to dovecot [--dry-run] [--json]",
     "capabilities [--json]",
 ];
 const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
@@ -99,7 +101,7 @@ struct Opt {
     of: &'static [&'static str],
 }
 
-const OPTIONS: [Opt; 17] = [
+const OPTIONS: [Opt; 18] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -110,9 +112,16 @@ const OPTIONS: [Opt; 17] = [
     opt(
         "json",
         false,
-        &["user list", "config show", "adopt", "capabilities"],
+        &[
+            "user list",
+            "config show",
+            "adopt",
+            "export",
+            "capabilities",
+        ],
     ),
-    opt("dry-run", false, &["adopt"]),
+    opt("dry-run", false, &["adopt", "export"]),
+    opt("to", true, &["export"]),
     opt("user", true, &["doctor", "purge"]),
     opt("rebuild", false, &["doctor"]),
     // As dovecot-lda has them, in one letter.
@@ -149,6 +158,7 @@ struct Given {
     words: Vec<String>,
     options: Options,
     user: Option<String>,
+    to: Option<String>,
     deliver: Deliver,
     seen: Vec<&'static str>,
 }
@@ -225,6 +235,7 @@ impl Given {
             "-f" => self.deliver.sender = Some(value.string()?),
             "-a" => self.deliver.original = Some(value.string()?),
             "-p" => self.deliver.file = Some(PathBuf::from(value)),
+            "to" => self.to = Some(value.string()?),
             _ => self.user = Some(value.string()?),
         }
         Ok(())
@@ -258,7 +269,12 @@ impl Given {
             "deliver" => {
                 nothing_in(rest, "deliver").map(|()| Command::Deliver(self.deliver.clone()))
             }
-            "adopt" => self.adopt_command(rest).map(Command::Adopt),
+            "adopt" => self.wish(Way::Here, "adopt", rest).map(Command::Adopt),
+            "export" => match self.to.as_deref() {
+                Some("dovecot") => self.wish(Way::Dovecot, "export", rest).map(Command::Adopt),
+                Some(other) => Err(unknown("server", other, &["dovecot"], Some("export"))),
+                None => Err(Misuse::new("export needs --to dovecot", Some("export"))),
+            },
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
             }),
@@ -293,18 +309,19 @@ impl Given {
         }
     }
 
-    fn adopt_command(&self, words: &[String]) -> Result<Wish, Misuse> {
+    fn wish(&self, way: Way, command: &'static str, words: &[String]) -> Result<Wish, Misuse> {
         match words {
             [path] => Ok(Wish {
+                way,
                 path: PathBuf::from(path),
                 dry_run: self.has("dry-run"),
                 json: self.has("json"),
             }),
             [] => {
-                let what = "adopt needs the directory of the mail behind it";
-                Err(Misuse::new(what, Some("adopt")))
+                let what = format!("{command} needs the directory of the mail behind it");
+                Err(Misuse::new(what, Some(command)))
             }
-            [_, more, ..] => Err(excess(more, "adopt")),
+            [_, more, ..] => Err(excess(more, command)),
         }
     }
 
@@ -414,6 +431,7 @@ mod tests {
 
     fn adopt(dry_run: bool, json: bool) -> Command {
         Command::Adopt(Wish {
+            way: Way::Here,
             path: "/m".into(),
             dry_run,
             json,
@@ -500,6 +518,15 @@ mod tests {
             ),
             ("adopt /m --json", adopt(false, true)),
             ("adopt --dry-run /m", adopt(true, false)),
+            (
+                "export /m --to=dovecot",
+                Command::Adopt(Wish {
+                    way: Way::Dovecot,
+                    path: "/m".into(),
+                    dry_run: false,
+                    json: false,
+                }),
+            ),
             ("help", Command::Help(&help::TOP)),
             ("--help", Command::Help(&help::TOP)),
             ("-h", Command::Help(&help::TOP)),
@@ -563,6 +590,12 @@ mod tests {
                 "adopt needs the directory of the mail behind it",
                 Some("adopt"),
             ),
+            ("export /m", "export needs --to dovecot", Some("export")),
+            (
+                "export /m --to dovecto",
+                "unknown server \"dovecto\"; did you mean \"dovecot\"?",
+                Some("export"),
+            ),
             ("adopt a b", "\"b\" is one word too many", Some("adopt")),
             ("serve -x", "unknown option -x", Some("serve")),
             ("serve -d ann", "-d belongs to deliver", Some("serve")),
@@ -579,12 +612,12 @@ mod tests {
             ),
             (
                 "serve --json",
-                "--json belongs to user list and config show and adopt and capabilities",
+                "--json belongs to user list and config show and adopt and export and capabilities",
                 Some("serve"),
             ),
             (
                 "config check --json",
-                "--json belongs to user list and config show and adopt and capabilities",
+                "--json belongs to user list and config show and adopt and export and capabilities",
                 Some("config"),
             ),
             (

@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 16] = [
+pub(crate) const TOPICS: [Topic; 17] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -42,6 +42,10 @@ pub(crate) const TOPICS: [Topic; 16] = [
     Topic {
         name: "adopt",
         text: include_str!("help/adopt.txt"),
+    },
+    Topic {
+        name: "export",
+        text: include_str!("help/export.txt"),
     },
     Topic {
         name: "capabilities",

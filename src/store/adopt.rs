@@ -81,6 +81,20 @@ pub(crate) fn adopt(
     }
 }
 
+/// As `adopt`, the other way: hands the mail below `root` over to Dovecot, which then finds it as it is. A
+/// Maildir is Dovecot's anyway.
+pub(crate) fn hand_back(
+    root: &Path,
+    format: Format,
+    dry: bool,
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
+    match format {
+        Format::Maildir => maildir::adopt(root, true, each),
+        Format::Sdbox | Format::Mdbox => dbox::hand_back(root, format, dry, each),
+    }
+}
+
 /// What else lies there that this server does not use or keep, a clause each.
 pub(crate) fn unused(root: &Path) -> Vec<String> {
     let mut counts = UNUSED.map(|(file, what)| (file, what, 0));

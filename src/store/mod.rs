@@ -10,7 +10,7 @@ mod maildir;
 mod open;
 mod side;
 
-pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, unused};
+pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, hand_back, unused};
 pub(crate) use body::Body;
 pub(crate) use error::Error;
 pub(crate) use face::{

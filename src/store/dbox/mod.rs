@@ -51,6 +51,7 @@ mod draft;
 mod files;
 mod framing;
 mod group;
+mod handback;
 mod layout;
 mod line;
 mod log;
@@ -72,5 +73,6 @@ mod takeover_tests;
 mod tests;
 mod walk;
 
+pub(crate) use handback::hand_back;
 pub(crate) use store::Dbox;
 pub(crate) use takeover::{adopt, format_of};

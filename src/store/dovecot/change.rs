@@ -8,19 +8,19 @@ use super::octets::{length_at, offset_at, padded, u8_at, u16_at, u32_at, u64_at}
 /// What a transaction is about.
 const KIND: u32 = 0x0fff_ffff;
 /// It is what happened, not what is to happen.
-const EXTERNAL: u32 = 0x1000_0000;
+pub(super) const EXTERNAL: u32 = 0x1000_0000;
 const EXPUNGE: u32 = 0x1 | EXPUNGES;
 const EXPUNGE_GUID: u32 = 0x2000 | EXPUNGES;
 /// Set in these, so that no damaged number looks like one.
 const EXPUNGES: u32 = 0xcd90;
-const APPEND: u32 = 0x2;
+pub(super) const APPEND: u32 = 0x2;
 const FLAGS: u32 = 0x4;
-const HEADER: u32 = 0x20;
-const EXTENSION: u32 = 0x40;
+pub(super) const HEADER: u32 = 0x20;
+pub(super) const EXTENSION: u32 = 0x40;
 const EXTENSION_RESET: u32 = 0x80;
-const EXTENSION_HEADER: u32 = 0x100;
-const EXTENSION_RECORDS: u32 = 0x200;
-const KEYWORD: u32 = 0x400;
+pub(super) const EXTENSION_HEADER: u32 = 0x100;
+pub(super) const EXTENSION_RECORDS: u32 = 0x200;
+pub(super) const KEYWORD: u32 = 0x400;
 const KEYWORDS_RESET: u32 = 0x800;
 const EXTENSION_ADD: u32 = 0x1000;
 const MOD_SEQ: u32 = 0x8000;

@@ -39,15 +39,8 @@ pub(in super::super) struct Index {
 
 /// What flags of Dovecot's mean here.
 pub(in super::super) fn flags(bits: u8) -> SystemFlags {
-    let all = [
-        (0x01, SystemFlags::ANSWERED),
-        (0x02, SystemFlags::FLAGGED),
-        (0x04, SystemFlags::DELETED),
-        (0x08, SystemFlags::SEEN),
-        (0x10, SystemFlags::DRAFT),
-    ];
-    let set = all.iter().filter(|(bit, _)| bits & bit != 0);
-    set.fold(SystemFlags::NONE, |flags, (_, flag)| flags.with(*flag))
+    // The five have the same numbers.
+    SystemFlags::from_bits(bits)
 }
 
 const DAMAGED: Error = Error::Corrupt {
