@@ -185,7 +185,7 @@ impl Shared {
         let asked = flags.present.and(&slots);
         let late = edit.late(&flags, &asked);
         let modified = edit.modified(state, number, &flags, &late);
-        let told = asked.without(&modified);
+        let mut told = asked.without(&modified);
         let (mut changed, mut events) = (Bits::default(), 0);
         let (mut touched, mut highest) = (Touched::default(), ModSeq::MIN);
         let seen = flags
@@ -194,7 +194,7 @@ impl Shared {
             .count();
         self.begin();
         let mut result = Ok(());
-        for slot in told.slots() {
+        for slot in asked.without(&modified).slots() {
             let before = flags.clone_slot(slot);
             edit.apply(&mut flags, slot);
             if flags.clone_slot(slot) == before {
@@ -207,7 +207,11 @@ impl Shared {
                     touched.note(&before, &flags.clone_slot(slot));
                     highest = highest.max(flags.mod_seq(slot));
                 }
-                Err(crate::store::Error::NoSuchMessage) => flags.restore_slot(slot, &before),
+                // Another program took it away, which the next look at the directory finds.
+                Err(crate::store::Error::NoSuchMessage) => {
+                    flags.restore_slot(slot, &before);
+                    told.set(slot, false);
+                }
                 Err(error) => {
                     flags.restore_slot(slot, &before);
                     result = Err(store_fault("changing flags")(error));
@@ -321,4 +325,42 @@ fn rename(
     names.put(name(slot, &new));
     // A rename is one event where the name goes and one where it comes.
     Ok(if renamed { 2 } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Account;
+    use super::super::tests::{append, name, uids};
+    use super::*;
+
+    #[test]
+    fn what_another_program_took_away_is_not_told_as_marked() {
+        // STORE said OK of a message whose file was gone since the last look, and told its old flags.
+        let (account, directory) = Account::temporary();
+        for subject in ["one", "two"] {
+            append(&account, "INBOX", subject, &Flags::default());
+        }
+        let view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        let mut files: Vec<_> = ["cur", "new"]
+            .map(|part| std::fs::read_dir(directory.path().join(part)).unwrap())
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        let first = files.iter().find(|f| f.to_string_lossy().contains("U=1"));
+        std::fs::remove_file(first.unwrap()).unwrap();
+        let edit = Edit {
+            change: FlagChange::Add,
+            unchanged: None,
+            system: SystemFlags::SEEN,
+            keywords: Vec::new(),
+        };
+        let mut store = account.0.store().unwrap();
+        let shared = view.shared.clone();
+        let mut state = lock(&shared.state);
+        let all = Bits::range(0, 255);
+        let marked = shared.mark_chunk(&mut state, &mut *store, 0, all, &edit, view.id);
+        assert_eq!(marked.unwrap().told, uids(&[2]));
+    }
 }

@@ -208,7 +208,7 @@ impl Rows {
         self.flags.system(self.slot())
     }
 
-    /// Numbers of keywords in `View::keywords`, ascending. The view may not know the newest yet.
+    /// Numbers of keywords in `View::keywords`, ascending. The view may not know the newest yet (`View::learn_keywords`).
     pub(crate) fn keywords(&self) -> &[u16] {
         &self.keywords
     }

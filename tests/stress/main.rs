@@ -1,278 +1,152 @@
-//! Many connections do random things to the same mailboxes at once, mail comes in, another program
-//! meddles with the directories, and a model of what a client may believe checks every response.
+//! Many connections of several kinds do random things to the same mailboxes at once, mail comes in,
+//! another program meddles with the directories, and a model checks every response when it comes:
+//! against what the connection was told before (`view`, `model`), and against what can be true while
+//! others do what they do (`truth`). `wrong` shows that the model sees what it is for.
 //!
 //! `DOVELET_STRESS_SECONDS` says for how long (6), `DOVELET_STRESS_SEED` repeats the choices of a run, as
 //! far as time allows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+mod client;
+mod doing;
+mod ending;
+mod fact;
+mod flags;
+mod kind;
+mod mailbox;
+mod model;
 mod others;
+mod register;
+mod response;
+mod resync;
+mod search;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;
+mod telling;
+mod text;
+mod truth;
 mod view;
+mod wrong;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::thread::scope;
+use client::Client;
+use doing::Doing;
+use kind::{KINDS, Kind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
-use support::{Imap, PASSWORD, Random, Server, message};
-use view::View;
-
-const CONNECTIONS: u64 = 6;
-const MAILBOXES: [&str; 2] = ["INBOX", "Archive"];
-/// A connection stops filling a mailbox that has so many messages.
-const FULL: usize = 60;
+use steps::MAILBOXES;
+use support::{Random, Server};
+use truth::Truth;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// What all connections know together: which message a UID of a mailbox is.
-#[derive(Default)]
-struct Known(Mutex<BTreeMap<(&'static str, u32), String>>);
-
-impl Known {
-    /// A UID never names anything else.
-    fn is(&self, mailbox: &'static str, uid: u32, id: &str) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.entry((mailbox, uid)).or_insert_with(|| id.to_owned());
-        assert_eq!(before, id, "UID {uid} of {mailbox} names something else");
-    }
-}
-
-/// One connection and what it was told.
-struct Client<'a> {
-    imap: Imap,
-    random: Random,
-    known: &'a Known,
-    mailbox: &'static str,
-    view: View,
-    name: u64,
-    made: u64,
-}
-
-/// When EXPUNGE may be told (RFC 3501 section 7.4.1).
+/// How mailboxes are kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Expunges {
-    May,
-    MustNot,
-}
-
-use Expunges::{May, MustNot};
-
-impl Client<'_> {
-    /// Runs a command, learns from its responses, and returns them with the tagged one.
-    fn run(&mut self, command: &str, expunges: Expunges) -> support::Answer {
-        let answer = self.imap.command(command).unwrap();
-        for response in &answer.untagged {
-            let told = self.view.learn(response);
-            let allowed = expunges == May || !told.expunged;
-            assert!(allowed, "EXPUNGE in the answer to {command:?}");
-            if let (Some(uid), Some(id)) = (told.uid, told.id) {
-                self.known.is(self.mailbox, uid, &id);
-            }
-        }
-        let status = &answer.status;
-        assert!(!status.starts_with("BAD"), "{command:?}: {status}");
-        answer
-    }
-
-    fn select(&mut self) {
-        self.mailbox = MAILBOXES[self.random.below(2) as usize];
-        self.view = View::default();
-        let answer = self.run(&format!("SELECT {}", self.mailbox), May);
-        assert!(answer.status.starts_with("OK"), "{answer:?}");
-        self.look();
-    }
-
-    /// Asks for everything.
-    fn look(&mut self) {
-        let items = "(UID FLAGS BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])";
-        self.run(&format!("UID FETCH 1:* {items}"), May);
-        self.view.check();
-    }
-
-    /// A range of messages that are there, by number; `None` if there is none.
-    fn some(&mut self) -> Option<String> {
-        let count = self.view.len() as u64;
-        let first = 1 + self.random.below(count.checked_sub(0).filter(|c| *c > 0)?);
-        let last = (first + self.random.below(4)).min(count);
-        Some(format!("{first}:{last}"))
-    }
-
-    fn other(&mut self) -> &'static str {
-        MAILBOXES[self.random.below(2) as usize]
-    }
-
-    fn flags(&mut self) -> &'static str {
-        const ALL: [&str; 5] = [
-            "\\Seen",
-            "\\Flagged",
-            "\\Answered \\Draft",
-            "red",
-            "\\Deleted",
-        ];
-        ALL[self.random.below(5) as usize]
-    }
-
-    /// One of the things a client does.
-    fn step(&mut self) {
-        let numbers = self.some();
-        let set = numbers.as_deref();
-        match (self.random.below(16), set) {
-            (0 | 1, _) if self.view.len() < FULL => self.append(),
-            (2 | 3, Some(set)) => self.store(set, ""),
-            (4, Some(_)) => {
-                let uids = self.view.uids(&mut self.random);
-                self.store(&uids, "UID ");
-            }
-            (5, Some(set)) => {
-                let to = self.other();
-                self.run(&format!("COPY {set} {to}"), May);
-            }
-            (6, Some(set)) => {
-                let to = self.other();
-                self.run(&format!("MOVE {set} {to}"), May);
-            }
-            (7, _) => drop(self.run("EXPUNGE", May)),
-            (8, Some(_)) => {
-                let uids = self.view.uids(&mut self.random);
-                self.run(&format!("UID EXPUNGE {uids}"), May);
-            }
-            (9, Some(set)) => drop(self.run(&format!("FETCH {set} (UID FLAGS)"), MustNot)),
-            (10, Some(set)) => drop(self.run(&format!("FETCH {set} (UID BODY[TEXT])"), MustNot)),
-            (11, _) => self.search(),
-            (12, _) => self.idle(),
-            (13, _) => {
-                let other = self.other();
-                if other != self.mailbox {
-                    self.run(&format!("STATUS {other} (MESSAGES UIDNEXT UNSEEN)"), May);
-                }
-            }
-            (14, _) => self.select(),
-            _ => drop(self.run("NOOP", May)),
-        }
-    }
-
-    fn append(&mut self) {
-        self.made += 1;
-        let id = format!("{}-{}@stress", self.name, self.made);
-        let text = message(&id, "Stress", &"text ".repeat(self.made as usize % 50));
-        let to = self.other();
-        let flags = self.flags();
-        let octets = text.len();
-        let command = format!("APPEND {to} ({flags}) {{{octets}+}}\r\n{text}");
-        let answer = self.run(&command, May);
-        assert!(answer.status.starts_with("OK"), "{answer:?}");
-        let uid = answer
-            .code("APPENDUID")
-            .unwrap()
-            .rsplit(' ')
-            .next()
-            .unwrap();
-        self.known.is(to, uid.parse().unwrap(), &id);
-    }
-
-    fn store(&mut self, set: &str, by: &str) {
-        let (how, flags) = (
-            ["+FLAGS", "-FLAGS", "FLAGS"][self.random.below(3) as usize],
-            self.flags(),
-        );
-        let expunges = if by.is_empty() { MustNot } else { May };
-        // Some messages may be gone: then NO, and the others are done.
-        self.run(&format!("{by}STORE {set} {how} ({flags})"), expunges);
-    }
-
-    fn search(&mut self) {
-        let answer = self.run("SEARCH OR SEEN UNSEEN", MustNot);
-        let found = answer.find("SEARCH").unwrap().split_whitespace();
-        let found: Vec<usize> = found.map(|n| n.parse().unwrap()).collect();
-        let ascending = found.is_sorted_by(|a, b| a < b);
-        let exists = found.last().is_none_or(|last| *last <= self.view.len());
-        assert!(ascending && exists, "{found:?} of {}", self.view.len());
-    }
-
-    /// A moment of IDLE.
-    fn idle(&mut self) {
-        self.imap.send(b"idle IDLE\r\n").unwrap();
-        let go_on = |client: &mut Self, end: &dyn Fn(&str) -> bool| loop {
-            let response = client.imap.response().unwrap();
-            if end(&response) {
-                return response;
-            }
-            client.view.learn(response.strip_prefix("* ").unwrap());
-        };
-        go_on(self, &|r| r.starts_with("+ "));
-        std::thread::sleep(self.random.milliseconds(0, 30));
-        self.imap.send(b"DONE\r\n").unwrap();
-        let status = go_on(self, &|r| r.starts_with("idle "));
-        assert!(status.starts_with("idle OK"), "{status}");
-    }
-}
-
-fn client<'a>(server: &Server, known: &'a Known, name: u64, seed: u64) -> Client<'a> {
-    let mut imap = Imap::connect(server.imap).unwrap();
-    let answer = imap.login("ann", PASSWORD).unwrap();
-    assert!(answer.status.starts_with("OK"), "{answer:?}");
-    Client {
-        imap,
-        random: Random::new(seed),
-        known,
-        mailbox: "INBOX",
-        view: View::default(),
-        name,
-        made: 0,
-    }
+enum Format {
+    Maildir,
+    Mdbox,
 }
 
 #[test]
-fn every_connection_believes_what_is_true() {
+fn every_response_is_true_over_maildir() {
+    stress(Format::Maildir);
+}
+
+#[test]
+fn every_response_is_true_over_mdbox() {
+    stress(Format::Mdbox);
+}
+
+fn stress(format: Format) {
     let seconds = setting("DOVELET_STRESS_SECONDS").unwrap_or(6);
     let seed = setting("DOVELET_STRESS_SEED").unwrap_or_else(Random::seed);
     println!("DOVELET_STRESS_SEED={seed}");
     // Often a command about several messages goes in several steps.
     let step = if seed.is_multiple_of(3) { 1024 } else { 2 };
-    let server = Server::start(&format!("[limits]\nstep_messages = {step}\n"));
-    let known = Known::default();
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let mut clients: Vec<Client<'_>> = (0..CONNECTIONS)
-        .map(|name| client(&server, &known, name, seed.wrapping_add(name)))
+    let storage = match format {
+        Format::Maildir => "",
+        Format::Mdbox => "[storage]\nformat = \"mdbox\"\n",
+    };
+    let server = Server::start(&format!(
+        "isolation = \"shared\"\n{storage}[limits]\nstep_messages = {step}\n"
+    ));
+    let (failed, end) = (
+        AtomicBool::new(false),
+        Instant::now() + Duration::from_secs(seconds),
+    );
+    let truths = [Truth::default(), Truth::default()];
+    let here = (&server, &failed);
+    let (ann, bob) = (("ann", &truths[0]), ("bob", &truths[1]));
+    let all = KINDS.iter().map(|kind| (ann, kind));
+    let all = all.chain(["plain", "qresync"].map(|name| (bob, Kind::named(name))));
+    let mut clients: Vec<Client<'_>> = (seed..)
+        .zip(all)
+        .map(|(seed, (user, kind))| Client::new(here, user, kind, seed))
         .collect();
+    let over = || Instant::now() >= end || failed.load(Ordering::SeqCst);
     let steps: u64 = scope(|scope| {
-        let others = [
-            scope.spawn(|| others::deliver(&server, seed, end)),
-            scope.spawn(|| others::meddle(&server, seed, end)),
-        ];
+        let truth = ann.1;
+        scope.spawn(|| others::deliver(&server, truth, seed, &over));
+        if format == Format::Maildir {
+            scope.spawn(|| others::meddle(&server, truth, seed, &over));
+        }
         let threads: Vec<_> = clients
             .iter_mut()
-            .map(|client| {
-                scope.spawn(move || {
-                    client.select();
-                    let mut steps = 0;
-                    while Instant::now() < end {
-                        client.step();
-                        steps += 1;
-                    }
-                    steps
-                })
-            })
+            .map(|client| scope.spawn(|| run(client, end)))
             .collect();
-        others.into_iter().for_each(|t| t.join().unwrap());
         threads.into_iter().map(|t| t.join().unwrap()).sum()
     });
     println!("{steps} commands");
     assert!(steps > 50 * seconds, "hardly any load: {steps} commands");
-    // Now that nobody changes anything, what each was told is what is there.
-    let mut fresh = client(&server, &known, CONNECTIONS, seed);
+    for user in [ann, bob] {
+        compare(here, user, &mut clients);
+    }
+}
+
+/// Does things until the end; returns how many.
+fn run(client: &mut Client<'_>, end: Instant) -> u64 {
+    client.select();
+    let mut steps = 0;
+    while Instant::now() < end && !client.is_over() {
+        client.step();
+        steps += 1;
+    }
+    steps
+}
+
+/// Now that nobody changes anything, what each was told is what is there.
+fn compare<'a>(
+    here: (&'a Server, &'a AtomicBool),
+    user: (&'static str, &'a Truth),
+    clients: &mut [Client<'a>],
+) {
+    // What another program did last is noticed.
+    sleep(Duration::from_millis(100));
     for mailbox in MAILBOXES {
-        fresh.mailbox = mailbox;
-        fresh.view = View::default();
-        fresh.run(&format!("SELECT {mailbox}"), May);
+        let mut fresh = Client::new(here, user, Kind::named("plain"), 0);
+        fresh.run(Doing::Select {
+            mailbox,
+            resync: None,
+        });
         fresh.look();
-        for client in clients.iter_mut().filter(|c| c.mailbox == mailbox) {
-            client.run("NOOP", May);
-            client.view.check();
-            client.view.agrees(&fresh.view);
+        let unseen = user.1.unseen(mailbox);
+        assert!(
+            unseen.is_empty(),
+            "delivered to {mailbox} and not there: {unseen:?}"
+        );
+        let own = |client: &&mut Client<'_>| {
+            client.name.starts_with(user.0) && client.model.mailbox == Some(mailbox)
+        };
+        for client in clients.iter_mut().filter(own) {
+            client.run(Doing::Noop);
+            client.look();
+            let (own, right) = (&client.model.view, &fresh.model.view);
+            let right: Vec<_> = right.believed().collect();
+            assert_eq!(own.believed().collect::<Vec<_>>(), right, "{}", client.name);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A blocking IMAP client. Every response it reads is also parsed by `imap-codec`.
 
-use super::Stream;
+use super::{Deflated, Stream};
 use imap_codec::decode::Decoder;
 use imap_codec::{GreetingCodec, ResponseCodec};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -101,6 +101,15 @@ impl Imap {
         self
     }
 
+    /// From now on both sides compress (RFC 4978).
+    pub(crate) fn compress(&mut self) -> io::Result<()> {
+        self.ok("COMPRESS DEFLATE");
+        let nothing: Box<dyn Stream> = Box::new(io::empty());
+        let stream = std::mem::replace(&mut self.stream, BufReader::new(nothing));
+        self.stream = BufReader::new(Box::new(Deflated::over(stream.into_inner())));
+        Ok(())
+    }
+
     fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line)?;
@@ -128,8 +137,13 @@ impl Imap {
             return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
         }
         let text = String::from_utf8_lossy(&whole).trim_end().to_owned();
-        let unknown = UNKNOWN.iter().any(|head| text.starts_with(head));
-        if !unknown && !text.contains("MODSEQ (") {
+        let mut unknown = UNKNOWN.iter().any(|head| text.starts_with(head));
+        // Items of RFC 7162, and RFC 9586.
+        unknown |= ["MODSEQ (", "(MODSEQ ", " UIDFETCH ("]
+            .iter()
+            .any(|item| text.contains(item));
+        unknown |= text.starts_with("* STATUS ") && text.contains("HIGHESTMODSEQ ");
+        if !unknown {
             let parsed = ResponseCodec::new().decode(&whole);
             let whole_of_it = parsed.as_ref().is_ok_and(|(rest, _)| rest.is_empty());
             assert!(whole_of_it, "not understood: {text:?} ({parsed:?})");

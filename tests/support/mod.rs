@@ -6,6 +6,7 @@
 
 mod account;
 mod binary;
+mod deflated;
 mod dovecot;
 mod imap;
 mod lmtp;
@@ -19,6 +20,7 @@ mod tls;
 
 pub(crate) use account::{Account, account, change};
 pub(crate) use binary::{dovelet, dovelet_words, executable, is_emulated};
+pub(crate) use deflated::Deflated;
 pub(crate) use dovecot::Dovecot;
 pub(crate) use imap::{Answer, Imap, Message};
 pub(crate) use lmtp::{Lmtp, Stream};

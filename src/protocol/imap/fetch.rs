@@ -5,7 +5,7 @@ use super::enable::Enabled;
 use super::failure::{Failure, Outcome};
 use super::items::want;
 use super::messages::resolve;
-use super::selected::Earlier;
+use super::selected::{Earlier, Selected};
 use super::session::{Doing, Ending, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
@@ -207,7 +207,7 @@ impl Fetch {
     }
 
     /// Goes on until the output is full (`false`) or all is told (`true`).
-    fn step(&mut self, view: &View, out: &mut Output) -> bool {
+    fn step(&mut self, selected: &mut Selected, out: &mut Output) -> bool {
         if !self.earlier.tell(out) {
             return false;
         }
@@ -217,7 +217,7 @@ impl Fetch {
                     if out.full() {
                         return false;
                     }
-                    if self.failure.ends() || !self.whole_row(view, out) {
+                    if self.failure.ends() || !self.whole_row(selected, out) {
                         return true;
                     }
                 }
@@ -235,7 +235,7 @@ impl Fetch {
                 }
                 Position::Item(item) => {
                     let item = *item;
-                    self.rest_of_row(item, None, view, out);
+                    self.rest_of_row(item, None, &selected.view, out);
                 }
                 Position::Torn => return true,
             }
@@ -243,7 +243,7 @@ impl Fetch {
     }
 
     /// Begins the next row; `false` if there is none.
-    fn whole_row(&mut self, view: &View, out: &mut Output) -> bool {
+    fn whole_row(&mut self, selected: &mut Selected, out: &mut Output) -> bool {
         match self.rows.advance() {
             Ok(true) => {}
             Ok(false) => return false,
@@ -251,6 +251,14 @@ impl Fetch {
                 self.failure.note(error);
                 return false;
             }
+        }
+        // Another session may have made a keyword since the command began.
+        let known = |number: &u16| {
+            let keyword = selected.view.keywords().get(usize::from(*number));
+            keyword.is_some_and(Option::is_some)
+        };
+        if !self.rows.keywords().iter().all(known) && selected.view.learn_keywords() {
+            selected.flags(out);
         }
         let start = out.bytes().len();
         out.put(b"* ");
@@ -260,7 +268,7 @@ impl Fetch {
         };
         number(u64::from(named), out.buffer());
         out.put(word);
-        self.rest_of_row(0, Some(start), view, out);
+        self.rest_of_row(0, Some(start), &selected.view, out);
         true
     }
 
@@ -383,12 +391,16 @@ impl Session {
     }
 
     /// `None` once all rows are told.
-    fn rows_told(&self, fetch: &mut Fetch, turn: Turn, out: &mut Output) -> Option<Progress<()>> {
+    fn rows_told(
+        &mut self,
+        fetch: &mut Fetch,
+        turn: Turn,
+        out: &mut Output,
+    ) -> Option<Progress<()>> {
         if turn == Turn::Quick {
             return Some(Progress::Disk);
         }
-        let view = &self.selected.as_ref()?.view;
-        if fetch.step(view, out) {
+        if fetch.step(self.selected.as_mut()?, out) {
             None
         } else {
             Some(Progress::Flush)

@@ -140,6 +140,20 @@ fn others_have_their_turns_and_the_client_hears_how_far_it_is() {
 }
 
 #[test]
+fn a_keyword_that_is_made_meanwhile_is_told_before_the_message_that_has_it() {
+    // FETCH left the keyword out, and told the mod-sequence that the message has with it.
+    let mut scene = scene();
+    scene.begin("FETCH 1:7 (BODY[TEXT] FLAGS MODSEQ)", 1);
+    scene.other("STORE 2 +FLAGS (made)");
+    scene.own.run();
+    let said = scene.said();
+    let place = |text: &str| said.iter().position(|line| line.contains(text));
+    let (told, message) = (place("* FLAGS ("), place("* 2 FETCH ("));
+    assert!(told.is_some() && told < message, "{said:?}");
+    assert!(place("Seen made \\Recent) MODSEQ").is_some(), "{said:?}");
+}
+
+#[test]
 fn progress_of_each_command_is_told() {
     let texts = [
         ("COPY 1:7 to", "Still copying."),
