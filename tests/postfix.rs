@@ -8,7 +8,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Finished, Lmtp, Server, can, free_port, is_root, message, run, skip, wait_until};
+use support::{
+    Finished, Lmtp, Server, can, flood, free_port, is_root, message, run, skip, wait_until,
+};
 
 /// The services that a delivery needs: Debian's `master.cf` without chroot and without the rest.
 const SERVICES: &str = "\
@@ -116,6 +118,16 @@ fn awaited(server: &Server, user: &str, mailbox: &str, subject: &str) -> String 
     })
 }
 
+/// Lines for `main.cf`: whoever is at this machine may send to anybody at `example.org`.
+fn to_the_socket(server: &Server) -> String {
+    format!(
+        "mynetworks = 127.0.0.0/8\nvirtual_mailbox_domains = example.org\n\
+         virtual_mailbox_maps = static:anybody\nvirtual_transport = lmtp:unix:{}\n\
+         smtpd_recipient_restrictions = permit_mynetworks, reject",
+        server.socket().display()
+    )
+}
+
 #[test]
 fn postfix_delivers_by_lmtp_to_the_unix_socket() {
     if !can(&["postfix"]) || !(is_root() || skip("not root, which Postfix has to be")) {
@@ -123,12 +135,7 @@ fn postfix_delivers_by_lmtp_to_the_unix_socket() {
     }
     let server = Server::start("");
     server.imap("ann").ok("CREATE lists");
-    let lines = format!(
-        "mynetworks = 127.0.0.0/8\nvirtual_mailbox_domains = example.org\n\
-         virtual_mailbox_maps = static:anybody\nvirtual_transport = lmtp:unix:{}\n\
-         smtpd_recipient_restrictions = permit_mynetworks, reject",
-        server.socket().display()
-    );
+    let lines = to_the_socket(&server);
     let postfix = Postfix::start(&server.path("postfix"), &lines);
 
     let text = message("p1@test", "one for ann", "A line.\r\n..\r\n.x\r\nThe end.");
@@ -236,4 +243,15 @@ fn with_the_lines_of_the_readme_mail_for_nobody_is_refused_at_the_door() {
     let text = message("readme@test", "as it says", "Hello.");
     postfix.send(&["ann@example.org"], &text);
     awaited(&server, "ann", "INBOX", "as it says");
+}
+
+#[test]
+#[ignore = "takes minutes: 10,000 messages"]
+fn postfix_delivers_ten_thousand() {
+    if !can(&["postfix"]) || !(is_root() || skip("not root, which Postfix has to be")) {
+        return;
+    }
+    let server = Server::start("");
+    let postfix = Postfix::start(&server.path("postfix"), &to_the_socket(&server));
+    flood(&server, postfix.port, 10_000);
 }

@@ -223,6 +223,25 @@ fn transcripts() {
 }
 
 #[test]
+fn what_is_told_fits_into_exim() {
+    // Exim's transport for LMTP takes no reply of more than 255 octets, line ends as one; it delivered nothing.
+    let mut settings = settings("trusted starttls");
+    settings.hostname = "mail-relay-with-a-long-name.some-department.example.org".into();
+    settings.message_octets = 1 << 40;
+    let mut session = Session::new(settings);
+    let mut out = Output::new();
+    session.advance(Turn::Quick, &mut out);
+    let mut out = Output::new();
+    session.input(b"LHLO x\r\n");
+    session.advance(Turn::Quick, &mut out);
+    let told = String::from_utf8_lossy(out.bytes()).replace("\r\n", "\n");
+    assert!(
+        told.len() < 256 && told.ends_with("250 SIZE 1099511627776\n"),
+        "{told}"
+    );
+}
+
+#[test]
 fn long_lines_are_skipped() {
     let long = "x".repeat(3000);
     let text = format!("S: 220 <>\nC: NOOP {long}\nS: 500 5.5.6 <>\nC: NOOP\nS: 250 2.0.0 OK\n");
