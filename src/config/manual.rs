@@ -285,7 +285,8 @@ pub(super) const LMTP: &Section = &Section {
             "delivery_address_header",
             "\"final\"",
             "Which address Delivered-To and Received tell: \"final\", that of the delivery; \"original\", that which \
-             the mail server says the message was sent to first (ORCPT); or \"none\".",
+             the mail server says the message was sent to first (ORCPT); or \"none\". A message for several \
+             recipients tells none of them, so that one copy serves all.",
         ),
     ],
 };

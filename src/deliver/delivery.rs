@@ -2,7 +2,7 @@
 
 use super::trace::{Envelope, Stamp};
 use crate::config::DeliveryAddress;
-use crate::mail::{Flags, MailboxName};
+use crate::mail::{Flags, MailboxName, sort_by};
 use crate::mailbox::{Account, Draft, Error};
 
 /// How it went for one recipient.
@@ -65,9 +65,19 @@ pub(crate) struct Recipient {
     pub(crate) detail: Option<String>,
 }
 
-/// A message that is being written for each of its recipients. Blocks on the disk.
+/// A message that is being written for its recipients. Blocks on the disk.
 pub(crate) struct Delivery {
-    copies: Vec<(Recipient, Result<Draft, Outcome>)>,
+    copies: Vec<Copy>,
+    /// Why others get nothing, with their places.
+    refused: Vec<(usize, Outcome)>,
+}
+
+/// One draft for all recipients whose messages are the same octets on the same file system: it becomes a link for
+/// each, where the format has those.
+struct Copy {
+    fields: Vec<u8>,
+    draft: Result<Draft, Outcome>,
+    recipients: Vec<(usize, Account, Recipient)>,
 }
 
 impl Delivery {
@@ -78,39 +88,71 @@ impl Delivery {
         named: DeliveryAddress,
         stamp: Stamp<'_>,
     ) -> Delivery {
-        let begin = |(at, recipient): (usize, Recipient)| {
-            let fields = envelope.fields((&recipient.address, at), named, stamp);
-            let draft = stage(&recipient, &fields, envelope.binary);
-            (recipient, draft)
+        let mut delivery = Delivery {
+            copies: Vec::new(),
+            refused: Vec::new(),
         };
-        Delivery {
-            copies: recipients.into_iter().enumerate().map(begin).collect(),
+        for (at, recipient) in recipients.into_iter().enumerate() {
+            let account = match &recipient.account {
+                Ok(account) => account.clone(),
+                Err(outcome) => {
+                    delivery.refused.push((at, *outcome));
+                    continue;
+                }
+            };
+            let fields = envelope.fields((&recipient.address, at), named, stamp);
+            delivery.add((at, account, recipient), fields, envelope.binary);
         }
+        delivery
     }
 
-    /// More of the message, split anywhere. A recipient whose copy cannot be written is left out.
+    /// To the copy that this recipient can share, or a new one.
+    fn add(&mut self, recipient: (usize, Account, Recipient), fields: Vec<u8>, binary: bool) {
+        let account = &recipient.1;
+        let beside = |copy: &Copy| {
+            let first = copy.recipients.first();
+            first.is_some_and(|(_, first, _)| first.is_beside(account))
+        };
+        let same = |copy: &&mut Copy| copy.draft.is_ok() && copy.fields == fields && beside(copy);
+        if let Some(copy) = self.copies.iter_mut().find(same) {
+            return copy.recipients.push(recipient);
+        }
+        self.copies.push(Copy {
+            draft: stage(account, &fields, binary),
+            fields,
+            recipients: vec![recipient],
+        });
+    }
+
+    /// More of the message, split anywhere. A copy that cannot be written is left out.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        for (_, draft) in &mut self.copies {
-            if let Ok(writing) = draft
+        for copy in &mut self.copies {
+            if let Ok(writing) = &mut copy.draft
                 && let Err(error) = writing.write(bytes)
             {
-                *draft = Err(error.into());
+                copy.draft = Err(error.into());
             }
         }
     }
 
-    /// Files every copy; one outcome a recipient, in their order.
+    /// Files the message for everybody; one outcome a recipient, in their order.
     pub(crate) fn finish(self) -> Vec<Outcome> {
-        let filed = |(recipient, draft): (Recipient, Result<Draft, Outcome>)| {
-            let outcome = draft.and_then(|mut draft| file(&recipient, &mut draft));
-            outcome.err().unwrap_or(Outcome::Delivered)
-        };
-        self.copies.into_iter().map(filed).collect()
+        let mut outcomes = self.refused;
+        for mut copy in self.copies {
+            for (at, account, recipient) in &copy.recipients {
+                let filed = match &mut copy.draft {
+                    Ok(draft) => file(account, recipient, draft),
+                    Err(outcome) => Err(*outcome),
+                };
+                outcomes.push((*at, filed.err().unwrap_or(Outcome::Delivered)));
+            }
+        }
+        sort_by(&mut outcomes, |(a, _), (b, _)| a.cmp(b));
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 }
 
-fn stage(recipient: &Recipient, fields: &[u8], binary: bool) -> Result<Draft, Outcome> {
-    let account = recipient.account.as_ref().map_err(|outcome| *outcome)?;
+fn stage(account: &Account, fields: &[u8], binary: bool) -> Result<Draft, Outcome> {
     let mut draft = account.draft();
     draft.trace(fields)?;
     if binary {
@@ -120,8 +162,7 @@ fn stage(recipient: &Recipient, fields: &[u8], binary: bool) -> Result<Draft, Ou
     Ok(draft)
 }
 
-fn file(recipient: &Recipient, draft: &mut Draft) -> Result<(), Outcome> {
-    let account = recipient.account.as_ref().map_err(|outcome| *outcome)?;
+fn file(account: &Account, recipient: &Recipient, draft: &mut Draft) -> Result<(), Outcome> {
     let named = recipient.detail.as_deref().map(MailboxName::new);
     if let Some(Ok(name)) = named
         && account.exists(&name)?
@@ -223,6 +264,47 @@ mod tests {
             text.ends_with("+0000\r\nSubject: x\r\n\r\nbody\r\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn one_copy_serves_all_of_a_file_system() {
+        use std::os::unix::fs::MetadataExt;
+        let (ann, _a) = Account::temporary_of(Format::Maildir);
+        let (bob, b) = Account::temporary_of(Format::Maildir);
+        for account in [&ann, &bob] {
+            account.prepare().unwrap();
+        }
+        let to = |account: &Account| Recipient {
+            account: Ok(account.clone()),
+            address: b"x".to_vec(),
+            detail: None,
+        };
+        for (several, links) in [(true, 4), (false, 2)] {
+            let envelope = Envelope {
+                several,
+                ..Envelope::default()
+            };
+            let recipients = vec![to(&ann), to(&bob), to(&ann), to(&bob)];
+            let recipients = match several {
+                true => recipients,
+                // Each its own address.
+                false => (0u8..)
+                    .zip(recipients)
+                    .map(|(at, to)| Recipient {
+                        address: vec![b'a' + at / 2],
+                        ..to
+                    })
+                    .collect(),
+            };
+            let mut delivery = begin(recipients, &envelope);
+            delivery.write(b"Subject: x\r\n\r\nbody\r\n");
+            assert_eq!(delivery.finish(), [Outcome::Delivered; 4]);
+            let new = std::fs::read_dir(b.path().join("new"));
+            let new = new
+                .unwrap()
+                .map(|entry| entry.unwrap().metadata().unwrap().nlink());
+            assert!(new.max().unwrap() >= links, "{several}");
+        }
     }
 
     #[test]

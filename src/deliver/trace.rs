@@ -14,6 +14,8 @@ pub(crate) struct Envelope {
     pub(crate) address: Vec<u8>,
     /// The message has all fields that it needs already, of whoever gives it.
     pub(crate) complete: bool,
+    /// It has several recipients: all get the same octets, which name none of them (RFC 5321 section 7.2).
+    pub(crate) several: bool,
     /// It came over TLS.
     pub(crate) tls: bool,
     /// Addresses and header fields may be UTF-8 (RFC 6531 section 3.4).
@@ -44,7 +46,13 @@ const MAX_OCTETS: usize = 512;
 impl Envelope {
     /// For the way between two processes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let flags = [self.complete, self.tls, self.utf8, self.binary];
+        let flags = [
+            self.complete,
+            self.several,
+            self.tls,
+            self.utf8,
+            self.binary,
+        ];
         let mut out: Vec<u8> = flags.map(u8::from).to_vec();
         let own = [
             &self.reverse_path,
@@ -66,10 +74,11 @@ impl Envelope {
     /// `None` if the bytes are no envelope. Control characters become `?`: they come from a process
     /// that speaks with the network.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Envelope> {
-        let (&[complete, tls, utf8, binary], mut rest) = bytes.split_first_chunk::<4>()?;
+        let (&[complete, several, tls, utf8, binary], mut rest) = bytes.split_first_chunk::<5>()?;
         let mut text = || take_text(&mut rest);
         let mut envelope = Envelope {
             complete: complete != 0,
+            several: several != 0,
             tls: tls != 0,
             utf8: utf8 != 0,
             binary: binary != 0,
@@ -104,6 +113,7 @@ impl Envelope {
         let original = self.recipients.get(at).map(|dsn| dsn.original.as_slice());
         let named = match (named, original) {
             (DeliveryAddress::None, _) => None,
+            _ if self.several => None,
             (DeliveryAddress::Original, Some(original)) if !original.is_empty() => Some(original),
             _ => Some(recipient),
         };
@@ -214,7 +224,7 @@ mod tests {
             ", envid=<e>, orcpt=<first@x>, notify=<NEVER>"
         );
         assert_eq!(back.notes(1), ", envid=<e>");
-        for bad in [&b""[..], b"\0\0\0\0\x05\0a", b"\0\0\0\0\x01\0a\x01\0"] {
+        for bad in [&b""[..], b"\0\0\0\0\0\x05\0a", b"\0\0\0\0\0\x01\0a\x01\0"] {
             assert_eq!(Envelope::decode(bad), None);
         }
         let whole = envelope.encode();

@@ -397,6 +397,15 @@ impl Account {
         name.is_inbox() || boxes().is_some_and(|mut boxes| boxes.get(name).is_some())
     }
 
+    /// True if a message of one can be a link to one of the other: both are on the same file system.
+    pub(crate) fn is_beside(&self, other: &Account) -> bool {
+        let device = |account: &Account| {
+            let store = account.0.store().ok()?;
+            rustix::fs::stat(store.root()).ok().map(|stat| stat.st_dev)
+        };
+        device(self).is_some_and(|own| device(other) == Some(own))
+    }
+
     /// True if messages can be appended to it: for APPEND before its literal, for subaddresses.
     pub(crate) fn exists(&self, name: &MailboxName) -> Result<bool, Error> {
         if name.is_inbox() {

@@ -21,6 +21,8 @@ pub(crate) struct Draft {
     limits: mime::Limits,
     /// INTERNALDATE, once it is set.
     date: Option<i64>,
+    /// What is to be remembered of the message, with that date, once it was filed.
+    learned: Option<Cached>,
 }
 
 impl Draft {
@@ -112,6 +114,7 @@ impl Account {
             unbinary: None,
             limits: self.0.host.limits.mime,
             date: None,
+            learned: None,
         }
     }
 
@@ -181,7 +184,12 @@ impl Account {
         }
         let saved = store.save(draft, name);
         saved.map_err(store_fault("filing a message"))?;
-        Ok(learn::from_draft(draft, date, &self.0.host.limits.mime))
+        if message.draft.learned.is_none() || !dated {
+            let draft = message.draft.staged()?;
+            let learned = learn::from_draft(draft, date, &self.0.host.limits.mime);
+            message.draft.learned = learned;
+        }
+        Ok(message.draft.learned.clone())
     }
 }
 

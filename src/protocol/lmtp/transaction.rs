@@ -111,6 +111,7 @@ impl Session {
             client: name.cloned().unwrap_or_default(),
             address: address.into_bytes(),
             complete: false,
+            several: transaction.tickets.len() > 1,
             tls: self.settings.secured,
             utf8: mail.utf8,
             binary: transaction.is_binary(),
