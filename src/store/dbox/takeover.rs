@@ -71,6 +71,13 @@ pub(crate) fn adopt(
             ));
             continue;
         };
+        if Guid::parse(&storage).is_some() {
+            found.obstacles.push(format!(
+                "{shown} is the GUID of a mailbox (LAYOUT=index), whose name dovelet does not find: have \
+                 Dovecot convert the mail to directories with names first (doveadm sync)"
+            ));
+            continue;
+        }
         let directory = root
             .join(layout::MAILBOXES)
             .join(&shown)

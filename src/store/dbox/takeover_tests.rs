@@ -97,7 +97,7 @@ fn what_cannot_be_served_is_in_the_way() {
         bytes[8] ^= 0xff;
         fs::write(path, bytes).unwrap();
     };
-    let cases: [Case<'_>; 5] = [
+    let cases: [Case<'_>; 6] = [
         ("9 messages are compressed", &|root| {
             UIDS.iter()
                 .for_each(|uid| put(root, *uid, b"\x1f\x8b\x08rest", &[(GUID, "g")]));
@@ -109,6 +109,10 @@ fn what_cannot_be_served_is_in_the_way() {
             put(root, 6, b"text\n", &[(b'X', "0 5 - a/b")]);
         }),
         ("an index of Dovecot's is damaged", &damage),
+        ("(LAYOUT=index)", &|root| {
+            let guid = "mailboxes/00ca422086b1076bad3a000083ecc375/dbox-Mails";
+            fs::create_dir_all(root.join(guid)).unwrap();
+        }),
         ("is no name of a mailbox", &|root| {
             fs::create_dir_all(root.join("mailboxes/\u{fc}/dbox-Mails")).unwrap();
         }),
