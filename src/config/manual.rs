@@ -136,7 +136,7 @@ pub(super) const STORAGE: &Section = &Section {
         default(
             "format",
             "\"maildir\"",
-            "\"maildir\": Maildir++ directories. \"sdbox\": a file for each message, \"mdbox\": many messages in each file; \
+            "\"maildir\": Maildir++ directories. \"mbox\": a file for each mailbox, which other programs may write too. \"sdbox\": a file for each message, \"mdbox\": many messages in each file; \
              Dovecot reads the files, but not the logs beside them that have flags. Mail that is there already is \
              not converted.",
         ),

@@ -24,8 +24,9 @@ const MAX_OCTETS: usize = 1 << 20;
 pub(super) const ISOLATIONS: [(&str, Isolation); 2] =
     [("user", Isolation::User), ("shared", Isolation::Shared)];
 
-const FORMATS: [(&str, Format); 3] = [
+const FORMATS: [(&str, Format); 4] = [
     ("maildir", Format::Maildir),
+    ("mbox", Format::Mbox),
     ("sdbox", Format::Sdbox),
     ("mdbox", Format::Mdbox),
 ];

@@ -18,6 +18,7 @@ pub(crate) struct Storage {
 pub(crate) enum Format {
     #[default]
     Maildir,
+    Mbox,
     Sdbox,
     Mdbox,
 }
@@ -27,6 +28,7 @@ impl Format {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Format::Maildir => "maildir",
+            Format::Mbox => "mbox",
             Format::Sdbox => "sdbox",
             Format::Mdbox => "mdbox",
         }

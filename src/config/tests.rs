@@ -332,8 +332,8 @@ fn each_fault_is_told_with_what_would_be_right() {
             "2:8: `name` must be a server name such as \"imap.example.org\" or \"*.example.org\"",
         ),
         (
-            "[storage]\nformat = \"mbox\"",
-            "2:10: `format` cannot be \"mbox\"; did you mean \"mdbox\"?",
+            "[storage]\nformat = \"mbix\"",
+            "2:10: `format` cannot be \"mbix\"; did you mean \"mbox\"?",
         ),
         (
             "[storage]\npath = \"/mail/{users}\"",

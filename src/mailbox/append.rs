@@ -10,6 +10,9 @@ use crate::mime::{self, Unbinary};
 use crate::store::{self, BlobId, Filing, Place};
 use std::sync::Arc;
 
+/// How often a message is filed again because another program was first.
+const OUTRUN_TRIES: u32 = 8;
+
 /// A message while it is written; forgotten when dropped. Bounded by the account's size limit.
 pub(crate) struct Draft {
     account: Account,
@@ -143,7 +146,8 @@ impl Account {
         for message in &mut *messages {
             cached.push(self.make_ready(&mut *store, name, message)?);
         }
-        let (flight, uid_validity, mut arrived) = shared.file(&mut *store, messages)?;
+        let (flight, uid_validity, mut arrived) =
+            shared.file(&mut *store, messages, OUTRUN_TRIES)?;
         for (arrived, cached) in arrived.iter_mut().zip(cached) {
             arrived.cached = cached;
         }
@@ -199,6 +203,7 @@ impl Shared {
         self: &Arc<Self>,
         store: &mut dyn store::Store,
         messages: &mut [NewMessage<'_>],
+        tries: u32,
     ) -> Result<(Flight, UidValidity, Vec<Arrived>), Error> {
         let mut state = lock(&self.state);
         self.prepare_to_add(&mut state, store)?;
@@ -215,13 +220,18 @@ impl Shared {
         }
         let first = state.next_uid()?;
         let promise = self.promise(&state, store, first, messages.len())?;
-        let (mut next, mut failure) = (first, None);
+        let (mut next, mut failure, mut outrun) = (first, None, false);
         let mut arrived = Vec::with_capacity(messages.len());
         for (message, keywords) in messages.iter_mut().zip(keywords) {
             match self.name_one(&state.name, store, message, keywords, next) {
-                Ok((one, after)) => {
+                Ok(Some((one, after))) => {
                     arrived.push(one);
                     next = after;
+                }
+                Ok(None) => {
+                    outrun = true;
+                    failure = Some(Error::Busy);
+                    break;
                 }
                 Err(error) => {
                     failure = Some(error);
@@ -233,6 +243,11 @@ impl Shared {
             if let Some(uids) = promise {
                 let ended = store.fulfil(&state.name, uids);
                 ended.map_err(store_fault("filing messages"))?;
+            }
+            if outrun && tries > 0 {
+                // What the other program brought gets its UIDs first.
+                drop(state);
+                return self.file(store, messages, tries - 1);
             }
             return Err(failure.unwrap_or(Error::Fault));
         }
@@ -248,7 +263,7 @@ impl Shared {
         }
     }
 
-    /// Gives one message its name; returns the UID of the next.
+    /// Gives one message its name; returns the UID of the next. `None`: another program gave that UID.
     fn name_one(
         &self,
         mailbox: &MailboxName,
@@ -256,7 +271,7 @@ impl Shared {
         message: &mut NewMessage<'_>,
         keywords: Vec<u16>,
         uid: Uid,
-    ) -> Result<(Arrived, Uid), Error> {
+    ) -> Result<Option<(Arrived, Uid)>, Error> {
         let next = uid
             .next()
             .ok_or(Error::Limit("no UIDs left in this mailbox"))?;
@@ -269,13 +284,16 @@ impl Shared {
         self.begin();
         let committed = store.commit(draft, mailbox, &filing);
         self.end(i64::from(committed.is_ok()));
+        if matches!(committed, Err(store::Error::Outrun)) {
+            return Ok(None);
+        }
         let arrived = Arrived {
             filing,
             keywords,
             blob: committed.map_err(store_fault("filing a message"))?,
             cached: None,
         };
-        Ok((arrived, next))
+        Ok(Some((arrived, next)))
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn store_fault(doing: impl Display) -> impl Fn(crate::store::Error) -
             log::error!("{doing}: {error}");
             Error::Full
         }
-        Store::Locked => {
+        Store::Locked | Store::Outrun => {
             log::warn!("{doing}: {error}");
             Error::Busy
         }

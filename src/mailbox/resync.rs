@@ -22,6 +22,9 @@ pub(super) fn resync(
     store: &mut dyn Store,
 ) -> Result<(), Error> {
     let done = compare(shared, state, store);
+    if store.settles() {
+        shared.host.settle_later(shared);
+    }
     if done.is_err() {
         // What events told is forgotten already; it is still to be found.
         shared.doubt();

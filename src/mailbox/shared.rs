@@ -431,7 +431,9 @@ impl Shared {
         // Names hold the UIDs of lines for which nobody is there any more.
         let listed = account.map_or(Ok(()), |account| {
             let mut store = account.store()?;
-            self.list(&mut state, &mut *store)
+            self.list(&mut state, &mut *store)?;
+            let settled = store.settle(&state.name);
+            settled.map_err(store_fault("settling a mailbox"))
         });
         let settled = listed.and(self.write_summary(&state));
         if let Err(error) = settled {

@@ -169,7 +169,13 @@ impl Steps {
 
     /// What was done is durable then.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
-        self.store.sync().map_err(store_fault("syncing a mailbox"))
+        self.store
+            .sync()
+            .map_err(store_fault("syncing a mailbox"))?;
+        if self.store.settles() {
+            self.shared.host.settle_later(&self.shared);
+        }
+        Ok(())
     }
 }
 

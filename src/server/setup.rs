@@ -228,12 +228,13 @@ fn format_number(format: Format) -> u8 {
     match format {
         Format::Maildir => 0,
         Format::Mdbox => 1,
+        Format::Mbox => 3,
         Format::Sdbox => 2,
     }
 }
 
 fn format(number: u8) -> Option<Format> {
-    let all = [Format::Maildir, Format::Mdbox, Format::Sdbox];
+    let all = [Format::Maildir, Format::Mdbox, Format::Sdbox, Format::Mbox];
     all.into_iter()
         .find(|format| format_number(*format) == number)
 }

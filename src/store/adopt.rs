@@ -1,6 +1,6 @@
 //! Mail of another server's that is taken over where it lies.
 
-use super::{Error, dbox, maildir};
+use super::{Error, dbox, maildir, mbox};
 use crate::config::Format;
 use crate::mail::{Keyword, MailboxName, UidSet};
 use std::path::Path;
@@ -63,6 +63,7 @@ impl Found {
 pub(crate) fn format_of(root: &Path) -> Option<Format> {
     match root.join("cur").is_dir() {
         true => Some(Format::Maildir),
+        false if mbox::is_there(root) => Some(Format::Mbox),
         false => dbox::format_of(root),
     }
 }
@@ -77,6 +78,7 @@ pub(crate) fn adopt(
 ) -> Result<Found, Error> {
     match format {
         Format::Maildir => maildir::adopt(root, dry, each),
+        Format::Mbox => mbox::adopt(root, dry, each),
         Format::Sdbox | Format::Mdbox => dbox::adopt(root, format, dry, each),
     }
 }
@@ -91,6 +93,8 @@ pub(crate) fn hand_back(
 ) -> Result<Found, Error> {
     match format {
         Format::Maildir => maildir::adopt(root, true, each),
+        // Files have all that Dovecot knows, once what lags behind is in them.
+        Format::Mbox => mbox::adopt(root, dry, each),
         Format::Sdbox | Format::Mdbox => dbox::hand_back(root, format, dry, each),
     }
 }

@@ -1,19 +1,54 @@
 //! The bytes of a stored message.
 
+use super::mbox::Lease;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// The bytes of a message as stored, which are a file or a part of one. Reading and seeking keep to
-/// them; a clone has a position of its own.
+/// The bytes of a message as stored, which are a file, a part of one, or some parts of one. Reading and
+/// seeking keep to them; a clone has a position of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
-    file: Arc<File>,
-    /// Where they begin in the file.
-    start: u64,
+    source: Source,
     length: u64,
     at: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// From an offset on.
+    Part(Arc<File>, u64),
+    Memory(Arc<[u8]>),
+    /// In order, where they begin and their lengths; nobody changes the file as long as the lease is there.
+    Parts(Arc<(Lease, Vec<(u64, u64)>)>),
+}
+
+impl Source {
+    /// Reads some octets of that place, at most to the end of a part.
+    fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            Source::Part(file, start) => file.read_at(out, start + at),
+            Source::Memory(bytes) => {
+                let at = usize::try_from(at).unwrap_or(usize::MAX);
+                let mut rest = bytes.get(at..).unwrap_or_default();
+                rest.read(out)
+            }
+            Source::Parts(parts) => {
+                let mut before = 0;
+                for (start, length) in &parts.1 {
+                    if at < before + length {
+                        let left = usize::try_from(before + length - at).unwrap_or(usize::MAX);
+                        let count = out.len().min(left);
+                        let out = out.get_mut(..count).unwrap_or_default();
+                        return parts.0.file().read_at(out, start + at - before);
+                    }
+                    before += length;
+                }
+                Ok(0)
+            }
+        }
+    }
 }
 
 impl Body {
@@ -24,9 +59,23 @@ impl Body {
     }
 
     pub(crate) fn part(file: Arc<File>, start: u64, length: u64) -> Body {
+        Body::of(Source::Part(file, start), length)
+    }
+
+    pub(crate) fn memory(bytes: Vec<u8>) -> Body {
+        let length = bytes.len() as u64;
+        Body::of(Source::Memory(bytes.into()), length)
+    }
+
+    /// These parts of a file, where they begin and their lengths.
+    pub(crate) fn parts(lease: Lease, parts: Vec<(u64, u64)>) -> Body {
+        let length = parts.iter().map(|(_, length)| length).sum();
+        Body::of(Source::Parts(Arc::new((lease, parts))), length)
+    }
+
+    fn of(source: Source, length: u64) -> Body {
         Body {
-            file,
-            start,
+            source,
             length,
             at: 0,
         }
@@ -46,7 +95,7 @@ impl Read for Body {
         if out.is_empty() {
             return Ok(0);
         }
-        let read = self.file.read_at(out, self.start + self.at)?;
+        let read = self.source.read_at(out, self.at)?;
         self.at += read as u64;
         Ok(read)
     }

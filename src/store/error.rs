@@ -16,6 +16,8 @@ pub(crate) enum Error {
     Corrupt {
         what: &'static str,
     },
+    /// Another program gave UIDs since the mailbox was looked at; nothing was done.
+    Outrun,
     /// Somebody else holds the lock of a side file for too long.
     Locked,
     Io(io::Error),
@@ -58,6 +60,7 @@ impl std::fmt::Display for Error {
             Error::MailboxExists => f.write_str("the mailbox exists"),
             Error::Full => f.write_str("the disk is full"),
             Error::Corrupt { what } => write!(f, "{what} is damaged"),
+            Error::Outrun => f.write_str("another program was at the mailbox first"),
             Error::Locked => f.write_str("a lock is held by another program"),
             Error::Io(error) => error.fmt(f),
         }

@@ -184,6 +184,15 @@ pub(crate) trait Store: Send {
     fn discard(&mut self) -> Result<bool, Error> {
         Ok(false)
     }
+    /// True if `settle` has something to do after changes.
+    fn settles(&self) -> bool {
+        false
+    }
+    /// Where side files have what the messages' own do not have yet: brings it there. It was durable
+    /// before. Errors: `Locked` if somebody else is at them just now.
+    fn settle(&mut self, _name: &MailboxName) -> Result<(), Error> {
+        Ok(())
+    }
     /// Removes drafts that nobody finished for 36 hours.
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error>;
 }

@@ -7,6 +7,7 @@ mod dovecot;
 mod error;
 mod face;
 mod maildir;
+mod mbox;
 mod open;
 mod side;
 

@@ -2,6 +2,7 @@
 
 use super::dbox::Dbox;
 use super::maildir::Maildir;
+use super::mbox::Mbox;
 use super::{Error, Store};
 use crate::config::Format;
 use std::path::Path;
@@ -17,5 +18,6 @@ pub(crate) fn open(
         Format::Maildir => Box::new(Maildir::open(root)?),
         Format::Sdbox => Box::new(Dbox::sdbox(root)?),
         Format::Mdbox => Box::new(Dbox::mdbox(root, rotate_octets)?),
+        Format::Mbox => Box::new(Mbox::open(root, None)?),
     })
 }

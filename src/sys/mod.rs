@@ -14,6 +14,7 @@ pub(crate) mod message;
 pub(crate) mod notify;
 pub(crate) mod ownership;
 pub(crate) mod random;
+pub(crate) mod record_lock;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod spawn;

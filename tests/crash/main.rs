@@ -410,6 +410,11 @@ fn acknowledged_messages_survive_in_mdbox() {
 }
 
 #[test]
+fn acknowledged_messages_survive_in_mbox() {
+    survives("shared", "mbox");
+}
+
+#[test]
 fn acknowledged_messages_survive_in_sdbox() {
     survives("shared", "sdbox");
 }

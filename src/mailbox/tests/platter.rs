@@ -87,6 +87,8 @@ pub(super) struct Disk {
     objects: Vec<Object>,
     inodes: HashMap<Inode, usize>,
     moves: u32,
+    /// Files are not only appended to: what they had stays but for the sectors that were written.
+    in_place: bool,
 }
 
 impl Disk {
@@ -100,6 +102,15 @@ impl Disk {
             objects: vec![object],
             inodes: HashMap::from([(fs::metadata(root).unwrap().ino(), 0)]),
             moves: 0,
+            in_place: false,
+        }
+    }
+
+    /// As `new`, of files that are not only appended to.
+    pub(super) fn in_place(root: &Path) -> Disk {
+        Disk {
+            in_place: true,
+            ..Disk::new(root)
         }
     }
 
@@ -341,6 +352,7 @@ impl Rest<'_> {
             Fate::Chance(_) => match self.dice.below(4) {
                 0 => synced.clone(),
                 1 => live.clone(),
+                kind if self.disk.in_place => self.torn_in_place(synced, live, kind),
                 kind => {
                     // Only what was written since is in doubt.
                     let mut torn = live.clone();
@@ -357,6 +369,36 @@ impl Rest<'_> {
                 }
             },
         }
+    }
+}
+
+impl Rest<'_> {
+    /// Of the sectors that a file had some are as they were, others as they are to be; what it grew by is
+    /// there in part.
+    fn torn_in_place(&mut self, synced: &Content, live: &Content, kind: u64) -> Content {
+        let mut torn = live.clone();
+        let old = synced.bytes.chunks(SECTOR);
+        for (new, old) in torn.bytes.chunks_mut(SECTOR).zip(old) {
+            if self.dice.coin() {
+                let count = new.len().min(old.len());
+                new[..count].copy_from_slice(&old[..count]);
+            }
+        }
+        let (had, has) = (synced.bytes.len(), live.bytes.len());
+        if has < had {
+            // It is cut, or not yet.
+            if self.dice.coin() {
+                torn.bytes.extend_from_slice(&synced.bytes[has..]);
+            }
+            return torn;
+        }
+        let sectors = self.dice.below((has - had).div_ceil(SECTOR) as u64 + 1) as usize;
+        let kept = has.min(had + sectors * SECTOR);
+        match kind {
+            2 => torn.bytes.truncate(kept),
+            _ => torn.bytes[kept..].fill(0),
+        }
+        torn
     }
 }
 

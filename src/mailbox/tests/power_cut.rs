@@ -122,7 +122,10 @@ impl Run {
         let pages = Arc::new(Mutex::new(Pages::default()));
         let recorder = Arc::new(Mutex::new(Recorder {
             root: root.to_owned(),
-            disk: Disk::new(root),
+            disk: match format {
+                Format::Mbox => Disk::in_place(root),
+                _ => Disk::new(root),
+            },
             pages: pages.clone(),
             step: 0,
             cuts: Vec::new(),
@@ -531,6 +534,11 @@ fn acknowledged_survives_a_power_cut_in_sdbox() {
     survives_a_power_cut(Format::Sdbox);
 }
 
+#[test]
+fn acknowledged_survives_a_power_cut_in_mbox() {
+    survives_a_power_cut(Format::Mbox);
+}
+
 fn survives_a_power_cut(format: Format) {
     let directory = temporary();
     let mut run = Run::new(directory.path(), format);
@@ -634,6 +642,11 @@ fn messages_of_one_append_come_all_or_none_in_mdbox() {
 #[test]
 fn messages_of_one_append_come_all_or_none_in_sdbox() {
     come_all_or_none(Format::Sdbox);
+}
+
+#[test]
+fn messages_of_one_append_come_all_or_none_in_mbox() {
+    come_all_or_none(Format::Mbox);
 }
 
 fn come_all_or_none(format: Format) {

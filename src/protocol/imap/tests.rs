@@ -460,6 +460,13 @@ fn transcripts_over_sdbox() {
 }
 
 #[test]
+fn transcripts_over_mbox() {
+    for (name, text) in transcripts() {
+        run_over(Format::Mbox, &name, &text, Pieces::Whole);
+    }
+}
+
+#[test]
 fn transcripts_byte_by_byte() {
     for (name, text) in transcripts() {
         run(&name, &text, Pieces::Bytes);

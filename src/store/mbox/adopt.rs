@@ -1,0 +1,74 @@
+//! Files of messages that other programs wrote, which are served as they are.
+
+use super::lease::Opened;
+use super::mailboxes::names;
+use super::store::Mbox;
+use super::walk::walk;
+use super::{from, root};
+use crate::config::Format;
+use crate::mail::MailboxName;
+use crate::store::adopt::{Adopted, Found};
+use crate::store::{Error, Store};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// True if there is an INBOX below `root` that other programs wrote.
+pub(crate) fn is_there(root: &Path) -> bool {
+    let mut line = [0; from::PREFIX.len()];
+    let file = root::place(root, &MailboxName::inbox()).and_then(|path| Ok(File::open(path)?));
+    let read = file.and_then(|mut file| Ok(file.read_exact(&mut line)?));
+    read.is_ok() && line == *from::PREFIX
+}
+
+/// Tells what there is, and unless `dry` gives a UID to every message and has the files say all that is known.
+/// Durable.
+pub(crate) fn adopt(
+    root: &Path,
+    dry: bool,
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
+    let mut found = Found::new(Format::Mbox);
+    for name in names(root)? {
+        let path = root::place(root, &name)?;
+        if !path.exists() {
+            continue;
+        }
+        let mut adopted = look(&path, &name)?;
+        adopted.known = root::directory(root, &name)?.exists();
+        if !dry {
+            let mut store = Mbox::open(root, None)?;
+            let scanned = store.scan(&name)?;
+            store.record(&name, &scanned.state, &[])?;
+            store.settle(&name)?;
+            adopted.uid_validity = scanned.state.uid_validity.number();
+            adopted.uid_next = scanned.state.uid_next.number();
+        }
+        each(&adopted);
+        found.mailboxes.push(adopted);
+    }
+    Ok(found)
+}
+
+/// What a file says.
+fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
+    let opened = Opened::open(path)?;
+    let lease = opened.read()?;
+    let mut adopted = Adopted::new(name);
+    let mut first = true;
+    walk(lease.file(), 0, &mut |walked| {
+        if let Some(base) = walked.kept.base.filter(|_| first) {
+            adopted.uid_validity = base.uid_validity.number();
+            adopted.uid_next = base.last_uid.saturating_add(1);
+            adopted.keywords = base.keywords.len();
+        }
+        let is_message = !(walked.torn || first && walked.kept.pseudo);
+        adopted.messages += usize::from(is_message);
+        if is_message && walked.kept.uid.is_none() {
+            adopted.uid_next = adopted.uid_next.saturating_add(1);
+        }
+        first = false;
+        Ok(true)
+    })?;
+    Ok(adopted)
+}

@@ -1,0 +1,172 @@
+//! The log of one mailbox. Whoever has it has the lock of the mailbox.
+
+use super::line::{Contents, Line};
+use crate::store::Error;
+use crate::store::side::{disk, lock};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// What it is called in the directory of its mailbox.
+pub(super) const FILE: &str = "dovelet.log";
+/// The file is filled up to a multiple of this: a line that fits in changes its bytes alone, and a
+/// sync writes nothing else.
+const BLOCK: u64 = 4096;
+/// Octets of lines that cannot be written, beyond which no more are taken.
+const MAX_WAITING: usize = 256 * 1024;
+/// It is looked at again, whether it should be written anew, when it grew to so many times what it was.
+const GROWTH: u64 = 4;
+const MIN_GROWTH: u64 = 256 * 1024;
+
+pub(super) struct Log {
+    path: PathBuf,
+    file: File,
+    /// Where the next line begins.
+    end: u64,
+    /// Octets of the file.
+    length: u64,
+    /// Lines that are not written.
+    waiting: Vec<u8>,
+    /// Lines are written and not durable.
+    unsynced: bool,
+    /// A sync failed: nobody knows what the disk has.
+    failed: bool,
+    looked: u64,
+}
+
+impl Log {
+    /// Opens the log; `None` if it is not there.
+    pub(super) fn open(path: &Path) -> Result<Option<(Log, Contents)>, Error> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let length = file.metadata()?.len();
+        let mut text = vec![0; usize::try_from(length).map_err(|_| Error::Full)?];
+        file.read_exact_at(&mut text, 0)?;
+        let end = memchr::memchr(0, &text).unwrap_or(text.len());
+        let mut contents = Contents::parse(&text);
+        // A power cut may leave lines behind a gap, which must not come back once that is filled.
+        let behind = text.get(end..).unwrap_or_default();
+        contents.damaged += usize::from(behind.iter().any(|b| *b != 0));
+        text.truncate(end);
+        let torn = text.last().is_some_and(|last| *last != b'\n');
+        let log = Log {
+            path: path.to_owned(),
+            file,
+            end: end as u64,
+            length,
+            waiting: if torn { vec![b'\n'] } else { Vec::new() },
+            // Who wrote before was perhaps killed before it was synced.
+            unsynced: true,
+            failed: false,
+            looked: end as u64,
+        };
+        Ok(Some((log, contents)))
+    }
+
+    /// Writes a log that says this, in place of what is there. Durable.
+    pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), Error> {
+        let mut bytes = contents.encode();
+        let filled = (bytes.len() as u64).next_multiple_of(BLOCK);
+        bytes.resize(usize::try_from(filled).unwrap_or(bytes.len()), 0);
+        lock::replace(path, &bytes)
+    }
+
+    /// Adds a line, durable after [`Log::sync`]. Errors: `Full` if too much could not be written.
+    pub(super) fn put(&mut self, line: Line<'_>) -> Result<(), Error> {
+        if self.waiting.len() > MAX_WAITING {
+            self.flush()?;
+        }
+        line.put(&mut self.waiting);
+        Ok(())
+    }
+
+    /// Makes all lines durable.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        self.look()?;
+        if self.unsynced {
+            let synced = disk::sync_data(&self.file);
+            self.failed = synced.is_err();
+            self.unsynced = self.failed;
+            synced?;
+        }
+        Ok(())
+    }
+
+    /// What it says.
+    pub(super) fn contents(&mut self) -> Result<Contents, Error> {
+        let length = usize::try_from(self.end).map_err(|_| Error::Full)?;
+        let mut text = vec![0; length];
+        self.file.read_exact_at(&mut text, 0)?;
+        text.extend_from_slice(&self.waiting);
+        Ok(Contents::parse(&text))
+    }
+
+    /// Writes it anew. Durable.
+    pub(super) fn renew(&mut self, contents: &Contents) -> Result<(), Error> {
+        Log::write(&self.path, contents)?;
+        self.waiting.clear();
+        if let Some((mut log, _)) = Log::open(&self.path)? {
+            log.unsynced = false;
+            *self = log;
+        }
+        Ok(())
+    }
+
+    /// It is at another place now.
+    pub(super) fn moved(&mut self, path: &Path) {
+        path.clone_into(&mut self.path);
+    }
+
+    /// Writes it anew if it grew and has become worn.
+    fn look(&mut self) -> Result<(), Error> {
+        if self.end < self.looked.saturating_mul(GROWTH).max(MIN_GROWTH) {
+            return Ok(());
+        }
+        self.looked = self.end;
+        let contents = self.contents()?;
+        match contents.is_worn() {
+            true => self.renew(&contents),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes lines that wait.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        if self.failed {
+            let contents = self.contents()?;
+            return self.renew(&contents);
+        }
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let count = self.waiting.len();
+        let end = self.end + count as u64;
+        if end > self.length {
+            let filled = end.next_multiple_of(BLOCK) - self.end;
+            self.waiting
+                .resize(usize::try_from(filled).unwrap_or(count), 0);
+        }
+        let written = self.file.write_all_at(&self.waiting, self.end);
+        if let Err(error) = written {
+            self.waiting.truncate(count);
+            return Err(error.into());
+        }
+        self.unsynced = true;
+        self.length = self.length.max(self.end + self.waiting.len() as u64);
+        self.waiting.clear();
+        self.end = end;
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Err(error) = self.flush() {
+            log::error!("{} could not be written: {error}", self.path.display());
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Writing a part of a file anew, from an offset to its end, in its place: programs that have the file open
+//! and wait for its lock find it where it was, and nobody needs a right on its directory. What is to
+//! be there stands in a side file first, durably. Whenever this ends, whoever opens the mailbox next
+//! writes it again, and behind it what others appended meanwhile.
+
+use super::from;
+use crate::store::Error;
+use crate::store::side::disk;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The side file, and what it is called until it is whole.
+const FILE: &str = "dovelet.rewrite";
+const STAGED: &str = "dovelet.rewrite.tmp";
+const MAGIC: &[u8; 8] = b"dovelet1";
+/// Magic, five numbers and their checksum.
+const HEADER: usize = 8 + 5 * 8 + 4;
+const BUFFER: usize = 64 * 1024;
+/// Octets before the offset that have to be as they were.
+const BEFORE: u64 = 4096;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    from: u64,
+    old_size: u64,
+    new_size: u64,
+    /// Of the octets before `from`, and of those from `new_size` to `old_size`.
+    before_sum: u64,
+    cut_sum: u64,
+}
+
+impl Plan {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        let numbers = [
+            self.from,
+            self.old_size,
+            self.new_size,
+            self.before_sum,
+            self.cut_sum,
+        ];
+        numbers
+            .iter()
+            .for_each(|n| out.extend_from_slice(&n.to_le_bytes()));
+        let sum = crc32fast::hash(&out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        out
+    }
+
+    fn parse(header: &[u8]) -> Option<Plan> {
+        let (text, sum) = header.split_at_checked(HEADER - 4)?;
+        let whole = sum == crc32fast::hash(text).to_le_bytes();
+        let numbers = text.strip_prefix(MAGIC).filter(|_| whole)?;
+        let mut numbers = numbers
+            .chunks_exact(8)
+            .filter_map(|n| Some(u64::from_le_bytes(n.try_into().ok()?)));
+        Some(Plan {
+            from: numbers.next()?,
+            old_size: numbers.next()?,
+            new_size: numbers.next()?,
+            before_sum: numbers.next()?,
+            cut_sum: numbers.next()?,
+        })
+    }
+}
+
+/// True if a rewriting was begun.
+pub(super) fn is_begun(side: &Path) -> bool {
+    side.join(FILE).exists()
+}
+
+/// What is to stand from an offset of a file to its end, while it is written.
+pub(super) struct Rewrite<'a> {
+    file: &'a File,
+    side: PathBuf,
+    staged: File,
+    plan: Plan,
+    buffer: Vec<u8>,
+    written: u64,
+}
+
+impl<'a> Rewrite<'a> {
+    pub(super) fn begin(file: &'a File, side: &Path, from: u64) -> Result<Rewrite<'a>, Error> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        let staged = disk::create(&side.join(STAGED), options.mode(0o600))?;
+        let old_size = file.metadata()?.len();
+        Ok(Rewrite {
+            file,
+            side: side.to_owned(),
+            staged,
+            plan: Plan {
+                from,
+                old_size,
+                new_size: from,
+                before_sum: sum(file, from.saturating_sub(BEFORE), from)?,
+                cut_sum: 0,
+            },
+            buffer: vec![0; HEADER],
+            written: 0,
+        })
+    }
+
+    /// The file as it is.
+    pub(super) fn file(&self) -> &'a File {
+        self.file
+    }
+
+    /// Where the next octets will be.
+    pub(super) fn position(&self) -> u64 {
+        self.plan.new_size
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.plan.new_size += bytes.len() as u64;
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.staged.write_all_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Adds octets of the file as it is.
+    pub(super) fn copy(&mut self, start: u64, end: u64) -> Result<(), Error> {
+        let mut at = start;
+        let mut piece = vec![0; BUFFER];
+        while at < end {
+            let count = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+            let piece = piece.get_mut(..count).unwrap_or_default();
+            self.file.read_exact_at(piece, at)?;
+            self.put(piece)?;
+            at += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Does it. Durable. After an error the file is to be recovered.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        self.flush()?;
+        let mut plan = self.plan;
+        plan.cut_sum = sum(self.file, plan.new_size, plan.old_size)?;
+        self.staged.write_all_at(&plan.encode(), 0)?;
+        disk::sync_data(&self.staged)?;
+        disk::rename_over(&self.side.join(STAGED), &self.side.join(FILE))?;
+        disk::sync_directory_at(&self.side)?;
+        apply(self.file, &self.staged, &plan)?;
+        end(&self.side)
+    }
+
+    /// Gives it up before it began.
+    pub(super) fn forget(self) {
+        let _ = disk::remove(&self.side.join(STAGED));
+    }
+}
+
+/// A checksum of octets of a file; of those that there are.
+fn sum(file: &File, start: u64, end: u64) -> io::Result<u64> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut piece = vec![0; BUFFER];
+    let mut at = start;
+    while at < end {
+        let count = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+        let read = file.read_at(piece.get_mut(..count).unwrap_or_default(), at)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(piece.get(..read).unwrap_or_default());
+        at += read as u64;
+    }
+    Ok(u64::from(hasher.finalize()))
+}
+
+fn apply(file: &File, staged: &File, plan: &Plan) -> Result<(), Error> {
+    let mut piece = vec![0; BUFFER];
+    let mut at = plan.from;
+    while at < plan.new_size {
+        let count = usize::try_from(plan.new_size - at)
+            .unwrap_or(BUFFER)
+            .min(BUFFER);
+        let piece = piece.get_mut(..count).unwrap_or_default();
+        staged.read_exact_at(piece, HEADER as u64 + at - plan.from)?;
+        file.write_all_at(piece, at)?;
+        at += count as u64;
+    }
+    disk::sync_data(file)?;
+    if plan.new_size < plan.old_size {
+        file.set_len(plan.new_size)?;
+        disk::sync_data(file)?;
+    }
+    Ok(())
+}
+
+/// The side file goes before anything else is done with the file.
+fn end(side: &Path) -> Result<(), Error> {
+    disk::remove(&side.join(FILE))?;
+    Ok(disk::sync_directory_at(side)?)
+}
+
+/// Ends a rewriting that was begun, whose lock the caller has. Durable.
+pub(super) fn recover(file: &File, side: &Path) -> Result<(), Error> {
+    let path = side.join(FILE);
+    let staged = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut header = [0; HEADER];
+    let read = staged.read_exact_at(&mut header, 0);
+    let plan = read.ok().and_then(|()| Plan::parse(&header));
+    let whole = |plan: &Plan| {
+        let octets = HEADER as u64 + plan.new_size.saturating_sub(plan.from);
+        staged
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() == octets)
+    };
+    let Some(plan) = plan.filter(whole) else {
+        log::error!("{} is damaged and is left out", path.display());
+        return end(side);
+    };
+    let size = file.metadata()?.len();
+    let before = sum(file, plan.from.saturating_sub(BEFORE), plan.from)?;
+    if size < plan.from || before != plan.before_sum {
+        log::warn!("{}: somebody wrote the file anew", path.display());
+        return end(side);
+    }
+    let tail = tail(file, &staged, &plan, size)?;
+    if tail == size {
+        let plan = Plan {
+            old_size: size.max(plan.old_size),
+            ..plan
+        };
+        apply(file, &staged, &plan)?;
+        return end(side);
+    }
+    log::info!("{}: others appended to the file meanwhile", path.display());
+    let mut rewrite = Rewrite::begin(file, side, plan.from)?;
+    let mut from = HEADER as u64;
+    let mut piece = vec![0; BUFFER];
+    loop {
+        let read = staged.read_at(&mut piece, from)?;
+        if read == 0 {
+            break;
+        }
+        rewrite.put(piece.get(..read).unwrap_or_default())?;
+        from += read as u64;
+    }
+    rewrite.copy(tail, size)?;
+    rewrite.finish()
+}
+
+/// Where in the file begins what others appended since.
+fn tail(file: &File, staged: &File, plan: &Plan, size: u64) -> io::Result<u64> {
+    if plan.new_size <= plan.old_size {
+        let whole =
+            size >= plan.old_size && sum(file, plan.new_size, plan.old_size)? == plan.cut_sum;
+        // Cut already, or not yet.
+        return Ok(match whole {
+            true => plan.old_size,
+            false => plan.new_size.min(size),
+        });
+    }
+    // What it grew by may be there in part.
+    let mut at = plan.old_size;
+    let end = plan.new_size.min(size);
+    let (mut own, mut there) = (vec![0; BUFFER], vec![0; BUFFER]);
+    while at < end {
+        let count = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+        let own = own.get_mut(..count).unwrap_or_default();
+        let there = there.get_mut(..count).unwrap_or_default();
+        staged.read_exact_at(own, HEADER as u64 + at - plan.from)?;
+        file.read_exact_at(there, at)?;
+        let differs = |(own, there): (&u8, &u8)| own != there && *there != 0;
+        if let Some(place) = own.iter().zip(there.iter()).position(differs) {
+            return begin_of_message(file, plan.old_size, at + place as u64);
+        }
+        at += count as u64;
+    }
+    Ok(end.max(size.min(plan.old_size)))
+}
+
+/// The last place up to there where a message begins; else that place.
+fn begin_of_message(file: &File, lowest: u64, place: u64) -> io::Result<u64> {
+    let start = lowest.max(place.saturating_sub(from::MAX_LINE as u64));
+    let mut bytes = vec![0; 2 * from::MAX_LINE];
+    let read = file.read_at(&mut bytes, start)?;
+    bytes.truncate(read);
+    let until = usize::try_from(place - start).unwrap_or(0);
+    let begins = |at: &usize| {
+        let line = bytes.get(*at..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+        let first =
+            *at == 0 || bytes.get(*at - 1) == Some(&b'\n') || bytes.get(*at - 1) == Some(&0);
+        first && from::parse(line.get(..end).unwrap_or_default()).is_some()
+    };
+    let found = (0..=until.min(read)).rev().find(begins);
+    Ok(found.map_or(place, |at| start + at as u64))
+}
+
+/// Bytes that take the place of as many others at once: fields of a header, whose lines stay.
+pub(super) fn patch(file: &File, patches: &[(u64, Vec<u8>)]) -> io::Result<()> {
+    patches
+        .iter()
+        .try_for_each(|(at, bytes)| file.write_all_at(bytes, *at))
+}
+
+/// Makes the side file that a process leaves which is killed in between.
+#[cfg(test)]
+pub(super) fn leave_begun(rewrite: Rewrite<'_>, applied: u64) {
+    let mut rewrite = rewrite;
+    rewrite.flush().unwrap();
+    let mut plan = rewrite.plan;
+    plan.cut_sum = sum(rewrite.file, plan.new_size, plan.old_size).unwrap();
+    rewrite.staged.write_all_at(&plan.encode(), 0).unwrap();
+    disk::rename_over(&rewrite.side.join(STAGED), &rewrite.side.join(FILE)).unwrap();
+    let part = Plan {
+        new_size: plan.new_size.min(plan.from.saturating_add(applied)),
+        old_size: 0,
+        ..plan
+    };
+    apply(rewrite.file, &rewrite.staged, &part).unwrap();
+    if applied == u64::MAX {
+        rewrite.file.set_len(plan.new_size).unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+
+    const MAIL: &str = "From new Thu Jan  1 00:00:00 1970\n\nmore\n";
+
+    /// Rewrites from an offset with `text`, but only so many octets of it, and lets others append.
+    fn left(old: &str, from: u64, text: &str, applied: u64, appended: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mbox");
+        fs::write(&path, old).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mut rewrite = Rewrite::begin(&file, directory.path(), from).unwrap();
+        rewrite.put(text.as_bytes()).unwrap();
+        leave_begun(rewrite, applied);
+        let mut other = File::options().append(true).open(&path).unwrap();
+        other.write_all(appended.as_bytes()).unwrap();
+        assert!(is_begun(directory.path()));
+        recover(&file, directory.path()).unwrap();
+        assert!(!is_begun(directory.path()));
+        recover(&file, directory.path()).unwrap();
+        fs::read_to_string(&path).unwrap()
+    }
+
+    #[test]
+    fn what_was_begun_is_ended_and_nothing_of_others_is_lost() {
+        let old = "From old Thu Jan  1 00:00:00 1970\n\none\n\nFrom old Thu Jan  1 00:00:00 1970\n\ntwo\n";
+        for text in [
+            "x\n".to_owned(),
+            String::new(),
+            format!("{}\n", "y".repeat(300)),
+            format!(
+                "From mid Thu Jan  1 00:00:00 1970\n\n{}\n",
+                "z\n".repeat(90)
+            ),
+            old.get(35..).unwrap().to_owned(),
+        ] {
+            for appended in ["", MAIL] {
+                let all = (0..=text.len() as u64).chain([u64::MAX]);
+                for applied in all {
+                    let result = left(old, 35, &text, applied, appended);
+                    let expected = format!("{}{text}{appended}", &old[..35]);
+                    assert_eq!(result, expected, "{applied} octets of {text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_written_anew_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mbox");
+        fs::write(&path, "0123456789").unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mut rewrite = Rewrite::begin(&file, directory.path(), 5).unwrap();
+        rewrite.put(b"x").unwrap();
+        leave_begun(rewrite, 0);
+        fs::write(&path, "another").unwrap();
+        recover(&file, directory.path()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another");
+        assert!(!is_begun(directory.path()));
+        fs::write(directory.path().join(FILE), "damaged").unwrap();
+        recover(&file, directory.path()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another");
+    }
+}

@@ -1,0 +1,188 @@
+//! What all handles of this process on one account share.
+
+use super::file::MboxFile;
+use super::layout::{self, MESSAGES};
+use crate::mail::MailboxName;
+use crate::store::Error;
+use crate::store::side::{disk, unique};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Files kept open though nobody uses them.
+const MAX_IDLE: usize = 2;
+/// Where side files are, below the root.
+const SIDE: &str = ".dovelet";
+/// Where those of mailboxes are, below that.
+const MAILBOXES: &str = "mailboxes";
+
+static ROOTS: Mutex<Vec<(PathBuf, Weak<Root>)>> = Mutex::new(Vec::new());
+
+pub(super) struct Root {
+    pub(super) path: PathBuf,
+    /// Where INBOX is, if not below the root.
+    inbox: Option<PathBuf>,
+    pub(super) side: PathBuf,
+    boxes: Mutex<Boxes>,
+    host: String,
+    /// The directories are there, and what was begun is ended.
+    prepared: Mutex<bool>,
+}
+
+/// Open files; used last: at the end.
+pub(super) type Boxes = Vec<(MailboxName, Arc<MboxFile>)>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Root {
+    /// The account whose mail lies below `path`; its directories are made if they are not there.
+    pub(super) fn open(path: &Path, inbox: Option<&Path>) -> Result<Arc<Root>, Error> {
+        let mut roots = lock(&ROOTS);
+        let mut known = roots.iter().filter(|(own, _)| own == path);
+        if let Some(root) = known.find_map(|(_, root)| root.upgrade()) {
+            drop(roots);
+            root.prepare()?;
+            return Ok(root);
+        }
+        let root = Arc::new(Root {
+            path: path.to_owned(),
+            inbox: inbox.map(Path::to_owned),
+            side: path.join(SIDE),
+            boxes: Mutex::default(),
+            host: unique::host(),
+            prepared: Mutex::default(),
+        });
+        roots.retain(|(_, root)| root.strong_count() > 0);
+        roots.push((path.to_owned(), Arc::downgrade(&root)));
+        drop(roots);
+        root.prepare()?;
+        Ok(root)
+    }
+
+    fn prepare(&self) -> Result<(), Error> {
+        let mut prepared = lock(&self.prepared);
+        if *prepared {
+            return Ok(());
+        }
+        disk::make_tree(&self.side)?;
+        self.finish_renaming()?;
+        self.finish_growth()?;
+        let inbox = MailboxName::inbox();
+        if !self.file(&inbox)?.exists() {
+            match self.make(&inbox) {
+                Ok(()) | Err(Error::MailboxExists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        *prepared = true;
+        Ok(())
+    }
+
+    pub(super) fn boxes(&self) -> MutexGuard<'_, Boxes> {
+        lock(&self.boxes)
+    }
+
+    /// The file with the messages of a mailbox, which need not be there.
+    pub(super) fn file(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        Ok(file_at(self.place(name)?))
+    }
+
+    /// That file, or the directory of others below the mailbox.
+    pub(super) fn place(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        if let Some(inbox) = self.inbox.as_ref().filter(|_| name.is_inbox()) {
+            return Ok(inbox.clone());
+        }
+        let relative = layout::relative(name).ok_or(Error::NoSuchMailbox)?;
+        Ok(self.path.join(relative))
+    }
+
+    /// The directory of the side files of a mailbox, which need not be there.
+    pub(super) fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        directory(&self.path, name)
+    }
+
+    /// A file without a name.
+    pub(super) fn nameless(&self) -> Result<File, Error> {
+        let name = format!(".temp.{}", unique::unique(&self.host));
+        let path = self.side.join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = disk::create(&path, &options)?;
+        disk::remove(&path)?;
+        Ok(file)
+    }
+
+    /// A mailbox, opened if it was not. Errors: `NoSuchMailbox`.
+    pub(super) fn get(&self, name: &MailboxName) -> Result<Arc<MboxFile>, Error> {
+        let mut boxes = self.boxes();
+        if let Some(at) = boxes.iter().position(|(own, _)| own == name) {
+            let found = boxes.remove(at);
+            let file = found.1.clone();
+            boxes.push(found);
+            return Ok(file);
+        }
+        let path = self.file(name)?;
+        if !path.exists() {
+            return Err(Error::NoSuchMailbox);
+        }
+        let file = MboxFile::open(&path, &self.directory(name)?, &self.side)?;
+        let file = Arc::new(file);
+        boxes.push((name.clone(), file.clone()));
+        let idle = |(_, file): &(MailboxName, Arc<MboxFile>)| Arc::strong_count(file) == 1;
+        while boxes.iter().filter(|open| idle(open)).count() > MAX_IDLE {
+            let oldest = boxes.iter().position(idle);
+            drop(oldest.map(|at| boxes.remove(at)));
+        }
+        Ok(file)
+    }
+
+    /// Removes what nobody finished for long.
+    pub(super) fn sweep(&self) -> Result<(), Error> {
+        for entry in std::fs::read_dir(&self.side)?.flatten() {
+            let (file, path) = (entry.file_name(), entry.path());
+            let left = file.to_str();
+            let left = left.is_some_and(|n| n.starts_with(".temp.") || n.contains(".lock."));
+            if left && is_old(&path) {
+                let _ = disk::remove(&path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file of messages where a mailbox is.
+fn file_at(place: PathBuf) -> PathBuf {
+    match place.is_dir() {
+        true => layout::within(&place),
+        false => place,
+    }
+}
+
+/// The file of a mailbox below `root`, which need not be there.
+pub(super) fn place(root: &Path, name: &MailboxName) -> Result<PathBuf, Error> {
+    let relative = layout::relative(name).ok_or(Error::NoSuchMailbox)?;
+    Ok(file_at(root.join(relative)))
+}
+
+/// The directory of the side files of a mailbox below `root`, which need not be there.
+pub(super) fn directory(root: &Path, name: &MailboxName) -> Result<PathBuf, Error> {
+    let relative = layout::relative(name).ok_or(Error::NoSuchMailbox)?;
+    let side = root.join(SIDE).join(MAILBOXES);
+    Ok(side.join(relative).join(MESSAGES))
+}
+
+/// True of what nobody changed for 36 hours.
+fn is_old(path: &Path) -> bool {
+    let modified = std::fs::symlink_metadata(path).and_then(|m| m.modified());
+    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age.as_secs() > 36 * 3600)
+}
+
+/// Makes the names in the directory of a file durable.
+pub(super) fn sync_above(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), disk::sync_directory_at)
+}

@@ -1,0 +1,355 @@
+//! The store over the files of one user.
+
+use super::draft::MboxDraft;
+use super::file::MboxFile;
+use super::line::{Line, uid_of};
+use super::root::Root;
+use super::syncs::Written;
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::store::side::base;
+use crate::store::side::furnish::furnish;
+use crate::store::{Blob, BlobId, Draft, Error, Filing, MailboxState, Scanned, Stamp, Store};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const BUFFER: usize = 64 * 1024;
+
+/// A handle on the mailboxes of one user.
+pub(crate) struct Mbox {
+    root: Arc<Root>,
+    /// Files that this handle appended to, the last append, and the messages.
+    appended: Vec<(Arc<MboxFile>, Written, Vec<Uid>)>,
+    /// Files in whose logs this handle put lines.
+    logged: Vec<Arc<MboxFile>>,
+    /// Messages that go once all that came is durable.
+    going: Vec<(Arc<MboxFile>, Uid, Box<str>)>,
+}
+
+fn own(draft: &mut dyn Draft) -> Result<&mut MboxDraft, Error> {
+    let own = draft.as_any().downcast_mut();
+    own.ok_or(Error::Corrupt { what: "a draft" })
+}
+
+fn uid(blob: &BlobId) -> Result<Uid, Error> {
+    uid_of(&blob.name).ok_or(Error::NoSuchMessage)
+}
+
+impl Mbox {
+    /// Opens the mail at `root` and makes it if it is not there. `inbox`: the file of INBOX, if it is not
+    /// `inbox` there.
+    pub(crate) fn open(root: &Path, inbox: Option<&Path>) -> Result<Mbox, Error> {
+        Ok(Mbox {
+            root: Root::open(root, inbox)?,
+            appended: Vec::new(),
+            logged: Vec::new(),
+            going: Vec::new(),
+        })
+    }
+
+    fn put(
+        &mut self,
+        to: &MailboxName,
+        draft: &mut MboxDraft,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let file = self.root.get(to)?;
+        let (blob, written) = file.append(draft, new, crate::sys::clock::now_seconds())?;
+        match self
+            .appended
+            .iter_mut()
+            .find(|(own, ..)| Arc::ptr_eq(own, &file))
+        {
+            Some((_, last, uids)) => {
+                *last = written;
+                uids.push(new.uid);
+            }
+            None => self.appended.push((file, written, vec![new.uid])),
+        }
+        Ok(blob)
+    }
+
+    fn soil(&mut self, file: Arc<MboxFile>) {
+        if !self.logged.iter().any(|own| Arc::ptr_eq(own, &file)) {
+            self.logged.push(file);
+        }
+    }
+
+    /// What was to go does not.
+    fn stay(&mut self) {
+        let going = std::mem::take(&mut self.going);
+        going.iter().for_each(|(file, uid, _)| file.stay(*uid));
+    }
+
+    fn sync_logs(&mut self) -> Result<(), Error> {
+        let logged = std::mem::take(&mut self.logged);
+        logged.iter().try_for_each(|file| file.state().log.sync())
+    }
+
+    fn sync_appended(&mut self) -> Result<(), Error> {
+        for (file, written, uids) in std::mem::take(&mut self.appended) {
+            file.sync(written)?;
+            file.log(&uids)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Mbox {
+    fn drop(&mut self) {
+        self.stay();
+    }
+}
+
+impl Store for Mbox {
+    fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
+        Ok(Box::new(MboxDraft::new(&self.root)))
+    }
+
+    fn scratch(&mut self) -> Result<File, Error> {
+        self.root.nameless()
+    }
+
+    /// The file has it with the commit: its UID stands in front of its text.
+    fn save(&mut self, draft: &mut dyn Draft, _to: &MailboxName) -> Result<(), Error> {
+        own(draft)?.finish().map(|_| ())
+    }
+
+    fn commit(
+        &mut self,
+        draft: &mut dyn Draft,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        self.put(to, own(draft)?, new)
+    }
+
+    fn copy(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let mut source = self.root.get(from)?.read(blob)?;
+        let mut draft = MboxDraft::new(&self.root);
+        draft.date(source.internal_date)?;
+        let mut piece = vec![0; BUFFER];
+        loop {
+            let count = source.body.read(&mut piece)?;
+            if count == 0 {
+                break;
+            }
+            draft.write(piece.get(..count).unwrap_or_default())?;
+        }
+        drop(source);
+        self.put(to, &mut draft, new)
+    }
+
+    fn transfer(
+        &mut self,
+        from: &MailboxName,
+        blob: &BlobId,
+        to: &MailboxName,
+        new: &Filing,
+    ) -> Result<BlobId, Error> {
+        let gone = uid(blob)?;
+        let source = self.root.get(from)?;
+        if !source.leave(gone) {
+            return Err(Error::NoSuchMessage);
+        }
+        let copied = self.copy(from, blob, to, new);
+        match copied {
+            // It goes when it is durable where it came.
+            Ok(_) => self.going.push((source, gone, blob.name.clone())),
+            Err(_) => source.stay(gone),
+        }
+        copied
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        let synced = self.sync_appended();
+        if synced.is_err() {
+            self.stay();
+            return synced;
+        }
+        for (file, uid, name) in std::mem::take(&mut self.going) {
+            file.state().doom(uid, &name)?;
+            self.soil(file);
+        }
+        self.sync_logs()
+    }
+
+    fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let file = self.root.get(name)?;
+        file.sync_all()?;
+        file.state().log.sync()
+    }
+
+    fn promise(&mut self, name: &MailboxName, uids: (Uid, Uid)) -> Result<(), Error> {
+        let file = self.root.get(name)?;
+        let mut state = file.state();
+        state.log.put(Line::Together(uids.0, uids.1))?;
+        state.together.push(uids);
+        state.log.sync()
+    }
+
+    fn fulfil(&mut self, name: &MailboxName, uids: (Uid, Uid)) -> Result<(), Error> {
+        let file = self.root.get(name)?;
+        let mut state = file.state();
+        state.log.put(Line::Ended(uids.0, uids.1))?;
+        state.together.retain(|own| *own != uids);
+        state.log.sync()
+    }
+
+    fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error> {
+        Ok(self.root.get(name)?.state().together.clone())
+    }
+
+    fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
+        self.root.get(name)?.read(blob)
+    }
+
+    fn mark(
+        &mut self,
+        name: &MailboxName,
+        blob: &BlobId,
+        flags: SystemFlags,
+        letters: u32,
+    ) -> Result<(BlobId, bool), Error> {
+        let marked = BlobId {
+            flags,
+            letters,
+            ..blob.clone()
+        };
+        if marked != *blob {
+            let file = self.root.get(name)?;
+            file.state().mark(uid(blob)?, flags, letters)?;
+            self.soil(file);
+        }
+        Ok((marked, false))
+    }
+
+    fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
+        let file = self.root.get(name)?;
+        file.state().doom(uid(blob)?, &blob.name)?;
+        self.soil(file);
+        Ok(true)
+    }
+
+    fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
+        self.root.get(name)?.state().scan()
+    }
+
+    fn record(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        _lines: &[(Uid, &str)],
+    ) -> Result<(), Error> {
+        // Messages have their UIDs in the file, or their lines were put when they were found.
+        let file = self.root.get(name)?;
+        let mut own = file.state();
+        if own.uid_next < state.uid_next {
+            own.uid_next = state.uid_next;
+        }
+        let next = own.uid_next;
+        own.log.put(Line::Next(next))?;
+        own.log.sync()?;
+        own.unlisted.clear();
+        Ok(())
+    }
+
+    fn record_all(
+        &mut self,
+        name: &MailboxName,
+        state: &MailboxState,
+        lines: &[(Uid, &str)],
+    ) -> Result<(), Error> {
+        self.record(name, state, lines)
+    }
+
+    fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error> {
+        let file = self.root.get(name)?;
+        let mut state = file.state();
+        for (uid, uidl) in uidls {
+            state.log_one(*uid)?;
+            state.log.put(Line::Uidl(*uid, uidl))?;
+        }
+        state.log.sync()
+    }
+
+    fn record_keywords(
+        &mut self,
+        name: &MailboxName,
+        keywords: &[Option<Keyword>],
+    ) -> Result<(), Error> {
+        let file = self.root.get(name)?;
+        file.state().name_letters(keywords)?;
+        self.soil(file);
+        Ok(())
+    }
+
+    fn stamp(&mut self, name: &MailboxName) -> Result<Stamp, Error> {
+        self.root.get(name)?.state().store_stamp()
+    }
+
+    fn watched(&self, _name: &MailboxName) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// A look at the file tells whether somebody changed it, and costs less than to watch for it.
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
+        self.root.mailboxes()
+    }
+
+    fn create(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.make(name)
+    }
+
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        let side = self.root.side.clone();
+        furnish(self, &side, names)
+    }
+
+    fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
+        self.root.rename(from, to)
+    }
+
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.remove(name)
+    }
+
+    fn root(&self) -> &Path {
+        &self.root.side
+    }
+
+    fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        self.root.directory(name)
+    }
+
+    fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
+        base::wire_octets(blob.name.as_bytes())
+    }
+
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn settle(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.get(name)?.state().settle()
+    }
+
+    fn sweep(&mut self, _name: &MailboxName) -> Result<(), Error> {
+        self.root.sweep()
+    }
+}

@@ -1,0 +1,349 @@
+use super::Mbox;
+use crate::mail::{MailboxName, SystemFlags, Uid};
+use crate::store::{BlobId, Error, Filing, Store};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+fn open(root: &Path) -> Mbox {
+    Mbox::open(root, None).unwrap()
+}
+
+fn name(text: &str) -> MailboxName {
+    MailboxName::new(text).unwrap()
+}
+
+fn filing(uid: u32, flags: SystemFlags) -> Filing {
+    Filing {
+        uid: Uid::new(uid).unwrap(),
+        flags,
+        letters: 0,
+    }
+}
+
+fn save(store: &mut Mbox, mailbox: &str, text: &str, uid: u32) -> BlobId {
+    let mut draft = store.stage().unwrap();
+    draft.write(text.as_bytes()).unwrap();
+    draft.date(1_000_000_000).unwrap();
+    store.save(&mut *draft, &name(mailbox)).unwrap();
+    let new = filing(uid, SystemFlags::NONE);
+    let blob = store.commit(&mut *draft, &name(mailbox), &new).unwrap();
+    store.sync().unwrap();
+    blob
+}
+
+fn read(store: &mut Mbox, mailbox: &str, blob: &BlobId) -> Result<String, Error> {
+    let mut blob = store.open(&name(mailbox), blob)?;
+    let mut text = String::new();
+    blob.body.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// UID, flags, letters and text of all messages.
+fn shown(store: &mut Mbox, mailbox: &str) -> Vec<(u32, u8, u32, String)> {
+    let found = store.scan(&name(mailbox)).unwrap().found.into_iter();
+    let shown = found.map(|f| {
+        let text = read(store, mailbox, &f.blob).unwrap();
+        let uid = f.uid.unwrap().number();
+        (uid, f.blob.flags.bits(), f.blob.letters, text)
+    });
+    shown.collect()
+}
+
+fn uids(store: &mut Mbox, mailbox: &str) -> Vec<u32> {
+    shown(store, mailbox).into_iter().map(|m| m.0).collect()
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn message(number: u32) -> String {
+    format!("Subject: {number}\r\n\r\ntext of {number}\r\n")
+}
+
+fn foreign(number: u32) -> String {
+    let text = message(number).replace('\r', "");
+    format!("From a@b Thu Jan  1 00:00:0{} 1970\n{text}\n", number % 10)
+}
+
+#[test]
+fn messages_are_filed_copied_moved_marked_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    store.create(&name("a/b")).unwrap();
+    let one = save(&mut store, "INBOX", &message(1), 1);
+    let two = save(&mut store, "INBOX", &message(2), 2);
+    assert_eq!(store.wire_octets(&one), Some(25));
+    let (inbox, other) = (MailboxName::inbox(), name("a/b"));
+    let new = filing(7, SystemFlags::SEEN);
+    let copy = store.copy(&inbox, &one, &other, &new).unwrap();
+    let new = filing(8, SystemFlags::NONE);
+    let moved = store.transfer(&inbox, &two, &other, &new).unwrap();
+    let again = store.transfer(&inbox, &two, &other, &filing(9, SystemFlags::NONE));
+    assert!(matches!(again, Err(Error::NoSuchMessage)));
+    store.sync().unwrap();
+    store.mark(&other, &copy, SystemFlags::FLAGGED, 0).unwrap();
+    store.sync().unwrap();
+    let flagged = SystemFlags::FLAGGED.bits();
+    let lf = |number| message(number).replace('\r', "");
+    let all = [(7, flagged, 0, lf(1)), (8, 0, 0, lf(2))];
+    // From the log, and from the file alone.
+    for settled in [false, true, true] {
+        drop(store);
+        store = open(root);
+        assert_eq!(shown(&mut store, "a/b"), all);
+        assert_eq!(shown(&mut store, "INBOX"), [(1, 0, 0, lf(1))]);
+        if settled {
+            store.settle(&other).unwrap();
+            store.settle(&inbox).unwrap();
+            drop(store);
+            fs::remove_dir_all(root.join(".dovelet")).unwrap();
+            store = open(root);
+        }
+    }
+    assert!(store.remove(&other, &moved).unwrap());
+    store.sync().unwrap();
+    let scanned = store.scan(&other).unwrap();
+    assert_eq!(
+        (scanned.found.len(), scanned.state.uid_next.number()),
+        (1, 9)
+    );
+    store.settle(&other).unwrap();
+    let text = fs::read_to_string(root.join("a/b")).unwrap();
+    assert!(
+        !text.contains("text of 2") && text.contains("X-Status:  F  "),
+        "{text}"
+    );
+    store.rename(&other, &name("c")).unwrap();
+    assert!(!root.join("a").exists());
+    assert_eq!(shown(&mut store, "c"), all[..1]);
+    store.delete(&name("c")).unwrap();
+    assert_eq!(store.mailboxes().unwrap(), [inbox]);
+}
+
+#[test]
+fn mailboxes_have_mailboxes_below() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    for mailbox in ["a", "a/b", "a/b/c", "INBOX/x", "d/e", "d"] {
+        store.create(&name(mailbox)).unwrap();
+        save(&mut store, mailbox, &message(1), 1);
+    }
+    let names = |store: &mut Mbox| {
+        let names = store.mailboxes().unwrap().into_iter();
+        names.map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(&mut store),
+        ["INBOX", "INBOX/x", "a", "a/b", "a/b/c", "d", "d/e"]
+    );
+    for mailbox in ["a", "a/b", "a/b/c", "INBOX/x", "d/e", "d"] {
+        save(&mut store, mailbox, &message(2), 2);
+        assert_eq!(uids(&mut store, mailbox), [1, 2], "{mailbox}");
+    }
+    store.rename(&name("a/b"), &name("a/b/c/d")).unwrap();
+    assert_eq!(uids(&mut store, "a/b/c/d"), [1, 2]);
+    assert!(matches!(
+        store.scan(&name("a/b")),
+        Err(Error::NoSuchMailbox)
+    ));
+    for gone in ["a/b/c/d", "a/b/c", "d/e"] {
+        store.delete(&name(gone)).unwrap();
+    }
+    assert_eq!(names(&mut store), ["INBOX", "INBOX/x", "a", "d"]);
+    // What a process left that was killed while a file became a directory.
+    drop(store);
+    fs::rename(root.join("a"), root.join(".dovelet-grow-a")).unwrap();
+    assert_eq!(uids(&mut open(root), "a"), [1, 2]);
+}
+
+#[test]
+fn what_others_append_and_change_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let inbox = root.join("inbox");
+    let mut store = open(root);
+    save(&mut store, "INBOX", &message(1), 1);
+    save(&mut store, "INBOX", &message(2), 2);
+    let stamp = store.stamp(&MailboxName::inbox()).unwrap();
+    store.settle(&MailboxName::inbox()).unwrap();
+    assert_eq!(
+        store.stamp(&MailboxName::inbox()).unwrap(),
+        stamp,
+        "own changes"
+    );
+    append(&inbox, &foreign(3));
+    assert_ne!(store.stamp(&MailboxName::inbox()).unwrap(), stamp);
+    assert_eq!(uids(&mut store, "INBOX"), [1, 2, 3]);
+    let four = save(&mut store, "INBOX", &message(4), 4);
+    store.settle(&MailboxName::inbox()).unwrap();
+    // Another program changes flags, takes a message out and leaves no UIDs.
+    let text = fs::read_to_string(&inbox).unwrap();
+    let lines = text.split_inclusive('\n');
+    let plain: String = lines.filter(|line| !line.starts_with("X-UID")).collect();
+    let from = plain.find("From ").unwrap();
+    let second = from + 5 + plain[from + 5..].find("From ").unwrap();
+    let plain = plain[second..].replacen("Status:   \n", "Status: RO\n", 1);
+    fs::write(&inbox, plain).unwrap();
+    let seen = SystemFlags::SEEN.bits();
+    let found = shown(&mut store, "INBOX").into_iter();
+    let found: Vec<_> = found.map(|m| (m.0, m.1)).collect();
+    assert_eq!(found, [(2, seen), (3, 0), (4, 0)]);
+    assert_eq!(
+        read(&mut store, "INBOX", &four).unwrap(),
+        message(4).replace('\r', "")
+    );
+    store.settle(&MailboxName::inbox()).unwrap();
+    drop(store);
+    fs::remove_dir_all(root.join(".dovelet")).unwrap();
+    let found = shown(&mut open(root), "INBOX").into_iter();
+    let found: Vec<_> = found.map(|m| (m.0, m.1)).collect();
+    assert_eq!(found, [(2, seen), (3, 0), (4, 0)]);
+}
+
+#[test]
+fn a_pseudo_message_stays_and_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let pseudo = "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\nDate: 01 Jan 1970 00:00:00 +0000\n\
+        From: Mail System Internal Data <MAILER-DAEMON@h>\n\
+        Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1234567890 0000000041 $Foo\n\
+        Status: RO\n\nThis text is part of the internal format of your mail folder.\n\n";
+    fs::write(root.join("inbox"), format!("{pseudo}{}", foreign(1))).unwrap();
+    let mut store = open(root);
+    let scanned = store.scan(&MailboxName::inbox()).unwrap();
+    assert_eq!(scanned.state.uid_validity.number(), 1_234_567_890);
+    assert_eq!(scanned.state.keywords.len(), 1);
+    assert_eq!(uids(&mut store, "INBOX"), [42]);
+    let blob = save(&mut store, "INBOX", &message(2), 43);
+    store.settle(&MailboxName::inbox()).unwrap();
+    let text = fs::read_to_string(root.join("inbox")).unwrap();
+    assert!(text.contains("X-IMAP: 1234567890 0000000043 $Foo") && !text.contains("X-IMAPbase"));
+    store.remove(&MailboxName::inbox(), &blob).unwrap();
+    let first = scanned.found[0].blob.clone();
+    store.remove(&MailboxName::inbox(), &first).unwrap();
+    store.sync().unwrap();
+    store.settle(&MailboxName::inbox()).unwrap();
+    let text = fs::read_to_string(root.join("inbox")).unwrap();
+    assert!(
+        text.ends_with("mail folder.\n\n") && text.contains("DON'T DELETE"),
+        "{text}"
+    );
+    drop(store);
+    fs::remove_dir_all(root.join(".dovelet")).unwrap();
+    let scanned = open(root).scan(&MailboxName::inbox()).unwrap();
+    assert_eq!(
+        (scanned.found.len(), scanned.state.uid_next.number()),
+        (0, 44)
+    );
+}
+
+#[test]
+fn lines_that_end_with_crlf_do_so_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let inbox = root.join("inbox");
+    fs::write(&inbox, foreign(1).replace('\n', "\r\n")).unwrap();
+    let mut store = open(root);
+    let found = store.scan(&MailboxName::inbox()).unwrap().found;
+    save(&mut store, "INBOX", &message(2), 2);
+    store
+        .mark(&MailboxName::inbox(), &found[0].blob, SystemFlags::SEEN, 0)
+        .unwrap();
+    store.sync().unwrap();
+    store.settle(&MailboxName::inbox()).unwrap();
+    let text = fs::read_to_string(&inbox).unwrap();
+    assert_eq!(
+        text.matches('\n').count(),
+        text.matches("\r\n").count(),
+        "{text}"
+    );
+    drop(store);
+    fs::remove_dir_all(root.join(".dovelet")).unwrap();
+    let found = shown(&mut open(root), "INBOX");
+    let seen = SystemFlags::SEEN.bits();
+    assert_eq!(found, [(1, seen, 0, message(1)), (2, 0, 0, message(2))]);
+}
+
+#[test]
+fn what_is_written_by_half_is_taken_out() {
+    for cut in 1..400 {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let mut store = open(root);
+        save(&mut store, "INBOX", &message(1), 1);
+        let before = fs::read(root.join("inbox")).unwrap().len();
+        let mut draft = store.stage().unwrap();
+        draft.write(message(2).as_bytes()).unwrap();
+        let new = filing(2, SystemFlags::NONE);
+        store
+            .commit(&mut *draft, &MailboxName::inbox(), &new)
+            .unwrap();
+        drop((store, draft));
+        let whole = fs::read(root.join("inbox")).unwrap();
+        for zeros in [false, true] {
+            let mut torn = whole.clone();
+            let place = before + cut;
+            if place >= whole.len() - 1 {
+                return;
+            }
+            match zeros {
+                true => torn[place..].fill(0),
+                false => torn.truncate(place),
+            }
+            fs::write(root.join("inbox"), &torn).unwrap();
+            let mut store = open(root);
+            assert_eq!(uids(&mut store, "INBOX"), [1], "{cut} {zeros}");
+            let next = 3 + u32::from(zeros);
+            save(&mut store, "INBOX", &message(next), next);
+            assert_eq!(uids(&mut store, "INBOX"), [1, next], "{cut} {zeros}");
+            let blob = store
+                .scan(&MailboxName::inbox())
+                .unwrap()
+                .found
+                .remove(1)
+                .blob;
+            store.remove(&MailboxName::inbox(), &blob).unwrap();
+            store.sync().unwrap();
+            store.settle(&MailboxName::inbox()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn files_of_others_are_taken_over_with_their_uids() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let base = "Subject: 1\nX-IMAPbase: 1234567890 0000000009 $Foo\nX-UID: 7\nStatus: RO\n";
+    let known = foreign(1).replace("Subject: 1\n", base);
+    fs::write(root.join("inbox"), format!("{known}{}", foreign(2))).unwrap();
+    fs::create_dir(root.join("a")).unwrap();
+    fs::write(root.join("a/b"), foreign(3)).unwrap();
+    assert!(super::is_there(root));
+    for dry in [true, false] {
+        let mut told = Vec::new();
+        let found = super::adopt(root, dry, &mut |one| {
+            told.push((one.name.to_string(), one.messages, one.uid_next));
+        });
+        assert_eq!(found.unwrap().mailboxes.len(), 2);
+        assert_eq!(told, [("INBOX".into(), 2, 11), ("a/b".into(), 1, 2)]);
+        assert_eq!(root.join(".dovelet").exists(), !dry);
+    }
+    let mut store = open(root);
+    let state = store.scan(&MailboxName::inbox()).unwrap().state;
+    assert_eq!(state.uid_validity.number(), 1_234_567_890);
+    assert_eq!(uids(&mut store, "INBOX"), [7, 10]);
+    fs::write(root.join("a/b"), "no messages\n").unwrap();
+    assert!(matches!(
+        store.scan(&name("a/b")),
+        Err(Error::Corrupt { .. })
+    ));
+}
