@@ -221,6 +221,7 @@ impl Shared {
     ) -> Result<Vec<Name>, Error> {
         let mut summary = state.summary.clone().ok_or(Error::Fault)?;
         let limit = self.host.limits.expunges;
+        self.outdate();
         let (slots, gone) = self.host.write(|w| {
             let mut flags = w.flags(self.id, number)?;
             let slots = doomed.of(&flags).and(slots);
@@ -253,5 +254,33 @@ impl Shared {
         }
         self.note_gone(state, &uids_of(number, &slots));
         Ok(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Account;
+    use super::super::tests::{append, name};
+    use super::*;
+    use crate::mail::Flags;
+
+    #[test]
+    fn a_view_is_not_current_once_the_index_lacks_a_message() {
+        // EXPUNGE found nothing more to do while another one removed the same files, and told nothing.
+        let (account, _directory) = Account::temporary();
+        let deleted = Flags {
+            system: SystemFlags::DELETED,
+            keywords: Vec::new(),
+        };
+        append(&account, "INBOX", "x", &deleted);
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        view.sync(crate::mailbox::Expunges::Tell).unwrap();
+        assert!(view.is_current());
+        let shared = view.shared.clone();
+        let mut state = lock(&shared.state);
+        let all = Bits::range(0, 255);
+        let gone = shared.forget_chunk(&mut state, 0, &all, Doomed::Deleted);
+        assert_eq!(gone.unwrap().len(), 1);
+        assert!(!view.is_current());
     }
 }

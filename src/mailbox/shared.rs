@@ -172,9 +172,15 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The index is about to change: from now on no session takes its view for current. One that looks
+    /// waits for who changes it, which holds the state.
+    pub(super) fn outdate(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Tells every session that something changed.
     pub(super) fn raise(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.outdate();
         self.woken.notify(usize::MAX);
         if let Some(account) = self.account.upgrade() {
             account.woken.notify(usize::MAX);
