@@ -170,7 +170,9 @@ pub(super) const USERS: &Section = &Section {
 pub(super) const IMAP: &Section = &Section {
     name: "imap",
     list: false,
-    doc: "How IMAP is spoken. A message that becomes shorter while it is sent ends the session.",
+    doc: "How IMAP is spoken. Headers in UTF-8 (RFC 6855) go out as they are, and come in by APPEND also from \
+          clients that did not enable UTF8=ACCEPT, unlike section 4 of it has it: old mail has such headers, and who \
+          moves it here must not lose it. A message that becomes shorter while it is sent ends the session.",
     keys: &[
         example(
             "admin",

@@ -1,5 +1,6 @@
 //! What mailboxes are for (RFC 6154 section 2): as was said at their creation, else as their names say.
 
+use super::host::lock;
 use super::{Account, Error, store_fault};
 use crate::mail::{MailboxName, SpecialUse};
 use crate::store::Store;
@@ -37,6 +38,50 @@ impl Account {
         assigned.extend(uses.iter().map(|special_use| (*special_use, name.clone())));
         write(&mut *store, &assigned)?;
         Ok(made)
+    }
+}
+
+impl Account {
+    /// What the mailbox is for; nothing if it is not there.
+    pub(crate) fn special_uses(&self, name: &MailboxName) -> Result<Vec<SpecialUse>, Error> {
+        let assigned = read(&mut *self.0.store()?)?;
+        let mut names = vec![name.clone()];
+        names.extend(assigned.iter().map(|(_, name)| name.clone()));
+        let mut there = Vec::with_capacity(names.len());
+        for name in names {
+            if self.exists(&name)? {
+                there.push(name);
+            }
+        }
+        let own = holders(&assigned, &there).into_iter();
+        let own = own.filter(|(_, holder)| holder == name);
+        Ok(own.map(|(special_use, _)| special_use).collect())
+    }
+
+    /// Has a mailbox be for these uses and for no others; they no longer belong to another (RFC 6154
+    /// section 5.4). Durable. Errors: `Cannot` if its name says what else it is for.
+    pub(crate) fn assign(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), Error> {
+        if !self.exists(name)? {
+            return Err(Error::NoSuchMailbox);
+        }
+        let _annotating = lock(&self.0.annotating);
+        let mut store = self.0.store()?;
+        let mut assigned = read(&mut *store)?;
+        assigned.retain(|(special_use, own)| own != name && !uses.contains(special_use));
+        let is_free = |special_use: &SpecialUse| {
+            let held = |(own, _): &(SpecialUse, MailboxName)| own == special_use;
+            !uses.contains(special_use) && !assigned.iter().any(held)
+        };
+        let usual = SpecialUse::ALL
+            .iter()
+            .find(|(_, _, usual)| *usual == Some(name.as_str()));
+        if usual.is_some_and(|(special_use, ..)| is_free(special_use)) {
+            return Err(Error::Cannot(
+                "the name says what the mailbox is for; first give that use to another",
+            ));
+        }
+        assigned.extend(uses.iter().map(|special_use| (*special_use, name.clone())));
+        write(&mut *store, &assigned)
     }
 }
 

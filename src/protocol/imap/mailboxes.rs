@@ -39,6 +39,9 @@ fn is_new_name(session: &Session, name: &MailboxName) -> Result<(), Error> {
     }
 }
 
+/// RFC 6154 section 3.
+pub(super) const NO_SUCH_USE: &str = "NO [USEATTR] No mailbox here can have this use.";
+
 pub(super) fn create(
     session: &mut Session,
     name: Named,
@@ -47,7 +50,7 @@ pub(super) fn create(
 ) -> Ran {
     // RFC 6154 section 3.
     let Some(uses) = uses else {
-        return Ran::ok("NO [USEATTR] No mailbox here can have this use.");
+        return Ran::ok(NO_SUCH_USE);
     };
     let created = valid(name).and_then(|given| {
         let name = &given.name;

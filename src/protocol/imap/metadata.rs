@@ -1,11 +1,11 @@
 //! METADATA (RFC 5464) and what LIST tells of it (RFC 9590).
 
 use super::enable::Enabled;
-use super::mailboxes::valid;
+use super::mailboxes::{NO_SUCH_USE, valid};
 use super::refusal::refusal;
 use super::session::{Ran, Session};
-use crate::mail::{Depth, EntryName, MailboxName};
-use crate::mailbox::{ADMIN, Error};
+use crate::mail::{Depth, EntryName, MailboxName, SpecialUse};
+use crate::mailbox::{ADMIN, Error, News};
 use crate::protocol::Output;
 use crate::wire::imap::{Annotated, GetMetadata, SetMetadata, binary, number, string};
 
@@ -56,6 +56,15 @@ fn find(
     depth: Depth,
 ) -> Result<Annotations, Error> {
     let mut known = session.account.annotations(of)?;
+    if let (Some(mailbox), Some(name)) = (of, special_use()) {
+        known.retain(|(own, _)| *own != name);
+        if entries.iter().any(|entry| name.is_within(entry, depth)) {
+            let uses = session.account.special_uses(mailbox)?;
+            let uses: Vec<&str> = uses.iter().map(|own| own.attribute()).collect();
+            let value = uses.join(" ").into_bytes();
+            known.extend((!value.is_empty()).then_some((name, value)));
+        }
+    }
     if let Some(admin) = session.settings.admin.as_ref().filter(|_| of.is_none()) {
         known
             .extend(EntryName::new(ADMIN.as_bytes()).map(|name| (name, admin.as_bytes().to_vec())));
@@ -140,12 +149,29 @@ pub(super) fn listed(
     }
 }
 
+/// What the mailbox is for (RFC 6154 section 4).
+fn special_use() -> Option<EntryName> {
+    EntryName::new(b"/private/specialuse")
+}
+
 /// RFC 5464 section 4.3.
-pub(super) fn set(session: &Session, wanted: SetMetadata) -> Ran {
-    let by = session.heard.by();
-    let set =
-        named(wanted.of).and_then(|of| session.account.annotate(of.as_ref(), wanted.values, by));
-    match set {
+pub(super) fn set(session: &Session, mut wanted: SetMetadata) -> Ran {
+    let of = match named(wanted.of) {
+        Ok(of) => of,
+        Err(error) => return Ran::no(error),
+    };
+    let mut uses = None;
+    if of.is_some() {
+        let is_other = |(name, _): &(EntryName, _)| Some(name) != special_use().as_ref();
+        let (others, own): (Vec<_>, Vec<_>) = wanted.values.into_iter().partition(is_other);
+        wanted.values = others;
+        uses = own.into_iter().next_back();
+    }
+    let uses = match uses.map(|(_, value)| parse_uses(value.as_deref())) {
+        Some(None) => return Ran::ok(NO_SUCH_USE),
+        uses => uses.flatten(),
+    };
+    match annotate(session, of.as_ref(), wanted.values, uses) {
         Ok(()) => Ran::ok("OK Setmetadata completed."),
         Err(Error::TooManyEntries) => {
             Ran::ok("NO [METADATA TOOMANY] Too many entries have values.")
@@ -158,4 +184,30 @@ pub(super) fn set(session: &Session, wanted: SetMetadata) -> Ran {
         }
         Err(error) => Ran::Finished(refusal(error).into()),
     }
+}
+
+fn annotate(
+    session: &Session,
+    of: Option<&MailboxName>,
+    values: Annotations,
+    uses: Option<Vec<SpecialUse>>,
+) -> Result<(), Error> {
+    let (account, by) = (&session.account, session.heard.by());
+    // What is more likely to be refused comes first.
+    if !values.is_empty() {
+        account.annotate(of, values, by)?;
+    }
+    if let (Some(name), Some(uses)) = (of, uses) {
+        account.assign(name, &uses)?;
+        let entries = special_use().into_iter().collect();
+        account.publish(News::Annotated(Some(name.clone()), entries), by);
+    }
+    Ok(())
+}
+
+/// `\Sent \Archive`; `None`: not all of it are uses that a mailbox here can have.
+fn parse_uses(value: Option<&[u8]>) -> Option<Vec<SpecialUse>> {
+    let text = std::str::from_utf8(value.unwrap_or_default()).ok()?;
+    let words = text.split(' ').filter(|word| !word.is_empty());
+    words.map(SpecialUse::named).collect()
 }
