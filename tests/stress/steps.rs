@@ -51,12 +51,9 @@ impl Client<'_> {
         let place = self.random.below(uids.len().max(1) as u64) as usize;
         let matched = uids.get(place).map(|uid| (place as u32 + 1, *uid));
         let matches = !self.model.kind.uid_only && self.chance(3);
-        // New messages are to be told too.
+        // New messages are to be told too, and those that it never got to know.
         let named = self.chance(3) || matches;
-        let named = named.then(|| {
-            let next = uids.last().map_or(1, |last| last + 1);
-            uids.iter().copied().chain(next..next + 2000).collect()
-        });
+        let named = named.then(|| (1..uids.last().unwrap_or(&1) + 2000).collect());
         Some(Resync {
             validity: kept.validity,
             mod_seq: kept.mod_seq,
