@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn each_recipient_gets_a_copy_and_an_answer() {
-        for format in [Format::Maildir, Format::Sdbox, Format::Mdbox] {
+        for format in [Format::Maildir, Format::Mbox, Format::Sdbox, Format::Mdbox] {
             each_gets_a_copy(format);
         }
     }

@@ -8,6 +8,7 @@ use super::syncs::Written;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::base;
 use crate::store::side::furnish::furnish;
+use crate::store::side::subscriptions;
 use crate::store::{Blob, BlobId, Draft, Error, Filing, MailboxState, Scanned, Stamp, Store};
 use std::fs::File;
 use std::io::Read;
@@ -331,6 +332,14 @@ impl Store for Mbox {
 
     fn root(&self) -> &Path {
         &self.root.side
+    }
+
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
+        subscriptions::read_hidden(&self.root.path)
+    }
+
+    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        subscriptions::subscribe_hidden(&self.root.path, name, subscribed)
     }
 
     fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {

@@ -1,4 +1,4 @@
-//! The `subscriptions` file.
+//! The `subscriptions` file, or `.subscriptions` where mailboxes are files beside it.
 
 use super::dotted::{mailbox_name, storage_name};
 use super::lock::{DotLock, replace};
@@ -10,18 +10,53 @@ use std::io;
 use std::path::Path;
 
 const FILE: &str = "subscriptions";
+/// That of an account whose mailboxes are files.
+const HIDDEN: &str = ".subscriptions";
 const HEADER: &str = "V\t2\n\n";
 
 /// Names that the user of an account subscribed to.
 pub(crate) fn read(root: &Path) -> Result<Vec<MailboxName>, Error> {
-    load(&root.join(FILE)).map(|(names, _)| names)
+    load(&root.join(FILE), mailbox_name).map(|(names, _)| names)
+}
+
+/// As `read`, where mailboxes are files below `root`.
+pub(crate) fn read_hidden(root: &Path) -> Result<Vec<MailboxName>, Error> {
+    load(&root.join(HIDDEN), slashed).map(|(names, _)| names)
+}
+
+/// As `subscribe`, where mailboxes are files below `root`. Durable.
+pub(crate) fn subscribe_hidden(
+    root: &Path,
+    name: &MailboxName,
+    subscribed: bool,
+) -> Result<(), Error> {
+    change(&root.join(HIDDEN), slashed, name, subscribed)
+}
+
+/// A name of version 1 with `/` between its parts.
+fn slashed(line: &[u8]) -> Option<MailboxName> {
+    let part = |part: &[u8]| mutf7::decode(part).or_else(|| String::from_utf8(part.to_vec()).ok());
+    let parts: Option<Vec<String>> = line.split(|b| *b == b'/').map(part).collect();
+    MailboxName::new(&parts?.join("/")).ok()
 }
 
 /// Durable.
 pub(crate) fn subscribe(root: &Path, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-    let path = root.join(FILE);
-    let _lock = DotLock::take(&path)?;
-    let (mut names, version) = load(&path)?;
+    change(&root.join(FILE), mailbox_name, name, subscribed)
+}
+
+fn change(
+    path: &Path,
+    plain: fn(&[u8]) -> Option<MailboxName>,
+    name: &MailboxName,
+    subscribed: bool,
+) -> Result<(), Error> {
+    let _lock = DotLock::take(path)?;
+    let (mut names, mut version) = load(path, plain)?;
+    // Names with slashes between their parts are written as version 2 has them.
+    if path.ends_with(HIDDEN) {
+        version = 2;
+    }
     if names.contains(name) == subscribed {
         return Ok(());
     }
@@ -29,31 +64,38 @@ pub(crate) fn subscribe(root: &Path, name: &MailboxName, subscribed: bool) -> Re
     if subscribed {
         names.push(name.clone());
     }
-    replace(&path, encode(&names, version).as_bytes())
+    replace(path, encode(&names, version).as_bytes())
 }
 
-fn load(path: &Path) -> Result<(Vec<MailboxName>, u8), Error> {
+/// `plain`: what a line of version 1 names.
+fn load(
+    path: &Path,
+    plain: fn(&[u8]) -> Option<MailboxName>,
+) -> Result<(Vec<MailboxName>, u8), Error> {
     match fs::read(path) {
-        Ok(text) => Ok(parse(&text)),
+        Ok(text) => Ok(parse(&text, plain)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), 2)),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Subscribed names and the version of the file (1 or 2).
-fn parse(text: &[u8]) -> (Vec<MailboxName>, u8) {
+fn parse(text: &[u8], plain: fn(&[u8]) -> Option<MailboxName>) -> (Vec<MailboxName>, u8) {
     match text.strip_prefix(HEADER.as_bytes()) {
         Some(lines) => (lines.split(|&b| b == b'\n').filter_map(tabbed).collect(), 2),
-        None => (text.split(|&b| b == b'\n').filter_map(dotted).collect(), 1),
+        None => {
+            let lines = text.split(|&b| b == b'\n');
+            (lines.filter_map(|line| first(line, plain)).collect(), 1)
+        }
     }
 }
 
 /// Version 1: the storage name.
-fn dotted(line: &[u8]) -> Option<MailboxName> {
+fn first(line: &[u8], plain: fn(&[u8]) -> Option<MailboxName>) -> Option<MailboxName> {
     if line == b"INBOX" {
         Some(MailboxName::inbox())
     } else {
-        mailbox_name(line)
+        plain(line)
     }
 }
 
@@ -115,8 +157,24 @@ mod tests {
             (1, "INBOX\na.b\n&APw-\n"),
             (2, "V\t2\n\nINBOX\na\tb\n&APw-\n"),
         ] {
-            assert_eq!(parse(text.as_bytes()), (names.clone(), version));
+            let parsed = parse(text.as_bytes(), mailbox_name);
+            assert_eq!(parsed, (names.clone(), version));
             assert_eq!(encode(&names, version), text);
         }
+    }
+
+    #[test]
+    fn those_beside_files_have_slashes() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let file = root.join(".subscriptions");
+        fs::write(&file, "INBOX\na/b.c\n&APw-/x\n").unwrap();
+        let names = ["INBOX", "a/b.c", "\u{fc}/x"].map(|n| MailboxName::new(n).unwrap());
+        assert_eq!(read_hidden(root).unwrap(), names);
+        subscribe_hidden(root, &names[1], false).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "V\t2\n\nINBOX\n&APw-\tx\n");
+        assert_eq!(read_hidden(root).unwrap().len(), 2);
+        assert!(!root.join("subscriptions").exists());
     }
 }
