@@ -188,3 +188,53 @@ fn any_listener_may_stand_behind_a_proxy() {
     let got = all(&server, "ann", "INBOX");
     assert_eq!(got.matches("([192.0.2.7])").count(), 2, "{got}");
 }
+
+/// KiB of a process that are in memory.
+fn resident(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.unwrap().trim().trim_end_matches(" kB");
+    number.parse().unwrap()
+}
+
+#[test]
+fn giant_lines_and_floods_are_bounded_while_mail_goes_on() {
+    let server = Server::start("[limits]\nmax_recipients = 10\nlogin_bad_commands = 3\n");
+    let text = message("a@test", "x", "x");
+    server.deliver("ann", &text);
+    let front = server.role("front").pop().unwrap().pid;
+    let before = resident(front);
+    let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..20 {
+        lmtp.send(&piece).unwrap();
+        server.deliver("bob", &text);
+    }
+    lmtp.send(b"\r\n").unwrap();
+    let reply = lmtp.reply().unwrap();
+    assert!(reply.starts_with("500 5.5.6"), "{reply}");
+    // Names that are tried, all at once: so many are looked up and no more.
+    let names: String = (0..1000).map(|n| format!("RCPT TO:<x{n}>\r\n")).collect();
+    lmtp.send(format!("MAIL FROM:<a@b>\r\n{names}RSET\r\n").as_bytes())
+        .unwrap();
+    let replies: Vec<String> = (0..1002).map(|_| lmtp.reply().unwrap()).collect();
+    let count = |code: &str| {
+        replies
+            .iter()
+            .filter(|reply| reply.starts_with(code))
+            .count()
+    };
+    assert_eq!(
+        (count("550 5.1.1"), count("452 4.5.3"), count("250")),
+        (10, 990, 2)
+    );
+    let grown = resident(front).saturating_sub(before);
+    assert!(grown < 8 * 1024, "{grown} KiB");
+    lmtp.send(&b"NONSENSE\r\n".repeat(1000)).ok();
+    let mut last = String::new();
+    while let Ok(reply) = lmtp.reply() {
+        last = reply;
+    }
+    assert!(last.starts_with("421 4.7.0"), "{last}");
+    server.deliver("ann", &text);
+}

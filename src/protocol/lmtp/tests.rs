@@ -215,7 +215,7 @@ fn run(name: &str, text: &str, cut: usize) {
 
 #[test]
 fn transcripts() {
-    for (name, text) in transcript::transcripts("lmtp", 25) {
+    for (name, text) in transcript::transcripts("lmtp", 26) {
         for cut in 0..80 {
             run(&name, &text, cut);
         }

@@ -16,6 +16,8 @@ pub(super) struct Transaction {
     recipients: Vec<Dsn>,
     /// Of the recipient that is looked up.
     next: Dsn,
+    /// Recipients that were looked up, also those who are none: nobody asks for all names there could be.
+    asked: u32,
 }
 
 impl Transaction {
@@ -69,11 +71,11 @@ impl Session {
             NOT_ASCII.encode(out.buffer());
             return None;
         }
-        let count = u32::try_from(transaction.tickets.len()).unwrap_or(u32::MAX);
-        if count >= self.settings.recipients {
+        if transaction.asked >= self.settings.recipients {
             reply(452, "4.5.3", "Too many recipients").encode(out.buffer());
             return None;
         }
+        transaction.asked += 1;
         transaction.next = Dsn {
             original: rcpt.original.unwrap_or_default(),
             notify: rcpt.notify.unwrap_or_default(),
