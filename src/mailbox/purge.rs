@@ -58,7 +58,14 @@ impl Account {
         let _alone = lock(&self.0.purging);
         let mut store = self.0.store()?;
         let (mut files, mut octets, mut begins) = (0u32, 0u64, true);
-        while let Some(compacted) = store.compact(begins).map_err(store_fault("purging"))? {
+        loop {
+            // A mailbox that got another name while the store finds out who has what would have nothing.
+            let names = begins.then(|| self.0.names.changing());
+            let compacted = store.compact(begins).map_err(store_fault("purging"))?;
+            drop(names);
+            let Some(compacted) = compacted else {
+                break;
+            };
             begins = false;
             if self.relocate(&mut *store, &compacted.mailboxes)? {
                 files += 1;

@@ -24,6 +24,26 @@ impl Root {
         Ok(names)
     }
 
+    /// As `mailboxes`, all that there may be messages in. Errors: `Corrupt` where a directory has the
+    /// messages of a mailbox and no name that one can have here.
+    pub(super) fn all_mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
+        for storage in storage_names(&self.path)? {
+            let name = layout::mailbox_name(&storage);
+            let spelt = name.as_ref().and_then(layout::storage_name);
+            if spelt.is_none_or(|own| *own.as_bytes() != *storage) {
+                log::error!(
+                    "{}: {:?} is no name of a mailbox in modified UTF-7: rename the directory",
+                    self.path.display(),
+                    String::from_utf8_lossy(&storage)
+                );
+                return Err(Error::Corrupt {
+                    what: "the name of a mailbox",
+                });
+            }
+        }
+        self.mailboxes()
+    }
+
     /// Removes what nobody finished.
     pub(super) fn sweep(&self) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path)?.flatten() {
@@ -86,7 +106,8 @@ fn collect(
         let file = entry.file_name();
         if file == MAILS {
             names.push(parts.join(&b'/'));
-        } else if parts.len() < MailboxName::MAX_DEPTH {
+        // One level more than a name has, which is seen to be none then.
+        } else if parts.len() <= MailboxName::MAX_DEPTH {
             parts.push(file.into_encoded_bytes());
             collect(&entry.path(), parts, names)?;
             parts.pop();

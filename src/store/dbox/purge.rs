@@ -42,12 +42,10 @@ impl Mdbox {
         let in_use = self.files.in_use();
         let files = numbers.filter(|number| !in_use.contains(number));
         let mut files: BTreeMap<u32, References> = files.map(|n| (n, Vec::new())).collect();
-        let mailboxes = self.root.mailboxes()?;
+        // Each of them: what a mailbox has that is left out would be removed.
+        let mailboxes = self.root.all_mailboxes()?;
         for (at, name) in mailboxes.iter().enumerate() {
-            let contents = match self.root.log(name) {
-                Err(Error::NoSuchMailbox) => continue,
-                log => log?.contents()?,
-            };
+            let contents = self.root.log(name)?.contents()?;
             if contents.damaged > 0 {
                 // What cannot be read may name any message.
                 return Err(Error::Corrupt {

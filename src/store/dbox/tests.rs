@@ -206,6 +206,29 @@ fn purge(store: &mut Dbox) -> u32 {
     gone
 }
 
+/// Their messages were taken for such that nobody has.
+#[test]
+fn mailboxes_without_a_name_keep_a_purge_from_all_files() {
+    let deep = ["d"; MailboxName::MAX_DEPTH + 1].join("/");
+    for stray in ["Entw\u{fc}rfe", "a&", "a.\u{7}", deep.as_str()] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let mut store = open(root);
+        store.create(&name("a")).unwrap();
+        save(&mut store, "a", "one\r\n", 1);
+        store.sync().unwrap();
+        let mailboxes = root.join("mailboxes");
+        let to = mailboxes.join(stray);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::rename(mailboxes.join("a"), &to).unwrap();
+        let mut store = open(root);
+        assert!(store.compact(true).is_err(), "{stray}");
+        std::fs::rename(&to, mailboxes.join("a")).unwrap();
+        assert_eq!(purge(&mut store), 0);
+        assert_eq!(shown(&mut store, "a").len(), 1);
+    }
+}
+
 #[test]
 fn purged_files_keep_what_some_mailbox_has() {
     let directory = tempfile::tempdir().unwrap();
