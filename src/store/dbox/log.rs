@@ -79,7 +79,16 @@ impl Log {
             Err(error) => return Err(error.into()),
         };
         let length = file.metadata()?.len();
-        let (end, torn) = end_of(&file, length)?;
+        let End { at: end, torn, gap } = end_of(&file, length)?;
+        if gap {
+            // What stands behind it was acknowledged to nobody, and must not come back when new lines
+            // fill the gap.
+            let mut text = vec![0; usize::try_from(end).map_err(|_| Error::Full)?];
+            file.read_exact_at(&mut text, 0)?;
+            log::warn!("{}: lines behind a gap are dropped", path.display());
+            Log::write(path, &Contents::parse(&text))?;
+            return Log::open(path);
+        }
         let group = Group::default();
         // Who wrote before was perhaps killed before it was synced.
         group.wrote();
@@ -268,7 +277,7 @@ impl Log {
             .write(true)
             .open(&state.path)?;
         state.length = file.metadata()?.len();
-        state.end = end_of(&file, state.length)?.0;
+        state.end = end_of(&file, state.length)?.at;
         state.file = Arc::new(file);
         state.waiting.clear();
         state.looked = state.end;
@@ -406,18 +415,54 @@ impl Known {
     }
 }
 
-/// Where the lines of a file end, and whether the last one is not whole.
-fn end_of(file: &File, length: u64) -> io::Result<(u64, bool)> {
-    let mut end = length;
-    while end > 0 {
-        let start = (end - 1) / BLOCK * BLOCK;
-        let mut block = vec![0; usize::try_from(end - start).unwrap_or(0)];
-        file.read_exact_at(&mut block, start)?;
-        if let Some(last) = block.iter().rposition(|b| *b != 0) {
-            let torn = block.get(last) != Some(&b'\n');
-            return Ok((start + last as u64 + 1, torn));
+/// Where the lines of a file end.
+struct End {
+    at: u64,
+    /// The last line is not whole.
+    torn: bool,
+    /// Something stands behind a gap: a power cut left a later part of what was written and lost an
+    /// earlier one.
+    gap: bool,
+}
+
+fn end_of(file: &File, length: u64) -> io::Result<End> {
+    let (mut at, mut end, mut last) = (0, None, b'\n');
+    let mut piece = vec![0; BUFFER];
+    while at < length {
+        let count = usize::try_from(length - at).map_or(BUFFER, |left| left.min(BUFFER));
+        let piece = piece.get_mut(..count).unwrap_or_default();
+        file.read_exact_at(piece, at)?;
+        if end.is_none() {
+            let lines = memchr::memchr(0, piece).unwrap_or(count);
+            last = piece
+                .get(..lines)
+                .and_then(<[u8]>::last)
+                .copied()
+                .unwrap_or(last);
+            end = (lines < count).then_some(at + lines as u64);
         }
-        end = start;
+        let behind = end.map_or(count, |end| {
+            usize::try_from(end.saturating_sub(at)).unwrap_or(0)
+        });
+        if piece
+            .get(behind..)
+            .unwrap_or_default()
+            .iter()
+            .any(|b| *b != 0)
+        {
+            let at = end.unwrap_or(length);
+            let torn = last != b'\n';
+            return Ok(End {
+                at,
+                torn,
+                gap: true,
+            });
+        }
+        at += count as u64;
     }
-    Ok((0, false))
+    Ok(End {
+        at: end.unwrap_or(length),
+        torn: last != b'\n',
+        gap: false,
+    })
 }

@@ -342,6 +342,35 @@ fn log_of(root: &Path) -> std::path::PathBuf {
     root.join("mailboxes/INBOX/dbox-Mails/dovelet.log")
 }
 
+/// What was acknowledged later stood behind the gap, where nobody read it.
+#[test]
+fn a_gap_in_a_log_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    save(&mut store, "INBOX", "one\r\n", 1);
+    let log = log_of(root);
+    drop(store);
+    let lines = fs::read(&log).unwrap();
+    let end = lines.iter().position(|b| *b == 0).unwrap();
+    for gap in [1, 512, 70_000] {
+        // A power cut left a later sector and lost an earlier one.
+        let mut cut = lines.clone();
+        cut.truncate(end);
+        cut.resize(end + gap, 0);
+        cut.extend_from_slice(lines.get(..end).unwrap());
+        fs::write(&log, &cut).unwrap();
+        let mut store = open(root);
+        let known = shown(&mut store, "INBOX").len() as u32;
+        save(&mut store, "INBOX", "two\r\n", known + 1);
+        drop(store);
+        let mut store = open(root);
+        let uids: Vec<u32> = shown(&mut store, "INBOX").iter().map(|m| m.0).collect();
+        assert_eq!(uids, [1, 2], "{gap}");
+        assert_eq!(purge(&mut store), 0, "nothing is damaged");
+    }
+}
+
 #[test]
 fn names_of_files_tell_what_a_lost_log_does_not() {
     let directory = tempfile::tempdir().unwrap();
