@@ -502,7 +502,9 @@ fn octets_that_no_line_can_hold_come_back() {
     let session = Session::new(account, handover, SESSION);
     let mut connection = Connection::new(Peer::Session(Box::new(session)));
     let octets: Vec<u8> = (0..=255u8).rev().chain(*b"\n\r\n\n\0\r").collect();
-    let head = b"Content-Transfer-Encoding: binary\r\n\r\n";
+    // What is text comes back in lines (RFC 3516 section 4.2).
+    let head =
+        b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n";
     let message = [head.as_slice(), &octets].concat();
     connection.send(format!("a APPEND INBOX ~{{{}+}}\r\n", message.len()).as_bytes());
     connection.send(&message);
