@@ -1,7 +1,6 @@
 //! What LMTP takes besides plain text for plain recipients, and how a delivery looks then.
 
-use crate::support::{Lmtp, PASSWORD, Server, free_port, message, wait_until};
-use std::net::TcpStream;
+use crate::support::{Imap, Lmtp, PASSWORD, Pop3, Server, free_port, message, wait_until};
 
 fn all(server: &Server, user: &str, mailbox: &str) -> String {
     let mut imap = server.imap(user);
@@ -149,14 +148,12 @@ fn where_nobody_is_known_yet_mail_is_put_off() {
 #[test]
 fn strangers_who_never_log_in_do_not_keep_mail_out() {
     let server = Server::start("[limits]\nmax_login_connections = 2\n");
-    let strangers = [
-        TcpStream::connect(("127.0.0.1", server.imap)).unwrap(),
-        TcpStream::connect(("127.0.0.1", server.pop3)).unwrap(),
-    ];
-    wait_until("all places taken", || {
-        let said = crate::support::Imap::connect(server.imap).map(drop);
-        said.is_err().then_some(())
-    });
+    // Once whoever was here before has given its place back.
+    let strangers = (
+        wait_until("a place", || Imap::connect(server.imap).ok()),
+        wait_until("a place", || Pop3::connect(server.pop3).ok()),
+    );
+    assert!(Imap::connect(server.imap).is_err());
     server.deliver("ann", &message("a@test", "x", "x"));
     drop(strangers);
 }
@@ -181,7 +178,7 @@ fn any_listener_may_stand_behind_a_proxy() {
         let text = message("a@test", "x", "x");
         let replies = client.transaction(&["ann"], &text, true).unwrap();
         assert!(replies[0].starts_with("250"), "{replies:?}");
-        let mut client = crate::support::Pop3::behind(pop3, &header).unwrap();
+        let mut client = Pop3::behind(pop3, &header).unwrap();
         let refused = client.login("ann", PASSWORD).unwrap();
         assert!(refused.contains("over TLS only"), "{refused}");
     }
