@@ -49,6 +49,7 @@ fn setting(name: &str) -> Option<u64> {
 enum Format {
     Maildir,
     Mdbox,
+    Mbox,
 }
 
 #[test]
@@ -61,6 +62,11 @@ fn every_response_is_true_over_mdbox() {
     stress(Format::Mdbox);
 }
 
+#[test]
+fn every_response_is_true_over_mbox() {
+    stress(Format::Mbox);
+}
+
 fn stress(format: Format) {
     let seconds = setting("DOVELET_STRESS_SECONDS").unwrap_or(6);
     let seed = setting("DOVELET_STRESS_SEED").unwrap_or_else(Random::seed);
@@ -70,6 +76,7 @@ fn stress(format: Format) {
     let storage = match format {
         Format::Maildir => "",
         Format::Mdbox => "[storage]\nformat = \"mdbox\"\n",
+        Format::Mbox => "[storage]\nformat = \"mbox\"\n",
     };
     let server = Server::start(&format!(
         "isolation = \"shared\"\n{storage}[limits]\nstep_messages = {step}\n"

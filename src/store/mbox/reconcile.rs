@@ -263,9 +263,29 @@ impl State {
         Ok(())
     }
 
+    /// Messages on their way are in the log, too, once somebody looks: whoever scans takes what he does not
+    /// find for gone, and the UIDs up to the last one that was given for known.
+    fn log_appended(&mut self, file: &File) -> Result<(), Error> {
+        let spans = self.layout.as_ref().map(|layout| &layout.spans);
+        let there = |uid: &&Uid| spans.is_some_and(|spans| spans.contains_key(uid));
+        let appended: Vec<Uid> = self.unlogged.keys().filter(there).copied().collect();
+        if appended.is_empty() {
+            return Ok(());
+        }
+        // What the log has is durable.
+        disk::sync_data(file)?;
+        for uid in appended {
+            self.log_one(uid)?;
+            self.unlisted.insert(uid);
+        }
+        Ok(())
+    }
+
     /// What there is.
     pub(super) fn scan(&mut self) -> Result<Scanned, Error> {
-        drop(self.current()?);
+        let lease = self.current()?;
+        self.log_appended(lease.file())?;
+        drop(lease);
         let stamp = self.store_stamp()?;
         let contents = self.log.contents()?;
         let spans = self.layout.as_ref().map(|layout| &layout.spans);

@@ -210,6 +210,29 @@ fn what_others_append_and_change_is_noticed() {
 }
 
 #[test]
+fn a_scan_finds_what_another_handle_is_about_to_sync() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut store, mut other) = (open(directory.path()), open(directory.path()));
+    save(&mut store, "INBOX", &message(1), 1);
+    assert_eq!(uids(&mut other, "INBOX"), [1]);
+    let mut draft = store.stage().unwrap();
+    draft.write(message(2).as_bytes()).unwrap();
+    let new = filing(2, SystemFlags::FLAGGED);
+    let inbox = MailboxName::inbox();
+    let blob = store.commit(&mut *draft, &inbox, &new).unwrap();
+    let scanned = other.scan(&inbox).unwrap();
+    assert_eq!(scanned.state.uid_next.number(), 3);
+    let found: Vec<_> = scanned.found.iter().map(|f| (f.uid, f.listed)).collect();
+    assert_eq!(found, [(Uid::new(1), true), (Uid::new(2), false)]);
+    assert_eq!(scanned.found[1].blob, blob);
+    store.sync().unwrap();
+    assert_eq!(uids(&mut other, "INBOX"), [1, 2]);
+    other.remove(&inbox, &blob).unwrap();
+    other.sync().unwrap();
+    assert_eq!(uids(&mut store, "INBOX"), [1]);
+}
+
+#[test]
 fn a_pseudo_message_stays_and_is_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
