@@ -202,8 +202,12 @@ impl Model<'_> {
             Some(mod_seq) if mod_seq <= unchanged && !idle => Err(format!(
                 "UID {uid} is changed, and MODSEQ {mod_seq} not above {unchanged}"
             )),
-            // RFC 7162 section 3.1.12: it may be done if the others changed other flags, which are told.
-            _ if before.mod_seq.is_some_and(|known| known > unchanged) && flags.is_none() => {
+            // RFC 7162 section 3.1.12: it may be done if the others changed other flags, which are told. Of
+            // what is gone nothing is told.
+            _ if before.mod_seq.is_some_and(|known| known > unchanged)
+                && flags.is_none()
+                && !gone =>
+            {
                 Err(format!("UID {uid} is not MODIFIED: {before:?}"))
             }
             _ => Ok(()),
