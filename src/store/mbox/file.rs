@@ -137,7 +137,8 @@ impl MboxFile {
             noted: None,
             layout: None,
             broken: rewrite::is_begun(side),
-            appended: false,
+            // Who had it open before did not settle it, perhaps.
+            appended: true,
             left: UidSet::new(),
         };
         if contents.is_worn() {
@@ -264,6 +265,19 @@ impl MboxFile {
         one.insert(uid);
         let mut state = self.state();
         state.left = state.left.difference(&one);
+    }
+}
+
+impl Drop for MboxFile {
+    /// Whoever opens it next knows by its log that nobody else changed the file meanwhile.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = state.note_seen() {
+            log::error!(
+                "{}: its log could not be written: {error}",
+                state.path.display()
+            );
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Files kept open though nobody uses them.
 const MAX_IDLE: usize = 2;
@@ -19,6 +19,8 @@ const SIDE: &str = ".dovelet";
 const MAILBOXES: &str = "mailboxes";
 
 static ROOTS: Mutex<Vec<(PathBuf, Weak<Root>)>> = Mutex::new(Vec::new());
+/// One of them is closed, with all its files.
+static CLOSED: Condvar = Condvar::new();
 
 pub(super) struct Root {
     pub(super) path: PathBuf,
@@ -42,11 +44,14 @@ impl Root {
     /// The account whose mail lies below `path`; its directories are made if they are not there.
     pub(super) fn open(path: &Path, inbox: Option<&Path>) -> Result<Arc<Root>, Error> {
         let mut roots = lock(&ROOTS);
-        let mut known = roots.iter().filter(|(own, _)| own == path);
-        if let Some(root) = known.find_map(|(_, root)| root.upgrade()) {
-            drop(roots);
-            root.prepare()?;
-            return Ok(root);
+        while let Some((_, known)) = roots.iter().find(|(own, _)| own == path) {
+            if let Some(root) = known.upgrade() {
+                drop(roots);
+                root.prepare()?;
+                return Ok(root);
+            }
+            // Its logs are being written to their ends.
+            roots = CLOSED.wait(roots).unwrap_or_else(PoisonError::into_inner);
         }
         let root = Arc::new(Root {
             path: path.to_owned(),
@@ -56,7 +61,6 @@ impl Root {
             host: unique::host(),
             prepared: Mutex::default(),
         });
-        roots.retain(|(_, root)| root.strong_count() > 0);
         roots.push((path.to_owned(), Arc::downgrade(&root)));
         drop(roots);
         root.prepare()?;
@@ -154,6 +158,15 @@ impl Root {
     }
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.boxes().clear();
+        let own: *const Root = self;
+        lock(&ROOTS).retain(|(_, root)| root.as_ptr() != own);
+        CLOSED.notify_all();
+    }
+}
+
 /// The file of messages where a mailbox is.
 fn file_at(place: PathBuf) -> PathBuf {
     match place.is_dir() {
@@ -185,4 +198,27 @@ fn is_old(path: &Path) -> bool {
 /// Makes the names in the directory of a file durable.
 pub(super) fn sync_above(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), disk::sync_directory_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn files_are_opened_again_once_they_are_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        // Its last handle went, and it is not closed yet.
+        lock(&ROOTS).push((path.to_owned(), Weak::new()));
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| Root::open(path, None).map(drop));
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!opening.is_finished());
+            lock(&ROOTS).retain(|(own, _)| own != path);
+            CLOSED.notify_all();
+            opening.join().unwrap().unwrap();
+        });
+        assert!(lock(&ROOTS).iter().all(|(own, _)| own != path));
+    }
 }

@@ -57,7 +57,7 @@ impl State {
     }
 
     /// Notes of what file the log speaks.
-    fn note_seen(&mut self) -> Result<(), Error> {
+    pub(super) fn note_seen(&mut self) -> Result<(), Error> {
         let contents_say = |seen: &Stat| self.noted == Some((self.token, *seen));
         if let Some(seen) = self.seen.filter(|seen| !contents_say(seen)) {
             self.log.put(Line::Seen(self.token, seen))?;

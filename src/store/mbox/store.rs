@@ -19,13 +19,14 @@ const BUFFER: usize = 64 * 1024;
 
 /// A handle on the mailboxes of one user.
 pub(crate) struct Mbox {
-    root: Arc<Root>,
     /// Files that this handle appended to, the last append, and the messages.
     appended: Vec<(Arc<MboxFile>, Written, Vec<Uid>)>,
     /// Files in whose logs this handle put lines.
     logged: Vec<Arc<MboxFile>>,
     /// Messages that go once all that came is durable.
     going: Vec<(Arc<MboxFile>, Uid, Box<str>)>,
+    /// Dropped last: it is opened again once all files of it are closed.
+    root: Arc<Root>,
 }
 
 fn own(draft: &mut dyn Draft) -> Result<&mut MboxDraft, Error> {

@@ -233,6 +233,62 @@ fn a_scan_finds_what_another_handle_is_about_to_sync() {
 }
 
 #[test]
+fn a_file_that_was_closed_meanwhile_is_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = open(directory.path());
+    let inbox = MailboxName::inbox();
+    save(&mut store, "INBOX", &message(1), 1);
+    let stamp = store.stamp(&inbox).unwrap();
+    for mailbox in ["a", "b", "c", "d"] {
+        store.create(&name(mailbox)).unwrap();
+        store.stamp(&name(mailbox)).unwrap();
+    }
+    assert_eq!(store.stamp(&inbox).unwrap(), stamp, "many were looked at");
+    drop(store);
+    store = open(directory.path());
+    assert_eq!(store.stamp(&inbox).unwrap(), stamp, "opened again");
+    store.settle(&inbox).unwrap();
+    let text = fs::read_to_string(directory.path().join("inbox")).unwrap();
+    assert!(text.contains(" 0000000001"), "the last UID: {text}");
+    append(&directory.path().join("inbox"), &foreign(2));
+    drop(store);
+    store = open(directory.path());
+    assert_ne!(store.stamp(&inbox).unwrap(), stamp);
+    assert_eq!(uids(&mut store, "INBOX"), [1, 2]);
+}
+
+#[test]
+fn nothing_is_lost_where_handles_come_and_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, inbox) = (directory.path(), MailboxName::inbox());
+    let mut store = open(root);
+    for number in 1..=3 {
+        save(&mut store, "INBOX", &message(number), number);
+    }
+    drop(store);
+    let own = |store: &mut Mbox, uid| {
+        let found = store.scan(&inbox).unwrap().found;
+        let own = found.into_iter().find(|f| f.uid == Uid::new(uid));
+        own.unwrap().blob
+    };
+    let change = &|uid| {
+        let mut flags = SystemFlags::NONE;
+        for round in 0..150 {
+            let mut store = open(root);
+            let blob = own(&mut store, uid);
+            assert_eq!(blob.flags, flags, "UID {uid}, round {round}");
+            flags = [SystemFlags::FLAGGED, SystemFlags::NONE][round % 2];
+            store.mark(&inbox, &blob, flags, 0).unwrap();
+            store.sync().unwrap();
+            if round % 5 == 0 {
+                let _ = store.settle(&inbox);
+            }
+        }
+    };
+    std::thread::scope(|scope| (1..=2).for_each(|uid| drop(scope.spawn(move || change(uid)))));
+}
+
+#[test]
 fn a_pseudo_message_stays_and_is_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
