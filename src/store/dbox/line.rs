@@ -19,6 +19,7 @@
 use super::record::{Place, Record};
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::maildir::name;
+use crate::store::side::checked;
 use std::collections::BTreeMap;
 
 /// What the log is called in the directory of its mailbox.
@@ -64,8 +65,7 @@ impl Line<'_> {
             Line::Open(first, last) => format!("O {first} {last}"),
             Line::Ended(first, last) => format!("E {first} {last}"),
         };
-        let sum = crc32fast::hash(text.as_bytes());
-        out.extend_from_slice(format!("{sum:08x} {text}\n").as_bytes());
+        checked::put(&text, out);
     }
 }
 
@@ -135,13 +135,10 @@ pub(super) struct Contents {
 impl Contents {
     /// Reads a log. Lines that cannot be read are left out.
     pub(super) fn parse(text: &[u8]) -> Contents {
-        let end = memchr::memchr(0, text).unwrap_or(text.len());
-        let text = text.get(..end).unwrap_or_default();
         let mut contents = Contents::default();
-        for line in text.split_inclusive(|b| *b == b'\n') {
+        for line in checked::lines(text) {
             contents.lines += 1;
-            let whole = line.strip_suffix(b"\n").and_then(checked);
-            if whole.and_then(|line| contents.take(line)).is_none() {
+            if line.and_then(|line| contents.take(line)).is_none() {
                 contents.damaged += 1;
             }
         }
@@ -291,17 +288,6 @@ pub(super) fn came(together: &mut Vec<Together>, uid: Uid) {
         one.missing = one.missing.map(|missing| missing.saturating_sub(1));
     }
     together.retain(|t| t.missing != Some(0));
-}
-
-/// A line without its checksum; `None` if that is wrong.
-fn checked(line: &[u8]) -> Option<&str> {
-    let (sum, text) = line.split_at_checked(9)?;
-    let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;
-    let sum = u32::from_str_radix(sum, 16).ok()?;
-    if crc32fast::hash(text) != sum {
-        return None;
-    }
-    std::str::from_utf8(text).ok()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@
 use super::stat::Stat;
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidValidity};
 use crate::store::maildir::name;
-use crate::store::side::base;
+use crate::store::side::{base, checked};
 use std::collections::BTreeMap;
 
 const VERSION: &str = "1";
@@ -83,8 +83,7 @@ impl Line<'_> {
                 format!("S {token} {inode} {octets} {time}")
             }
         };
-        let sum = crc32fast::hash(text.as_bytes());
-        out.extend_from_slice(format!("{sum:08x} {text}\n").as_bytes());
+        checked::put(&text, out);
     }
 }
 
@@ -124,13 +123,10 @@ pub(super) struct Contents {
 impl Contents {
     /// Reads a log. Lines that cannot be read are left out.
     pub(super) fn parse(text: &[u8]) -> Contents {
-        let end = memchr::memchr(0, text).unwrap_or(text.len());
-        let text = text.get(..end).unwrap_or_default();
         let mut contents = Contents::default();
-        for line in text.split_inclusive(|b| *b == b'\n') {
+        for line in checked::lines(text) {
             contents.lines += 1;
-            let whole = line.strip_suffix(b"\n").and_then(checked);
-            if whole.and_then(|line| contents.take(line)).is_none() {
+            if line.and_then(|line| contents.take(line)).is_none() {
                 contents.damaged += 1;
             }
         }
@@ -277,17 +273,6 @@ impl Contents {
         }
         out
     }
-}
-
-/// A line without its checksum; `None` if that is wrong.
-fn checked(line: &[u8]) -> Option<&str> {
-    let (sum, text) = line.split_at_checked(9)?;
-    let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;
-    let sum = u32::from_str_radix(sum, 16).ok()?;
-    if crc32fast::hash(text) != sum {
-        return None;
-    }
-    std::str::from_utf8(text).ok()
 }
 
 #[cfg(test)]
