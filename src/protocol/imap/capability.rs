@@ -88,6 +88,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("OBJECTID", 8474, When::Session, None),
     capability("SAVEDATE", 8514, When::Session, None),
     capability("PREVIEW", 8970, When::Session, None),
+    capability("PREVIEW=FUZZY", 8970, When::Session, None),
     capability("SNIPPET=FUZZY", 8970, When::Session, None),
     capability("SORT", 5256, When::Session, Some("SORT")),
     capability("SORT=DISPLAY", 5957, When::Session, Some("SORT")),

@@ -5,7 +5,7 @@ use crate::mailbox::{Content, Error, Partial, View, Want, put_literal};
 use crate::mime::{Section, SectionText};
 use crate::protocol::Output;
 use crate::wire::imap::{
-    FetchItem, PreviewItem, SectionItem, date_time, flag_list, number, string,
+    FetchItem, PreviewForm, PreviewItem, SectionItem, date_time, flag_list, number, string,
 };
 
 /// What the rows have to bring for these items.
@@ -129,9 +129,10 @@ impl Fetch {
 
     fn preview(&mut self, wanted: PreviewItem, out: &mut Output) -> Result<(), Error> {
         let text = self.rows.preview(wanted.lazy)?;
-        let (start, end) = match wanted.old {
-            true => ("SNIPPET (FUZZY ", ")"),
-            false => ("PREVIEW ", ""),
+        let (start, end) = match wanted.form {
+            PreviewForm::Plain => ("PREVIEW ", ""),
+            PreviewForm::Fuzzy => ("PREVIEW (FUZZY ", ")"),
+            PreviewForm::Snippet => ("SNIPPET (FUZZY ", ")"),
         };
         out.put(start.as_bytes());
         match text {

@@ -369,7 +369,7 @@ const UNKNOWN: &[&[u8]] = &[
 ];
 
 /// Items which that parser does not know (RFC 7162, RFC 8474, RFC 8514, RFC 8970, RFC 3516), with what is put in their place.
-const UNKNOWN_ITEMS: [(&str, &str, &str); 19] = [
+const UNKNOWN_ITEMS: [(&str, &str, &str); 20] = [
     ("MODSEQ (", ")", "RFC822.SIZE 1"),
     (" (MODSEQ ", ")", ""),
     ("(HIGHESTMODSEQ ", ")", "(MESSAGES 1)"),
@@ -383,6 +383,7 @@ const UNKNOWN_ITEMS: [(&str, &str, &str); 19] = [
     ("SAVEDATE \"", "\"", "RFC822.SIZE 1"),
     ("PREVIEW \"", "\"", "RFC822.SIZE 1"),
     ("PREVIEW N", "IL", "RFC822.SIZE 1"),
+    ("PREVIEW (", ")", "RFC822.SIZE 1"),
     ("PREVIEW {", "\r\n", "BODY[] {"),
     ("SNIPPET (", ")", "RFC822.SIZE 1"),
     ("BINARY.SIZE[", "]", "RFC822.SIZE"),

@@ -28,11 +28,22 @@ pub(crate) enum FetchItem {
     BinarySize(SectionItem),
 }
 
-/// `PREVIEW` (RFC 8970 section 3.1), or `SNIPPET` as Dovecot had it before.
+/// `PREVIEW` (RFC 8970 section 3.1) and what Dovecot had before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PreviewItem {
     pub(crate) lazy: bool,
-    pub(crate) old: bool,
+    pub(crate) form: PreviewForm,
+}
+
+/// How the first words of a message are asked for and told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PreviewForm {
+    /// `PREVIEW "text"`.
+    Plain,
+    /// `PREVIEW (FUZZY "text")`, if the client named that way to make them.
+    Fuzzy,
+    /// `SNIPPET (FUZZY "text")`.
+    Snippet,
 }
 
 /// `BODY[...]<...>` and the RFC822 items that mean the same.
@@ -113,8 +124,8 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
         b"EMAILID" => FetchItem::EmailId,
         b"THREADID" => FetchItem::ThreadId,
         b"SAVEDATE" => FetchItem::SaveDate,
-        b"PREVIEW" => preview(r, &["LAZY"], false),
-        b"SNIPPET" => preview(r, &["LAZY=FUZZY", "FUZZY"], true),
+        b"PREVIEW" => preview(r, PreviewForm::Plain),
+        b"SNIPPET" => preview(r, PreviewForm::Snippet),
         b"RFC822" => whole("RFC822", SectionText::All, true),
         b"RFC822.HEADER" => whole("RFC822.HEADER", SectionText::Header, false),
         b"RFC822.TEXT" => whole("RFC822.TEXT", SectionText::Text, true),
@@ -135,17 +146,21 @@ fn item(r: &mut Reader<'_>) -> Parsed<FetchItem> {
 }
 
 /// `"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 section 6). Another list is that of
-/// the modifiers of FETCH.
-fn preview(r: &mut Reader<'_>, words: &[&str], old: bool) -> FetchItem {
-    let none = PreviewItem { lazy: false, old };
+/// the modifiers of FETCH. As in Dovecot one that is lazy makes the item lazy.
+fn preview(r: &mut Reader<'_>, form: PreviewForm) -> FetchItem {
+    let none = PreviewItem { lazy: false, form };
     let mut item = none;
     let mut ahead = r.clone();
     let mut before: &str = " (";
     while ahead.eat_word(before) {
+        let words = ["LAZY=FUZZY", "LAZY", "FUZZY"];
         let Some(word) = words.iter().find(|word| ahead.eat_word(word)) else {
             return FetchItem::Preview(none);
         };
         item.lazy |= word.starts_with("LAZY");
+        if word.ends_with("FUZZY") && form == PreviewForm::Plain {
+            item.form = PreviewForm::Fuzzy;
+        }
         if ahead.eat(b')') {
             *r = ahead;
             return FetchItem::Preview(item);
@@ -348,25 +363,32 @@ mod tests {
         let shown = |text: &str| format!("{:?}", fetch_items(&mut Reader::new(text.as_bytes())));
         assert_eq!(
             shown("PREVIEW"),
-            "Ok([Preview(PreviewItem { lazy: false, old: false })])"
+            "Ok([Preview(PreviewItem { lazy: false, form: Plain })])"
         );
         assert_eq!(
             shown("preview (lazy lazy)"),
-            "Ok([Preview(PreviewItem { lazy: true, old: false })])"
+            "Ok([Preview(PreviewItem { lazy: true, form: Plain })])"
         );
         assert_eq!(
             shown("SNIPPET (FUZZY)"),
-            "Ok([Preview(PreviewItem { lazy: false, old: true })])"
+            "Ok([Preview(PreviewItem { lazy: false, form: Snippet })])"
         );
         assert_eq!(
             shown("(SNIPPET (LAZY=FUZZY FUZZY) UID)"),
-            "Ok([Preview(PreviewItem { lazy: true, old: true }), Uid])"
+            "Ok([Preview(PreviewItem { lazy: true, form: Snippet }), Uid])"
+        );
+        assert_eq!(
+            shown("(PREVIEW (lazy fuzzy) PREVIEW (FUZZY))"),
+            "Ok([Preview(PreviewItem { lazy: true, form: Fuzzy }), \
+             Preview(PreviewItem { lazy: false, form: Fuzzy })])"
         );
         // The list that follows is none of its own.
         let mut r = Reader::new(b"PREVIEW (CHANGEDSINCE 1)");
         assert!(fetch_items(&mut r).is_ok() && r.rest() == b" (CHANGEDSINCE 1)");
         for bad in [
             "(PREVIEW (FOO))",
+            "(PREVIEW (LAZY=FOO))",
+            "(PREVIEW (LAZYFUZZY))",
             "(PREVIEW ())",
             "(PREVIEW (LAZY)",
             "",

@@ -20,7 +20,7 @@ pub(crate) use super::reader::Bounds;
 pub(crate) use append::{AppendStart, AppendText, Ends, Piece, Replaced, append_start};
 pub(crate) use command::{Command, StatusItem, parse};
 pub(crate) use esearch::Esearch;
-pub(crate) use fetch::{FetchItem, PreviewItem, SectionItem};
+pub(crate) use fetch::{FetchItem, PreviewForm, PreviewItem, SectionItem};
 pub(crate) use framer::{Frame, Framer, Refusal, tag_of};
 pub(crate) use list::{Form, List, Select};
 pub(crate) use metadata::{Annotated, GetMetadata, SetMetadata};
