@@ -8,7 +8,7 @@ use super::listing;
 use super::prompt;
 use super::users_file;
 use crate::auth::{self, EditFault, Secret, Users};
-use crate::config::{Config, UserSource};
+use crate::config::{Config, Scheme, UserSource};
 use crate::server::reload;
 
 /// Does what the command says.
@@ -144,6 +144,10 @@ pub(super) fn hash(password: &Secret, config: &Config) -> Result<String, Failure
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| Failure(format!("no random numbers: {error}")))?;
     let limits = &config.limits;
+    if config.auth.scheme == Scheme::ScramSha256 {
+        return auth::scram_sha_256(password.bytes(), limits.scram_iterations, salt)
+            .ok_or_else(|| Failure("SCRAM cannot use this password (RFC 4013)".to_owned()));
+    }
     let (memory, passes) = (limits.argon2_memory_kib, limits.argon2_passes);
     auth::hash(password.bytes(), memory, passes, salt)
         .ok_or_else(|| Failure(format!("no {memory} KiB of memory to hash the password in")))

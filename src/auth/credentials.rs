@@ -1,6 +1,7 @@
 //! What a client claims, and what became of the claim.
 
 use super::closed::Closed;
+use super::scram::Proved;
 use super::secret::Secret;
 use std::net::IpAddr;
 
@@ -16,11 +17,27 @@ pub(crate) struct Credentials {
     pub(crate) authzid: String,
     /// Whose password it is.
     pub(crate) authcid: String,
-    pub(crate) password: Secret,
-    /// APOP (RFC 1939 section 7): `password` is the digest, in hexadecimal, of this and the password.
-    pub(crate) stamp: Option<String>,
+    pub(crate) proof: Proof,
     /// For whom the peer connects, if it is trusted to say so: who pays for a failure.
     pub(crate) client: Option<IpAddr>,
+}
+
+/// How a client shows that it knows a password.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    Password(Secret),
+    /// APOP (RFC 1939 section 7): the digest, in hexadecimal, of this and the password.
+    Apop {
+        stamp: String,
+        digest: Vec<u8>,
+    },
+    /// CRAM-MD5 (RFC 2195 section 2): the digest, in hexadecimal, of this keyed with the password.
+    CramMd5 {
+        challenge: String,
+        digest: Vec<u8>,
+    },
+    /// Only where the secrets are.
+    Scram(Box<Proved>),
 }
 
 impl Credentials {
@@ -29,8 +46,7 @@ impl Credentials {
         Credentials {
             authzid: String::new(),
             authcid,
-            password,
-            stamp: None,
+            proof: Proof::Password(password),
             client: None,
         }
     }
@@ -39,8 +55,31 @@ impl Credentials {
     pub(crate) fn is_own(&self) -> bool {
         self.authzid.is_empty() || self.authzid.eq_ignore_ascii_case(&self.authcid)
     }
-}
 
+    /// Does once what takes long.
+    pub(crate) fn derive(&mut self) {
+        if let Proof::Scram(proved) = &mut self.proof {
+            proved.derive();
+        }
+    }
+
+    /// What the client is told with the verdict that it is accepted; may be nothing.
+    pub(crate) fn server_final(&self) -> Vec<u8> {
+        match &self.proof {
+            Proof::Scram(proved) => proved.server_final(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The password that was sent, if one was.
+    #[cfg(test)]
+    pub(crate) fn password(&self) -> &[u8] {
+        match &self.proof {
+            Proof::Password(password) => password.bytes(),
+            _ => b"",
+        }
+    }
+}
 /// The answer to [`Credentials`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {

@@ -1,9 +1,15 @@
-//! SASL exchanges without I/O: decoded responses in, challenges and credentials out.
+//! SASL exchanges without I/O, as the process has them that talks with the client: responses in, challenges
+//! out, and questions for whoever has the secrets.
 //!
-//! PLAIN is RFC 4616; LOGIN has no standard, its two prompts are what clients expect.
+//! PLAIN is RFC 4616; LOGIN has no standard, its two prompts are what clients expect. Mechanisms whose
+//! server has to know what is stored (SCRAM, CRAM-MD5) are a [`super::Dialogue`] elsewhere, to which this
+//! one passes on what the client says.
 
-use super::credentials::{Credentials, MAX_NAME, MAX_PASSWORD};
+use super::credentials::{Credentials, MAX_NAME, MAX_PASSWORD, Proof, Verdict};
+use super::scram::MAX_MESSAGE;
 use super::secret::Secret;
+use crate::config::{Mechanism, Mechanisms};
+use std::net::IpAddr;
 
 /// One authentication exchange of one client.
 #[derive(Debug)]
@@ -19,6 +25,14 @@ enum State {
     Name,
     /// LOGIN: the password of this name is next.
     Password(String),
+    /// The client's first message is next; the server was or was not to speak before.
+    First(Mechanism),
+    /// A question was asked.
+    Asked,
+    /// The client's proof is next.
+    Proof,
+    /// The client was told what the server proves itself with, and says nothing more.
+    Last,
     Over,
 }
 
@@ -27,20 +41,53 @@ enum State {
 pub(crate) enum Step {
     /// Send this (to be base64-encoded) and give the client's response to the next step.
     Challenge(Vec<u8>),
-    Done(Credentials),
+    /// The answer is to go to [`Exchange::answer`].
+    Ask(Question),
+    Done(Verdict),
     /// The response is malformed; the exchange is over.
     Failed,
 }
 
+/// What only the process can answer that has the secrets.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Verify(Credentials),
+    /// A [`super::Dialogue`] begins with the client's first message, or none where the server speaks first.
+    Begin {
+        mechanism: Mechanism,
+        message: Vec<u8>,
+        /// As in [`Credentials`].
+        client: Option<IpAddr>,
+    },
+    /// What the client says in the dialogue.
+    Respond(Vec<u8>),
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Challenge(Vec<u8>),
+    /// With what the server proves itself with, if it does.
+    Verdict(Verdict, Vec<u8>),
+}
+
 impl Exchange {
-    /// `None` for a mechanism other than PLAIN and LOGIN; letter case does not matter.
-    pub(crate) fn new(mechanism: &str) -> Option<Exchange> {
-        let state = match mechanism.to_ascii_uppercase().as_str() {
-            "PLAIN" => State::Plain,
-            "LOGIN" => State::Name,
-            _ => return None,
+    /// `None` for a mechanism that is not offered; letter case does not matter.
+    pub(crate) fn new(mechanism: &str, offered: Mechanisms) -> Option<Exchange> {
+        let mechanism = Mechanism::named(mechanism).filter(|m| offered.contains(*m))?;
+        let state = match mechanism {
+            Mechanism::Plain => State::Plain,
+            Mechanism::Login => State::Name,
+            other => State::First(other),
         };
         Some(Exchange { state })
+    }
+
+    /// One that consists of nothing but a question that was asked already.
+    pub(crate) fn asked() -> Exchange {
+        Exchange {
+            state: State::Asked,
+        }
     }
 
     /// Takes the initial response, or `None` where the client sent none, then one response after
@@ -50,15 +97,37 @@ impl Exchange {
         match (state, response) {
             (state @ State::Plain, None) => self.challenge(state, b""),
             (state @ State::Name, None) => self.challenge(state, b"Username:"),
-            (State::Plain, Some(response)) => finished(plain(response)),
+            (State::Plain, Some(response)) => self.verify(plain(response)),
             (State::Name, Some(response)) => match name(response) {
                 Some(name) => self.challenge(State::Password(name), b"Password:"),
                 None => Step::Failed,
             },
             (State::Password(authcid), Some(response)) => {
-                finished(password(response).map(|p| Credentials::new(authcid, p)))
+                self.verify(password(response).map(|p| Credentials::new(authcid, p)))
             }
-            (State::Password(_), None) | (State::Over, _) => Step::Failed,
+            (State::First(Mechanism::CramMd5), None) => self.begin(Mechanism::CramMd5, b""),
+            (State::First(Mechanism::CramMd5), Some(_)) => Step::Failed,
+            (state @ State::First(_), None) => self.challenge(state, b""),
+            (State::First(mechanism), Some(message)) => self.begin(mechanism, message),
+            (State::Proof, Some(message)) if message.len() <= MAX_MESSAGE => {
+                self.ask(Question::Respond(message.to_vec()))
+            }
+            (State::Last, Some(b"")) => Step::Done(Verdict::Accepted),
+            _ => Step::Failed,
+        }
+    }
+
+    /// Takes the answer to the last question.
+    pub(crate) fn answer(&mut self, answer: Answer) -> Step {
+        match (std::mem::replace(&mut self.state, State::Over), answer) {
+            (State::Asked, Answer::Challenge(challenge)) => {
+                self.challenge(State::Proof, &challenge)
+            }
+            (State::Asked, Answer::Verdict(Verdict::Accepted, told)) if !told.is_empty() => {
+                self.challenge(State::Last, &told)
+            }
+            (State::Asked, Answer::Verdict(verdict, _)) => Step::Done(verdict),
+            _ => Step::Failed,
         }
     }
 
@@ -66,10 +135,41 @@ impl Exchange {
         self.state = state;
         Step::Challenge(text.to_vec())
     }
+
+    fn verify(&mut self, credentials: Option<Credentials>) -> Step {
+        let question = credentials.map(Question::Verify);
+        question.map_or(Step::Failed, |question| self.ask(question))
+    }
+
+    fn begin(&mut self, mechanism: Mechanism, message: &[u8]) -> Step {
+        if message.len() > MAX_MESSAGE {
+            return Step::Failed;
+        }
+        self.ask(Question::Begin {
+            mechanism,
+            message: message.to_vec(),
+            client: None,
+        })
+    }
+
+    fn ask(&mut self, question: Question) -> Step {
+        self.state = State::Asked;
+        Step::Ask(question)
+    }
 }
 
-fn finished(credentials: Option<Credentials>) -> Step {
-    credentials.map_or(Step::Failed, Step::Done)
+impl Question {
+    /// The question, from somebody who connects for this address.
+    #[must_use]
+    pub(crate) fn of(mut self, address: Option<IpAddr>) -> Question {
+        match &mut self {
+            Question::Verify(Credentials { client, .. }) | Question::Begin { client, .. } => {
+                *client = address;
+            }
+            Question::Respond(_) => {}
+        }
+        self
+    }
 }
 
 /// `[authzid] NUL authcid NUL passwd` (RFC 4616 section 2).
@@ -86,8 +186,7 @@ fn plain(response: &[u8]) -> Option<Credentials> {
     Some(Credentials {
         authzid,
         authcid: name(authcid)?,
-        password,
-        stamp: None,
+        proof: Proof::Password(password),
         client: None,
     })
 }
@@ -114,15 +213,20 @@ mod tests {
 
     /// Runs the responses through one exchange and writes down what came of them.
     fn talk(mechanism: &str, responses: &[Option<&[u8]>]) -> String {
-        let mut exchange = Exchange::new(mechanism).unwrap();
+        let mut exchange = Exchange::new(mechanism, Mechanisms::of_bits(u16::MAX)).unwrap();
         let steps = responses.iter().map(|&r| match exchange.step(r) {
             Step::Challenge(text) => format!("+{}", String::from_utf8(text).unwrap()),
-            Step::Done(c) => format!(
+            Step::Ask(Question::Verify(c)) => format!(
                 "{}/{}/{}",
                 c.authzid,
                 c.authcid,
-                String::from_utf8_lossy(c.password.bytes())
+                String::from_utf8_lossy(c.password())
             ),
+            Step::Ask(Question::Begin {
+                mechanism, message, ..
+            }) => format!("begin {} {}", mechanism.name(), message.len()),
+            Step::Ask(Question::Respond(message)) => format!("respond {}", message.len()),
+            Step::Done(verdict) => format!("{verdict:?}"),
             Step::Failed => "failed".to_owned(),
         });
         steps.collect::<Vec<_>>().join(" ")
@@ -189,8 +293,10 @@ mod tests {
             r.push(0);
             r.extend(std::iter::repeat_n(b'p', password));
             matches!(
-                Exchange::new("PLAIN").unwrap().step(Some(&r)),
-                Step::Done(_)
+                Exchange::new("PLAIN", Mechanisms::PASSWORD)
+                    .unwrap()
+                    .step(Some(&r)),
+                Step::Ask(_)
             )
         };
         assert!(response(MAX_NAME, MAX_PASSWORD));
@@ -199,12 +305,63 @@ mod tests {
     }
 
     #[test]
-    fn announced_mechanisms_exist() {
+    fn only_what_is_offered_is_served() {
+        let offered = Mechanisms::PASSWORD;
         assert!(
-            ["PLAIN", "LOGIN"]
+            ["PLAIN", "login"]
                 .iter()
-                .all(|m| Exchange::new(m).is_some())
+                .all(|m| Exchange::new(m, offered).is_some())
         );
-        assert!(Exchange::new("CRAM-MD5").is_none() && Exchange::new("").is_none());
+        for mechanism in ["CRAM-MD5", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", ""] {
+            assert!(Exchange::new(mechanism, offered).is_none(), "{mechanism}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_says_is_passed_on() {
+        assert_eq!(
+            talk("SCRAM-SHA-256", &[None, Some(b"n,,n=tim,r=x")]),
+            "+ begin SCRAM-SHA-256 12"
+        );
+        assert_eq!(talk("CRAM-MD5", &[None]), "begin CRAM-MD5 0");
+        assert_eq!(talk("CRAM-MD5", &[Some(b"tim x")]), "failed");
+        let long = vec![b'x'; MAX_MESSAGE + 1];
+        assert_eq!(talk("SCRAM-SHA-1", &[Some(&long)]), "failed");
+        assert_eq!(
+            talk("SCRAM-SHA-1", &[Some(&long[1..])]),
+            "begin SCRAM-SHA-1 2048"
+        );
+        let begun = || {
+            let mut exchange = Exchange::new("scram-sha-1", Mechanisms::of_bits(u16::MAX)).unwrap();
+            assert!(matches!(exchange.step(Some(b"x")), Step::Ask(_)));
+            exchange
+        };
+        let accepted = || Answer::Verdict(Verdict::Accepted, b"v=x".to_vec());
+        let mut exchange = begun();
+        let step = exchange.answer(Answer::Challenge(b"r=".to_vec()));
+        assert!(matches!(step, Step::Challenge(told) if told == b"r="));
+        assert!(
+            matches!(exchange.step(Some(b"c=")), Step::Ask(Question::Respond(m)) if m == b"c=")
+        );
+        let step = exchange.answer(accepted());
+        assert!(matches!(step, Step::Challenge(told) if told == b"v=x"));
+        assert!(matches!(
+            exchange.step(Some(b"")),
+            Step::Done(Verdict::Accepted)
+        ));
+        assert!(matches!(exchange.step(Some(b"")), Step::Failed));
+        // Whoever is not content with the server's proof says something else.
+        let mut exchange = begun();
+        exchange.answer(accepted());
+        assert!(matches!(exchange.step(Some(b"x")), Step::Failed));
+        for verdict in [Verdict::Rejected, Verdict::Unavailable] {
+            let step = begun().answer(Answer::Verdict(verdict.clone(), Vec::new()));
+            assert!(matches!(step, Step::Done(told) if told == verdict));
+        }
+        // The client has to wait for its turn.
+        assert!(matches!(begun().step(Some(b"c=")), Step::Failed));
+        let mut exchange = begun();
+        exchange.answer(Answer::Challenge(Vec::new()));
+        assert!(matches!(exchange.step(Some(&long)), Step::Failed));
     }
 }

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use data_encoding::{BASE64_NOPAD, HEXLOWER_PERMISSIVE};
+use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::credentials::{MAX_PASSWORD, Verdict};
-use super::scheme::{Argon, Bcrypt, Kind, Pbkdf2, Salted, ShaCrypt};
+use super::saslprep;
+use super::scheme::{Argon, Bcrypt, Hash, Kind, Pbkdf2, Salted, Scram, ShaCrypt};
+use super::scram::Known;
 use super::secret::Secret;
 
 /// Why nobody can log in with a stored password.
@@ -39,12 +42,20 @@ impl std::error::Error for Unusable {}
 /// What a password is verified against.
 pub(crate) struct Password(Scheme);
 
+/// What SCRAM can be done with.
+pub(super) struct Ability<'a> {
+    pub(super) known: Known,
+    /// The salt and the iterations, if they are stored with it.
+    pub(super) fixed: Option<(&'a [u8], u32)>,
+}
+
 enum Scheme {
     Argon(Argon),
     Bcrypt(Bcrypt),
     ShaCrypt(ShaCrypt),
     Pbkdf2(Pbkdf2),
     Salted(Salted),
+    Scram(Scram),
     Plain(Secret),
 }
 
@@ -90,6 +101,7 @@ impl Password {
             Scheme::ShaCrypt(crypt) => crypt.verify(password),
             Scheme::Pbkdf2(pbkdf2) => pbkdf2.verify(password),
             Scheme::Salted(salted) => salted.verify(password),
+            Scheme::Scram(scram) => scram.verify(password),
             Scheme::Plain(secret) => same(secret.bytes(), password),
         };
         if right {
@@ -101,17 +113,49 @@ impl Password {
 
     /// Whether `digest` is that of `stamp` and the password, which only one that is stored as it is can tell
     /// (RFC 1939 section 7, APOP).
-    pub(crate) fn check_digest(&self, stamp: &str, digest: &[u8]) -> Verdict {
+    pub(crate) fn check_apop(&self, stamp: &str, digest: &[u8]) -> Verdict {
+        self.check_digest(digest, |password| {
+            let mut md5 = Md5::new();
+            md5.update(stamp);
+            md5.update(password);
+            md5.finalize().to_vec()
+        })
+    }
+
+    /// Whether `digest` is that of `challenge`, keyed with the password (RFC 2195 section 2, CRAM-MD5).
+    pub(crate) fn check_cram_md5(&self, challenge: &str, digest: &[u8]) -> Verdict {
+        self.check_digest(digest, |password| {
+            let mac = <Hmac<Md5> as KeyInit>::new_from_slice(password);
+            let mac = mac.map(|mac| mac.chain_update(challenge).finalize());
+            mac.map_or_else(|_| Vec::new(), |mac| mac.into_bytes().to_vec())
+        })
+    }
+
+    fn check_digest(&self, digest: &[u8], expected: impl FnOnce(&[u8]) -> Vec<u8>) -> Verdict {
         let Scheme::Plain(secret) = &self.0 else {
             return Verdict::Rejected;
         };
-        let mut md5 = Md5::new();
-        md5.update(stamp);
-        md5.update(secret.bytes());
-        let expected = HEXLOWER_PERMISSIVE.encode(&md5.finalize());
+        let expected = HEXLOWER_PERMISSIVE.encode(&expected(secret.bytes()));
         match same(expected.as_bytes(), digest) {
             true => Verdict::Accepted,
             false => Verdict::Rejected,
+        }
+    }
+
+    /// What SCRAM with this hash can be done with.
+    pub(super) fn scram(&self, hash: Hash) -> Option<Ability<'_>> {
+        match &self.0 {
+            Scheme::Scram(scram) if scram.hash == hash => {
+                let known = Known::Keys(scram.keys.clone());
+                let fixed = Some((&scram.salt[..], scram.iterations));
+                Some(Ability { known, fixed })
+            }
+            Scheme::Plain(secret) => {
+                let prepared = saslprep::prepared(secret.bytes())?;
+                let known = Known::Plain(Secret::from(prepared.as_bytes()));
+                Some(Ability { known, fixed: None })
+            }
+            _ => None,
         }
     }
 
@@ -205,6 +249,8 @@ fn textual(scheme: &str, hash: &[u8]) -> Result<Scheme, Unusable> {
     }
     match scheme {
         "ARGON2ID" | "ARGON2I" | "ARGON2" => Argon::parse(hash).map(Scheme::Argon),
+        "SCRAM-SHA-1" => Scram::parse(Hash::Sha1, hash).map(Scheme::Scram),
+        "SCRAM-SHA-256" => Scram::parse(Hash::Sha256, hash).map(Scheme::Scram),
         "PBKDF2" => Pbkdf2::parse(hash).map(Scheme::Pbkdf2),
         "CRYPT" | "BLF-CRYPT" | "SHA256-CRYPT" | "SHA512-CRYPT" => crypt(hash),
         _ => Err(Unusable::Scheme),
@@ -332,6 +378,14 @@ mod tests {
         ("{cleartext}secret", false),
         ("{PLAIN.B64}c2VjcmV0", false),
         ("{PLAIN.HEX}736563726574", false),
+        (
+            "{SCRAM-SHA-1}4096,aUFO5BV6TlKrulYXVcHV7g==,wXV76EFie8hl/Cgv0Pao5rqzj3A=,LIneUco2ZS9gi5S6lw9QyMV4PRs=",
+            true,
+        ),
+        (
+            "{SCRAM-SHA-256}4096,8fvsUbnhSO9ltREMIDaGdg==,fbOMO2OSNdWPq1QqD0kKmAH2nvd8fbpHOMprgDjBQuY=,oLXwfxJ1q3ozJKVW8ayuuEG6nntR8ciELVMHawvyeFQ=",
+            true,
+        ),
     ];
 
     #[test]

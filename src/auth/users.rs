@@ -4,10 +4,13 @@ use std::collections::HashSet;
 
 use super::address;
 use super::complaint::{Complaint, Costly, Fault};
-use super::credentials::{Credentials, Verdict};
+use super::credentials::{Credentials, Proof, Verdict};
 use super::passwd_line::{self, Entry};
-use super::password::Password;
+use super::password::{Ability, Password};
+use super::scheme::Hash;
+use super::scram::{Offer, Situation};
 use super::user::User;
+use crate::config::Mechanism;
 
 /// Octets of all passwd-files together.
 pub(crate) const MAX_USERS_OCTETS: u64 = 16 << 20;
@@ -18,6 +21,8 @@ const MAX_USERS: usize = 100_000;
 const BESIDE_A_HASH_OCTETS: usize = 512 << 10;
 /// Most complaints about one file.
 const MAX_COMPLAINTS: usize = 100;
+/// Octets of a salt for SCRAM that is not stored.
+const SALT_OCTETS: usize = 16;
 
 /// An immutable table; a changed file is parsed anew.
 #[derive(Debug, Default)]
@@ -102,16 +107,9 @@ impl Users {
     /// the time of one of the schemes and costs in use here, as a known one does, and keeps it
     /// from attempt to attempt; which name has which tells nothing.
     pub(crate) fn check(&self, credentials: &Credentials) -> (Verdict, Option<&User>) {
-        let password = credentials.password.bytes();
         let entry = self.entry(&credentials.authcid);
         let real = entry.is_some_and(|entry| entry.password.is_some()) && credentials.is_own();
-        // Without anyone who could log in there is nobody to be told from the unknown.
-        let verdict = self
-            .compared(&credentials.authcid)
-            .map_or(Verdict::Rejected, |stored| match &credentials.stamp {
-                None => stored.check(password),
-                Some(stamp) => stored.check_digest(stamp, password),
-            });
+        let verdict = self.verdict(&credentials.authcid, &credentials.proof);
         match (verdict, entry.filter(|_| real)) {
             (Verdict::Accepted, Some(entry)) => match &entry.closed {
                 None => (Verdict::Accepted, Some(&entry.user)),
@@ -120,6 +118,77 @@ impl Users {
             (Verdict::Accepted, None) => (Verdict::Rejected, None),
             (verdict, _) => (verdict, None),
         }
+    }
+
+    /// What becomes of a proof for that name, or for the one that stands for it.
+    fn verdict(&self, name: &str, proof: &Proof) -> Verdict {
+        if let Proof::Scram(proved) = proof {
+            return match proved.is_right() {
+                true => Verdict::Accepted,
+                false => Verdict::Rejected,
+            };
+        }
+        // Without anyone who could log in there is nobody to be told from the unknown.
+        let Some(stored) = self.compared(name) else {
+            return Verdict::Rejected;
+        };
+        match proof {
+            Proof::Password(password) => stored.check(password.bytes()),
+            Proof::Apop { stamp, digest } => stored.check_apop(stamp, digest),
+            Proof::CramMd5 { challenge, digest } => stored.check_cram_md5(challenge, digest),
+            Proof::Scram(_) => Verdict::Rejected,
+        }
+    }
+
+    /// What a client is to make its proof with, for SCRAM. Whoever cannot use it, or is not there, gets a
+    /// salt that is always the same for that name, and what a user has who can. `None` if nobody can.
+    pub(super) fn offer(&self, name: &str, situation: &Situation<'_>) -> Option<Offer> {
+        let hash = situation.hash;
+        let own = self.entry(name).and_then(|entry| entry.password.as_ref());
+        let own = own.and_then(|password| password.scram(hash));
+        let real = own.is_some();
+        let Ability { known, fixed } = own.or_else(|| {
+            let able = |at: &usize| {
+                let password = self.entries.get(*at)?.password.as_ref();
+                password?.scram(hash)
+            };
+            // The one whose place is next, so that who joins or leaves changes the answer for few names.
+            let first = self.decoy_place(name)?;
+            let (before, after) = self.open.split_at_checked(first)?;
+            after.iter().chain(before).find_map(able)
+        })?;
+        let (length, iterations) = match fixed {
+            Some((salt, iterations)) => (salt.len(), iterations),
+            None => (SALT_OCTETS, situation.iterations),
+        };
+        let salt = match fixed {
+            Some((salt, _)) if real => salt.to_vec(),
+            _ => made_salt(situation, name, length),
+        };
+        Some(Offer {
+            salt,
+            iterations,
+            known,
+            real,
+        })
+    }
+
+    /// Whether somebody, and whether everybody, who can log in could do it with this mechanism.
+    pub(crate) fn serve(&self, mechanism: Mechanism) -> (bool, bool) {
+        let open = self.open.iter().filter_map(|at| self.entries.get(*at));
+        let able = open
+            .filter_map(|entry| entry.password.as_ref())
+            .map(|p| match mechanism {
+                Mechanism::Plain | Mechanism::Login => true,
+                Mechanism::CramMd5 => p.is_plain(),
+                Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => p.scram(Hash::Sha1).is_some(),
+                Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
+                    p.scram(Hash::Sha256).is_some()
+                }
+            });
+        able.fold((false, !self.open.is_empty()), |(some, all), able| {
+            (some || able, all && able)
+        })
     }
 
     /// Whether somebody's password is stored as it is, so that APOP can be used.
@@ -142,9 +211,16 @@ impl Users {
         })
     }
 
-    /// Whether [`Users::check`] takes milliseconds and more for this name, known or not.
-    pub(crate) fn is_slow(&self, name: &str) -> bool {
-        self.compared(name).is_some_and(Password::is_slow)
+    /// Whether [`Users::check`] takes milliseconds and more for this, whether the name is known or not.
+    pub(crate) fn is_slow(&self, credentials: &Credentials) -> bool {
+        match &credentials.proof {
+            Proof::Password(_) => {
+                let compared = self.compared(&credentials.authcid);
+                compared.is_some_and(Password::is_slow)
+            }
+            Proof::Scram(proved) => proved.is_slow(),
+            Proof::Apop { .. } | Proof::CramMd5 { .. } => false,
+        }
     }
 
     /// What a password for `name` is compared with: its own, or another's whose verdict does
@@ -155,13 +231,18 @@ impl Users {
     }
 
     fn decoy(&self, name: &str) -> Option<&Password> {
+        let at = self.open.get(self.decoy_place(name)?)?;
+        self.entries.get(*at)?.password.as_ref()
+    }
+
+    /// Which of those who can log in stands for that name.
+    fn decoy_place(&self, name: &str) -> Option<usize> {
         // FNV-1a: must be the same after a restart.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
             (hash ^ u64::from(octet.to_ascii_lowercase())).wrapping_mul(0x100_0000_01b3)
         });
         let count = u64::try_from(self.open.len()).ok()?;
-        let at = usize::try_from((hash >> 32).checked_rem(count)?).ok()?;
-        self.entries.get(*self.open.get(at)?)?.password.as_ref()
+        usize::try_from((hash >> 32).checked_rem(count)?).ok()
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -169,6 +250,18 @@ impl Users {
         let at = self.entries.binary_search_by(|e| e.user.name.cmp(&name));
         self.entries.get(at.ok()?)
     }
+}
+
+/// A salt that nobody can guess and that is always the same for that name.
+fn made_salt(situation: &Situation<'_>, name: &str, length: usize) -> Vec<u8> {
+    let mut salt = Vec::new();
+    for block in 0u8..=2 {
+        let hash = situation.hash as u8;
+        let of = [&[hash, block], name.to_ascii_lowercase().as_bytes()].concat();
+        salt.extend(Hash::Sha256.mac(situation.seed, &of));
+    }
+    salt.truncate(length);
+    salt
 }
 
 /// Complaints so far, at most [`MAX_COMPLAINTS`].
@@ -294,8 +387,11 @@ mod tests {
             let (users, complaints) = Users::parse(file.as_bytes());
             assert_eq!(complaints, []);
             let names = (0..400).map(|n| format!("user{n}@example.org"));
-            let slow = names.filter(|n| users.is_slow(n)).count();
-            assert_eq!(users.is_slow("USER7@x"), users.is_slow("user7@x"));
+            let slow = names.filter(|n| users.is_slow(&claim(n, "x"))).count();
+            assert_eq!(
+                users.is_slow(&claim("USER7@x", "x")),
+                users.is_slow(&claim("user7@x", "x"))
+            );
             slow
         };
         assert_eq!(share(format!("a:{slow}\nb:{slow}\nc:!\n")), 400);
@@ -354,8 +450,11 @@ mod tests {
         let (users, complaints) = Users::parse(file);
         assert_eq!(complaints, []);
         let claim = |name: &str, digest: &str| Credentials {
-            stamp: Some("<1896.697170952@dbc.mtview.ca.us>".into()),
-            ..Credentials::new(name.into(), Secret::from(digest.as_bytes()))
+            proof: Proof::Apop {
+                stamp: "<1896.697170952@dbc.mtview.ca.us>".into(),
+                digest: digest.as_bytes().to_vec(),
+            },
+            ..Credentials::new(name.into(), Secret::default())
         };
         let right = "c4c9334bac560ecc979e58001b3e22fb";
         assert!(users.verify(&claim("MRose", right)).is_some());
@@ -374,6 +473,43 @@ mod tests {
         assert!(users.has_plain());
         let (users, _) = Users::parse(b"a:{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n");
         assert!(!users.has_plain());
+    }
+
+    #[test]
+    fn mechanisms_that_somebody_or_everybody_can_use() {
+        let scram = "{SCRAM-SHA-1}4096,aUFO5BV6TlKrulYXVcHV7g==,wXV76EFie8hl/Cgv0Pao5rqzj3A=,LIneUco2ZS9gi5S6lw9QyMV4PRs=";
+        let sha = "{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=";
+        for (file, mechanism, expected) in [
+            (
+                "a:{PLAIN}x\nb:!\n".to_owned(),
+                Mechanism::ScramSha256,
+                (true, true),
+            ),
+            ("a:{PLAIN}x\n".to_owned(), Mechanism::CramMd5, (true, true)),
+            (
+                format!("a:{{PLAIN}}x\nb:{sha}\n"),
+                Mechanism::ScramSha256Plus,
+                (true, false),
+            ),
+            (
+                format!("a:{{PLAIN}}x\nb:{scram}\n"),
+                Mechanism::ScramSha1Plus,
+                (true, true),
+            ),
+            (
+                format!("a:{{PLAIN}}x\nb:{scram}\n"),
+                Mechanism::ScramSha256,
+                (true, false),
+            ),
+            (format!("a:{scram}\n"), Mechanism::CramMd5, (false, false)),
+            (format!("a:{sha}\n"), Mechanism::ScramSha1, (false, false)),
+            (format!("a:{sha}\n"), Mechanism::Plain, (true, true)),
+            ("a:!\n".to_owned(), Mechanism::ScramSha1, (false, false)),
+        ] {
+            let (users, complaints) = Users::parse(file.as_bytes());
+            assert_eq!(complaints, []);
+            assert_eq!(users.serve(mechanism), expected, "{file} {mechanism:?}");
+        }
     }
 
     #[test]

@@ -159,6 +159,7 @@ limits! {
     argon2_passes: u32, Count, 1, 2, "Passes over that memory.";
     argon2_parallel: u32, Count, 1, 2, "Passwords hashed at the same time.";
     argon2_queue: u32, Count, 0, 64, "Logins that wait for their password to be hashed; the next is refused for now.";
+    scram_iterations: u32, Count, 4096, 10_000, "Iterations for a new password that is stored for SCRAM, and for one that is stored as it is (RFC 7677 section 4).";
     login_failure_delay: Duration, Duration, 0, seconds(2), "Delay of the answer to a failed login; doubled for each further failure of that address.";
     login_failure_delay_max: Duration, Duration, 0, seconds(15), "The longest delay; an address that fails on is refused.";
     index_cache_octets: usize, Size, 65_536, 2 << 20, "Memory for one user's index.";

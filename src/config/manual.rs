@@ -167,6 +167,29 @@ pub(super) const USERS: &Section = &Section {
     ],
 };
 
+pub(super) const AUTH: &Section = &Section {
+    name: "auth",
+    list: false,
+    doc: "How clients log in, and how passwords are stored.",
+    keys: &[
+        default(
+            "mechanisms",
+            "\"auto\"",
+            "The SASL mechanisms that are offered, if anybody can use them: of \"plain\", \"login\", \
+             \"scram-sha-256\", \"scram-sha-1\" and \"cram-md5\". SCRAM can be used by whoever has a password stored by \
+             its scheme of that name, or as it is ({PLAIN}), CRAM-MD5 by the latter only. With TLS, SCRAM is offered \
+             with channel binding, too. \"auto\": plain and login, and SCRAM if everybody can use it, as many mail \
+             programs try nothing else where it is offered.",
+        ),
+        default(
+            "scheme",
+            "\"argon2id\"",
+            "How a new password is stored: \"argon2id\", which is hardest to guess from a stolen file, or \
+             \"scram-sha-256\", with which SCRAM can be used.",
+        ),
+    ],
+};
+
 pub(super) const IMAP: &Section = &Section {
     name: "imap",
     list: false,
@@ -338,8 +361,8 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-const SECTIONS: [&Section; 12] = [
-    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, IMAP, POP3, LMTP, LIMIT, LOG, PROCESS,
+const SECTIONS: [&Section; 13] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, AUTH, IMAP, POP3, LMTP, LIMIT, LOG, PROCESS,
 ];
 
 impl Section {

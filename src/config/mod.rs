@@ -6,6 +6,7 @@
 //! `reader`; `manual` and `limits` are the tables that say which settings there are.
 
 mod amount;
+mod auth;
 mod bounds;
 mod builder;
 mod certificates;
@@ -16,6 +17,7 @@ mod limits;
 mod listener;
 mod lmtp;
 mod manual;
+mod mechanism;
 mod model;
 mod network;
 mod parse;
@@ -30,11 +32,13 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auth::Scheme;
 pub(crate) use fault::Fault;
 pub(crate) use imap::{FetchFailure, Imap, Workarounds};
 pub(crate) use limits::Limits;
 pub(crate) use lmtp::{DeliveryAddress, Lmtp};
 pub(crate) use manual::reference;
+pub(crate) use mechanism::{Mechanism, Mechanisms};
 pub(crate) use model::{Address, Config, Isolation, Listener, ListenerTls, Protocol, UserSource};
 pub(crate) use network::Network;
 pub(crate) use parse::{ParseSettings, parse};

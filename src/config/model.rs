@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::auth::Auth;
 use super::imap::Imap;
 use super::limits::Limits;
 use super::lmtp::Lmtp;
@@ -26,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     /// Asked in this order.
     pub(crate) users: Vec<UserSource>,
+    pub(crate) auth: Auth,
     pub(crate) imap: Imap,
     pub(crate) pop3: Pop3,
     pub(crate) lmtp: Lmtp,
@@ -136,6 +138,7 @@ impl Config {
             listeners: Listener::defaults(),
             tls: Tls::default(),
             storage: Storage::default(),
+            auth: Auth::default(),
             imap: Imap::default(),
             pop3: Pop3::default(),
             lmtp: Lmtp::default(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::auth;
 use super::bounds;
 use super::builder;
 use super::certificates::{self, is_host_name};
@@ -104,6 +105,9 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     }
     if let Some(users) = users(reader, top, &config) {
         config.users = users;
+    }
+    if let Some(auth) = auth::read(reader, top) {
+        config.auth = auth;
     }
     if let Some(imap) = imap::read(reader, top) {
         config.imap = imap;

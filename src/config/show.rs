@@ -30,6 +30,9 @@ pub(crate) fn show(config: &Config) -> String {
         text.string("source", "file");
         text.path("path", path);
     }
+    text.header("[auth]");
+    text.plain("mechanisms", &config.auth.mechanisms());
+    text.string("scheme", config.auth.scheme.as_str());
     imap(config, &mut text);
     pop3(config, &mut text);
     lmtp(config, &mut text);

@@ -99,8 +99,8 @@ pub(crate) enum Event {
     TimedOut,
     /// The server ends: say goodbye.
     Stopping,
-    /// TLS is up (after `StartTls`).
-    Secured,
+    /// TLS is up (after `StartTls`, or from the beginning). `bindable`: there is channel binding.
+    Secured { bindable: bool },
     /// The peer is gone: what is still to be kept is kept now, nothing is said.
     Gone,
 }

@@ -3,6 +3,7 @@
 use super::channel::Channel;
 use super::control::{Message, Owner};
 use super::deadline;
+use super::dialogues::Dialogues;
 use super::failed::{self, Why};
 use super::pool::Pool;
 use super::reactor;
@@ -10,8 +11,11 @@ use super::role;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
-    Complaint, Credentials, MAX_USERS_OCTETS, Secret, Throttle, User, Users, Verdict,
+    Binding, Complaint, Credentials, Dialogue, MAX_USERS_OCTETS, Opening, Throttle, User, Users,
+    Verdict,
 };
+use crate::codec::base64;
+use crate::config::{Mechanism, Mechanisms};
 use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
@@ -31,6 +35,9 @@ const PER_USER: usize = 600;
 /// Octets that are the memory of a hash, or of all users.
 const HASH: i32 = 1 << 20;
 
+/// Random octets of a nonce.
+const NONCE: usize = 18;
+
 struct Auth {
     began: Instant,
     setup: Setup,
@@ -39,6 +46,7 @@ struct Auth {
     /// The one that runs now.
     front: RefCell<Option<Rc<Channel>>>,
     throttle: RefCell<Throttle>,
+    dialogues: RefCell<Dialogues>,
     pool: Pool,
     /// Slow hashes at once.
     hashing: Semaphore,
@@ -63,6 +71,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         users: RefCell::default(),
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
+        dialogues: RefCell::new(Dialogues::new(limits.max_login_connections)),
         hashing: Semaphore::new(parallel),
         alone: RwLock::new(()),
         pool: Pool::new(limits.blocking_threads),
@@ -77,12 +86,13 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
             match message {
                 Message::Users { files } => {
                     auth.load(&files, descriptors);
-                    auth.tell_apop().await;
+                    auth.tell_mechanisms().await;
                 }
                 Message::NewPeer => {
                     if let Some(Ok(front)) = descriptors.pop().map(Channel::new) {
+                        auth.dialogues.borrow_mut().clear();
                         auth.serve(&tasks, front);
-                        auth.tell_apop().await;
+                        auth.tell_mechanisms().await;
                     }
                 }
                 Message::Stop => break,
@@ -124,13 +134,39 @@ impl Auth {
         *self.users.borrow_mut() = Some(Arc::new(users));
     }
 
-    /// Tells `front` whether the greeting of POP3 may have a timestamp.
-    async fn tell_apop(&self) {
+    /// What can be used to log in, as the settings and what is stored have it.
+    fn mechanisms(&self) -> Mechanisms {
+        let users = self.users.borrow();
+        let offered = |mechanism: &Mechanism| {
+            let serve = users.as_ref().map(|users| users.serve(*mechanism));
+            let (some, all) = serve.unwrap_or_default();
+            match (self.setup.mechanisms, mechanism) {
+                // Before anybody is there, too: nobody is told from the unknown.
+                (None, Mechanism::Plain | Mechanism::Login) => true,
+                (None, Mechanism::ScramSha256 | Mechanism::ScramSha1) => all,
+                (None, _) => false,
+                (Some(set), Mechanism::Plain | Mechanism::Login) => set.contains(*mechanism),
+                (Some(set), _) => some && set.contains(*mechanism),
+            }
+        };
+        let all = Mechanism::ALL.into_iter().filter(offered);
+        all.fold(Mechanisms::default(), |set, mechanism| {
+            mechanism
+                .plus()
+                .into_iter()
+                .fold(set.with(mechanism), Mechanisms::with)
+        })
+    }
+
+    /// Tells `front` what it may offer; also whether the greeting of POP3 may have a timestamp.
+    async fn tell_mechanisms(&self) {
+        let mechanisms = self.mechanisms();
         let users = self.users.borrow().clone();
-        let possible = self.setup.pop3.apop && users.is_some_and(|users| users.has_plain());
+        let apop = self.setup.pop3.apop && users.is_some_and(|users| users.has_plain());
         let front = self.front.borrow().clone();
         if let Some(front) = front {
-            front.send(&Message::Apop { possible }, &[]).await.ok();
+            let message = Message::Mechanisms { mechanisms, apop };
+            front.send(&message, &[]).await.ok();
         }
     }
 
@@ -146,20 +182,53 @@ impl Auth {
                         address,
                         authzid,
                         authcid,
-                        password,
-                        stamp,
+                        proof,
                     } => {
                         let claim = Credentials {
                             authzid,
                             authcid,
-                            password: Secret::new(password),
-                            stamp,
+                            proof,
                             client: None,
                         };
                         let verifying =
                             auth.clone()
                                 .verify(front.clone(), connection, address, claim);
                         others.start(verifying);
+                    }
+                    Message::Begin {
+                        connection,
+                        address,
+                        mechanism,
+                        binding,
+                        message,
+                    } => match auth.begun(mechanism, &binding, &message) {
+                        Some((dialogue, challenge)) => {
+                            auth.keep(connection, dialogue, address);
+                            let told = Message::Challenge {
+                                connection,
+                                challenge,
+                            };
+                            front.send(&told, &[]).await.ok();
+                        }
+                        None => others.start(auth.clone().reject(front.clone(), connection)),
+                    },
+                    Message::Respond {
+                        connection,
+                        message,
+                    } => {
+                        let taken = auth.dialogues.borrow_mut().take(connection);
+                        let claim = taken.and_then(|(dialogue, address)| {
+                            Some((dialogue.respond(&message)?, address))
+                        });
+                        match claim {
+                            Some((claim, address)) => others.start(auth.clone().verify(
+                                front.clone(),
+                                connection,
+                                address,
+                                claim,
+                            )),
+                            None => others.start(auth.clone().reject(front.clone(), connection)),
+                        }
                     }
                     Message::Recipient {
                         connection,
@@ -171,6 +240,46 @@ impl Auth {
             }
         };
         tasks.start(answering);
+    }
+
+    /// A dialogue that begins now, and what the client is to be told.
+    fn begun(
+        &self,
+        mechanism: Mechanism,
+        binding: &Binding,
+        message: &[u8],
+    ) -> Option<(Dialogue, Vec<u8>)> {
+        let users = self.users.borrow().clone()?;
+        let offered = self.mechanisms();
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).ok()?;
+        let opening = Opening {
+            mechanism: Some(mechanism).filter(|m| offered.contains(*m))?,
+            message,
+            binding,
+            bindable: !binding.is_empty() && offered.iter().any(Mechanism::binds),
+            nonce: &base64::encode(&nonce),
+            seed: &self.setup.seed,
+            iterations: self.setup.limits.scram_iterations,
+            hostname: &self.setup.hostname,
+        };
+        Dialogue::begin(&users, &opening)
+    }
+
+    fn keep(&self, connection: u64, dialogue: Dialogue, address: IpAddr) {
+        let mut dialogues = self.dialogues.borrow_mut();
+        dialogues.keep(connection, dialogue, address);
+    }
+
+    /// For what is malformed, or not bound to the connection it came by.
+    async fn reject(self: Rc<Self>, front: Rc<Channel>, connection: u64) {
+        deadline::after(self.setup.limits.login_failure_delay).await;
+        let message = Message::Verdict {
+            connection,
+            verdict: Verdict::Rejected,
+            told: Vec::new(),
+        };
+        front.send(&message, &[]).await.ok();
     }
 
     async fn verify(
@@ -189,8 +298,12 @@ impl Auth {
         }
         let name = claim.authcid.clone();
         let refused = counted && self.throttle.borrow().refuses(address, self.now());
-        let (verdict, user) = match refused {
-            true => (Verdict::Unavailable, None),
+        let Checked {
+            verdict,
+            user,
+            told,
+        } = match refused {
+            true => Checked::UNAVAILABLE,
             false => self.check(claim, counted.then_some(address)).await,
         };
         if let Some(user) = user {
@@ -217,6 +330,7 @@ impl Auth {
         let message = Message::Verdict {
             connection,
             verdict,
+            told,
         };
         front.send(&message, &[]).await.ok();
     }
@@ -233,31 +347,31 @@ impl Auth {
         self.began.elapsed()
     }
 
-    /// The verdict, and the user if accepted. Slow hashes run beside, a bounded number at once and in wait.
+    /// What becomes of a claim. Slow hashes run beside, a bounded number at once and in wait.
     /// `counted`: the address that pays for a failure.
-    async fn check(&self, claim: Credentials, counted: Option<IpAddr>) -> (Verdict, Option<User>) {
+    async fn check(&self, claim: Credentials, counted: Option<IpAddr>) -> Checked {
         let Some(users) = self.users.borrow().clone() else {
-            return (Verdict::Unavailable, None);
+            return Checked::UNAVAILABLE;
         };
-        if claim.stamp.is_some() || !users.is_slow(&claim.authcid) {
-            let checked = checked(&users, &claim);
-            self.count(&checked.0, counted);
+        if !users.is_slow(&claim) {
+            let checked = checked(&users, claim);
+            self.count(&checked.verdict, counted);
             return checked;
         }
         let limits = &self.setup.limits;
         if self.queued.get() >= limits.argon2_parallel.saturating_add(limits.argon2_queue) {
             log::warn!("too many logins at once: one was turned away");
-            return (Verdict::Unavailable, None);
+            return Checked::UNAVAILABLE;
         }
         self.queued.set(self.queued.get() + 1);
         let checked = match self.begin(counted).await {
-            false => (Verdict::Unavailable, None),
+            false => Checked::UNAVAILABLE,
             true => {
                 let name = claim.authcid.clone();
                 let checked = self.hash(users, claim).await;
-                self.count(&checked.0, counted);
+                self.count(&checked.verdict, counted);
                 self.end(counted);
-                if checked.0 == Verdict::Unavailable {
+                if checked.verdict == Verdict::Unavailable {
                     let name = name.escape_debug();
                     log::error!(
                         "the password of {name} was not checked: that takes more memory than \
@@ -273,11 +387,10 @@ impl Auth {
     }
 
     /// The verdict of a slow hash; one for which there is no memory beside others is tried again alone.
-    async fn hash(&self, users: Arc<Users>, claim: Credentials) -> (Verdict, Option<User>) {
-        let claim = Arc::new(claim);
+    async fn hash(&self, users: Arc<Users>, claim: Credentials) -> Checked {
         let begin = || {
             let (users, claim) = (users.clone(), claim.clone());
-            self.pool.unblock(move || checked(&users, &claim))
+            self.pool.unblock(move || checked(&users, claim))
         };
         let beside = async {
             let _permit = self.hashing.acquire().await;
@@ -285,7 +398,7 @@ impl Auth {
             begin().await
         };
         let first = beside.await;
-        if first.0 != Verdict::Unavailable || self.setup.limits.argon2_parallel <= 1 {
+        if first.verdict != Verdict::Unavailable || self.setup.limits.argon2_parallel <= 1 {
             return first;
         }
         let _nobody = self.alone.write().await;
@@ -392,11 +505,33 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The verdict, and the user if it is accepted.
-fn checked(users: &Users, claim: &Credentials) -> (Verdict, Option<User>) {
-    let (verdict, user) = users.check(claim);
+/// What became of a claim.
+struct Checked {
+    verdict: Verdict,
+    /// If it is accepted.
+    user: Option<User>,
+    /// What the client is told then.
+    told: Vec<u8>,
+}
+
+impl Checked {
+    const UNAVAILABLE: Checked = Checked {
+        verdict: Verdict::Unavailable,
+        user: None,
+        told: Vec::new(),
+    };
+}
+
+fn checked(users: &Users, mut claim: Credentials) -> Checked {
+    claim.derive();
+    let (verdict, user) = users.check(&claim);
     let user = user.cloned().filter(|_| verdict == Verdict::Accepted);
-    (verdict, user)
+    let told = user.as_ref().map(|_| claim.server_final());
+    Checked {
+        verdict,
+        user,
+        told: told.unwrap_or_default(),
+    }
 }
 
 /// Appends the file. Errors: also `FileTooLarge` if all of them together are; a part of the users would be

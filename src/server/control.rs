@@ -2,8 +2,9 @@
 //! one may send, and believes `front` and `engine` nothing else.
 
 use super::pack::{Pack, Unpack, path, unpath};
-use super::setup::Setup;
-use crate::auth::{Closed, Verdict};
+use super::setup::{Setup, unpack_mechanisms};
+use crate::auth::{Binding, Closed, Proof, Secret, Verdict};
+use crate::config::{Mechanism, Mechanisms};
 use crate::mailbox::Care;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -72,14 +73,28 @@ pub(super) enum Message {
         address: IpAddr,
         authzid: String,
         authcid: String,
-        password: Vec<u8>,
-        /// For APOP.
-        stamp: Option<String>,
+        proof: Proof,
     },
-    /// `auth` to `front`: whether there are users for whom APOP can be used.
-    Apop { possible: bool },
-    /// `auth` to `front`.
-    Verdict { connection: u64, verdict: Verdict },
+    /// `front` to `auth`: a dialogue begins.
+    Begin {
+        connection: u64,
+        address: IpAddr,
+        mechanism: Mechanism,
+        binding: Binding,
+        message: Vec<u8>,
+    },
+    /// `front` to `auth`: what the client says in its dialogue.
+    Respond { connection: u64, message: Vec<u8> },
+    /// `auth` to `front`: what the client is to be told in its dialogue.
+    Challenge { connection: u64, challenge: Vec<u8> },
+    /// `auth` to `front`: what can be used to log in; `apop`: APOP, too.
+    Mechanisms { mechanisms: Mechanisms, apop: bool },
+    /// `auth` to `front`. `told`: what the client is to be told with it.
+    Verdict {
+        connection: u64,
+        verdict: Verdict,
+        told: Vec<u8>,
+    },
     /// `front` to `auth`.
     Recipient {
         connection: u64,
@@ -217,22 +232,47 @@ impl Message {
                 address,
                 authzid,
                 authcid,
-                password,
-                stamp,
+                proof,
             } => {
                 p.u8(9).u64(*connection).text(&address.to_string());
-                p.text(authzid).text(authcid).bytes(password);
-                p.option(stamp.as_ref(), |p, stamp| {
-                    p.text(stamp);
-                });
+                p.text(authzid).text(authcid);
+                pack_proof(proof, p);
             }
-            Message::Apop { possible } => drop(p.u8(21).u8(u8::from(*possible))),
+            Message::Begin {
+                connection,
+                address,
+                mechanism,
+                binding,
+                message,
+            } => {
+                p.u8(22).u64(*connection).text(&address.to_string());
+                p.text(mechanism.name());
+                for bound in [&binding.exporter, &binding.end_point] {
+                    p.option(bound.as_ref(), |p, bound| {
+                        p.bytes(bound);
+                    });
+                }
+                p.bytes(message);
+            }
+            Message::Respond {
+                connection,
+                message,
+            } => drop(p.u8(23).u64(*connection).bytes(message)),
+            Message::Challenge {
+                connection,
+                challenge,
+            } => drop(p.u8(24).u64(*connection).bytes(challenge)),
+            Message::Mechanisms { mechanisms, apop } => {
+                p.u8(21).u32(mechanisms.bits().into()).u8(u8::from(*apop));
+            }
             Message::Verdict {
                 connection,
                 verdict,
+                told,
             } => {
                 p.u8(10).u64(*connection);
                 pack_verdict(verdict, p);
+                p.bytes(told);
             }
             Message::Recipient {
                 connection,
@@ -325,12 +365,12 @@ impl Message {
                 address: u.text()?.parse().ok()?,
                 authzid: u.text()?,
                 authcid: u.text()?,
-                password: u.bytes()?.to_vec(),
-                stamp: u.option(Unpack::text)?,
+                proof: unpack_proof(u)?,
             },
             10 => Message::Verdict {
                 connection: u.u64()?,
                 verdict: unpack_verdict(u)?,
+                told: u.bytes()?.to_vec(),
             },
             11 => Message::Recipient {
                 connection: u.u64()?,
@@ -375,12 +415,55 @@ impl Message {
                 connection: u.u64()?,
                 last: u.u32()?,
             },
-            21 => Message::Apop {
-                possible: u.u8()? != 0,
+            21 => Message::Mechanisms {
+                mechanisms: unpack_mechanisms(u)?,
+                apop: u.u8()? != 0,
+            },
+            22 => Message::Begin {
+                connection: u.u64()?,
+                address: u.text()?.parse().ok()?,
+                mechanism: Mechanism::named(&u.text()?)?,
+                binding: Binding {
+                    exporter: u.option(octets)?,
+                    end_point: u.option(octets)?,
+                },
+                message: u.bytes()?.to_vec(),
+            },
+            23 => Message::Respond {
+                connection: u.u64()?,
+                message: u.bytes()?.to_vec(),
+            },
+            24 => Message::Challenge {
+                connection: u.u64()?,
+                challenge: u.bytes()?.to_vec(),
             },
             _ => return None,
         })
     }
+}
+
+fn octets(u: &mut Unpack<'_>) -> Option<Vec<u8>> {
+    Some(u.bytes()?.to_vec())
+}
+
+/// What SCRAM proves is never sent: it stays where the secrets are.
+fn pack_proof(proof: &Proof, p: &mut Pack) {
+    match proof {
+        Proof::Password(password) => drop(p.u8(0).bytes(password.bytes())),
+        Proof::Apop { stamp, digest } => drop(p.u8(1).text(stamp).bytes(digest)),
+        Proof::CramMd5 { .. } | Proof::Scram(_) => drop(p.u8(u8::MAX)),
+    }
+}
+
+fn unpack_proof(u: &mut Unpack<'_>) -> Option<Proof> {
+    Some(match u.u8()? {
+        0 => Proof::Password(Secret::from(u.bytes()?)),
+        1 => Proof::Apop {
+            stamp: u.text()?,
+            digest: u.bytes()?.to_vec(),
+        },
+        _ => return None,
+    })
 }
 
 fn pack_verdict(verdict: &Verdict, p: &mut Pack) {
@@ -450,6 +533,8 @@ mod tests {
                 ..Pop3::default()
             },
             format: Format::Mdbox,
+            mechanisms: Some(Mechanisms::PASSWORD),
+            seed: b"seed".to_vec(),
             listeners: vec![Served {
                 protocol: Protocol::Pop3,
                 unix: false,
@@ -487,6 +572,7 @@ mod tests {
             },
             Message::Verdict {
                 connection: 2,
+                told: b"v=".to_vec(),
                 verdict: Verdict::Closed(Box::new(Closed {
                     user: "ann".into(),
                     server: Some("h:1".into()),
@@ -498,10 +584,40 @@ mod tests {
                 address: "::1".parse().unwrap(),
                 authzid: String::new(),
                 authcid: "ann".into(),
-                password: b"x".to_vec(),
-                stamp: Some("<1@h>".into()),
+                proof: Proof::Apop {
+                    stamp: "<1@h>".into(),
+                    digest: b"x".to_vec(),
+                },
             },
-            Message::Apop { possible: true },
+            Message::Verify {
+                connection: 1,
+                address: "::1".parse().unwrap(),
+                authzid: "bob".into(),
+                authcid: "ann".into(),
+                proof: Proof::Password(Secret::from(&b"x"[..])),
+            },
+            Message::Begin {
+                connection: 1,
+                address: "::1".parse().unwrap(),
+                mechanism: Mechanism::ScramSha256Plus,
+                binding: Binding {
+                    exporter: Some(b"e".to_vec()),
+                    end_point: None,
+                },
+                message: b"n,,".to_vec(),
+            },
+            Message::Respond {
+                connection: 1,
+                message: b"c=".to_vec(),
+            },
+            Message::Challenge {
+                connection: 1,
+                challenge: b"r=".to_vec(),
+            },
+            Message::Mechanisms {
+                mechanisms: Mechanisms::PASSWORD,
+                apop: true,
+            },
             Message::Users {
                 files: vec!["/etc/users".into(), "b".into()],
             },

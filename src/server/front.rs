@@ -11,12 +11,12 @@ use super::relay::relay;
 use super::setup::{Served, Setup};
 use super::stop::Stop;
 use super::tasks::Tasks;
+use super::tls::Tls;
 use super::transport::{Socket, Transport, socket};
-use crate::auth::{Credentials, Verdict};
-use crate::config::Protocol;
+use crate::auth::{Answer, Binding, Question, Verdict};
+use crate::config::{Mechanisms, Protocol};
 use crate::protocol::{Event, Machine, imap, pop3};
 use crate::sys::{memory, message};
-use futures_rustls::TlsAcceptor;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with};
 use smol::channel::Sender;
 use smol::future::{FutureExt, or};
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 /// What a connection waits for from another role.
 pub(super) enum Reply {
-    Verdict(Verdict),
+    Answer(Answer),
     Lookup(u8),
     Groups(Vec<Vec<u32>>, Vec<OwnedFd>),
 }
@@ -44,7 +44,7 @@ pub(super) struct Front {
     pub(super) setup: Setup,
     pub(super) parent: Channel,
     auth: RefCell<Option<Rc<Channel>>>,
-    tls: RefCell<Option<TlsAcceptor>>,
+    tls: RefCell<Option<Tls>>,
     pub(super) stop: Stop,
     next: Cell<u64>,
     waiting: RefCell<HashMap<u64, Sender<Reply>>>,
@@ -55,6 +55,8 @@ pub(super) struct Front {
     permits: Rc<Permits>,
     /// Changes whenever the users may be others.
     pub(super) users: Cell<u32>,
+    /// What can be used to log in.
+    mechanisms: Cell<Mechanisms>,
     /// There are users for whom APOP can be used.
     apop: Cell<bool>,
     /// Places of connections that are in an engine now.
@@ -89,6 +91,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         certificates: RefCell::default(),
         handed_over: RefCell::default(),
         users: Cell::new(0),
+        mechanisms: Cell::new(Mechanisms::PASSWORD),
         apop: Cell::new(false),
         open: Cell::new(0),
         setup,
@@ -156,7 +159,7 @@ impl Front {
         all.push(certificate);
         if last {
             match super::tls::acceptor(&std::mem::take(&mut *all)) {
-                Ok(acceptor) => *self.tls.borrow_mut() = Some(acceptor),
+                Ok(tls) => *self.tls.borrow_mut() = Some(tls),
                 Err(why) => log::error!("the certificates stay as they were: {why}"),
             }
         }
@@ -187,11 +190,19 @@ impl Front {
                 Message::Verdict {
                     connection,
                     verdict,
-                } => self.reply(connection, Reply::Verdict(verdict)),
+                    told,
+                } => self.reply(connection, Reply::Answer(Answer::Verdict(verdict, told))),
+                Message::Challenge {
+                    connection,
+                    challenge,
+                } => self.reply(connection, Reply::Answer(Answer::Challenge(challenge))),
                 Message::Lookup {
                     connection, lookup, ..
                 } => self.reply(connection, Reply::Lookup(lookup)),
-                Message::Apop { possible } => self.apop.set(possible),
+                Message::Mechanisms { mechanisms, apop } => {
+                    self.mechanisms.set(mechanisms);
+                    self.apop.set(apop);
+                }
                 _ => log::error!("auth sent what it should not"),
             }
         }
@@ -235,18 +246,37 @@ impl Front {
         reply
     }
 
-    async fn verify(&self, connection: u64, address: IpAddr, claim: Credentials) -> Verdict {
-        let question = Message::Verify {
-            connection,
-            address: claim.client.unwrap_or(address).to_canonical(),
-            authzid: claim.authzid,
-            authcid: claim.authcid,
-            password: claim.password.bytes().to_vec(),
-            stamp: claim.stamp,
+    /// The answer of `auth` to a question about who somebody is.
+    async fn judge(&self, accepted: &Accepted, binding: &Binding, question: Question) -> Answer {
+        let connection = accepted.number;
+        let address = |client: Option<IpAddr>| client.unwrap_or(accepted.address).to_canonical();
+        let question = match question {
+            Question::Verify(claim) => Message::Verify {
+                connection,
+                address: address(claim.client),
+                authzid: claim.authzid,
+                authcid: claim.authcid,
+                proof: claim.proof,
+            },
+            Question::Begin {
+                mechanism,
+                message,
+                client,
+            } => Message::Begin {
+                connection,
+                address: address(client),
+                mechanism,
+                binding: binding.clone(),
+                message,
+            },
+            Question::Respond(message) => Message::Respond {
+                connection,
+                message,
+            },
         };
         match self.ask(connection, &question, true).await {
-            Some(Reply::Verdict(verdict)) => verdict,
-            _ => Verdict::Unavailable,
+            Some(Reply::Answer(answer)) => answer,
+            _ => Answer::Verdict(Verdict::Unavailable, Vec::new()),
         }
     }
 }
@@ -405,15 +435,21 @@ impl Front {
         served.then(|| format!("<{number}.{now}@{}>", self.setup.hostname))
     }
 
-    /// TLS on this connection from now on; agreed upon by then, or not at all.
-    pub(super) async fn secure(&self, socket: Socket, until: Instant) -> io::Result<Transport> {
-        let acceptor = self.tls.borrow().clone();
-        let acceptor = acceptor.ok_or(io::ErrorKind::Unsupported)?;
+    /// TLS on this connection from now on, agreed upon by then or not at all, and what can be bound to it.
+    pub(super) async fn secure(
+        &self,
+        socket: Socket,
+        until: Instant,
+    ) -> io::Result<(Transport, Binding)> {
+        let tls = self.tls.borrow().clone();
+        let tls = tls.ok_or(io::ErrorKind::Unsupported)?;
         let patience = until
             .saturating_duration_since(Instant::now())
             .min(HANDSHAKE_PATIENCE);
-        let handshake = deadline::within(patience, acceptor.accept(socket));
-        Ok(Transport::Tls(Box::new(handshake.await?)))
+        let handshake = deadline::within(patience, tls.acceptor.accept(socket));
+        let stream = handshake.await?;
+        let binding = tls.binding(stream.get_ref().1);
+        Ok((Transport::Tls(Box::new(stream)), binding))
     }
 }
 
@@ -426,6 +462,7 @@ async fn imap(
     let limits = &front.setup.limits;
     let mut login = Box::new(imap::Login::new(imap::LoginSettings {
         secured: served.tls == 2,
+        mechanisms: front.mechanisms.get(),
         plaintext: accepted.local,
         starttls: served.tls == 1,
         trusted: limits.trusts(accepted.address),
@@ -453,6 +490,7 @@ async fn pop3(
     let limits = &front.setup.limits;
     let settings = pop3::LoginSettings {
         secured: served.tls == 2,
+        mechanisms: front.mechanisms.get(),
         plaintext: accepted.local,
         starttls: served.tls == 1,
         trusted: limits.trusts(accepted.address),
@@ -471,7 +509,7 @@ async fn pop3(
 }
 
 /// Drives a connection until its machine has ended; `None` if the client is gone before.
-async fn converse<M: Machine<Question = Credentials, Answer = Verdict>>(
+async fn converse<M: Machine<Question = Question, Answer = Answer>>(
     front: &Rc<Front>,
     login: &mut M,
     socket: Socket,
@@ -479,22 +517,22 @@ async fn converse<M: Machine<Question = Credentials, Answer = Verdict>>(
     accepted: &Accepted,
 ) -> io::Result<Option<Transport>> {
     let deadline = Instant::now() + front.setup.limits.login_timeout;
-    let mut transport = match served.tls {
-        2 => Box::pin(front.secure(socket, deadline)).await?,
-        _ => Transport::Plain(socket),
-    };
-    let (number, address) = (accepted.number, accepted.address);
+    let mut binding = Binding::default();
+    let mut transport = Transport::Plain(socket);
+    let mut secure = served.tls == 2;
     loop {
-        let ask = async |credentials| front.verify(number, address, credentials).await;
+        if std::mem::take(&mut secure) {
+            let Transport::Plain(socket) = transport else {
+                return Ok(None);
+            };
+            (transport, binding) = Box::pin(front.secure(socket, deadline)).await?;
+            let bindable = !binding.is_empty();
+            login.event(Event::Secured { bindable });
+        }
+        let ask = async |question| front.judge(accepted, &binding, question).await;
         let driven = drive(login, &mut transport, Some(deadline), &front.stop, ask);
         match Box::pin(driven).await? {
-            Driven::StartTls => {
-                let Transport::Plain(socket) = transport else {
-                    return Ok(None);
-                };
-                transport = Box::pin(front.secure(socket, deadline)).await?;
-                login.event(Event::Secured);
-            }
+            Driven::StartTls => secure = true,
             Driven::Done => return Ok(Some(transport)),
             Driven::Gone => return Ok(None),
         }

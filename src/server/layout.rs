@@ -5,7 +5,7 @@ use crate::config::{Address, Config, Isolation};
 use crate::sys::accounts::{Identity, named};
 use rustix::fs::OFlags;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
@@ -140,6 +140,31 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     written.map_err(|error| Error::file("writing", path, error))
 }
 
+/// Octets of what salts are made from.
+pub(super) const SEED: usize = 32;
+
+/// What salts are made from that nobody has stored; made once, so that they are always the same.
+pub(super) fn seed(config: &Config) -> Result<[u8; SEED], Error> {
+    let path = config.data_dir.join("tls/salt");
+    let mut seed = [0; SEED];
+    match File::open(&path).and_then(|mut file| file.read_exact(&mut seed)) {
+        Ok(()) => Ok(seed),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            getrandom::fill(&mut seed).map_err(|error| {
+                Error::file("making", &path, std::io::Error::other(error.to_string()))
+            })?;
+            write_secret(&path, &seed)?;
+            Ok(seed)
+        }
+        Err(error) => Err(Error::file("reading", &path, error)),
+    }
+}
+
 /// Keeps a second server from this data directory for as long as it is held.
 pub(super) fn lock(config: &Config) -> Result<File, Error> {
     let path = config.data_dir.join("run/lock");
@@ -211,6 +236,25 @@ mod tests {
         assert!(matches!(account("root", 1), Err(Error::Root(name)) if name == "root"));
         let reserved = account("no such account", 61_000).unwrap();
         assert_eq!((reserved.uid, reserved.gid), (61_000, 61_000));
+    }
+
+    #[test]
+    fn salts_stay_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::with_defaults(directory.path().to_owned(), "h".to_owned());
+        fs::create_dir(directory.path().join("tls")).unwrap();
+        let first = seed(&config).unwrap();
+        assert_eq!(seed(&config).unwrap(), first);
+        let path = directory.path().join("tls/salt");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        // Cut short by a full disk.
+        fs::write(&path, "x").unwrap();
+        let second = seed(&config).unwrap();
+        assert_ne!(second, first);
+        assert_eq!(seed(&config).unwrap(), second);
     }
 
     #[test]

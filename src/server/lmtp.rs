@@ -154,7 +154,7 @@ pub(super) async fn serve(
             (Ok(Driven::StartTls), Transport::Plain(client)) => secure(front, client).await?,
             (driven, transport) => break (driven, transport),
         };
-        session.event(Event::Secured);
+        session.event(Event::Secured { bindable: false });
     };
     if running.borrow().next_ticket > 0 {
         forget(front, accepted.number, u32::MAX).await?;
@@ -167,7 +167,8 @@ pub(super) async fn serve(
 
 async fn secure(front: &Front, client: Socket) -> io::Result<Transport> {
     let until = Instant::now() + front.setup.limits.login_timeout;
-    Box::pin(front.secure(client, until)).await
+    let (transport, _) = Box::pin(front.secure(client, until)).await?;
+    Ok(transport)
 }
 
 /// Nobody comes any more for what this connection was granted, up to that ticket.

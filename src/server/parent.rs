@@ -62,6 +62,8 @@ struct Ready {
 struct Parent {
     config: Rc<Config>,
     identities: Identities,
+    /// For `auth`.
+    seed: [u8; layout::SEED],
     listeners: Listeners,
     notifier: Notifier,
     control: UnixListener,
@@ -91,6 +93,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     layout::prepare(&config, &identities)?;
     let _lock = layout::lock(&config)?;
     let config = Rc::new(config);
+    let seed = layout::seed(&config)?;
     let owners = Owners::begin(&config, &identities)?;
     let new_certificate = !certificate::files(&config).0.exists();
     let certificates = certificate::load(&config)?;
@@ -99,6 +102,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     let mut parent = Parent {
         control: UnixListener::from(control),
         identities,
+        seed,
         listeners,
         notifier: Notifier::from_environment(),
         front: None,
@@ -138,6 +142,7 @@ impl Parent {
         let setup = Setup {
             identity: self.identities.auth,
             jail: self.jail(),
+            seed: self.seed.to_vec(),
             ..Setup::of(&self.config)
         };
         let setup = Message::Setup(Box::new(setup));

@@ -2,8 +2,8 @@
 
 use super::pack::{Pack, Unpack, path, unpath};
 use crate::config::{
-    Config, Delete, DeliveryAddress, FetchFailure, Format, Imap, Limits, Lmtp, Network, Pop3,
-    Protocol, Workarounds,
+    Config, Delete, DeliveryAddress, FetchFailure, Format, Imap, Limits, Lmtp, Mechanisms, Network,
+    Pop3, Protocol, Workarounds,
 };
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
@@ -27,6 +27,10 @@ pub(super) struct Setup {
     /// An engine of one user ends when nobody needs it.
     pub(super) single: bool,
     pub(super) listeners: Vec<Served>,
+    /// As [`crate::config::Auth`] has them.
+    pub(super) mechanisms: Option<Mechanisms>,
+    /// For `auth` alone: what salts are made from that are not stored.
+    pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
     pub(super) lmtp: Lmtp,
@@ -48,6 +52,12 @@ pub(super) struct Served {
 pub(super) fn protocol(number: u8) -> Option<Protocol> {
     let all = [Protocol::Imap, Protocol::Lmtp, Protocol::Pop3];
     all.into_iter().find(|protocol| *protocol as u8 == number)
+}
+
+/// Of a number that a set of mechanisms is between processes.
+pub(super) fn unpack_mechanisms(unpack: &mut Unpack<'_>) -> Option<Mechanisms> {
+    let bits = u16::try_from(unpack.u32()?).ok()?;
+    Some(Mechanisms::of_bits(bits))
 }
 
 fn pack_imap(pack: &mut Pack, imap: &Imap) {
@@ -212,6 +222,7 @@ limits!(
     argon2_passes: number,
     argon2_parallel: number,
     argon2_queue: number,
+    scram_iterations: number,
     login_failure_delay: time,
     login_failure_delay_max: time,
     index_cache_octets: size,
@@ -247,6 +258,7 @@ impl Setup {
             log_level: config.log.level as usize as u8,
             format: config.storage.format,
             limits: config.limits.clone(),
+            mechanisms: config.auth.mechanisms,
             imap: config.imap.clone(),
             pop3: config.pop3.clone(),
             lmtp: config.lmtp.clone(),
@@ -267,6 +279,10 @@ impl Setup {
             pack.u8(served.protocol as u8).u8(u8::from(served.unix));
             pack.u8(served.tls).u8(u8::from(served.proxy_protocol));
         });
+        pack.option(self.mechanisms.as_ref(), |pack, mechanisms| {
+            pack.u32(mechanisms.bits().into());
+        });
+        pack.bytes(&self.seed);
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
         pack_lmtp(pack, &self.lmtp);
@@ -297,6 +313,8 @@ impl Setup {
                     proxy_protocol: unpack.u8()? != 0,
                 })
             })?,
+            mechanisms: unpack.option(unpack_mechanisms)?,
+            seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,
             lmtp: unpack_lmtp(unpack)?,

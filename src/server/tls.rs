@@ -1,11 +1,13 @@
 //! TLS: which certificate for which name, and how little of it stays in memory.
 
 use super::control::Certificate;
+use super::end_point;
+use crate::auth::Binding;
 use futures_rustls::TlsAcceptor;
 use futures_rustls::rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use futures_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use futures_rustls::rustls::sign::CertifiedKey;
-use futures_rustls::rustls::{self, ServerConfig, version};
+use futures_rustls::rustls::{self, ProtocolVersion, ServerConfig, ServerConnection, version};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
@@ -18,9 +20,9 @@ struct Certificates {
     default: Option<Arc<CertifiedKey>>,
 }
 
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let named = hello.server_name().and_then(|wanted| {
+impl Certificates {
+    fn of(&self, wanted: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let named = wanted.and_then(|wanted| {
             let same = |(name, _): &&(String, _)| name.eq_ignore_ascii_case(wanted);
             let covering = |(name, _): &&(String, _)| covers(name, wanted);
             let found = self.named.iter().find(same);
@@ -28,6 +30,38 @@ impl ResolvesServerCert for Certificates {
             found.map(|(_, key)| key.clone())
         });
         named.or_else(|| self.default.clone())
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.of(hello.server_name())
+    }
+}
+
+/// What handshakes need, and what they showed.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) acceptor: TlsAcceptor,
+    certificates: Arc<Certificates>,
+}
+
+impl Tls {
+    /// What SASL exchanges on this connection can be bound to. Of TLS 1.2 keys are not exported: one session
+    /// could pass them on to another (RFC 9266 section 4.2).
+    pub(super) fn binding(&self, connection: &ServerConnection) -> Binding {
+        let modern = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let exported = || {
+            let label = b"EXPORTER-Channel-Binding";
+            let exported = connection.export_keying_material([0; 32], label, Some(b""));
+            exported.ok().map(|octets: [u8; 32]| octets.to_vec())
+        };
+        let shown = self.certificates.of(connection.server_name());
+        let shown = shown.and_then(|key| Some(end_point::hash(key.cert.first()?)?.to_vec()));
+        Binding {
+            exporter: modern.then(exported).flatten(),
+            end_point: shown,
+        }
     }
 }
 
@@ -112,7 +146,7 @@ pub(super) fn table(name: &str) -> String {
 }
 
 /// What handshakes need. Errors say which certificate is wrong and how.
-pub(super) fn acceptor(certificates: &[Certificate]) -> Result<TlsAcceptor, String> {
+pub(super) fn acceptor(certificates: &[Certificate]) -> Result<Tls, String> {
     let provider = provider();
     let mut all = Certificates {
         named: Vec::new(),
@@ -127,16 +161,20 @@ pub(super) fn acceptor(certificates: &[Certificate]) -> Result<TlsAcceptor, Stri
             all.named.push((one.name.clone(), Arc::new(key)));
         }
     }
+    let certificates = Arc::new(all);
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(all));
+        .with_cert_resolver(certificates.clone());
     // Clients resume with what they keep themselves.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
     config.send_tls13_tickets = 1;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Tls {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        certificates,
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod mutt;
 mod near;
 mod pop3;
 mod roundcube;
+mod sasl;
 mod scripts;
 #[path = "../support/mod.rs"]
 mod support;

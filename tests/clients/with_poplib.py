@@ -9,7 +9,7 @@ trust = ssl.create_default_context(cafile=certificate)
 plain = poplib.POP3('localhost', port, timeout=20)
 assert plain.getwelcome().startswith(b'+OK'), plain.getwelcome()
 capabilities = plain.capa()
-assert 'STLS' in capabilities and capabilities['SASL'] == ['PLAIN', 'LOGIN'], capabilities
+assert 'STLS' in capabilities and capabilities['SASL'][:2] == ['PLAIN', 'LOGIN'], capabilities
 plain.stls(context=trust)
 assert 'STLS' not in plain.capa()
 plain.user(user)

@@ -1,6 +1,7 @@
 //! What a client is told that it may use.
 
 use super::table::{RULES, Rule};
+use crate::config::{Mechanism, Mechanisms};
 use crate::wire::imap::number;
 
 /// When a capability is listed.
@@ -15,8 +16,8 @@ enum When {
     /// After login only.
     Session,
     StartTls,
-    /// A password may be sent now.
-    Password,
+    /// A password may be sent now, and this can be used to do it.
+    Mechanism(Mechanism),
     /// No password may be sent now.
     NoPassword,
 }
@@ -44,6 +45,10 @@ const fn capability(
         when,
         command,
     }
+}
+
+const fn mechanism(name: &'static str, rfc: u16, mechanism: Mechanism) -> Capability {
+    capability(name, rfc, When::Mechanism(mechanism), Some("AUTHENTICATE"))
 }
 
 /// The longest non-synchronizing literal of LITERAL- (RFC 7888 section 5).
@@ -110,8 +115,13 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("CREATE-SPECIAL-USE", 6154, When::Session, None),
     capability("STARTTLS", 3501, When::StartTls, Some("STARTTLS")),
     capability("LOGINDISABLED", 3501, When::NoPassword, None),
-    capability("AUTH=PLAIN", 4616, When::Password, Some("AUTHENTICATE")),
-    capability("AUTH=LOGIN", 4422, When::Password, Some("AUTHENTICATE")),
+    mechanism("AUTH=PLAIN", 4616, Mechanism::Plain),
+    mechanism("AUTH=LOGIN", 4422, Mechanism::Login),
+    mechanism("AUTH=SCRAM-SHA-256-PLUS", 7677, Mechanism::ScramSha256Plus),
+    mechanism("AUTH=SCRAM-SHA-256", 7677, Mechanism::ScramSha256),
+    mechanism("AUTH=SCRAM-SHA-1-PLUS", 5802, Mechanism::ScramSha1Plus),
+    mechanism("AUTH=SCRAM-SHA-1", 5802, Mechanism::ScramSha1),
+    mechanism("AUTH=CRAM-MD5", 2195, Mechanism::CramMd5),
 ];
 
 /// The state a capability line is made for.
@@ -120,6 +130,7 @@ pub(super) struct Situation {
     pub(super) logged_in: bool,
     pub(super) starttls: bool,
     pub(super) password: bool,
+    pub(super) mechanisms: Mechanisms,
     /// Octets of a literal that does not wait.
     pub(super) nonsync_octets: u64,
     /// Octets of a message; told after login.
@@ -136,7 +147,13 @@ impl Capability {
             When::Login => "before login",
             When::Session => "after login",
             When::StartTls => "before login, until TLS",
-            When::Password => "before login, with TLS or from loopback",
+            When::Mechanism(Mechanism::Plain | Mechanism::Login) => {
+                "before login, with TLS or from loopback"
+            }
+            When::Mechanism(mechanism) if mechanism.binds() => {
+                "before login, with TLS, if users can use it"
+            }
+            When::Mechanism(_) => "before login, with TLS or from loopback, if users can use it",
             When::NoPassword => "before login, without TLS",
         }
     }
@@ -150,7 +167,9 @@ impl Capability {
             When::Login => !now.logged_in,
             When::Session => now.logged_in,
             When::StartTls => !now.logged_in && now.starttls,
-            When::Password => !now.logged_in && now.password,
+            When::Mechanism(mechanism) => {
+                !now.logged_in && now.password && now.mechanisms.contains(mechanism)
+            }
             When::NoPassword => !now.logged_in && !now.password,
         };
         right && self.command.is_none_or(served)

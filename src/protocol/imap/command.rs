@@ -14,6 +14,7 @@ use super::session::{Doing, Next, Ran, Session};
 use super::table::{Rule, State, numbers_messages, rule_of};
 use super::tag::{Tag, tag};
 use super::{mailboxes, messages, metadata};
+use crate::config::Mechanisms;
 use crate::mailbox::Expunges;
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{Bounds, Command, Ends, Frame, Syntax, append_start, parse, tag_of};
@@ -72,6 +73,7 @@ impl Session {
             logged_in: true,
             starttls: false,
             password: false,
+            mechanisms: Mechanisms::default(),
             nonsync_octets: self.settings.nonsync_octets,
             append_limit: self.settings.message_octets,
         }

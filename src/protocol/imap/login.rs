@@ -5,8 +5,9 @@ use super::handover::Handover;
 use super::refusal::refused;
 use super::table::{State, rule_of};
 use super::tag::{Tag, tag};
-use crate::auth::{Closed, Credentials, Exchange, Secret, Step, Verdict};
+use crate::auth::{Answer, Closed, Credentials, Exchange, Question, Secret, Step, Verdict};
 use crate::codec::base64;
+use crate::config::Mechanisms;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::imap::{Bounds, Command, Frame, Framer, Refusal, parse, url_encoded};
 use std::net::IpAddr;
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub(crate) struct LoginSettings {
     /// TLS is up already.
     pub(crate) secured: bool,
+    /// What can be used to log in, where there is channel binding.
+    pub(crate) mechanisms: Mechanisms,
     /// Passwords are taken without TLS: the peer is this machine.
     pub(crate) plaintext: bool,
     pub(crate) starttls: bool,
@@ -40,6 +43,8 @@ pub(crate) struct Login {
     doing: Doing,
     /// For whom a trusted peer connects.
     client: Option<IpAddr>,
+    /// There is channel binding.
+    bindable: bool,
     bad: u32,
     /// Failed logins on this connection.
     failed: u32,
@@ -50,8 +55,8 @@ enum Doing {
     Reading,
     /// SASL goes on with the next line.
     Exchange(Tag, Box<Exchange>),
-    Verifying(Tag),
-    Judged(Tag, Verdict),
+    /// The answer to a question is next, or was given.
+    Asked(Tag, Box<Exchange>, Option<Answer>),
     Accepted(Tag),
     Goodbye(&'static str),
     Ended,
@@ -68,6 +73,7 @@ impl Login {
             ),
             doing: Doing::Greeting,
             client: None,
+            bindable: false,
             bad: 0,
             failed: 0,
         }
@@ -89,9 +95,14 @@ impl Login {
             logged_in: false,
             starttls: self.settings.starttls && !self.settings.secured,
             password: self.password_allowed(),
+            mechanisms: self.offered(),
             nonsync_octets: self.settings.nonsync_octets,
             append_limit: 0,
         }
+    }
+
+    fn offered(&self) -> Mechanisms {
+        self.settings.mechanisms.bound(self.bindable)
     }
 
     fn password_allowed(&self) -> bool {
@@ -121,7 +132,7 @@ impl Login {
         }
     }
 
-    fn command(&mut self, text: &[u8], out: &mut Output) -> Option<Progress<Credentials>> {
+    fn command(&mut self, text: &[u8], out: &mut Output) -> Option<Progress<Question>> {
         let parsed = parse(text, Bounds::USUAL);
         let tag = tag(&parsed.tag);
         let command = match parsed.command {
@@ -164,7 +175,8 @@ impl Login {
                 }
                 let authcid = String::from_utf8_lossy(&user).into_owned();
                 let credentials = Credentials::new(authcid, Secret::new(password));
-                return Some(self.ask(tag, credentials));
+                let exchange = Box::new(Exchange::asked());
+                return Some(self.ask(tag, exchange, Question::Verify(credentials)));
             }
             Command::Authenticate { mechanism, initial } => {
                 return self.authenticate(tag, &mechanism, initial, out);
@@ -174,7 +186,7 @@ impl Login {
         None
     }
 
-    fn start_tls(&mut self, tag: &Tag, out: &mut Output) -> Option<Progress<Credentials>> {
+    fn start_tls(&mut self, tag: &Tag, out: &mut Output) -> Option<Progress<Question>> {
         if self.settings.secured {
             self.tagged(tag, "BAD TLS is active already.", out);
         } else if !self.settings.starttls {
@@ -198,10 +210,9 @@ impl Login {
         refused
     }
 
-    fn ask(&mut self, tag: Tag, mut credentials: Credentials) -> Progress<Credentials> {
-        credentials.client = self.client;
-        self.doing = Doing::Verifying(tag);
-        Progress::Ask(credentials)
+    fn ask(&mut self, tag: Tag, exchange: Box<Exchange>, question: Question) -> Progress<Question> {
+        self.doing = Doing::Asked(tag, exchange, None);
+        Progress::Ask(question.of(self.client))
     }
 
     fn authenticate(
@@ -210,8 +221,8 @@ impl Login {
         mechanism: &str,
         initial: Option<Vec<u8>>,
         out: &mut Output,
-    ) -> Option<Progress<Credentials>> {
-        let Some(exchange) = Exchange::new(mechanism) else {
+    ) -> Option<Progress<Question>> {
+        let Some(exchange) = Exchange::new(mechanism, self.offered()) else {
             self.refuse(&tag, "NO [CANNOT] This mechanism is not served.", out);
             return None;
         };
@@ -227,7 +238,7 @@ impl Login {
     }
 
     /// A line of the SASL exchange (RFC 3501 section 6.2.2).
-    fn response(&mut self, line: &[u8], out: &mut Output) -> Option<Progress<Credentials>> {
+    fn response(&mut self, line: &[u8], out: &mut Output) -> Option<Progress<Question>> {
         if line == b"*" {
             return self.end_exchange("BAD Authentication cancelled.", out);
         }
@@ -237,29 +248,37 @@ impl Login {
         }
     }
 
-    fn step(&mut self, response: Option<&[u8]>, out: &mut Output) -> Option<Progress<Credentials>> {
-        let Doing::Exchange(_, exchange) = &mut self.doing else {
+    fn step(&mut self, response: Option<&[u8]>, out: &mut Output) -> Option<Progress<Question>> {
+        let Doing::Exchange(tag, mut exchange) = std::mem::replace(&mut self.doing, Doing::Reading)
+        else {
             return None;
         };
-        match exchange.step(response) {
+        let step = exchange.step(response);
+        self.stepped(tag, exchange, step, out)
+    }
+
+    fn stepped(
+        &mut self,
+        tag: Tag,
+        exchange: Box<Exchange>,
+        step: Step,
+        out: &mut Output,
+    ) -> Option<Progress<Question>> {
+        match step {
             Step::Challenge(challenge) => {
                 out.put(b"+ ");
                 out.put(base64::encode(&challenge).as_bytes());
                 out.put(b"\r\n");
-                None
+                self.doing = Doing::Exchange(tag, exchange);
             }
-            Step::Failed => self.end_exchange("BAD The response is malformed.", out),
-            Step::Done(credentials) => {
-                let Doing::Exchange(tag, _) = std::mem::replace(&mut self.doing, Doing::Reading)
-                else {
-                    return None;
-                };
-                Some(self.ask(tag, credentials))
-            }
+            Step::Failed => self.refuse(&tag, "BAD The response is malformed.", out),
+            Step::Ask(question) => return Some(self.ask(tag, exchange, question)),
+            Step::Done(verdict) => self.judge(tag, verdict, out),
         }
+        None
     }
 
-    fn end_exchange(&mut self, text: &str, out: &mut Output) -> Option<Progress<Credentials>> {
+    fn end_exchange(&mut self, text: &str, out: &mut Output) -> Option<Progress<Question>> {
         if let Doing::Exchange(tag, _) = std::mem::replace(&mut self.doing, Doing::Reading) {
             self.refuse(&tag, text, out);
         }
@@ -287,7 +306,7 @@ impl Login {
         }
     }
 
-    fn frame(&mut self, out: &mut Output) -> Option<Progress<Credentials>> {
+    fn frame(&mut self, out: &mut Output) -> Option<Progress<Question>> {
         match self.framer.next() {
             Frame::NeedInput => return Some(Progress::NeedInput),
             Frame::Continue => out.put(b"+ OK\r\n"),
@@ -342,21 +361,26 @@ fn elsewhere(closed: &Closed) -> String {
 }
 
 impl Machine for Login {
-    type Question = Credentials;
-    type Answer = Verdict;
+    type Question = Question;
+    type Answer = Answer;
 
     fn input(&mut self, bytes: &[u8]) -> usize {
         self.framer.input(bytes)
     }
 
-    fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Credentials> {
+    fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Question> {
         loop {
             match std::mem::replace(&mut self.doing, Doing::Reading) {
                 Doing::Greeting => self.greet(out),
-                Doing::Judged(tag, verdict) => self.judge(tag, verdict, out),
-                Doing::Verifying(tag) => {
+                Doing::Asked(tag, mut exchange, Some(answer)) => {
+                    let step = exchange.answer(answer);
+                    if let Some(progress) = self.stepped(tag, exchange, step, out) {
+                        return progress;
+                    }
+                }
+                asked @ Doing::Asked(_, _, None) => {
                     // Only an answer goes on from here.
-                    self.doing = Doing::Verifying(tag);
+                    self.doing = asked;
                     return Progress::NeedInput;
                 }
                 Doing::Goodbye(text) => {
@@ -377,16 +401,17 @@ impl Machine for Login {
         }
     }
 
-    fn answer(&mut self, verdict: Verdict) {
-        if let Doing::Verifying(tag) = std::mem::replace(&mut self.doing, Doing::Reading) {
-            self.doing = Doing::Judged(tag, verdict);
+    fn answer(&mut self, answer: Answer) {
+        if let Doing::Asked(_, _, given) = &mut self.doing {
+            *given = Some(answer);
         }
     }
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Secured => {
+            Event::Secured { bindable } => {
                 self.settings.secured = true;
+                self.bindable = bindable;
                 self.framer.clear();
             }
             Event::TimedOut => self.doing = Doing::Goodbye("* BYE Login takes too long.\r\n"),

@@ -20,9 +20,10 @@ mod recorded;
 mod samples;
 
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
-use crate::auth::{Closed, Credentials, Verdict};
+use crate::auth::{Closed, Credentials, Verdict, Witness};
 use crate::codec::deflate::{self, Inflate};
 use crate::config::Format;
+use crate::config::Mechanisms;
 use crate::mailbox::Account;
 use crate::pattern::matches;
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
@@ -52,6 +53,7 @@ const SESSION: SessionSettings = SessionSettings {
 
 const LOGIN: LoginSettings = LoginSettings {
     secured: false,
+    mechanisms: Mechanisms::PASSWORD,
     plaintext: true,
     starttls: true,
     trusted: false,
@@ -71,6 +73,7 @@ enum Peer {
 
 struct Connection {
     peer: Peer,
+    witness: Witness,
     out: Output,
     said: Vec<u8>,
     ended: bool,
@@ -82,7 +85,7 @@ struct Connection {
 
 /// `ann` is at home here, `bob` elsewhere, `eve` nowhere.
 fn verdict(credentials: &Credentials) -> Verdict {
-    if credentials.password.bytes() != b"secret" || !credentials.is_own() {
+    if credentials.password() != b"secret" || !credentials.is_own() {
         return Verdict::Rejected;
     }
     let closed = |server: Option<&str>, reason: Option<&str>| {
@@ -105,6 +108,7 @@ impl Connection {
     fn new(peer: Peer) -> Connection {
         let mut connection = Connection {
             peer,
+            witness: Witness::default(),
             out: Output::new(),
             said: Vec::new(),
             ended: false,
@@ -154,12 +158,12 @@ impl Connection {
             let progress = match &mut self.peer {
                 Peer::Session(session) => session.advance(turn, &mut self.out),
                 Peer::Login(login) => match login.advance(turn, &mut self.out) {
-                    Progress::Ask(credentials) => {
-                        login.answer(verdict(&credentials));
+                    Progress::Ask(question) => {
+                        login.answer(self.witness.answer(question, verdict));
                         Progress::Flush
                     }
                     Progress::StartTls => {
-                        login.event(Event::Secured);
+                        login.event(Event::Secured { bindable: true });
                         Progress::Flush
                     }
                     Progress::NeedInput => Progress::NeedInput,
@@ -290,7 +294,11 @@ fn run_over(format: Format, name: &str, text: &str, pieces: Pieces) {
     }
     let connect = |number: u8| {
         if text.starts_with("machine: login") {
-            return Connection::new(Peer::Login(Box::new(Login::new(LOGIN))));
+            let mut login = LOGIN;
+            if text.lines().any(|line| line == "mechanisms: all") {
+                login.mechanisms = Mechanisms::of_bits(u16::MAX);
+            }
+            return Connection::new(Peer::Login(Box::new(Login::new(login))));
         }
         let handover = Handover {
             tag: super::tag::tag(b"login"),

@@ -320,7 +320,7 @@ impl Machine for Session {
 
     fn event(&mut self, event: Event) {
         let text = match event {
-            Event::Secured => {
+            Event::Secured { .. } => {
                 self.settings.secured = true;
                 self.buffer = Vec::new();
                 return;

@@ -1,6 +1,6 @@
 //! What a client is told that it may use (RFC 2449 section 5).
 
-use crate::auth::Exchange;
+use crate::config::Mechanisms;
 
 /// When a capability is listed. The same before login and after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,6 @@ pub(crate) struct Capability {
 
 /// Told with the mechanisms there are.
 const SASL: &str = "SASL";
-const MECHANISMS: [&str; 2] = ["PLAIN", "LOGIN"];
 
 const fn capability(name: &'static str, rfc: u16, when: When) -> Capability {
     Capability { name, rfc, when }
@@ -46,6 +45,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
 pub(super) struct Situation {
     pub(super) starttls: bool,
     pub(super) password: bool,
+    pub(super) mechanisms: Mechanisms,
 }
 
 impl Capability {
@@ -62,17 +62,19 @@ impl Capability {
         match self.when {
             When::Always => true,
             When::StartTls => now.starttls,
+            When::Password if self.name == SASL => {
+                now.password && now.mechanisms != Mechanisms::default()
+            }
             When::Password => now.password,
         }
     }
 }
 
 /// Appends ` PLAIN LOGIN`.
-fn mechanisms(out: &mut Vec<u8>) {
-    let served = MECHANISMS.iter().filter(|m| Exchange::new(m).is_some());
-    for mechanism in served {
+fn mechanisms(offered: Mechanisms, out: &mut Vec<u8>) {
+    for mechanism in offered.iter() {
         out.push(b' ');
-        out.extend_from_slice(mechanism.as_bytes());
+        out.extend_from_slice(mechanism.name().as_bytes());
     }
 }
 
@@ -82,7 +84,7 @@ pub(super) fn capabilities(now: Situation, out: &mut Vec<u8>) {
     for capability in CAPABILITIES.iter().filter(|c| c.listed(now)) {
         out.extend_from_slice(capability.name.as_bytes());
         if capability.name == SASL {
-            mechanisms(out);
+            mechanisms(now.mechanisms, out);
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -90,12 +92,10 @@ pub(super) fn capabilities(now: Situation, out: &mut Vec<u8>) {
 }
 
 /// Appends the answer to AUTH without a mechanism, which some clients ask for instead of CAPA.
-pub(super) fn mechanism_list(out: &mut Vec<u8>) {
+pub(super) fn mechanism_list(offered: Mechanisms, out: &mut Vec<u8>) {
     out.extend_from_slice(b"+OK Mechanisms follow\r\n");
-    let mut names = Vec::new();
-    mechanisms(&mut names);
-    for name in names.split(|b| *b == b' ').filter(|name| !name.is_empty()) {
-        out.extend_from_slice(name);
+    for mechanism in offered.iter() {
+        out.extend_from_slice(mechanism.name().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b".\r\n");

@@ -3,8 +3,9 @@
 use super::capability::{Situation, capabilities, mechanism_list};
 use super::handover::Handover;
 use super::refusal::{ARGUMENTS, TOO_LONG, UNKNOWN};
-use crate::auth::{Closed, Credentials, Exchange, Secret, Step, Verdict};
+use crate::auth::{Answer, Closed, Credentials, Exchange, Proof, Question, Secret, Step, Verdict};
 use crate::codec::base64;
+use crate::config::Mechanisms;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::lmtp::Forwarded;
 use crate::wire::pop3::{Auth, Command, Fault, Line, Lines, parse};
@@ -16,6 +17,8 @@ use std::time::Duration;
 pub(crate) struct LoginSettings {
     /// TLS is up already.
     pub(crate) secured: bool,
+    /// What can be used to log in, where there is channel binding.
+    pub(crate) mechanisms: Mechanisms,
     /// Passwords are taken without TLS: the peer is this machine.
     pub(crate) plaintext: bool,
     pub(crate) starttls: bool,
@@ -40,6 +43,8 @@ pub(crate) struct Login {
     user: Option<String>,
     /// For whom a trusted peer connects.
     client: Option<IpAddr>,
+    /// There is channel binding.
+    bindable: bool,
     bad: u32,
     /// Failed logins on this connection.
     failed: u32,
@@ -50,14 +55,14 @@ enum Doing {
     Reading,
     /// SASL goes on with the next line.
     Exchange(Box<Exchange>),
-    Verifying,
-    Judged(Verdict),
+    /// The answer to a question is next, or was given.
+    Asked(Box<Exchange>, Option<Answer>),
     Accepted,
     Goodbye(&'static str),
     Ended,
 }
 
-type Next = Option<Progress<Credentials>>;
+type Next = Option<Progress<Question>>;
 
 const TOO_MANY: &str = "-ERR Too many bad commands.\r\n";
 
@@ -71,6 +76,7 @@ impl Login {
             doing: Doing::Greeting,
             user: None,
             client: None,
+            bindable: false,
             bad: 0,
             failed: 0,
         }
@@ -92,7 +98,12 @@ impl Login {
         Situation {
             starttls: self.settings.starttls && !self.settings.secured,
             password: self.settings.secured || self.settings.plaintext,
+            mechanisms: self.offered(),
         }
+    }
+
+    fn offered(&self) -> Mechanisms {
+        self.settings.mechanisms.bound(self.bindable)
     }
 
     /// Counts a bad command; too many end the connection.
@@ -132,7 +143,7 @@ impl Login {
             Command::Stls => return self.start_tls(out),
             Command::User(name) => self.name(name, out),
             Command::Pass(password) => return self.password(password, out),
-            Command::Auth(None) => mechanism_list(out.buffer()),
+            Command::Auth(None) => mechanism_list(self.offered(), out.buffer()),
             Command::Auth(Some(auth)) => return self.authenticate(auth, out),
             Command::Apop { user, digest } => return self.apop(&user, digest, out),
             _ => self.refuse("-ERR Log in first.\r\n", out),
@@ -190,7 +201,7 @@ impl Login {
             self.refuse("-ERR Say who you are first, with USER.\r\n", out);
             return None;
         };
-        Some(self.ask(Credentials::new(user, Secret::new(password))))
+        Some(self.verify(Credentials::new(user, Secret::new(password))))
     }
 
     /// RFC 1939 section 7; only where the greeting has a timestamp.
@@ -200,9 +211,9 @@ impl Login {
             return None;
         };
         let user = String::from_utf8_lossy(user).into_owned();
-        Some(self.ask(Credentials {
-            stamp: Some(stamp),
-            ..Credentials::new(user, Secret::new(digest))
+        Some(self.verify(Credentials {
+            proof: Proof::Apop { stamp, digest },
+            ..Credentials::new(user, Secret::default())
         }))
     }
 
@@ -218,14 +229,18 @@ impl Login {
         out.put(b"\r\n");
     }
 
-    fn ask(&mut self, mut credentials: Credentials) -> Progress<Credentials> {
-        credentials.client = self.client;
-        self.doing = Doing::Verifying;
-        Progress::Ask(credentials)
+    fn verify(&mut self, credentials: Credentials) -> Progress<Question> {
+        let exchange = Box::new(Exchange::asked());
+        self.ask(exchange, Question::Verify(credentials))
+    }
+
+    fn ask(&mut self, exchange: Box<Exchange>, question: Question) -> Progress<Question> {
+        self.doing = Doing::Asked(exchange, None);
+        Progress::Ask(question.of(self.client))
     }
 
     fn authenticate(&mut self, auth: Auth, out: &mut Output) -> Next {
-        let Some(exchange) = Exchange::new(&auth.mechanism) else {
+        let Some(exchange) = Exchange::new(&auth.mechanism, self.offered()) else {
             self.refuse("-ERR This mechanism is not served.\r\n", out);
             return None;
         };
@@ -253,19 +268,27 @@ impl Login {
     }
 
     fn step(&mut self, response: Option<&[u8]>, out: &mut Output) -> Next {
-        let Doing::Exchange(exchange) = &mut self.doing else {
+        let Doing::Exchange(mut exchange) = std::mem::replace(&mut self.doing, Doing::Reading)
+        else {
             return None;
         };
-        match exchange.step(response) {
+        let step = exchange.step(response);
+        self.stepped(exchange, step, out)
+    }
+
+    fn stepped(&mut self, exchange: Box<Exchange>, step: Step, out: &mut Output) -> Next {
+        match step {
             Step::Challenge(challenge) => {
                 out.put(b"+ ");
                 out.put(base64::encode(&challenge).as_bytes());
                 out.put(b"\r\n");
-                None
+                self.doing = Doing::Exchange(exchange);
             }
-            Step::Failed => self.end_exchange("-ERR The response is malformed.\r\n", out),
-            Step::Done(credentials) => Some(self.ask(credentials)),
+            Step::Failed => self.refuse("-ERR The response is malformed.\r\n", out),
+            Step::Ask(question) => return Some(self.ask(exchange, question)),
+            Step::Done(verdict) => self.judge(verdict, out),
         }
+        None
     }
 
     fn end_exchange(&mut self, text: &str, out: &mut Output) -> Next {
@@ -309,21 +332,26 @@ fn elsewhere(closed: &Closed) -> String {
 }
 
 impl Machine for Login {
-    type Question = Credentials;
-    type Answer = Verdict;
+    type Question = Question;
+    type Answer = Answer;
 
     fn input(&mut self, bytes: &[u8]) -> usize {
         self.lines.input(bytes)
     }
 
-    fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Credentials> {
+    fn advance(&mut self, _turn: Turn, out: &mut Output) -> Progress<Question> {
         loop {
             match std::mem::replace(&mut self.doing, Doing::Reading) {
                 Doing::Greeting => self.greet(out),
-                Doing::Judged(verdict) => self.judge(verdict, out),
-                Doing::Verifying => {
+                Doing::Asked(mut exchange, Some(answer)) => {
+                    let step = exchange.answer(answer);
+                    if let Some(progress) = self.stepped(exchange, step, out) {
+                        return progress;
+                    }
+                }
+                asked @ Doing::Asked(_, None) => {
                     // Only an answer goes on from here.
-                    self.doing = Doing::Verifying;
+                    self.doing = asked;
                     return Progress::NeedInput;
                 }
                 Doing::Goodbye(text) => {
@@ -344,16 +372,17 @@ impl Machine for Login {
         }
     }
 
-    fn answer(&mut self, verdict: Verdict) {
-        if matches!(self.doing, Doing::Verifying) {
-            self.doing = Doing::Judged(verdict);
+    fn answer(&mut self, answer: Answer) {
+        if let Doing::Asked(_, given) = &mut self.doing {
+            *given = Some(answer);
         }
     }
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Secured => {
+            Event::Secured { bindable } => {
                 self.settings.secured = true;
+                self.bindable = bindable;
                 self.lines.clear();
             }
             Event::TimedOut => self.doing = Doing::Goodbye("-ERR Login takes too long.\r\n"),

@@ -372,7 +372,7 @@ impl Machine for Session {
             Event::Stopping => "-ERR [SYS/TEMP] The server is shutting down.\r\n",
             Event::TimedOut => "-ERR Disconnected for inactivity.\r\n",
             Event::Gone => "",
-            Event::Woken | Event::Secured => return,
+            Event::Woken | Event::Secured { .. } => return,
         };
         if !matches!(self.doing, Doing::Ended) {
             self.doing = Doing::Leave(text);

@@ -12,7 +12,8 @@ mod fuzz;
 
 use super::capability::Situation;
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
-use crate::auth::{Closed, Credentials, Verdict};
+use crate::auth::{Closed, Credentials, Proof, Verdict, Witness};
+use crate::config::Mechanisms;
 use crate::config::{Delete, Pop3};
 use crate::mail::{Flags, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidlFormat};
 use crate::mailbox::{Access, Account, FlagChange, Want};
@@ -31,6 +32,7 @@ const SESSION: SessionSettings = SessionSettings {
 
 const LOGIN: LoginSettings = LoginSettings {
     secured: false,
+    mechanisms: Mechanisms::PASSWORD,
     plaintext: true,
     starttls: true,
     trusted: false,
@@ -48,6 +50,7 @@ enum Peer {
 
 struct Connection {
     peer: Peer,
+    witness: Witness,
     out: Output,
     said: Vec<u8>,
     ended: bool,
@@ -56,13 +59,15 @@ struct Connection {
 }
 
 fn verdict(credentials: &Credentials) -> Verdict {
-    let expected: &[u8] = match credentials.stamp.as_deref() {
-        None => b"secret",
-        // Of `<1@test>` and the password.
-        Some("<1@test>") => b"b35a75dd52fcd9f4a131e4eb36bd37e7",
-        Some(other) => panic!("{other}"),
+    let right = match &credentials.proof {
+        Proof::Password(password) => password.bytes() == b"secret",
+        Proof::Apop { stamp, digest } => {
+            // Of `<1@test>` and the password.
+            stamp == "<1@test>" && digest == b"b35a75dd52fcd9f4a131e4eb36bd37e7"
+        }
+        other => panic!("{other:?}"),
     };
-    let good = credentials.authcid == "ann" && credentials.password.bytes() == expected;
+    let good = credentials.authcid == "ann" && right;
     match (credentials.authcid.as_str(), good) {
         ("busy", _) => Verdict::Unavailable,
         ("gone", _) => Verdict::Closed(Box::new(Closed {
@@ -82,6 +87,7 @@ impl Connection {
     fn new(peer: Peer) -> Connection {
         let mut connection = Connection {
             peer,
+            witness: Witness::default(),
             out: Output::new(),
             said: Vec::new(),
             ended: false,
@@ -96,6 +102,7 @@ impl Connection {
             situation: Situation {
                 starttls: false,
                 password: true,
+                mechanisms: Mechanisms::PASSWORD,
             },
             input: Vec::new(),
         };
@@ -130,12 +137,12 @@ impl Connection {
             let progress = match &mut self.peer {
                 Peer::Session(session) => session.advance(turn, &mut self.out),
                 Peer::Login(login) => match login.advance(turn, &mut self.out) {
-                    Progress::Ask(credentials) => {
-                        login.answer(verdict(&credentials));
+                    Progress::Ask(question) => {
+                        login.answer(self.witness.answer(question, verdict));
                         Progress::Flush
                     }
                     Progress::StartTls => {
-                        login.event(Event::Secured);
+                        login.event(Event::Secured { bindable: true });
                         Progress::Flush
                     }
                     Progress::NeedInput => Progress::NeedInput,
@@ -247,6 +254,9 @@ fn login(text: &str) -> Login {
             "plain" => settings.starttls = false,
             other => panic!("no listener {other}"),
         }
+    }
+    if text.lines().any(|line| line == "mechanisms: all") {
+        settings.mechanisms = Mechanisms::of_bits(u16::MAX);
     }
     let apop = text.lines().any(|line| line == "apop: yes");
     Login::new(settings, apop.then(|| "<1@test>".to_owned()))

@@ -1,0 +1,129 @@
+//! The table `[auth]`.
+
+use super::document::{Value, quoted};
+use super::manual::AUTH;
+use super::mechanism::{Mechanism, Mechanisms};
+use super::reader::{Part, Reader, no_choice};
+
+/// How clients log in, and how passwords are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Auth {
+    /// Those that are offered if anybody can use them, without those with channel binding, which come with
+    /// the others. `None`: PLAIN and LOGIN, and SCRAM if everybody can use it.
+    pub(crate) mechanisms: Option<Mechanisms>,
+    pub(crate) scheme: Scheme,
+}
+
+/// How a new password is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    #[default]
+    Argon2id,
+    ScramSha256,
+}
+
+const SCHEMES: [(&str, Scheme); 2] = [
+    ("argon2id", Scheme::Argon2id),
+    ("scram-sha-256", Scheme::ScramSha256),
+];
+
+/// For messages.
+const MECHANISMS: [&str; 5] = ["plain", "login", "scram-sha-256", "scram-sha-1", "cram-md5"];
+
+/// What stands for `None`.
+const AUTO: &str = "auto";
+
+impl Scheme {
+    /// The word of the configuration file.
+    pub(super) fn as_str(self) -> &'static str {
+        let named = SCHEMES.into_iter().find(|(_, scheme)| *scheme == self);
+        named.map_or("", |(name, _)| name)
+    }
+}
+
+impl Auth {
+    /// As in the configuration file.
+    pub(super) fn mechanisms(&self) -> String {
+        match self.mechanisms {
+            None => quoted(AUTO),
+            Some(set) => {
+                let names = set.iter().map(|m| quoted(&m.name().to_ascii_lowercase()));
+                format!("[{}]", names.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Auth> {
+    let part = reader.table(top, AUTH)?;
+    Some(Auth {
+        mechanisms: mechanisms(reader, &part),
+        scheme: reader.word(&part, "scheme", &SCHEMES).unwrap_or_default(),
+    })
+}
+
+fn mechanisms(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Mechanisms> {
+    if matches!(&part.table.node("mechanisms")?.value, Value::Text(text) if text == AUTO) {
+        return None;
+    }
+    let mut set = Mechanisms::default();
+    for (at, name) in reader.texts(part, "mechanisms")? {
+        match Mechanism::named(name).filter(|m| !m.binds()) {
+            Some(mechanism) => set = set.with(mechanism),
+            None => (reader.faults).add(at, no_choice("mechanisms", name, &MECHANISMS)),
+        }
+    }
+    Some(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::settings;
+    use super::super::{parse, show};
+    use super::*;
+
+    fn read(text: &str) -> Result<Auth, String> {
+        let config = parse(text, settings());
+        config.map(|c| c.auth).map_err(|f| f[0].to_string())
+    }
+
+    #[test]
+    fn all_of_it_is_read_and_shown() {
+        let all = Auth {
+            mechanisms: Some(Mechanisms::PASSWORD.with(Mechanism::ScramSha256)),
+            scheme: Scheme::ScramSha256,
+        };
+        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\n";
+        assert_eq!(read(text), Ok(all));
+        let config = parse(text, settings()).unwrap();
+        assert_eq!(read(&show(&config)), Ok(all));
+        assert_eq!(read(""), Ok(Auth::default()));
+        assert_eq!(read("[auth]\nmechanisms = \"auto\"\n"), Ok(Auth::default()));
+        let none = read("[auth]\nmechanisms = []\n").unwrap();
+        assert_eq!(none.mechanisms, Some(Mechanisms::default()));
+    }
+
+    #[test]
+    fn every_mechanism_is_named() {
+        let all = Mechanism::ALL.into_iter().filter(|m| !m.binds());
+        let named = MECHANISMS.iter().filter_map(|name| Mechanism::named(name));
+        assert_eq!(all.clone().count(), MECHANISMS.len());
+        assert_eq!(all.count(), named.count());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for (text, fault) in [
+            (
+                "[auth]\nmechanisms = [\"scram-sha-257\"]",
+                "2:15: `mechanisms` cannot be \"scram-sha-257\"; did you mean \"scram-sha-256\"?",
+            ),
+            (
+                "[auth]\nscheme = \"argon\"",
+                "2:10: `scheme` cannot be \"argon\"; write \"argon2id\" or \"scram-sha-256\"",
+            ),
+        ] {
+            assert_eq!(read(text), Err(fault.to_owned()));
+        }
+    }
+}
