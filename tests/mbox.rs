@@ -11,108 +11,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::scope;
 use std::time::Duration;
-use support::{Dovecot, Imap, Random, Server, can, message, run, wait_until};
+use support::{Dovecot, Server, can, message, run, wait_until};
 
 const SETTINGS: &str = "[storage]\nformat = \"mbox\"";
-const MAILBOXES: [&str; 3] = ["INBOX", "work", "kept"];
-/// How often each of two servers has its turn, unless `DOVELET_MBOX_ROUNDS` says it.
-const ROUNDS: u64 = 10;
-
-/// Message-ID, flags, RFC822.SIZE, INTERNALDATE and text of a message.
-type Fact = (String, Vec<String>, String, String, String);
-
-/// UIDVALIDITY and all messages of each mailbox.
-fn facts(imap: &mut Imap) -> BTreeMap<&'static str, (String, BTreeMap<u32, Fact>)> {
-    let mut all = BTreeMap::new();
-    for mailbox in MAILBOXES {
-        let selected = imap.ok(&format!("SELECT {mailbox}"));
-        let validity = selected.find("OK [UIDVALIDITY ").unwrap();
-        let validity = validity.split(']').next().unwrap().to_owned();
-        let mut messages = BTreeMap::new();
-        for message in imap.list("1:*").unwrap() {
-            let uid = message.uid;
-            let answer = imap.ok(&format!("UID FETCH {uid} (INTERNALDATE RFC822.SIZE)"));
-            let line = answer.untagged.iter().find(|l| l.contains("RFC822.SIZE"));
-            let line = line.unwrap();
-            let after = |name: &str| line.split_once(name).unwrap().1;
-            let date = after("INTERNALDATE \"").split('"').next().unwrap();
-            let date = date.trim_start().trim_start_matches('0').to_owned();
-            let size = after("RFC822.SIZE ").split([' ', ')']).next().unwrap();
-            let answer = imap.ok(&format!("UID FETCH {uid} (BODY.PEEK[])"));
-            let text = answer.untagged.iter().find(|l| l.contains("BODY[]"));
-            let text = text.unwrap().split_once("\r\n").unwrap().1.to_owned();
-            let fact = (message.id, message.flags, size.to_owned(), date, text);
-            messages.insert(uid, fact);
-        }
-        all.insert(mailbox, (validity, messages));
-    }
-    all
-}
-
-fn differs(
-    ours: &BTreeMap<&'static str, (String, BTreeMap<u32, Fact>)>,
-    theirs: &BTreeMap<&'static str, (String, BTreeMap<u32, Fact>)>,
-    what: &str,
-) {
-    for mailbox in MAILBOXES {
-        let (own, other) = (&ours[mailbox], &theirs[mailbox]);
-        assert_eq!(own.0, other.0, "{what}: UIDVALIDITY of {mailbox}");
-        let keys = |all: &BTreeMap<u32, Fact>| {
-            let keys = all.iter().map(|(uid, f)| (*uid, f.0.clone(), f.1.clone()));
-            keys.collect::<Vec<_>>()
-        };
-        assert_eq!(keys(&own.1), keys(&other.1), "{what}: {mailbox}");
-        for (uid, fact) in &own.1 {
-            assert_eq!(fact, &other.1[uid], "{what}: {mailbox} {uid}");
-        }
-    }
-}
-
-/// Some changes by chance. `who` and `round` name messages.
-fn change(imap: &mut Imap, random: &mut Random, who: &str, round: u64) {
-    for number in 0..6 {
-        // Dovecot does not always find the end again of what it copied from the third.
-        let mailbox = MAILBOXES[random.below(2) as usize];
-        imap.ok(&format!("SELECT {mailbox}"));
-        let uids: Vec<u32> = imap.list("1:*").unwrap().iter().map(|m| m.uid).collect();
-        let lines = "From me to you\r\n>From x\r\n\r\nFrom time to time\r\nline\r\n";
-        let lines = lines.repeat(random.below(40) as usize);
-        let text = message(&format!("{who}-{round}-{number}@test"), "x", &lines);
-        let some = match uids.is_empty() {
-            true => None,
-            false => Some(uids[random.below(uids.len() as u64) as usize]),
-        };
-        match (random.below(6), some) {
-            (0, Some(uid)) => {
-                let flags = [
-                    "\\Seen",
-                    "\\Flagged $Label1",
-                    "\\Answered one two",
-                    "\\Draft",
-                ];
-                let flags = flags[random.below(4) as usize];
-                imap.ok(&format!("UID STORE {uid} +FLAGS ({flags})"));
-            }
-            (1, Some(uid)) => {
-                imap.ok(&format!("UID STORE {uid} -FLAGS (\\Seen $Label1)"));
-            }
-            (2, Some(uid)) if uids.len() > 2 => {
-                imap.ok(&format!("UID STORE {uid} +FLAGS (\\Deleted)"));
-                imap.ok("EXPUNGE");
-            }
-            (3, Some(uid)) => {
-                let other = MAILBOXES[usize::from(mailbox == "INBOX")];
-                imap.ok(&format!("UID COPY {uid} {other}"));
-            }
-            (kind, _) => {
-                let flags = if kind == 4 { "\\Seen three" } else { "" };
-                let answer = imap.append(mailbox, flags, &text).unwrap();
-                assert!(answer.status.starts_with("OK"), "{answer:?}");
-            }
-        }
-    }
-}
-
 /// Shows what Dovecot logged, should the test fail.
 struct Log(PathBuf);
 
@@ -144,58 +45,6 @@ fn dovecot(server: &Server) -> Dovecot {
         (owner.uid(), owner.gid()),
         &location,
     )
-}
-
-#[test]
-fn dovecot_and_we_take_turns() {
-    if !Dovecot::possible() {
-        return;
-    }
-    let rounds = std::env::var("DOVELET_MBOX_ROUNDS").ok();
-    let rounds = rounds.and_then(|r| r.parse().ok()).unwrap_or(ROUNDS);
-    let mut random = Random::new(7);
-    let mut server = Server::start(SETTINGS);
-    let _log = Log::of(&server);
-    let mut imap = server.imap("ann");
-    imap.ok("CREATE work");
-    imap.ok("CREATE kept");
-    for mailbox in MAILBOXES {
-        let text = match mailbox {
-            "kept" => "Text.\r\n\r\nFrom a@b Thu Jan  1 00:00:00 1970\r\nmore",
-            _ => "Text.",
-        };
-        let text = message("first@test", "first", text);
-        imap.append(mailbox, "", &text).unwrap();
-        imap.append(mailbox, "", &text).unwrap();
-    }
-    drop(imap);
-    for round in 0..rounds {
-        let mut imap = server.imap("ann");
-        change(&mut imap, &mut random, "ours", round);
-        let ours = facts(&mut imap);
-        imap.ok("LOGOUT");
-        assert!(server.stop().success());
-        let other = dovecot(&server);
-        let mut imap = other.imap("ann");
-        differs(
-            &ours,
-            &facts(&mut imap),
-            &format!("Dovecot in round {round}"),
-        );
-        change(&mut imap, &mut random, "theirs", round);
-        imap.ok("SELECT work");
-        imap.ok("CHECK");
-        let theirs = facts(&mut imap);
-        imap.ok("CLOSE");
-        imap.ok("LOGOUT");
-        drop(other);
-        if round % 3 == 2 {
-            fs::remove_dir_all(server.data().join("mail/ann/.dovelet")).unwrap();
-        }
-        server.again();
-        let mut imap = server.imap("ann");
-        differs(&theirs, &facts(&mut imap), &format!("we in round {round}"));
-    }
 }
 
 /// Dovecot and this server append to the same file at once, and read it.

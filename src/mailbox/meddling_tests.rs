@@ -191,6 +191,38 @@ fn letters_that_others_gave_a_meaning_keep_it() {
 }
 
 #[test]
+fn letters_that_nobody_has_keep_their_names() {
+    // A keyword that no message had went from the side file and not from the index; then messages got its
+    // letter, and nobody else knew what that meant.
+    let (account, directory) = empty();
+    let root = directory.path();
+    deliver(root, "new/1.x");
+    let mut view = inbox(&account);
+    for keyword in ["One", "Two"] {
+        let own = flags(SystemFlags::NONE, &[keyword]);
+        view.mark(&uids(&[1]), FlagChange::Add, &own, None).unwrap();
+        view.mark(&uids(&[1]), FlagChange::Remove, &own, None)
+            .unwrap();
+    }
+    drop(view);
+    fs::write(root.join("dovecot-keywords"), "0 Two\n3 Theirs\n").unwrap();
+    deliver(root, "new/2.x");
+    let mut view = inbox(&account);
+    for keyword in ["One", "Two", "Theirs"] {
+        let own = flags(SystemFlags::NONE, &[keyword]);
+        view.mark(&uids(&[2]), FlagChange::Add, &own, None).unwrap();
+    }
+    let text = fs::read_to_string(root.join("dovecot-keywords")).unwrap();
+    let names: Vec<&str> = text.lines().collect();
+    assert_eq!(names, ["0 Two", "1 One", "3 Theirs"]);
+    assert!(
+        files(root).contains(&"cur/2.x:2,abd".to_owned()),
+        "{:?}",
+        files(root)
+    );
+}
+
+#[test]
 fn messages_are_moved_to_and_fro_at_once() {
     // Whoever locks two mailboxes does it in one order.
     let (account, _directory) = empty();

@@ -76,7 +76,9 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
     }
     summary.uid_next = summary.uid_next.max(scanned.state.uid_next);
     summary.uid_next = summary.uid_next.max(state.given.unwrap_or(Uid::MIN));
-    take_keywords(&mut summary, &scanned);
+    if take_keywords(&mut summary, &scanned) {
+        name_letters(state, store, &summary);
+    }
     if start_anew {
         state.gone = UidSet::new();
     } else {
@@ -200,8 +202,9 @@ fn anew(scanned: &Scanned, known: Option<ModSeq>) -> Summary {
     summary
 }
 
-/// Letters mean what the side file says; keywords without a letter stay.
-fn take_keywords(summary: &mut Summary, scanned: &Scanned) {
+/// Letters mean what the side file says; other keywords stay. True if some of them have letters which the
+/// file does not name.
+fn take_keywords(summary: &mut Summary, scanned: &Scanned) -> bool {
     let named = &scanned.state.keywords;
     summary
         .keywords
@@ -210,6 +213,25 @@ fn take_keywords(summary: &mut Summary, scanned: &Scanned) {
         if named.is_some() {
             *own = named.clone();
         }
+    }
+    let is_named = |at: usize| named.get(at).is_some_and(Option::is_some);
+    let mut unnamed = false;
+    for (at, own) in (0..usize::from(LETTERS)).zip(&mut summary.keywords) {
+        // One that got another letter there does not keep its own.
+        if !is_named(at) && named.contains(own) {
+            *own = None;
+        }
+        unnamed |= own.is_some() && !is_named(at);
+    }
+    unnamed
+}
+
+/// Has the side file name the letters that only the index knows, before messages get them: another
+/// program wrote it anew without keywords that no message had.
+fn name_letters(state: &State, store: &mut dyn Store, summary: &Summary) {
+    let named = store.record_keywords(&state.name, &summary.keywords);
+    if let Err(error) = named.and_then(|()| store.sync()) {
+        log::warn!("{}: keywords could not be written: {error}", state.name);
     }
 }
 

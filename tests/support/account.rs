@@ -17,6 +17,28 @@ pub(crate) struct Mailbox {
     pub(crate) messages: Vec<Message>,
     /// What `BODY[]` of each says.
     pub(crate) bodies: Vec<String>,
+    /// INTERNALDATE and RFC822.SIZE of each.
+    pub(crate) dates: Vec<String>,
+}
+
+/// INTERNALDATE and RFC822.SIZE of all messages of the selected mailbox.
+fn dates(imap: &mut Imap) -> Vec<String> {
+    let answer = imap.ok("UID FETCH 1:* (INTERNALDATE RFC822.SIZE)");
+    let lines = answer
+        .untagged
+        .iter()
+        .filter(|line| line.contains("RFC822.SIZE "));
+    let dates = lines.map(|line| {
+        let after = |item: &str, ends: &[char]| {
+            let (_, rest) = line.split_once(item).unwrap_or_else(|| panic!("{line}"));
+            let value = rest.split(ends).next().unwrap().trim_start();
+            // The day has a blank or a zero before it.
+            value.trim_start_matches('0').to_owned()
+        };
+        let date = after("INTERNALDATE \"", &['"']);
+        format!("{date}, {}", after("RFC822.SIZE ", &[' ', ')']))
+    });
+    dates.collect()
 }
 
 /// The last word of each LIST or LSUB response.
@@ -51,8 +73,10 @@ fn mailbox(imap: &mut Imap, name: &str) -> Mailbox {
         let answer = imap.ok(&format!("UID FETCH {} (BODY.PEEK[])", m.uid));
         answer.untagged[0].split_once("\r\n").unwrap().1.to_owned()
     });
+    let bodies = bodies.collect();
     Mailbox {
-        bodies: bodies.collect(),
+        bodies,
+        dates: dates(imap),
         uid_validity,
         uid_next,
         messages,

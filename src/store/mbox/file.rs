@@ -402,7 +402,7 @@ impl State {
 
     /// This process changed the file.
     pub(super) fn note_own(&mut self, file: &File) -> Result<(), Error> {
-        self.seen = Some(stat::stamp(file)?);
+        self.seen = Some(stat::stamp(file, self.seen)?);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::file::MboxFile;
 use super::layout::{self, MESSAGES};
-use super::root::{Root, sync_above};
+use super::root::{INDEXES, Root, sync_above};
 use crate::mail::MailboxName;
 use crate::store::Error;
 use crate::store::side::{disk, lock};
@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// The directory that a file is to become begins with this, beside it.
 const GROWING: &str = ".dovelet-grow-";
+/// What the names of all files of an index of Dovecot's begin with.
+const INDEX: &str = "dovecot.index";
 /// The side file that says which mailbox gets which name just now.
 const RENAMING: &str = "dovelet-renaming";
 
@@ -32,6 +34,7 @@ impl Root {
         }
         boxes.retain(|(own, _)| own != name);
         self.make_room(name, &mut boxes)?;
+        self.forget_index(name);
         let side = self.directory(name)?;
         // What a mailbox of that name left.
         if side.exists() {
@@ -83,12 +86,35 @@ impl Root {
         let said = format!("{from}\n{to}\n");
         lock::replace(&self.side.join(RENAMING), said.as_bytes())?;
         boxes.retain(|(own, _)| own != to);
+        self.forget_index(from);
+        self.forget_index(to);
         let moved = self.carry(from, to)?;
         for (name, file) in boxes.iter_mut().filter(|(own, _)| own == from) {
             file.moved(&moved, Some(&self.directory(to)?));
             *name = to.clone();
         }
         Ok(())
+    }
+
+    /// Removes what Dovecot knows of a mailbox of that name: it would take it for knowledge of the next one.
+    fn forget_index(&self, name: &MailboxName) {
+        let relative = match name.is_inbox() {
+            true => Some(PathBuf::from("INBOX")),
+            false => layout::relative(name),
+        };
+        let top = self.path.join(INDEXES);
+        let Some(directory) = relative.map(|relative| top.join(relative)) else {
+            return;
+        };
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let file = entry.file_name();
+            if file.as_encoded_bytes().starts_with(INDEX.as_bytes()) {
+                let _ = disk::remove(&entry.path());
+            }
+        }
+        if disk::remove_directory(&directory).is_ok() {
+            prune(&directory, &top);
+        }
     }
 
     /// Does what of a renaming is not done yet; returns where the file is then. Durable.
@@ -143,6 +169,7 @@ impl Root {
         }
         boxes.retain(|(own, _)| own != name);
         sync_above(&path)?;
+        self.forget_index(name);
         // Whoever makes one of that name begins anew anyway.
         let _ = disk::remove_tree(&side);
         prune(&path, &self.path);

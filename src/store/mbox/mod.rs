@@ -2,7 +2,7 @@
 //!
 //! What a message is stands in the file, in the fields of `field`: UID, flags, keywords; and in the first
 //! message UIDVALIDITY, the last UID and all keywords. What changes is first a line in the log of the
-//! mailbox (`line`), below `.dovelet/mailboxes`, and comes into the file later, in one go with all that
+//! mailbox (`line`), below `.imap/.dovelet/mailboxes`, and comes into the file later, in one go with all that
 //! changed meanwhile (`settle`): a flag costs a line, and an expunge does not write the file anew
 //! while somebody waits. The index knows nothing that file and log do not tell.
 //!

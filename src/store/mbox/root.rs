@@ -13,7 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Files kept open though nobody uses them.
 const MAX_IDLE: usize = 2;
-/// Where side files are, below the root.
+/// Where Dovecot has its indexes, below the root; it takes that for no mailbox.
+pub(super) const INDEXES: &str = ".imap";
+/// Where side files are, in there.
 const SIDE: &str = ".dovelet";
 /// Where those of mailboxes are, below that.
 const MAILBOXES: &str = "mailboxes";
@@ -56,7 +58,7 @@ impl Root {
         let root = Arc::new(Root {
             path: path.to_owned(),
             inbox: inbox.map(Path::to_owned),
-            side: path.join(SIDE),
+            side: side(path),
             boxes: Mutex::default(),
             host: unique::host(),
             prepared: Mutex::default(),
@@ -181,11 +183,15 @@ pub(super) fn place(root: &Path, name: &MailboxName) -> Result<PathBuf, Error> {
     Ok(file_at(root.join(relative)))
 }
 
+fn side(root: &Path) -> PathBuf {
+    root.join(INDEXES).join(SIDE)
+}
+
 /// The directory of the side files of a mailbox below `root`, which need not be there.
 pub(super) fn directory(root: &Path, name: &MailboxName) -> Result<PathBuf, Error> {
     let relative = layout::relative(name).ok_or(Error::NoSuchMailbox)?;
-    let side = root.join(SIDE).join(MAILBOXES);
-    Ok(side.join(relative).join(MESSAGES))
+    let all = side(root).join(MAILBOXES);
+    Ok(all.join(relative).join(MESSAGES))
 }
 
 /// True of what nobody changed for 36 hours.

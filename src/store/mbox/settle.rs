@@ -48,8 +48,9 @@ impl State {
         }
         if self.layout.is_some() && self.is_due() {
             self.write_back(&opened)?;
-        } else if std::mem::take(&mut self.appended) {
-            self.settle_base(&opened)?;
+        } else if std::mem::take(&mut self.appended) && !self.settle_base(&opened)? {
+            self.reconcile(&opened.file)?;
+            self.write_back(&opened)?;
         }
         self.appended = false;
         drop(writing);
@@ -136,7 +137,8 @@ impl State {
     }
 
     /// Has the first message say which UIDs were given, where its place is not known otherwise and has room.
-    fn settle_base(&mut self, opened: &Opened) -> Result<(), Error> {
+    /// False if it has none for a keyword: Dovecot takes those that are not named there from all messages.
+    fn settle_base(&mut self, opened: &Opened) -> Result<bool, Error> {
         let file = &opened.file;
         let mut first = None;
         walk(file, 0, &mut |walked| {
@@ -145,9 +147,11 @@ impl State {
         })?;
         let Some(Walked { span, kept, .. }) = first.filter(|first| first.kept.base.is_some())
         else {
-            return Ok(());
+            return Ok(true);
         };
         let (layout, base) = (Layout::default(), self.wanted_base());
+        let told = kept.base.as_ref().map_or(&[][..], |base| &base.keywords);
+        let missing = base.keywords.iter().any(|keyword| !told.contains(keyword));
         let due = Due::of(self, &layout, &base);
         let uid = kept.uid.and_then(|noted| Uid::new(noted.number));
         let mut work = Work::default();
@@ -158,8 +162,12 @@ impl State {
                 None => {}
             }
         }
+        if missing && !work.anew.is_empty() {
+            return Ok(false);
+        }
         patch(file, &work.patches)?;
-        self.note_own(file)
+        self.note_own(file)?;
+        Ok(true)
     }
 }
 

@@ -40,14 +40,51 @@ impl Stat {
 }
 
 /// Gives a file that this process changed a time that no other change has: clocks of file systems go
-/// in steps, in one of which somebody else may change it too.
-pub(super) fn stamp(file: &File) -> io::Result<Stat> {
+/// in steps, in one of which somebody else may change it too. Dovecot and mutt compare whole seconds, so
+/// that a file which has as many octets as `before` gets a later one.
+pub(super) fn stamp(file: &File, before: Option<Stat>) -> io::Result<Stat> {
     let now = crate::sys::clock::now();
     let mut bytes = [0; 4];
     // Without chance, time alone has to do.
     let _ = getrandom::fill(&mut bytes);
     let odd = u64::from(u32::from_le_bytes(bytes) % 1_000_000);
-    let time = UNIX_EPOCH + now - Duration::from_nanos(odd);
-    file.set_modified(time)?;
+    let mut time = now.saturating_sub(Duration::from_nanos(odd));
+    let octets = file.metadata()?.len();
+    if let Some(before) = before.filter(|before| before.octets == octets) {
+        let last = u64::try_from(before.time / 1_000_000_000).unwrap_or(0);
+        let next = Duration::new(last.saturating_add(1), time.subsec_nanos());
+        // A clock that was wrong once is not followed.
+        if time < next && next - time < MOST_AHEAD {
+            time = next;
+        }
+    }
+    file.set_modified(UNIX_EPOCH + time)?;
     Stat::open(file)
+}
+
+/// How far the time of a file may be from that of the clock.
+const MOST_AHEAD: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_octets_alone_has_another_second() {
+        let file = tempfile::tempfile().unwrap();
+        let seconds = |stat: Stat| stat.time / 1_000_000_000;
+        let first = stamp(&file, None).unwrap();
+        let second = stamp(&file, Some(first)).unwrap();
+        let third = stamp(&file, Some(second)).unwrap();
+        assert!(seconds(first) < seconds(second) && seconds(second) < seconds(third));
+        file.set_len(1).unwrap();
+        let longer = stamp(&file, Some(third)).unwrap();
+        assert!(seconds(longer) < seconds(third));
+        let wrong = Stat {
+            time: third.time + 3_600_000_000_000,
+            ..longer
+        };
+        let right = stamp(&file, Some(wrong)).unwrap();
+        assert!(seconds(right) <= seconds(third));
+    }
 }

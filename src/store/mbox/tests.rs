@@ -104,7 +104,7 @@ fn messages_are_filed_copied_moved_marked_and_removed() {
             store.settle(&other).unwrap();
             store.settle(&inbox).unwrap();
             drop(store);
-            fs::remove_dir_all(root.join(".dovelet")).unwrap();
+            fs::remove_dir_all(root.join(".imap/.dovelet")).unwrap();
             store = open(root);
         }
     }
@@ -203,7 +203,7 @@ fn what_others_append_and_change_is_noticed() {
     );
     store.settle(&MailboxName::inbox()).unwrap();
     drop(store);
-    fs::remove_dir_all(root.join(".dovelet")).unwrap();
+    fs::remove_dir_all(root.join(".imap/.dovelet")).unwrap();
     let found = shown(&mut open(root), "INBOX").into_iter();
     let found: Vec<_> = found.map(|m| (m.0, m.1)).collect();
     assert_eq!(found, [(2, seen), (3, 0), (4, 0)]);
@@ -317,7 +317,7 @@ fn a_pseudo_message_stays_and_is_not_shown() {
         "{text}"
     );
     drop(store);
-    fs::remove_dir_all(root.join(".dovelet")).unwrap();
+    fs::remove_dir_all(root.join(".imap/.dovelet")).unwrap();
     let scanned = open(root).scan(&MailboxName::inbox()).unwrap();
     assert_eq!(
         (scanned.found.len(), scanned.state.uid_next.number()),
@@ -346,7 +346,7 @@ fn lines_that_end_with_crlf_do_so_afterwards() {
         "{text}"
     );
     drop(store);
-    fs::remove_dir_all(root.join(".dovelet")).unwrap();
+    fs::remove_dir_all(root.join(".imap/.dovelet")).unwrap();
     let found = shown(&mut open(root), "INBOX");
     let seen = SystemFlags::SEEN.bits();
     assert_eq!(found, [(1, seen, 0, message(1)), (2, 0, 0, message(2))]);
@@ -414,7 +414,7 @@ fn files_of_others_are_taken_over_with_their_uids() {
         });
         assert_eq!(found.unwrap().mailboxes.len(), 2);
         assert_eq!(told, [("INBOX".into(), 2, 11), ("a/b".into(), 1, 2)]);
-        assert_eq!(root.join(".dovelet").exists(), !dry);
+        assert_eq!(root.join(".imap/.dovelet").exists(), !dry);
     }
     let mut store = open(root);
     let state = store.scan(&MailboxName::inbox()).unwrap().state;
