@@ -62,6 +62,9 @@
 //! POP3 goes the same way: `pop3::Login` in `front`, `pop3::Session` over a view of INBOX in the engine (see
 //! `protocol::pop3`). Both sessions are a [`protocol::Resident`] to the loop of the engine.
 //!
+//! Other servers on the machine ask `front` by unix sockets who somebody is and where users are
+//! (`protocol::dovecot_auth`); `auth` answers, with verdicts and names and no secrets, and grants nothing for it.
+//!
 //! # The way of a message
 //!
 //! `front` looks up each LMTP recipient in `auth`; with the first piece of the message (mostly all of

@@ -9,7 +9,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use support::{Guard, Lmtp, Server, can, flood, free_port, is_root, skip, unpacked, wait_until};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use support::{Guard, Lmtp, PASSWORD, Server, can, flood, free_port, is_root, run, skip, unpacked};
 
 /// Accounts that the programs want, with numbers that nobody has.
 const ACCOUNTS: [(&str, u32); 4] = [
@@ -73,17 +75,37 @@ fn start(directory: &Path, libexec: &Path, program: &Path, words: &[&str]) -> Gu
 }
 
 fn greeted(directory: &Path, port: u16) {
-    let output = || fs::read_to_string(directory.join("output")).unwrap_or_default();
-    wait_until(&format!("a greeting:\n{}", output()), || {
-        Lmtp::smtp(port).ok()
-    });
+    let end = Instant::now() + Duration::from_secs(30);
+    while Lmtp::smtp(port).is_err() {
+        let output = || fs::read_to_string(directory.join("output")).unwrap_or_default();
+        assert!(Instant::now() < end, "no greeting:\n{}", output());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Exim starts itself again without any variable.
+fn with_its_libraries(root: &Path, directory: &Path) -> std::path::PathBuf {
+    let libraries = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let script = format!(
+        "#!/bin/sh\nLD_LIBRARY_PATH={root}/usr/lib:{root}/usr/lib/{libraries} exec {root}/usr/sbin/exim4 \"$@\"\n",
+        root = root.display()
+    );
+    let file = directory.join("exim4");
+    fs::write(&file, script).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    file
 }
 
 fn exim(server: &Server) -> Option<(Guard, u16)> {
-    let root = unpacked(&["exim4-daemon-light"])?;
+    exim_with(server, &["exim4-daemon-light"], "all:\n  accept\n")
+}
+
+/// `settings`: how its ACLs and what follows them begin.
+fn exim_with(server: &Server, packages: &[&str], settings: &str) -> Option<(Guard, u16)> {
+    let root = unpacked(packages)?;
     let directory = prepared(server, "exim")?;
     let port = free_port();
-    let program = root.join("usr/sbin/exim4");
+    let program = with_its_libraries(&root, &directory);
     let spool = directory.join("spool");
     fs::create_dir_all(&spool).unwrap();
     let (_, number) = ACCOUNTS[0];
@@ -93,7 +115,7 @@ fn exim(server: &Server) -> Option<(Guard, u16)> {
          spool_directory = {spool}\nlog_file_path = {spool}/log-%s\npid_file_path = {spool}/pid\n\
          primary_hostname = mx.test\ndaemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\n\
          keep_environment =\nacl_smtp_rcpt = all\nacl_smtp_data = all\nsmtp_accept_queue_per_connection = 0\n\
-         begin acl\nall:\n  accept\n\
+         begin acl\n{settings}\
          begin routers\ndovelet:\n  driver = accept\n  transport = dovelet\n\
          begin transports\ndovelet:\n  driver = lmtp\n  socket = {socket}\n  batch_max = 50\n\
          \x20 rcpt_include_affixes\n  user = Debian-exim\n\
@@ -141,6 +163,72 @@ fn exim_delivers() {
     let server = Server::start("");
     if let Some((_exim, port)) = exim(&server) {
         flood(&server, port, 60);
+    }
+}
+
+#[test]
+fn exim_lets_dovelet_say_who_somebody_is() {
+    // The account of Exim's namespace is none of this machine's, so everybody may ask.
+    let server = Server::start(
+        "[[listener]]\nprotocol = \"dovecot-auth\"\naddress = \"unix:{directory}/auth\"\n\
+         mode = \"0666\"\n",
+    );
+    let socket = server.path("auth");
+    let authenticator = |name: &str| {
+        format!(
+            "{}:\n  driver = dovecot\n  public_name = {name}\n  server_socket = {}\n\
+             \x20 server_set_id = $auth1\n",
+            name.replace('-', "_"),
+            socket.display()
+        )
+    };
+    let names = ["PLAIN", "LOGIN", "SCRAM-SHA-256"];
+    let settings = format!(
+        "all:\n  accept\n    authenticated = *\n  deny\nbegin authenticators\n{}",
+        names.map(authenticator).concat()
+    );
+    let packages = ["exim4-daemon-heavy", "libmariadb3", "libspf2-2"];
+    let Some((_exim, port)) = exim_with(&server, &packages, &settings) else {
+        return;
+    };
+    let may_send = |client: &mut Lmtp| {
+        client.command("MAIL FROM:<ann@example.org>").unwrap();
+        let reply = client.command("RCPT TO:<ann@example.org>").unwrap();
+        client.command("RSET").unwrap();
+        reply.starts_with("250")
+    };
+    let mut client = Lmtp::smtp(port).unwrap();
+    let hello = client.command("EHLO client.test").unwrap();
+    assert!(hello.contains("AUTH PLAIN LOGIN SCRAM-SHA-256"), "{hello}");
+    assert!(!may_send(&mut client));
+    let refused = client.command("AUTH PLAIN AGFubgB3cm9uZw==").unwrap();
+    assert!(refused.starts_with("535"), "{refused}");
+    let accepted = client.command("AUTH PLAIN AGFubgBzZWNyZXQ=").unwrap();
+    assert!(accepted.starts_with("235"), "{accepted}");
+    assert!(may_send(&mut client));
+    let mut client = Lmtp::smtp(port).unwrap();
+    for (said, expected) in [
+        ("AUTH LOGIN", "334 VXNlcm5hbWU6"),
+        ("YW5u", "334 UGFzc3dvcmQ6"),
+        ("c2VjcmV0", "235"),
+    ] {
+        let reply = client.command(said).unwrap();
+        assert!(reply.starts_with(expected), "{said} {reply}");
+    }
+    assert!(may_send(&mut client));
+    let gsasl = ["gsasl", "libgsasl18", "libgssglue1", "libntlm0"];
+    if let Some(root) = unpacked(&gsasl) {
+        for (password, right) in [(PASSWORD, true), ("wrong", false)] {
+            let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+            let mut gsasl = Command::new(root.join("usr/bin/gsasl"));
+            gsasl
+                .env("LD_LIBRARY_PATH", root.join(libraries))
+                .args(["--smtp", "--no-starttls", "--mechanism", "SCRAM-SHA-256"])
+                .args(["--authentication-id", "ann", "--password", password])
+                .args(["--connect", &format!("localhost:{port}")]);
+            let finished = run(&mut gsasl);
+            assert_eq!(finished.status.success(), right, "{finished:?}");
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{
-    Finished, Lmtp, Server, can, flood, free_port, is_root, message, run, skip, wait_until,
+    Finished, Lmtp, PASSWORD, Server, can, flood, free_port, is_root, message, run, skip, unpacked,
+    wait_until,
 };
 
 /// The services that a delivery needs: Debian's `master.cf` without chroot and without the rest.
@@ -243,6 +244,92 @@ fn with_the_lines_of_the_readme_mail_for_nobody_is_refused_at_the_door() {
     let text = message("readme@test", "as it says", "Hello.");
     postfix.send(&["ann@example.org"], &text);
     awaited(&server, "ann", "INBOX", "as it says");
+}
+
+#[test]
+fn with_the_lines_of_the_readme_users_may_send_anywhere() {
+    if !can(&["postfix"]) || !(is_root() || skip("not root, which Postfix has to be")) {
+        return;
+    }
+    let server = Server::start(
+        "[[listener]]\nprotocol = \"dovecot-auth\"\naddress = \"unix:{directory}/auth\"\n\
+         group = \"postfix\"\n",
+    );
+    let socket = server.path("auth").display().to_string();
+    let lines = of_the_readme("smtpd_sasl_type").replace("private/dovelet-auth", &socket);
+    assert!(
+        lines.contains(&socket) && lines.lines().count() == 4,
+        "{lines}"
+    );
+    // The client is a stranger.
+    let lines = format!("mynetworks = 192.0.2.0/24\n{lines}");
+    let postfix = Postfix::start(&server.path("postfix"), &lines);
+    let mut client = Lmtp::smtp(postfix.port).unwrap();
+    let hello = client.command("EHLO client.test").unwrap();
+    let offered = "250-AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-1";
+    assert!(hello.lines().any(|line| line == offered), "{hello}");
+    let may_send = |client: &mut Lmtp| {
+        client.command("MAIL FROM:<ann@example.org>").unwrap();
+        let reply = client.command("RCPT TO:<eve@example.net>").unwrap();
+        client.command("RSET").unwrap();
+        reply.starts_with("250")
+    };
+    assert!(!may_send(&mut client));
+    // `\0ann\0wrong`, then `\0ann\0secret`.
+    let refused = client.command("AUTH PLAIN AGFubgB3cm9uZw==").unwrap();
+    assert!(refused.starts_with("535 5.7.8"), "{refused}");
+    assert!(!may_send(&mut client));
+    let accepted = client.command("AUTH PLAIN AGFubgBzZWNyZXQ=").unwrap();
+    assert!(accepted.starts_with("235"), "{accepted}");
+    assert!(may_send(&mut client));
+    let log = server.log();
+    assert!(
+        log.contains("ann was accepted for another server from 127.0.0.1"),
+        "{log}"
+    );
+    assert!(
+        log.contains("auth: passwd-file(ann,127.0.0.1): Password mismatch"),
+        "{log}"
+    );
+
+    let mut client = Lmtp::smtp(postfix.port).unwrap();
+    for (said, expected) in [
+        ("AUTH LOGIN", "334 VXNlcm5hbWU6"),
+        ("YW5u", "334 UGFzc3dvcmQ6"),
+        ("c2VjcmV0", "235"),
+    ] {
+        let reply = client.command(said).unwrap();
+        assert!(reply.starts_with(expected), "{said} {reply}");
+    }
+    assert!(may_send(&mut client));
+
+    // GNU SASL shows that it was the server that was asked, too.
+    if let Some(root) = unpacked(&["gsasl", "libgsasl18", "libgssglue1", "libntlm0"]) {
+        for (mechanism, password, right) in [
+            ("SCRAM-SHA-256", PASSWORD, true),
+            ("SCRAM-SHA-1", PASSWORD, true),
+            ("SCRAM-SHA-256", "wrong", false),
+        ] {
+            let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+            let mut gsasl = Command::new(root.join("usr/bin/gsasl"));
+            gsasl
+                .env("LD_LIBRARY_PATH", root.join(libraries))
+                .args(["--smtp", "--no-starttls", "--mechanism", mechanism])
+                .args(["--authentication-id", "ann", "--password", password])
+                .args(["--connect", &format!("localhost:{}", postfix.port)]);
+            let finished = run(&mut gsasl);
+            assert_eq!(finished.status.success(), right, "{finished:?}");
+        }
+    }
+
+    // A server that is started again is asked again.
+    let auth = server.role("auth").pop().unwrap();
+    assert!(auth.signal(rustix::process::Signal::KILL));
+    wait_until("another auth", || {
+        let mut client = Lmtp::smtp(postfix.port).ok()?;
+        let reply = client.command("AUTH PLAIN AGFubgBzZWNyZXQ=").ok()?;
+        reply.starts_with("235").then_some(())
+    });
 }
 
 #[test]

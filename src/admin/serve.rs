@@ -4,7 +4,7 @@ use super::console::{Console, Exit, Failure};
 use super::demo::{Demo, USER, lmtp_address};
 use super::options::{Options, load};
 use super::sample::{self, SAMPLES};
-use crate::config::{Address, Config, ListenerTls, Protocol, UserSource};
+use crate::config::{Address, Config, ListenerTls, UserSource};
 use crate::server::{Started, run};
 use std::io::Write;
 use std::path::Path;
@@ -52,11 +52,7 @@ fn deliver(config: &Config) -> Result<(), String> {
 /// Where it listens, what the certificate is, how to add a user.
 fn announce(started: &Started, config: &Config, options: &Options, console: &mut Console<'_>) {
     for listener in &config.listeners {
-        let protocol = match listener.protocol {
-            Protocol::Imap => "IMAP",
-            Protocol::Lmtp => "LMTP",
-            Protocol::Pop3 => "POP3",
-        };
+        let protocol = listener.protocol.title();
         let tls = match listener.tls {
             ListenerTls::None => "",
             ListenerTls::Starttls => " (STARTTLS)",

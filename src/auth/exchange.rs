@@ -15,6 +15,7 @@ use std::net::IpAddr;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     state: State,
+    user: String,
 }
 
 #[derive(Debug)]
@@ -67,8 +68,33 @@ pub(crate) enum Question {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Challenge(Vec<u8>),
-    /// With what the server proves itself with, if it does.
-    Verdict(Verdict, Vec<u8>),
+    Verdict(Judgement),
+}
+
+/// A verdict, and what goes with it.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    /// Who was accepted.
+    pub(crate) user: String,
+    /// What the server proves itself with, if it does.
+    pub(crate) told: Vec<u8>,
+}
+
+impl From<Verdict> for Judgement {
+    fn from(verdict: Verdict) -> Judgement {
+        Judgement {
+            verdict,
+            user: String::new(),
+            told: Vec::new(),
+        }
+    }
+}
+
+impl From<Verdict> for Answer {
+    fn from(verdict: Verdict) -> Answer {
+        Answer::Verdict(verdict.into())
+    }
 }
 
 impl Exchange {
@@ -80,13 +106,15 @@ impl Exchange {
             Mechanism::Login => State::Name,
             other => State::First(other),
         };
-        Some(Exchange { state })
+        let user = String::new();
+        Some(Exchange { state, user })
     }
 
     /// One that consists of nothing but a question that was asked already.
     pub(crate) fn asked() -> Exchange {
         Exchange {
             state: State::Asked,
+            user: String::new(),
         }
     }
 
@@ -123,12 +151,32 @@ impl Exchange {
             (State::Asked, Answer::Challenge(challenge)) => {
                 self.challenge(State::Proof, &challenge)
             }
-            (State::Asked, Answer::Verdict(Verdict::Accepted, told)) if !told.is_empty() => {
-                self.challenge(State::Last, &told)
+            (
+                State::Asked,
+                Answer::Verdict(Judgement {
+                    verdict,
+                    user,
+                    told,
+                }),
+            ) => {
+                self.user = user;
+                match verdict {
+                    Verdict::Accepted if !told.is_empty() => self.challenge(State::Last, &told),
+                    verdict => Step::Done(verdict),
+                }
             }
-            (State::Asked, Answer::Verdict(verdict, _)) => Step::Done(verdict),
             _ => Step::Failed,
         }
+    }
+
+    /// Who was accepted, if that was told.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// True if the client was accepted, and nothing but its consent is missing.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self.state, State::Last)
     }
 
     fn challenge(&mut self, state: State, text: &[u8]) -> Step {
@@ -336,7 +384,13 @@ mod tests {
             assert!(matches!(exchange.step(Some(b"x")), Step::Ask(_)));
             exchange
         };
-        let accepted = || Answer::Verdict(Verdict::Accepted, b"v=x".to_vec());
+        let accepted = || {
+            Answer::Verdict(Judgement {
+                verdict: Verdict::Accepted,
+                user: "tim".to_owned(),
+                told: b"v=x".to_vec(),
+            })
+        };
         let mut exchange = begun();
         let step = exchange.answer(Answer::Challenge(b"r=".to_vec()));
         assert!(matches!(step, Step::Challenge(told) if told == b"r="));
@@ -345,6 +399,7 @@ mod tests {
         );
         let step = exchange.answer(accepted());
         assert!(matches!(step, Step::Challenge(told) if told == b"v=x"));
+        assert!(exchange.is_last() && exchange.user() == "tim");
         assert!(matches!(
             exchange.step(Some(b"")),
             Step::Done(Verdict::Accepted)
@@ -355,7 +410,7 @@ mod tests {
         exchange.answer(accepted());
         assert!(matches!(exchange.step(Some(b"x")), Step::Failed));
         for verdict in [Verdict::Rejected, Verdict::Unavailable] {
-            let step = begun().answer(Answer::Verdict(verdict.clone(), Vec::new()));
+            let step = begun().answer(Answer::from(verdict.clone()));
             assert!(matches!(step, Step::Done(told) if told == verdict));
         }
         // The client has to wait for its turn.

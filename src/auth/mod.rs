@@ -21,6 +21,7 @@ mod closed;
 mod complaint;
 mod credentials;
 mod dialogue;
+mod directory;
 mod exchange;
 mod passwd_file;
 mod passwd_line;
@@ -39,7 +40,8 @@ pub(crate) use closed::Closed;
 pub(crate) use complaint::Complaint;
 pub(crate) use credentials::{Credentials, MAX_PASSWORD, Proof, Verdict};
 pub(crate) use dialogue::{Dialogue, Opening};
-pub(crate) use exchange::{Answer, Exchange, Question, Step};
+pub(crate) use directory::{Found, Wanted};
+pub(crate) use exchange::{Answer, Exchange, Judgement, Question, Step};
 pub(crate) use passwd_file::{EditFault, add, change, remove};
 #[cfg(test)]
 pub(crate) use password::Password;

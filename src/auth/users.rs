@@ -75,6 +75,15 @@ impl Users {
         self.entries.iter().map(|entry| &entry.user)
     }
 
+    /// Those whose names come behind this one, by name.
+    pub(super) fn behind(&self, name: &str) -> impl Iterator<Item = &User> {
+        let first = self
+            .entries
+            .partition_point(|e| e.user.name.as_str() <= name);
+        let behind = self.entries.get(first..).unwrap_or_default();
+        behind.iter().map(|entry| &entry.user)
+    }
+
     /// `None` for an unknown user and for one that cannot log in.
     pub(crate) fn password(&self, name: &str) -> Option<&Password> {
         let entry = self.entry(name).filter(|entry| entry.closed.is_none());

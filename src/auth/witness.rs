@@ -2,7 +2,7 @@
 
 use super::credentials::{Credentials, Verdict};
 use super::dialogue::{Dialogue, Opening};
-use super::exchange::{Answer, Question};
+use super::exchange::{Answer, Judgement, Question};
 use super::scram::Binding;
 use super::users::Users;
 use crate::config::Mechanism;
@@ -23,9 +23,13 @@ impl Witness {
         question: Question,
         verdict: fn(&Credentials) -> Verdict,
     ) -> Answer {
-        let rejected = || Answer::Verdict(Verdict::Rejected, Vec::new());
+        let rejected = || Answer::from(Verdict::Rejected);
         match question {
-            Question::Verify(credentials) => Answer::Verdict(verdict(&credentials), Vec::new()),
+            Question::Verify(credentials) => Answer::Verdict(Judgement {
+                verdict: verdict(&credentials),
+                user: credentials.authcid,
+                told: Vec::new(),
+            }),
             Question::Begin {
                 mechanism, message, ..
             } => {
@@ -67,11 +71,14 @@ impl Witness {
                     return rejected();
                 };
                 credentials.derive();
-                match Users::parse(file.as_bytes()).0.check(&credentials).0 {
-                    Verdict::Accepted => {
-                        Answer::Verdict(Verdict::Accepted, credentials.server_final())
-                    }
-                    other => Answer::Verdict(other, Vec::new()),
+                let (users, _) = Users::parse(file.as_bytes());
+                match users.check(&credentials) {
+                    (verdict, Some(user)) => Answer::Verdict(Judgement {
+                        verdict,
+                        user: user.name.clone(),
+                        told: credentials.server_final(),
+                    }),
+                    (other, None) => Answer::from(other),
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::manual::LISTENER;
 use super::model::{Address, Listener, ListenerTls, Protocol};
 use super::reader::{Part, Reader, no_choice};
 
-const PROTOCOLS: [&str; 3] = ["imap", "pop3", "lmtp"];
+const PROTOCOLS: [&str; 5] = ["imap", "pop3", "lmtp", "dovecot-auth", "dovecot-userdb"];
 
 /// A protocol this server is to speak but does not yet.
 const NOT_SERVED: [&str; 1] = ["managesieve"];
@@ -72,6 +72,12 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
         reader.faults.add(node.at, message);
     }
     let (protocol, address) = (protocol?, address?);
+    let (mode, group) = access(reader, part, protocol, &address);
+    if protocol.is_inward() && !matches!(tls, None | Some(ListenerTls::None)) {
+        let at = part.table.node("tls").map_or(part.at, |node| node.at);
+        let message = format!("{} has no TLS; write \"none\"", quoted(protocol.as_str()));
+        reader.faults.add(at, message);
+    }
     let tls = tls.unwrap_or(match (protocol, &address) {
         (Protocol::Imap | Protocol::Pop3, Address::Tcp(_) | Address::Activated(_)) => {
             ListenerTls::Starttls
@@ -83,7 +89,40 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
         address,
         tls,
         proxy_protocol,
+        mode,
+        group,
     })
+}
+
+/// Who may connect to a unix socket.
+fn access(
+    reader: &mut Reader<'_>,
+    part: &Part<'_>,
+    protocol: Protocol,
+    address: &Address,
+) -> (u32, Option<String>) {
+    for key in ["mode", "group"] {
+        if let (false, Some(node)) = (matches!(address, Address::Unix(_)), part.table.node(key)) {
+            let message = format!("only a unix socket has a `{key}`");
+            reader.faults.add(node.at, message);
+        }
+    }
+    let group = reader.text(part, "group").map(|(_, name)| name.to_owned());
+    let usual = match &group {
+        Some(_) if protocol.is_inward() => 0o660,
+        _ => protocol.usual_mode(),
+    };
+    let mode = reader.text(part, "mode").and_then(|(at, text)| {
+        let octal = !text.is_empty() && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        let mode = u32::from_str_radix(text, 8).ok();
+        let mode = mode.filter(|mode| octal && *mode <= 0o777);
+        if mode.is_none() {
+            let message = format!("{} is no mode; write \"0660\"", quoted(text));
+            reader.faults.add(at, message);
+        }
+        mode
+    });
+    (mode.unwrap_or(usual), group)
 }
 
 /// Why `tls` does not go with the rest.
@@ -98,10 +137,11 @@ fn refusal(address: Option<&Address>, tls: ListenerTls) -> Option<&'static str> 
 
 fn protocol(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Protocol> {
     let (at, text) = reader.text(part, "protocol")?;
+    let served = Protocol::ALL.into_iter().find(|p| p.as_str() == text);
+    if served.is_some() {
+        return served;
+    }
     let message = match text {
-        "imap" => return Some(Protocol::Imap),
-        "lmtp" => return Some(Protocol::Lmtp),
-        "pop3" => return Some(Protocol::Pop3),
         other if NOT_SERVED.contains(&other) => format!(
             "{} is not served yet; write \"imap\", \"pop3\" or \"lmtp\"",
             quoted(other)

@@ -75,7 +75,14 @@ pub(super) const LISTENER: &Section = &Section {
           127.0.0.1:1993 (implicit), POP3 on 127.0.0.1:1110 (starttls) and 127.0.0.1:1995 (implicit), LMTP on \
           127.0.0.1:1024.",
     keys: &[
-        example("protocol", "\"imap\"", "\"imap\", \"pop3\" or \"lmtp\"."),
+        example(
+            "protocol",
+            "\"imap\"",
+            "\"imap\", \"pop3\" or \"lmtp\". By \"dovecot-auth\" other servers on this machine ask who somebody is: \
+             Postfix with smtpd_sasl_type = dovecot, Exim with driver = dovecot. By \"dovecot-userdb\" they ask where \
+             users are (USER, PASS, LIST). Both are for unix sockets, for loopback and for trusted_networks: nobody \
+             else is heard.",
+        ),
         example(
             "address",
             "\"[::]:143\"",
@@ -91,6 +98,17 @@ pub(super) const LISTENER: &Section = &Section {
             "proxy_protocol",
             "false",
             "Whether every connection begins with a PROXY protocol header.",
+        ),
+        example(
+            "mode",
+            "\"0660\"",
+            "Permissions of a unix socket. Without it: 0600 for dovecot-auth and dovecot-userdb, 0660 if there is a \
+             group; else 0666.",
+        ),
+        example(
+            "group",
+            "\"postfix\"",
+            "The group of a unix socket, whose members may connect.",
         ),
     ],
 };

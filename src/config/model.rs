@@ -53,6 +53,10 @@ pub(crate) struct Listener {
     pub(crate) tls: ListenerTls,
     /// Every connection begins with a PROXY protocol header.
     pub(crate) proxy_protocol: bool,
+    /// Who may connect to a unix socket: its permissions.
+    pub(crate) mode: u32,
+    /// The group of a unix socket, by its name.
+    pub(crate) group: Option<String>,
 }
 
 /// What is spoken on a listener.
@@ -61,6 +65,10 @@ pub(crate) enum Protocol {
     Imap,
     Lmtp,
     Pop3,
+    /// Other servers ask who somebody is.
+    DovecotAuth,
+    /// They ask where users are.
+    DovecotUserdb,
 }
 
 /// Where a listener is bound.
@@ -180,11 +188,13 @@ impl Config {
 impl Listener {
     /// IMAP on 1143 and 1993, POP3 on 1110 and 1995, LMTP on 1024, all on loopback.
     pub(crate) fn defaults() -> Vec<Listener> {
-        let listener = |protocol, port, tls| Listener {
+        let listener = |protocol: Protocol, port, tls| Listener {
             protocol,
             address: Address::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
             tls,
             proxy_protocol: false,
+            mode: protocol.usual_mode(),
+            group: None,
         };
         vec![
             listener(Protocol::Imap, 1143, ListenerTls::Starttls),
@@ -232,12 +242,47 @@ impl Isolation {
 }
 
 impl Protocol {
+    /// In the order of the manual.
+    pub(crate) const ALL: [Protocol; 5] = [
+        Protocol::Imap,
+        Protocol::Pop3,
+        Protocol::Lmtp,
+        Protocol::DovecotAuth,
+        Protocol::DovecotUserdb,
+    ];
+
     /// The word of the configuration file.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Protocol::Imap => "imap",
             Protocol::Lmtp => "lmtp",
             Protocol::Pop3 => "pop3",
+            Protocol::DovecotAuth => "dovecot-auth",
+            Protocol::DovecotUserdb => "dovecot-userdb",
+        }
+    }
+
+    /// What people call it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Protocol::Imap => "IMAP",
+            Protocol::Lmtp => "LMTP",
+            Protocol::Pop3 => "POP3",
+            Protocol::DovecotAuth => "logins of other servers (dovecot-auth)",
+            Protocol::DovecotUserdb => "lookups of users (dovecot-userdb)",
+        }
+    }
+
+    /// True if it is for programs on this machine, or in networks that are trusted, and for nobody else.
+    pub(crate) fn is_inward(self) -> bool {
+        matches!(self, Protocol::DovecotAuth | Protocol::DovecotUserdb)
+    }
+
+    /// Permissions of a unix socket where nothing is said: what tells of users is for its owner.
+    pub(crate) fn usual_mode(self) -> u32 {
+        match self.is_inward() {
+            true => 0o600,
+            false => 0o666,
         }
     }
 }

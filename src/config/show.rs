@@ -8,7 +8,7 @@ use super::builder;
 use super::document::{Node, Table, Value, quoted};
 use super::fault::Faults;
 use super::limits::LIMITS;
-use super::model::{Config, UserSource};
+use super::model::{Address, Config, UserSource};
 
 /// Returns a settings file that says everything `config` does, defaults included. Bytes of paths
 /// that are not UTF-8, which no settings file can hold, are replaced.
@@ -80,6 +80,12 @@ fn listeners(config: &Config, text: &mut Toml) {
         text.string("address", &listener.address.to_string());
         text.string("tls", listener.tls.as_str());
         text.plain("proxy_protocol", &listener.proxy_protocol.to_string());
+        if matches!(listener.address, Address::Unix(_)) {
+            text.string("mode", &format!("{:04o}", listener.mode));
+        }
+        if let Some(group) = &listener.group {
+            text.string("group", group);
+        }
     }
 }
 

@@ -106,6 +106,8 @@ fn everything_said_is_heard() {
         },
         tls,
         proxy_protocol,
+        mode: 0o666,
+        group: None,
     };
     let expected = [
         listener(Protocol::Imap, "[::]:143", ListenerTls::Starttls, false),
@@ -183,7 +185,10 @@ fn the_manual_is_a_settings_file() {
             _ => line,
         })
         .collect();
-    let config = good(&all.join("\n"));
+    // Permissions are those of a unix socket, and the example is none.
+    let all = all.join("\n");
+    let all = all.replace("address = \"[::]:143\"", "address = \"unix:/run/imap\"");
+    let config = good(&all.replace("tls = \"starttls\"", "tls = \"none\""));
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.tls.names.len(), 1);
     for limit in LIMITS {
@@ -432,6 +437,18 @@ fn each_fault_is_told_with_what_would_be_right() {
             "1:1: [[listener]] needs `protocol`",
         ),
         (imap, "1:1: [[listener]] needs `address`"),
+        (
+            "[[listener]]\nprotocol = \"imap\"\naddress = \"[::]:1\"\ngroup = \"mail\"",
+            "4:9: only a unix socket has a `group`",
+        ),
+        (
+            "[[listener]]\nprotocol = \"lmtp\"\naddress = \"unix:/x\"\nmode = \"0888\"",
+            "4:8: \"0888\" is no mode; write \"0660\"",
+        ),
+        (
+            "[[listener]]\nprotocol = \"dovecot-auth\"\naddress = \"[::1]:1\"\ntls = \"starttls\"",
+            "4:7: \"dovecot-auth\" has no TLS; write \"none\"",
+        ),
         (
             &format!("{imap}address = \"localhost:143\""),
             "3:11: \"localhost:143\" is no address; write an IP address with a port, such as \"127.0.0.1:1143\" or \"[::]:143\", or \"unix:PATH\"",

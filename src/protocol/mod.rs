@@ -1,5 +1,6 @@
 //! Sessions as state machines: bytes in, bytes out, no socket and no thread.
 
+pub(crate) mod dovecot_auth;
 pub(crate) mod imap;
 pub(crate) mod lmtp;
 mod machine;

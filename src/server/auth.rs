@@ -1,7 +1,7 @@
 //! The role that knows the users: verdicts, lookups of recipients, penalties. It has neither files nor network.
 
 use super::channel::Channel;
-use super::control::{Message, Owner};
+use super::control::Message;
 use super::deadline;
 use super::dialogues::Dialogues;
 use super::failed::{self, Why};
@@ -11,11 +11,11 @@ use super::role;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
-    Binding, Complaint, Credentials, Dialogue, MAX_USERS_OCTETS, Opening, Throttle, User, Users,
-    Verdict,
+    Binding, Complaint, Credentials, Dialogue, Found, Judgement, MAX_USERS_OCTETS, Opening,
+    Throttle, User, Users, Verdict,
 };
 use crate::codec::base64;
-use crate::config::{Mechanism, Mechanisms};
+use crate::config::{Mechanism, Mechanisms, Protocol};
 use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
@@ -34,6 +34,12 @@ const PER_USER: usize = 600;
 
 /// Octets that are the memory of a hash, or of all users.
 const HASH: i32 = 1 << 20;
+
+/// What a client speaks, and where it comes from.
+type Peer = (Protocol, IpAddr);
+
+/// Names that are told at a time; all of them fit into a message.
+const NAMES: usize = 200;
 
 /// Random octets of a nonce.
 const NONCE: usize = 18;
@@ -71,7 +77,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         users: RefCell::default(),
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
-        dialogues: RefCell::new(Dialogues::new(limits.max_login_connections)),
+        dialogues: RefCell::new(Dialogues::new(limits.max_connections)),
         hashing: Semaphore::new(parallel),
         alone: RwLock::new(()),
         pool: Pool::new(limits.blocking_threads),
@@ -179,6 +185,7 @@ impl Auth {
                 match message {
                     Message::Verify {
                         connection,
+                        protocol,
                         address,
                         authzid,
                         authcid,
@@ -190,20 +197,20 @@ impl Auth {
                             proof,
                             client: None,
                         };
-                        let verifying =
-                            auth.clone()
-                                .verify(front.clone(), connection, address, claim);
+                        let peer = (protocol, address);
+                        let verifying = auth.clone().verify(front.clone(), connection, peer, claim);
                         others.start(verifying);
                     }
                     Message::Begin {
                         connection,
+                        protocol,
                         address,
                         mechanism,
                         binding,
                         message,
                     } => match auth.begun(mechanism, &binding, &message) {
                         Some((dialogue, challenge)) => {
-                            auth.keep(connection, dialogue, address);
+                            auth.keep(connection, dialogue, (protocol, address));
                             let told = Message::Challenge {
                                 connection,
                                 challenge,
@@ -217,14 +224,13 @@ impl Auth {
                         message,
                     } => {
                         let taken = auth.dialogues.borrow_mut().take(connection);
-                        let claim = taken.and_then(|(dialogue, address)| {
-                            Some((dialogue.respond(&message)?, address))
-                        });
+                        let claim = taken
+                            .and_then(|(dialogue, peer)| Some((dialogue.respond(&message)?, peer)));
                         match claim {
-                            Some((claim, address)) => others.start(auth.clone().verify(
+                            Some((claim, peer)) => others.start(auth.clone().verify(
                                 front.clone(),
                                 connection,
-                                address,
+                                peer,
                                 claim,
                             )),
                             None => others.start(auth.clone().reject(front.clone(), connection)),
@@ -235,6 +241,13 @@ impl Auth {
                         ticket,
                         address,
                     } => auth.recipient(&front, connection, ticket, address).await,
+                    Message::LookUp { connection, wanted } if auth.setup.lookups => {
+                        let users = auth.users.borrow().clone();
+                        let found = users.map(|users| users.look_up(&wanted, NAMES));
+                        let found = found.unwrap_or(Found::Unavailable);
+                        let message = Message::Found { connection, found };
+                        front.send(&message, &[]).await.ok();
+                    }
                     _ => log::error!("front sent what it should not"),
                 }
             }
@@ -266,9 +279,9 @@ impl Auth {
         Dialogue::begin(&users, &opening)
     }
 
-    fn keep(&self, connection: u64, dialogue: Dialogue, address: IpAddr) {
+    fn keep(&self, connection: u64, dialogue: Dialogue, peer: Peer) {
         let mut dialogues = self.dialogues.borrow_mut();
-        dialogues.keep(connection, dialogue, address);
+        dialogues.keep(connection, dialogue, peer);
     }
 
     /// For what is malformed, or not bound to the connection it came by.
@@ -276,8 +289,7 @@ impl Auth {
         deadline::after(self.setup.limits.login_failure_delay).await;
         let message = Message::Verdict {
             connection,
-            verdict: Verdict::Rejected,
-            told: Vec::new(),
+            judgement: Judgement::from(Verdict::Rejected),
         };
         front.send(&message, &[]).await.ok();
     }
@@ -286,7 +298,7 @@ impl Auth {
         self: Rc<Self>,
         front: Rc<Channel>,
         connection: u64,
-        address: IpAddr,
+        (protocol, address): Peer,
         claim: Credentials,
     ) {
         let counted = !self.setup.limits.trusts(address);
@@ -298,20 +310,30 @@ impl Auth {
         }
         let name = claim.authcid.clone();
         let refused = counted && self.throttle.borrow().refuses(address, self.now());
-        let Checked {
-            verdict,
-            user,
-            told,
-        } = match refused {
+        let checked = match refused {
             true => Checked::UNAVAILABLE,
             false => self.check(claim, counted.then_some(address)).await,
         };
+        let (user, verdict) = (checked.user, checked.verdict.clone());
+        let mut judged = Judgement {
+            verdict: checked.verdict,
+            user: String::new(),
+            told: checked.told,
+        };
         if let Some(user) = user {
-            log::info!("{} logged in from {address}", user.name);
-            let owner = owner(user);
-            let grant = Message::Login { connection, owner };
-            if self.parent.send(&grant, &[]).await.is_err() {
-                return;
+            let how = match protocol {
+                Protocol::DovecotAuth => "was accepted for another server",
+                _ => "logged in",
+            };
+            log::info!("{} {how} from {address}", user.name);
+            judged.user.clone_from(&user.name);
+            // Whoever is accepted for another server is not logged in here.
+            if matches!(protocol, Protocol::Imap | Protocol::Pop3) {
+                let owner = user.into();
+                let grant = Message::Login { connection, owner };
+                if self.parent.send(&grant, &[]).await.is_err() {
+                    return;
+                }
             }
         } else if matches!(verdict, Verdict::Closed(_)) {
             log::info!(
@@ -329,8 +351,7 @@ impl Auth {
         }
         let message = Message::Verdict {
             connection,
-            verdict,
-            told,
+            judgement: judged,
         };
         front.send(&message, &[]).await.ok();
     }
@@ -455,7 +476,7 @@ impl Auth {
                     let grant = Message::Grant {
                         connection,
                         ticket,
-                        owner: owner(user.clone()),
+                        owner: user.clone().into(),
                         address,
                         detail,
                     };
@@ -543,15 +564,6 @@ fn read(file: File, text: &mut Vec<u8>) -> io::Result<()> {
     match u64::try_from(count) {
         Ok(count) if count <= room => Ok(()),
         _ => Err(io::ErrorKind::FileTooLarge.into()),
-    }
-}
-
-fn owner(user: User) -> Owner {
-    Owner {
-        name: user.name,
-        uid: user.uid,
-        gid: user.gid,
-        home: user.home,
     }
 }
 

@@ -2,9 +2,9 @@
 //! one may send, and believes `front` and `engine` nothing else.
 
 use super::pack::{Pack, Unpack, path, unpath};
-use super::setup::{Setup, unpack_mechanisms};
-use crate::auth::{Binding, Closed, Proof, Secret, Verdict};
-use crate::config::{Mechanism, Mechanisms};
+use super::setup::{Setup, protocol, unpack_mechanisms};
+use crate::auth::{Binding, Closed, Found, Judgement, Proof, Secret, User, Verdict, Wanted};
+use crate::config::{Mechanism, Mechanisms, Protocol};
 use crate::mailbox::Care;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -70,6 +70,8 @@ pub(super) enum Message {
     /// `front` to `auth`.
     Verify {
         connection: u64,
+        /// Where the client is.
+        protocol: Protocol,
         address: IpAddr,
         authzid: String,
         authcid: String,
@@ -78,6 +80,7 @@ pub(super) enum Message {
     /// `front` to `auth`: a dialogue begins.
     Begin {
         connection: u64,
+        protocol: Protocol,
         address: IpAddr,
         mechanism: Mechanism,
         binding: Binding,
@@ -89,12 +92,15 @@ pub(super) enum Message {
     Challenge { connection: u64, challenge: Vec<u8> },
     /// `auth` to `front`: what can be used to log in; `apop`: APOP, too.
     Mechanisms { mechanisms: Mechanisms, apop: bool },
-    /// `auth` to `front`. `told`: what the client is to be told with it.
+    /// `auth` to `front`.
     Verdict {
         connection: u64,
-        verdict: Verdict,
-        told: Vec<u8>,
+        judgement: Judgement,
     },
+    /// `front` to `auth`.
+    LookUp { connection: u64, wanted: Wanted },
+    /// `auth` to `front`.
+    Found { connection: u64, found: Found },
     /// `front` to `auth`.
     Recipient {
         connection: u64,
@@ -138,6 +144,17 @@ pub(super) enum Message {
     Idle,
     /// `front` to parent: the connection has no more use for what was granted to it up to that ticket.
     Closed { connection: u64, last: u32 },
+}
+
+impl From<User> for Owner {
+    fn from(user: User) -> Owner {
+        Owner {
+            name: user.name,
+            uid: user.uid,
+            gid: user.gid,
+            home: user.home,
+        }
+    }
 }
 
 impl Owner {
@@ -229,23 +246,27 @@ impl Message {
             }
             Message::Verify {
                 connection,
+                protocol,
                 address,
                 authzid,
                 authcid,
                 proof,
             } => {
-                p.u8(9).u64(*connection).text(&address.to_string());
+                p.u8(9).u64(*connection).u8(*protocol as u8);
+                p.text(&address.to_string());
                 p.text(authzid).text(authcid);
                 pack_proof(proof, p);
             }
             Message::Begin {
                 connection,
+                protocol,
                 address,
                 mechanism,
                 binding,
                 message,
             } => {
-                p.u8(22).u64(*connection).text(&address.to_string());
+                p.u8(22).u64(*connection).u8(*protocol as u8);
+                p.text(&address.to_string());
                 p.text(mechanism.name());
                 for bound in [&binding.exporter, &binding.end_point] {
                     p.option(bound.as_ref(), |p, bound| {
@@ -267,12 +288,22 @@ impl Message {
             }
             Message::Verdict {
                 connection,
-                verdict,
-                told,
+                judgement,
             } => {
                 p.u8(10).u64(*connection);
-                pack_verdict(verdict, p);
-                p.bytes(told);
+                pack_verdict(&judgement.verdict, p);
+                p.text(&judgement.user).bytes(&judgement.told);
+            }
+            Message::LookUp { connection, wanted } => {
+                p.u8(25).u64(*connection);
+                match wanted {
+                    Wanted::User(name) => p.u8(0).text(name),
+                    Wanted::Names { after } => p.u8(1).text(after),
+                };
+            }
+            Message::Found { connection, found } => {
+                p.u8(26).u64(*connection);
+                pack_found(found, p);
             }
             Message::Recipient {
                 connection,
@@ -362,6 +393,7 @@ impl Message {
             },
             9 => Message::Verify {
                 connection: u.u64()?,
+                protocol: protocol(u.u8()?)?,
                 address: u.text()?.parse().ok()?,
                 authzid: u.text()?,
                 authcid: u.text()?,
@@ -369,8 +401,11 @@ impl Message {
             },
             10 => Message::Verdict {
                 connection: u.u64()?,
-                verdict: unpack_verdict(u)?,
-                told: u.bytes()?.to_vec(),
+                judgement: Judgement {
+                    verdict: unpack_verdict(u)?,
+                    user: u.text()?,
+                    told: u.bytes()?.to_vec(),
+                },
             },
             11 => Message::Recipient {
                 connection: u.u64()?,
@@ -421,6 +456,7 @@ impl Message {
             },
             22 => Message::Begin {
                 connection: u.u64()?,
+                protocol: protocol(u.u8()?)?,
                 address: u.text()?.parse().ok()?,
                 mechanism: Mechanism::named(&u.text()?)?,
                 binding: Binding {
@@ -436,6 +472,18 @@ impl Message {
             24 => Message::Challenge {
                 connection: u.u64()?,
                 challenge: u.bytes()?.to_vec(),
+            },
+            25 => Message::LookUp {
+                connection: u.u64()?,
+                wanted: match u.u8()? {
+                    0 => Wanted::User(u.text()?),
+                    1 => Wanted::Names { after: u.text()? },
+                    _ => return None,
+                },
+            },
+            26 => Message::Found {
+                connection: u.u64()?,
+                found: unpack_found(u)?,
             },
             _ => return None,
         })
@@ -462,6 +510,35 @@ fn unpack_proof(u: &mut Unpack<'_>) -> Option<Proof> {
             stamp: u.text()?,
             digest: u.bytes()?.to_vec(),
         },
+        _ => return None,
+    })
+}
+
+fn pack_found(found: &Found, p: &mut Pack) {
+    match found {
+        Found::Nothing => drop(p.u8(0)),
+        Found::Unavailable => drop(p.u8(1)),
+        Found::User(user) => Owner::from(user.clone()).pack(p.u8(2)),
+        Found::Names(names) => drop(p.u8(3).list(names, |p, name| {
+            p.text(name);
+        })),
+    }
+}
+
+fn unpack_found(u: &mut Unpack<'_>) -> Option<Found> {
+    Some(match u.u8()? {
+        0 => Found::Nothing,
+        1 => Found::Unavailable,
+        2 => {
+            let owner = Owner::unpack(u)?;
+            Found::User(User {
+                name: owner.name,
+                uid: owner.uid,
+                gid: owner.gid,
+                home: owner.home,
+            })
+        }
+        3 => Found::Names(u.list(Unpack::text)?),
         _ => return None,
     })
 }
@@ -499,9 +576,7 @@ fn unpack_verdict(u: &mut Unpack<'_>) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{
-        Delete, FetchFailure, Format, Imap, Limits, Network, Pop3, Protocol, Workarounds,
-    };
+    use crate::config::{Delete, FetchFailure, Format, Imap, Limits, Network, Pop3, Workarounds};
     use crate::mail::Keyword;
     use crate::server::setup::Served;
     use crate::sys::accounts::Identity;
@@ -572,15 +647,44 @@ mod tests {
             },
             Message::Verdict {
                 connection: 2,
-                told: b"v=".to_vec(),
-                verdict: Verdict::Closed(Box::new(Closed {
+                judgement: Judgement {
+                    verdict: Verdict::Closed(Box::new(Closed {
+                        user: "ann".into(),
+                        server: Some("h:1".into()),
+                        reason: None,
+                    })),
                     user: "ann".into(),
-                    server: Some("h:1".into()),
-                    reason: None,
-                })),
+                    told: b"v=".to_vec(),
+                },
+            },
+            Message::LookUp {
+                connection: 2,
+                wanted: Wanted::User("ann".into()),
+            },
+            Message::LookUp {
+                connection: 2,
+                wanted: Wanted::Names { after: "a".into() },
+            },
+            Message::Found {
+                connection: 2,
+                found: Found::User(User {
+                    name: "ann".into(),
+                    uid: None,
+                    gid: Some(7),
+                    home: Some("/h".into()),
+                }),
+            },
+            Message::Found {
+                connection: 2,
+                found: Found::Names(vec!["a".into(), "b".into()]),
+            },
+            Message::Found {
+                connection: 2,
+                found: Found::Unavailable,
             },
             Message::Verify {
                 connection: 1,
+                protocol: Protocol::Imap,
                 address: "::1".parse().unwrap(),
                 authzid: String::new(),
                 authcid: "ann".into(),
@@ -591,6 +695,7 @@ mod tests {
             },
             Message::Verify {
                 connection: 1,
+                protocol: Protocol::Imap,
                 address: "::1".parse().unwrap(),
                 authzid: "bob".into(),
                 authcid: "ann".into(),
@@ -598,6 +703,7 @@ mod tests {
             },
             Message::Begin {
                 connection: 1,
+                protocol: Protocol::Imap,
                 address: "::1".parse().unwrap(),
                 mechanism: Mechanism::ScramSha256Plus,
                 binding: Binding {

@@ -13,7 +13,7 @@ use super::stop::Stop;
 use super::tasks::Tasks;
 use super::tls::Tls;
 use super::transport::{Socket, Transport, socket};
-use crate::auth::{Answer, Binding, Question, Verdict};
+use crate::auth::{Answer, Binding, Found, Question, Verdict, Wanted};
 use crate::config::{Mechanisms, Protocol};
 use crate::protocol::{Event, Machine, imap, pop3};
 use crate::sys::{memory, message};
@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 /// What a connection waits for from another role.
 pub(super) enum Reply {
     Answer(Answer),
+    Found(Found),
     Lookup(u8),
     Groups(Vec<Vec<u32>>, Vec<OwnedFd>),
 }
@@ -189,9 +190,11 @@ impl Front {
             match message {
                 Message::Verdict {
                     connection,
-                    verdict,
-                    told,
-                } => self.reply(connection, Reply::Answer(Answer::Verdict(verdict, told))),
+                    judgement,
+                } => self.reply(connection, Reply::Answer(Answer::Verdict(judgement))),
+                Message::Found { connection, found } => {
+                    self.reply(connection, Reply::Found(found));
+                }
                 Message::Challenge {
                     connection,
                     challenge,
@@ -246,13 +249,20 @@ impl Front {
         reply
     }
 
-    /// The answer of `auth` to a question about who somebody is.
-    async fn judge(&self, accepted: &Accepted, binding: &Binding, question: Question) -> Answer {
-        let connection = accepted.number;
+    /// The answer of `auth` to a question about who somebody is; `connection`: of one exchange.
+    pub(super) async fn judge(
+        &self,
+        connection: u64,
+        accepted: &Accepted,
+        binding: &Binding,
+        question: Question,
+    ) -> Answer {
+        let protocol = accepted.protocol;
         let address = |client: Option<IpAddr>| client.unwrap_or(accepted.address).to_canonical();
         let question = match question {
             Question::Verify(claim) => Message::Verify {
                 connection,
+                protocol,
                 address: address(claim.client),
                 authzid: claim.authzid,
                 authcid: claim.authcid,
@@ -264,6 +274,7 @@ impl Front {
                 client,
             } => Message::Begin {
                 connection,
+                protocol,
                 address: address(client),
                 mechanism,
                 binding: binding.clone(),
@@ -276,14 +287,35 @@ impl Front {
         };
         match self.ask(connection, &question, true).await {
             Some(Reply::Answer(answer)) => answer,
-            _ => Answer::Verdict(Verdict::Unavailable, Vec::new()),
+            _ => Answer::from(Verdict::Unavailable),
         }
+    }
+
+    /// The answer of `auth` to a question about users.
+    pub(super) async fn look_up(&self, connection: u64, wanted: Wanted) -> Found {
+        let question = Message::LookUp { connection, wanted };
+        match self.ask(connection, &question, true).await {
+            Some(Reply::Found(found)) => found,
+            _ => Found::Unavailable,
+        }
+    }
+
+    /// Another one each time.
+    pub(super) fn number(&self) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        number
+    }
+
+    pub(super) fn mechanisms(&self) -> Mechanisms {
+        self.mechanisms.get()
     }
 }
 
 /// A connection as it was accepted.
 pub(super) struct Accepted {
     pub(super) number: u64,
+    pub(super) protocol: Protocol,
     /// Where it comes from; the loopback address for a unix socket.
     pub(super) address: IpAddr,
     pub(super) local: bool,
@@ -359,12 +391,21 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
             }
         }
     }
-    let number = front.next.get();
-    front.next.set(number + 1);
+    let number = front.number();
     let exempt = address.is_loopback() || front.setup.limits.trusts(address);
+    let protocol = served.protocol;
+    if protocol.is_inward() && !exempt {
+        log::warn!(
+            "{address} is no trusted network: {} is not for it",
+            protocol.as_str()
+        );
+        return;
+    }
     let counted = (!exempt).then_some(address);
     let permit = match memory::has_room(front.setup.limits.front_memory_octets) {
-        true if exempt && served.protocol == Protocol::Lmtp => front.permits.take_trusted(),
+        true if exempt && !matches!(protocol, Protocol::Imap | Protocol::Pop3) => {
+            front.permits.take_trusted()
+        }
         true => front.permits.take(counted),
         false => Err(Refused::NoMemory),
     };
@@ -374,6 +415,7 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
     };
     let accepted = Accepted {
         number,
+        protocol,
         address,
         local,
         permit,
@@ -382,6 +424,8 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
         Protocol::Lmtp => super::lmtp::serve(&front, socket, served, &accepted).await,
         Protocol::Imap => imap(&front, socket, served, accepted).await,
         Protocol::Pop3 => pop3(&front, socket, served, accepted).await,
+        Protocol::DovecotAuth => super::inward::client(&front, socket, &accepted).await,
+        Protocol::DovecotUserdb => super::inward::userdb(&front, socket, &accepted).await,
     };
     if let Err(error) = result {
         log::debug!("connection from {address}: {error}");
@@ -402,6 +446,8 @@ async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refuse
             Protocol::Lmtp => format!("{code} {why}\r\n"),
             Protocol::Imap => format!("* BYE [LIMIT] {why}\r\n"),
             Protocol::Pop3 => format!("-ERR [SYS/TEMP] {why}\r\n"),
+            // They try again.
+            Protocol::DovecotAuth | Protocol::DovecotUserdb => String::new(),
         };
         write(&mut transport, text.as_bytes()).await.ok();
     }
@@ -529,7 +575,10 @@ async fn converse<M: Machine<Question = Question, Answer = Answer>>(
             let bindable = !binding.is_empty();
             login.event(Event::Secured { bindable });
         }
-        let ask = async |question| front.judge(accepted, &binding, question).await;
+        let ask = async |question| {
+            let connection = accepted.number;
+            front.judge(connection, accepted, &binding, question).await
+        };
         let driven = drive(login, &mut transport, Some(deadline), &front.stop, ask);
         match Box::pin(driven).await? {
             Driven::StartTls => secure = true,

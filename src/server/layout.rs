@@ -1,8 +1,8 @@
 //! What lies below the data directory, and who owns it.
 
 use super::error::Error;
-use crate::config::{Address, Config, Isolation};
-use crate::sys::accounts::{Identity, named};
+use crate::config::{Address, Config, Isolation, Listener};
+use crate::sys::accounts::{Identity, group, named};
 use rustix::fs::OFlags;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -183,8 +183,8 @@ pub(super) fn lock(config: &Config) -> Result<File, Error> {
 }
 
 /// Binds an address. A unix socket that nobody serves any more is replaced.
-pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
-    match address {
+pub(super) fn listen(listener: &Listener) -> Result<OwnedFd, Error> {
+    match &listener.address {
         // Connections have the options of their listener.
         Address::Tcp(address) => TcpListener::bind(address)
             .map(OwnedFd::from)
@@ -196,7 +196,10 @@ pub(super) fn listen(address: &Address) -> Result<OwnedFd, Error> {
                 address: address.to_string(),
                 error,
             }),
-        Address::Unix(path) => unix(path, 0o666),
+        Address::Unix(path) => match &listener.group {
+            None => unix(path, listener.mode),
+            Some(name) => grouped(path, listener.mode, name),
+        },
         Address::Activated(name) => Err(super::listeners::missing(name)),
     }
 }
@@ -224,6 +227,24 @@ pub(super) fn unix(path: &Path, mode: u32) -> Result<OwnedFd, Error> {
         address: format!("unix:{}", path.display()),
         error,
     })
+}
+
+/// A unix socket of that group: closed to all until it is the group's.
+fn grouped(path: &Path, mode: u32, name: &str) -> Result<OwnedFd, Error> {
+    let fault = |error| Error::Listen {
+        address: format!("unix:{}", path.display()),
+        error,
+    };
+    let missing = || {
+        let what = format!("this machine has no group {name}");
+        fault(std::io::Error::new(std::io::ErrorKind::NotFound, what))
+    };
+    let gid = group(name).ok_or_else(missing)?;
+    let socket = unix(path, 0o600)?;
+    std::os::unix::fs::lchown(path, None, Some(gid))
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+        .map_err(fault)?;
+    Ok(socket)
 }
 
 #[cfg(test)]

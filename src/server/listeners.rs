@@ -28,7 +28,7 @@ impl Listeners {
         for listener in &config.listeners {
             let mut sockets = given(&mut passed, &listener.address);
             if sockets.is_empty() {
-                match layout::listen(&listener.address) {
+                match layout::listen(listener) {
                     Ok(socket) => sockets.push(socket),
                     Err(fault) => faults.push(fault),
                 }

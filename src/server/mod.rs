@@ -19,6 +19,7 @@ mod error;
 mod failed;
 mod front;
 mod grants;
+mod inward;
 mod layout;
 mod listeners;
 mod lmtp;

@@ -24,7 +24,7 @@ impl Handover {
         match protocol(*number)? {
             Protocol::Imap => imap::Handover::decode(rest).map(Handover::Imap),
             Protocol::Pop3 => pop3::Handover::decode(rest).map(Handover::Pop3),
-            Protocol::Lmtp => None,
+            Protocol::Lmtp | Protocol::DovecotAuth | Protocol::DovecotUserdb => None,
         }
     }
 
@@ -45,7 +45,7 @@ pub(super) fn without_engine(handover: &[u8]) -> String {
     match handover.first().and_then(|number| protocol(*number)) {
         Some(Protocol::Imap) => format!("* BYE {UNAVAILABLE}\r\n"),
         Some(Protocol::Pop3) => pop3::UNAVAILABLE.to_owned(),
-        Some(Protocol::Lmtp) | None => String::new(),
+        Some(_) | None => String::new(),
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Setup {
     pub(super) listeners: Vec<Served>,
     /// As [`crate::config::Auth`] has them.
     pub(super) mechanisms: Option<Mechanisms>,
+    /// Others may ask `auth` where users are.
+    pub(super) lookups: bool,
     /// For `auth` alone: what salts are made from that are not stored.
     pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
@@ -50,8 +52,8 @@ pub(super) struct Served {
 
 /// Of a number that a protocol is between processes.
 pub(super) fn protocol(number: u8) -> Option<Protocol> {
-    let all = [Protocol::Imap, Protocol::Lmtp, Protocol::Pop3];
-    all.into_iter().find(|protocol| *protocol as u8 == number)
+    let mut all = Protocol::ALL.into_iter();
+    all.find(|protocol| *protocol as u8 == number)
 }
 
 /// Of a number that a set of mechanisms is between processes.
@@ -208,6 +210,7 @@ limits!(
     mime_depth: size,
     max_recipients: number,
     max_transactions: number,
+    auth_requests: size,
     lmtp_user_deliveries: number,
     max_mailboxes: size,
     mailbox_name_octets: size,
@@ -259,6 +262,7 @@ impl Setup {
             format: config.storage.format,
             limits: config.limits.clone(),
             mechanisms: config.auth.mechanisms,
+            lookups: (config.listeners.iter()).any(|l| l.protocol == Protocol::DovecotUserdb),
             imap: config.imap.clone(),
             pop3: config.pop3.clone(),
             lmtp: config.lmtp.clone(),
@@ -282,7 +286,7 @@ impl Setup {
         pack.option(self.mechanisms.as_ref(), |pack, mechanisms| {
             pack.u32(mechanisms.bits().into());
         });
-        pack.bytes(&self.seed);
+        pack.u8(u8::from(self.lookups)).bytes(&self.seed);
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
         pack_lmtp(pack, &self.lmtp);
@@ -314,6 +318,7 @@ impl Setup {
                 })
             })?,
             mechanisms: unpack.option(unpack_mechanisms)?,
+            lookups: unpack.u8()? != 0,
             seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,

@@ -26,6 +26,20 @@ pub(crate) fn named(name: &str) -> Option<Identity> {
     find(&std::fs::read_to_string("/etc/passwd").ok()?, name)
 }
 
+/// The number of the group of that name in this machine's `/etc/group`; `None` if there is none.
+pub(crate) fn group(name: &str) -> Option<u32> {
+    // Of a line of it the third field is the number, as of one of the passwd file.
+    let fields = |line: &str| -> Option<u32> {
+        let mut fields = line.split(':');
+        let own = fields.next()?;
+        fields.nth(1)?.parse().ok().filter(|_| own == name)
+    };
+    std::fs::read_to_string("/etc/group")
+        .ok()?
+        .lines()
+        .find_map(fields)
+}
+
 fn find(passwd: &str, name: &str) -> Option<Identity> {
     let fields = passwd
         .lines()
@@ -53,5 +67,7 @@ mod tests {
         assert_eq!(find(passwd, "an"), None);
         assert_eq!(find(passwd, "bad"), None);
         assert!(named("root").is_none_or(Identity::is_root));
+        assert!(group("root").is_none_or(|gid| gid == 0));
+        assert_eq!(group("no such group"), None);
     }
 }

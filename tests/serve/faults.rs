@@ -138,7 +138,7 @@ fn nobody_has_a_directory_of_the_server() {
     let there = fs::read_dir(server.data().join("tls")).unwrap();
     let mut there: Vec<_> = there.map(|entry| entry.unwrap().file_name()).collect();
     there.sort();
-    assert_eq!(there, ["cert.pem", "key.pem"]);
+    assert_eq!(there, ["cert.pem", "key.pem", "salt"]);
     let added = run(&mut server.command(&["user", "add", "Run", "--password-stdin"]));
     assert!(!added.status.success());
     assert!(

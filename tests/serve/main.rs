@@ -19,6 +19,7 @@ mod idle;
 mod limits;
 mod lmtp;
 mod login;
+mod lookups;
 mod owners;
 mod pop3;
 mod prompt;
