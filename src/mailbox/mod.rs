@@ -99,7 +99,7 @@ pub(crate) use maildrop::{Entries, Entry, MaildropLock, Wanted};
 pub(crate) use mark::{FlagChange, Mark, Marked};
 pub(crate) use metadata::ADMIN;
 pub(crate) use names::Listening;
-pub(crate) use news::{Heard, News};
+pub(crate) use news::{Heard, Latest, News};
 pub(crate) use observed::Observed;
 pub(crate) use purge::Care;
 pub(crate) use rows::{Rows, Want};

@@ -29,6 +29,22 @@ pub(crate) enum News {
     Annotated(Option<MailboxName>, Vec<EntryName>),
 }
 
+impl News {
+    /// False if there are the same mailboxes as before, and they are subscribed to.
+    pub(crate) fn is_of_names(&self) -> bool {
+        !matches!(self, News::Annotated(..))
+    }
+}
+
+/// What happened since a session was told last.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Latest {
+    /// What others did.
+    pub(crate) news: Vec<News>,
+    /// The session itself or others changed which mailboxes there are, or subscriptions.
+    pub(crate) other_names: bool,
+}
+
 /// The last ones, with who did it.
 #[derive(Default)]
 pub(super) struct Recent {
@@ -76,20 +92,22 @@ impl Account {
         recent.first + recent.kept.len() as u64 > heard.next || self.0.names.is_doubted()
     }
 
-    /// What others did since. `None`: too much.
-    pub(crate) fn news(&self, heard: &mut Heard) -> Option<Vec<News>> {
+    /// What was done since. `None`: too much.
+    pub(crate) fn news(&self, heard: &mut Heard) -> Option<Latest> {
         // It is logged, and looked at again when somebody asks again.
         self.look_for_names().ok();
         let recent = lock(&self.0.recent);
         let known = heard.next.checked_sub(recent.first);
         heard.next = recent.first + recent.kept.len() as u64;
         let known = usize::try_from(known?).ok()?;
-        let new = recent.kept.iter().skip(known);
-        Some(
-            new.filter(|(by, _)| *by != heard.by)
-                .map(|(_, news)| news.clone())
-                .collect(),
-        )
+        let mut latest = Latest::default();
+        for (by, news) in recent.kept.iter().skip(known) {
+            latest.other_names |= news.is_of_names();
+            if *by != heard.by {
+                latest.news.push(news.clone());
+            }
+        }
+        Some(latest)
     }
 
     /// `by`: the number of the session that did it.
@@ -121,20 +139,32 @@ mod tests {
         let (account, _directory) = Account::temporary();
         let (mut one, mut two) = (account.heard(), account.heard());
         let created = |text: &str| News::Created(vec![name(text)]);
+        let latest = |news: &[News], other_names| Latest {
+            news: news.to_vec(),
+            other_names,
+        };
         account.publish(created("a"), one.by());
-        account.publish(created("b"), two.by());
+        account.publish(News::Annotated(None, vec![]), one.by());
         assert!(account.has_news(one));
-        assert_eq!(account.news(&mut one), Some(vec![created("b")]));
+        // What it did itself is not told again.
+        assert_eq!(account.news(&mut one), Some(latest(&[], true)));
+        account.publish(created("b"), two.by());
+        assert_eq!(account.news(&mut one), Some(latest(&[created("b")], true)));
         assert!(!account.has_news(one));
-        assert_eq!(account.news(&mut one), Some(vec![]));
-        assert_eq!(account.news(&mut two), Some(vec![created("a")]));
+        assert_eq!(account.news(&mut one), Some(Latest::default()));
+        let annotated = News::Annotated(None, vec![]);
+        let both = [created("a"), annotated.clone()];
+        assert_eq!(account.news(&mut two), Some(latest(&both, true)));
+        account.publish(annotated.clone(), one.by());
+        assert_eq!(account.news(&mut two), Some(latest(&[annotated], false)));
+        account.news(&mut one);
         (0..MAX_NEWS).for_each(|_| account.publish(created("c"), 0));
         assert_eq!(
-            account.news(&mut one).map(|news| news.len()),
+            account.news(&mut one).map(|latest| latest.news.len()),
             Some(MAX_NEWS)
         );
         (0..=MAX_NEWS).for_each(|_| account.publish(created("c"), 0));
         assert_eq!(account.news(&mut one), None);
-        assert_eq!(account.news(&mut one), Some(vec![]));
+        assert_eq!(account.news(&mut one), Some(Latest::default()));
     }
 }

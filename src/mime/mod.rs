@@ -25,6 +25,7 @@ mod text;
 mod token;
 mod transfer;
 mod unbinary;
+mod utf8_header;
 
 pub(crate) use address::{address_text, display_name, first_address};
 pub(crate) use bodystructure::{body, bodystructure};
@@ -42,3 +43,4 @@ pub(crate) use subject::base_subject;
 pub(crate) use text::{Text, from_charset};
 pub(crate) use transfer::Transfer;
 pub(crate) use unbinary::{Unbinary, UnknownEncoding};
+pub(crate) use utf8_header::Utf8Header;

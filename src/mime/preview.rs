@@ -8,18 +8,28 @@ const MAX_CHARS: usize = 200;
 
 impl Message {
     /// The part that a preview is made of: the first plain text that is no attachment, else the first
-    /// HTML. `None`: there is no text to be shown.
+    /// HTML; of a message inside only if there is no other. `None`: there is no text to be shown.
     pub(crate) fn preview_part(&self) -> Option<&Part> {
         let shown = |part: &&Part| {
             let disposition = part.content.disposition.as_ref();
             let attached = disposition.is_some_and(|d| d.0.eq_ignore_ascii_case(b"attachment"));
             part.kind == Kind::Leaf && !attached
         };
-        let first = |subtype| {
-            let mut parts = self.parts.iter().filter(shown);
+        let first = |inside, subtype| {
+            let parts = self.parts.iter().filter(shown);
+            let mut parts = parts.filter(|part| self.is_inside_message(part) == inside);
             parts.find(|part| part.content.is("text", Some(subtype)))
         };
-        first("plain").or_else(|| first("html"))
+        let own = first(false, "plain").or_else(|| first(false, "html"));
+        own.or_else(|| first(true, "plain").or_else(|| first(true, "html")))
+    }
+
+    fn is_inside_message(&self, of: &Part) -> bool {
+        let part = |at: u32| self.parts.get(usize::try_from(at).ok()?);
+        let above = std::iter::successors(of.parent, |at| part(*at)?.parent);
+        above
+            .filter_map(part)
+            .any(|part| part.kind == Kind::Message)
     }
 }
 
@@ -178,6 +188,14 @@ mod tests {
             (
                 &format!("{html}<div>a</div><div>b</div>c<br>d<b>e</b>"),
                 "a b c de",
+            ),
+            (
+                "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n\ninside\n--b\nContent-Type: text/html\n\n<p>own\n--b--\n",
+                "own",
+            ),
+            (
+                "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n\ninside\n--b\nContent-Type: image/png\n\nx\n--b--\n",
+                "inside",
             ),
             (&format!("{html}\u{200c}\u{34f}\u{feff} x\u{ad}y"), "xy"),
             ("\n \n", ""),

@@ -51,6 +51,8 @@ fn values(rest: &mut &str) -> Vec<Value> {
             }
             '"' => all.push(Value::Word(format!("{:?}", folded(&quoted(rest))))),
             '{' => all.push(Value::Word(format!("{:?}", folded(&literal(rest))))),
+            // What may hold NUL (RFC 3516 section 4.2.2): each server says it when it likes.
+            '~' => *rest = &rest[1..],
             _ => all.push(Value::Word(atom(rest))),
         }
     }
@@ -209,6 +211,7 @@ impl Told {
                 String::new()
             }
             ["PERMANENTFLAGS", ..] => format!("PERMANENTFLAGS {}", applicable(&parsed(code)[1])),
+            ["BADURL", ..] => "BADURL".to_owned(),
             ["CLOSED" | "CAPABILITY" | "MAILBOXID", ..] => String::new(),
             _ => code.to_owned(),
         }
@@ -239,7 +242,11 @@ impl Told {
             }
             "STATUS" => self.status_items(rest, facts),
             "SEARCH" | "SORT" | "THREAD" => facts.push(without_mod_seq(line.trim_end())),
+            "ESEARCH" if line.contains("ADDTO (") || line.contains("REMOVEFROM (") => {
+                self.updates(line, facts);
+            }
             "ESEARCH" => facts.push(found(&without_tag(&without_mod_seq(line)))),
+            "METADATA" => annotations(rest, facts),
             "VANISHED" => self.vanished(rest, facts),
             "CAPABILITY" => {}
             _ => facts.push(line.to_owned()),
@@ -273,6 +280,8 @@ impl Told {
                     let value = match name.as_str() {
                         "FLAGS" => sorted(&item[1]),
                         "MODSEQ" => "some".to_owned(),
+                        // How a preview is made is the server's (RFC 8970 section 3.3).
+                        "PREVIEW" | "SNIPPET" => previewed(&item[1]),
                         // Dovecot writes 01 (RFC 3501 section 9: date-day-fixed = (SP DIGIT) / 2DIGIT).
                         "INTERNALDATE" => shown(&item[1]).replace("\"0", "\" "),
                         _ => shown(&item[1]),
@@ -301,6 +310,26 @@ impl Told {
         }
     }
 
+    /// What is found by now, or no longer (RFC 5267 section 4.3), message by message.
+    fn updates(&self, line: &str, facts: &mut Vec<String>) {
+        let words = parsed(line);
+        let uid = words.contains(&Value::Word("UID".to_owned()));
+        for pair in words.windows(2) {
+            let [Value::Word(what), Value::List(places)] = pair else {
+                continue;
+            };
+            for set in places.chunks(2).filter(|_| what != "ESEARCH") {
+                for number in numbers(&shown(&set[1])) {
+                    let whom = match uid {
+                        true => format!("UID {number}"),
+                        false => format!("message {}", self.messages[number as usize - 1]),
+                    };
+                    facts.push(format!("{} {what} {whom}", shown(&words[1])));
+                }
+            }
+        }
+    }
+
     fn vanished(&mut self, rest: &str, facts: &mut Vec<String>) {
         let (kind, set) = match rest.strip_prefix("(EARLIER) ") {
             Some(set) => ("earlier", set),
@@ -312,6 +341,28 @@ impl Told {
             self.messages.truncate(self.messages.len() - uids.len());
         }
         facts.extend(uids.iter().map(|uid| format!("{kind}: UID {uid}")));
+    }
+}
+
+/// The form of a preview.
+fn previewed(value: &Value) -> String {
+    match value {
+        Value::Word(text) if text == "NIL" => "NIL".to_owned(),
+        Value::Word(_) => "text".to_owned(),
+        Value::List(list) => format!("{} {}", shown(&list[0]), previewed(&list[1])),
+    }
+}
+
+/// METADATA with values, each by itself, or the names of entries that changed.
+fn annotations(rest: &str, facts: &mut Vec<String>) {
+    let values = parsed(rest);
+    let name = shown(&values[0]).trim_matches('"').to_owned();
+    match &values[1] {
+        Value::List(entries) => facts.extend(entries.chunks(2).map(|entry| {
+            let (entry, value) = (shown(&entry[0]), shown(&entry[1]));
+            format!("METADATA {name} {entry} {value}")
+        })),
+        Value::Word(_) => facts.push(format!("METADATA {rest}")),
     }
 }
 

@@ -8,6 +8,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod explained;
+mod extensions;
 mod facts;
 mod mails;
 #[path = "../support/pattern.rs"]
@@ -40,6 +41,8 @@ struct Side {
     told: Told,
     /// UIDVALIDITY and HIGHESTMODSEQ of mailboxes when they were left.
     left: BTreeMap<&'static str, (String, String)>,
+    /// Tag of the last search that is kept up to date.
+    updated: String,
 }
 
 impl Side {
@@ -49,6 +52,7 @@ impl Side {
             imap: imap.raw(),
             told: Told::default(),
             left: BTreeMap::new(),
+            updated: "none".to_owned(),
         }
     }
 
@@ -59,7 +63,8 @@ impl Side {
 
     fn command(&self, step: &Step) -> String {
         match step {
-            Step::Send(command) => command.clone(),
+            Step::Send(command) | Step::Update(command) => command.clone(),
+            Step::Cancel => format!("CANCELUPDATE \"{}\"", self.updated),
             Step::Resume(name) => match self.left.get(name) {
                 Some((validity, mod_seq)) => {
                     format!("SELECT {name} (QRESYNC ({validity} {mod_seq}))")
@@ -109,6 +114,9 @@ impl Side {
         }
         let answer = self.imap.command(&command).unwrap();
         self.keep(&command, &answer);
+        if let Step::Update(_) = step {
+            self.updated = self.imap.last_tag();
+        }
         let good = answer.status.starts_with("OK");
         let noop = self.imap.command("NOOP").unwrap();
         let noop = Answer {
@@ -243,7 +251,8 @@ fn begin(server: &Server, seed: u64) -> (Dovecot, u32) {
     for path in [theirs.clone(), theirs.join("ann")] {
         chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
-    let dovecot = Dovecot::start(&server.path("dovecot"), &theirs, owner.uid(), owner.gid());
+    let ids = (owner.uid(), owner.gid());
+    let dovecot = Dovecot::with(&server.path("dovecot"), &theirs, ids, METADATA);
     let mut imap = dovecot.imap("ann");
     let mut script = Script::new(seed);
     for name in ["work", "work/plans", "a", "a/b", "old"] {
@@ -267,6 +276,10 @@ fn copy(from: &Path, to: &Path) {
     command.arg("-a").arg(from).arg(to);
     run(&mut command).ok();
 }
+
+/// What Dovecot needs for it.
+const METADATA: &str = "mail_attribute_dict = file:%h/dovecot-attributes\n\
+                        protocol imap {\n  imap_metadata = yes\n}\n";
 
 /// How many commands are tried if nobody says for how long.
 const COMMANDS: u64 = 3000;

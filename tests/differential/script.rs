@@ -26,7 +26,7 @@ const FLAGS: [&str; 6] = [
     "\\Deleted",
 ];
 
-const ITEMS: [&str; 18] = [
+const ITEMS: [&str; 24] = [
     "FLAGS",
     "UID",
     "INTERNALDATE",
@@ -45,9 +45,15 @@ const ITEMS: [&str; 18] = [
     "BODY.PEEK[]<10.100>",
     "BODY[TEXT]<0.20>",
     "RFC822.HEADER",
+    "BINARY.PEEK[1]",
+    "BINARY.PEEK[1]<2.9>",
+    "BINARY[2]",
+    "PREVIEW",
+    "PREVIEW (FUZZY)",
+    "SNIPPET",
 ];
 
-const KEYS: [&str; 34] = [
+const KEYS: [&str; 35] = [
     "ALL",
     "SEEN",
     "UNSEEN",
@@ -82,6 +88,7 @@ const KEYS: [&str; 34] = [
     "YOUNGER 86400",
     "MODSEQ 1",
     "NOT 1",
+    "$",
 ];
 
 /// What is done at both servers.
@@ -92,6 +99,10 @@ pub(crate) enum Step {
     Resume(&'static str),
     /// FETCH of what changed since the mailbox was selected.
     Changed(String),
+    /// A search of whose results the client is kept informed.
+    Update(String),
+    /// No longer of the last one.
+    Cancel,
 }
 
 /// Makes commands that suit what was done before.
@@ -117,15 +128,15 @@ impl Script {
         }
     }
 
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.random.below(all.len() as u64) as usize]
     }
 
-    fn chance(&mut self, in_a_hundred: u64) -> bool {
+    pub(crate) fn chance(&mut self, in_a_hundred: u64) -> bool {
         self.random.below(100) < in_a_hundred
     }
 
-    fn name(&mut self) -> &'static str {
+    pub(crate) fn name(&mut self) -> &'static str {
         match self.chance(40) {
             true => "INBOX",
             false => self.pick(&NAMES),
@@ -163,7 +174,7 @@ impl Script {
         // Who deletes or renames what is selected is told in different ways; so is who makes a mailbox
         // below one that is not there.
         let aside = ![self.selected, self.others].contains(&Some(name)) && LEAVES.contains(&name);
-        let command = match self.random.below(24) {
+        let command = match self.random.below(28) {
             0 => format!("CREATE {other}"),
             1 if aside => format!("DELETE {name}"),
             2 if aside => format!("RENAME {name} old/{}", self.random.below(5)),
@@ -191,7 +202,10 @@ impl Script {
                 self.select(name, false);
                 return Step::Resume(name);
             }
-            19 => {
+            19 => self.metadata(),
+            20 => self.metadata(),
+            21 => self.notify(),
+            22 => {
                 self.select(name, true);
                 format!("EXAMINE {name}")
             }
@@ -213,19 +227,27 @@ impl Script {
         let messages = if self.chance(10) { 2 } else { 1 };
         let mut command = format!("APPEND {name}");
         for _ in 0..messages {
-            self.mails += 1;
-            let text = mail(&mut self.random, self.mails);
+            let text = match self.chance(10) {
+                true => self.catenate(),
+                false => {
+                    self.mails += 1;
+                    let text = mail(&mut self.random, self.mails);
+                    format!("{{{}+}}\r\n{text}", text.len())
+                }
+            };
             let flags = self.pick(&FLAGS);
             let day = 1 + self.random.below(9);
             command.push_str(&format!(
-                " ({flags}) \" {day}-Feb-2026 10:00:00 +0000\" {{{}+}}\r\n{text}",
-                text.len()
+                " ({flags}) \" {day}-Feb-2026 10:00:00 +0000\" {text}"
             ));
         }
         command
     }
 
     fn set(&mut self, count: usize) -> String {
+        if self.chance(5) {
+            return "$".to_owned();
+        }
         let count = count as u64;
         let first = 1 + self.random.below(count);
         match self.random.below(4) {
@@ -247,7 +269,7 @@ impl Script {
     /// Commands of the selected state.
     fn inside(&mut self, count: usize) -> Step {
         let (uid, set) = self.by(count);
-        let command = match self.random.below(20) {
+        let command = match self.random.below(23) {
             0..=2 if !self.read_only => {
                 let how = self.pick(&["+FLAGS", "-FLAGS", "FLAGS", "+FLAGS.SILENT"]);
                 format!("{uid}STORE {set} {how} ({})", self.pick(&FLAGS))
@@ -291,7 +313,9 @@ impl Script {
             16 if self.enabled => {
                 return Step::Changed(if self.chance(50) { " VANISHED" } else { "" }.to_owned());
             }
-            17 => {
+            17 => self.save(uid),
+            18 | 19 => return self.update(uid),
+            20 => {
                 self.selected = None;
                 if self.chance(50) { "CLOSE" } else { "UNSELECT" }.to_owned()
             }
@@ -324,7 +348,7 @@ impl Script {
         format!("CHARSET UTF-8 {thread}{inner} {}", self.key())
     }
 
-    fn criteria(&mut self) -> String {
+    pub(crate) fn criteria(&mut self) -> String {
         let one = self.key();
         match self.random.below(5) {
             0 => format!("{one} {}", self.key()),

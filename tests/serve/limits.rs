@@ -220,6 +220,10 @@ limits! {
         let announced = status(imap.command("APPEND INBOX {2049}"));
         assert!(announced.starts_with("NO [TOOBIG]"), "{announced}");
         assert!(status(imap.append("INBOX", "", &of(2048))).starts_with("OK"));
+        // Put together of parts that are there already.
+        let both = "APPEND INBOX CATENATE (URL \"/INBOX/;UID=1\" URL \"/INBOX/;UID=1\")";
+        let both = status(imap.command(both));
+        assert!(both.starts_with("NO [TOOBIG]"), "{both}");
         let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
         assert!(lmtp.command("LHLO x").unwrap().contains("SIZE 2048"));
         assert!(lmtp.command("MAIL FROM:<a@b> SIZE=2049").unwrap().starts_with("552 5.3.4"));

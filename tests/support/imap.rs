@@ -171,6 +171,11 @@ impl Imap {
         }
     }
 
+    /// The tag of the last command.
+    pub(crate) fn last_tag(&self) -> String {
+        format!("t{}", self.tag)
+    }
+
     /// Sends a command and counts the octets of its untagged responses, whatever is in them.
     pub(crate) fn count(&mut self, command: &str) -> io::Result<(u64, String)> {
         self.tag += 1;

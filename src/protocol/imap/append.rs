@@ -11,6 +11,7 @@ use super::table::named;
 use super::tag::{Tag, tag};
 use crate::mail::{DateTime, Flags, InvalidName, SequenceSet, UidSet};
 use crate::mailbox::{Access, Appended, Content, Draft, Error, NewMessage};
+use crate::mime::Utf8Header;
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{AppendStart, AppendText, Ends, Frame, Given, Piece, Refusal, Replaced};
 use std::borrow::Cow;
@@ -51,6 +52,8 @@ struct Message {
     date: Option<DateTime>,
     /// Octets of it as they came.
     octets: u64,
+    /// Its header, where it is said to be UTF-8.
+    header: Utf8Header,
 }
 
 enum Stage {
@@ -58,8 +61,8 @@ enum Stage {
     Pieces,
     /// What a URL names is copied.
     Copying(Content),
-    /// So many octets of the message are to come.
-    Receiving(u64),
+    /// So many octets of the message are to come; `utf8`: what of them is the header's is UTF-8.
+    Receiving { left: u64, utf8: bool },
     /// So many octets of a URL are to come.
     ReceivingUrl(u64),
     /// The next line is to come.
@@ -129,15 +132,15 @@ impl Session {
         let needs_disk = self.needs_disk(&append);
         let next = match &mut append.stage {
             Stage::Pieces | Stage::Copying(_) if quick && needs_disk => Some(Progress::Disk),
-            Stage::Receiving(left) | Stage::ReceivingUrl(left)
+            Stage::Receiving { left, .. } | Stage::ReceivingUrl(left)
                 if self.framer.waiting() < PIECE.min(self.framer.capacity()).min(*left) =>
             {
                 Some(Progress::NeedInput)
             }
-            Stage::Receiving(_) | Stage::ReceivingUrl(_) if quick => Some(Progress::Disk),
+            Stage::Receiving { .. } | Stage::ReceivingUrl(_) if quick => Some(Progress::Disk),
             Stage::Pieces => return self.piece(append, out),
             Stage::Copying(_) => return self.copy_piece(append),
-            Stage::Receiving(_) => return self.receive(append),
+            Stage::Receiving { .. } => return self.receive(append),
             Stage::ReceivingUrl(_) => return self.receive_url(append),
             // What is filed at the end of the command needs the disk.
             Stage::Line if quick => Some(Progress::Disk),
@@ -180,7 +183,7 @@ impl Session {
             Some(Piece::Literal { utf8: true }) if !self.enabled.utf8 => {
                 Err("BAD UTF8 goes with ENABLE UTF8=ACCEPT.".into())
             }
-            Some(Piece::Literal { .. }) => self.begin_literal(&mut append, out),
+            Some(Piece::Literal { utf8 }) => self.begin_literal(&mut append, utf8, out),
             Some(Piece::UrlLiteral) => begin_url_literal(&mut append, out),
             None if append.ended => return self.file(append, out),
             None => {
@@ -242,6 +245,7 @@ impl Session {
             flags,
             date,
             octets: 0,
+            header: Utf8Header::new(),
         });
         Ok(())
     }
@@ -252,7 +256,12 @@ impl Session {
         Ok(())
     }
 
-    fn begin_literal(&self, append: &mut Append, out: &mut Output) -> Result<(), Failure> {
+    fn begin_literal(
+        &self,
+        append: &mut Append,
+        utf8: bool,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
         let Some(literal) = append.literal else {
             return Err("BAD A literal is missing.".into());
         };
@@ -264,7 +273,8 @@ impl Session {
             out.put(b"+ OK\r\n");
         }
         append.literal = None;
-        append.stage = Stage::Receiving(literal.octets);
+        let left = literal.octets;
+        append.stage = Stage::Receiving { left, utf8 };
         Ok(())
     }
 
@@ -278,22 +288,22 @@ impl Session {
             if count == 0 {
                 append.stage = Stage::Pieces;
             }
-            write(&mut append, &bytes)
+            write(&mut append, &bytes, false)
         });
         self.go_on(append, copied.map_err(|error| refusal(error).into()))
     }
 
     fn receive(&mut self, mut append: Box<Append>) -> Next {
-        let Stage::Receiving(left) = &mut append.stage else {
+        let Stage::Receiving { left, utf8 } = &mut append.stage else {
             return self.go_on(append, Ok(()));
         };
         let bytes = self.framer.take(PIECE.min(*left));
         *left -= bytes.len() as u64;
-        let left = *left;
+        let (left, utf8) = (*left, *utf8);
         if left == 0 {
             append.stage = Stage::Line;
         }
-        match write(&mut append, &bytes) {
+        match write(&mut append, &bytes, utf8) {
             Ok(()) => self.doing = Doing::Append(append),
             Err(error) => {
                 append.messages.clear();
@@ -455,6 +465,7 @@ impl Session {
 /// A message with nothing in it takes the whole command back (RFC 3502 section 6.3.11).
 fn ended_message(append: &Append) -> Result<(), Failure> {
     match append.messages.last() {
+        Some(message) if !message.header.is_whole() => Err(refusal(NOT_UTF8).into()),
         Some(message) if message.octets == 0 => {
             Err("NO [CANNOT] An empty message cannot be appended.".into())
         }
@@ -474,10 +485,17 @@ fn begin_url_literal(append: &mut Append, out: &mut Output) -> Result<(), Failur
     Ok(())
 }
 
-fn write(append: &mut Append, bytes: &[u8]) -> Result<(), Error> {
+/// RFC 6855 section 4: with UTF8 comes a header in UTF-8, no other.
+const NOT_UTF8: Error = Error::Cannot("the header is not UTF-8");
+
+/// `utf8`: these octets are said to be that, as far as they are the header's.
+fn write(append: &mut Append, bytes: &[u8], utf8: bool) -> Result<(), Error> {
     let Some(message) = append.messages.last_mut() else {
         return Err(Error::Fault);
     };
+    if !message.header.takes(bytes, utf8) {
+        return Err(NOT_UTF8);
+    }
     message.octets += bytes.len() as u64;
     message.draft.write(bytes)
 }

@@ -27,14 +27,14 @@ impl Session {
     }
 
     pub(super) fn tell_news(&mut self, out: &mut Output) {
-        let Some(news) = self.account.news(&mut self.heard) else {
+        let Some(latest) = self.account.news(&mut self.heard) else {
             // What is lost of annotations, a client that was silent for long finds out when it asks.
             return self.overflow(out);
         };
         if self.notify.is_some() {
-            return self.tell_others(&news, out);
+            return self.tell_others(&latest, out);
         }
-        for one in news {
+        for one in latest.news {
             if let News::Annotated(of, names) = &one {
                 let wanted = match of {
                     Some(_) => self.enabled.metadata,

@@ -7,7 +7,7 @@ use super::metadata;
 use super::refusal::refusal;
 use super::session::{Ran, Session};
 use crate::mail::{MailboxName, UidSet};
-use crate::mailbox::{Error, Listening, News, Observed, Status};
+use crate::mailbox::{Error, Latest, Listening, News, Observed, Status};
 use crate::protocol::Output;
 use crate::wire::imap::{EVENTS, EventGroup, Events, FetchItem, Filter, Notify, StatusItem};
 use std::time::Duration;
@@ -282,16 +282,15 @@ fn items(before: &Status, now: &Status, flags: bool, session: &Session) -> Vec<S
 
 impl Session {
     /// Tells what happened outside of the selected mailbox.
-    pub(super) fn tell_others(&mut self, news: &[News], out: &mut Output) {
+    pub(super) fn tell_others(&mut self, latest: &Latest, out: &mut Output) {
         let Some(mut own) = self.notify.take() else {
             return;
         };
-        for one in news {
+        for one in &latest.news {
             own.tell_one(self, one, out);
         }
-        let names = |news: &News| !matches!(news, News::Annotated(..));
         let mut kept = Ok(());
-        if news.iter().any(names) || own.unsure {
+        if latest.other_names || own.unsure {
             kept = own.watch(self);
         }
         let looking = std::mem::take(&mut own.looking);

@@ -534,6 +534,63 @@ fn octets_that_no_line_can_hold_come_back() {
     );
 }
 
+/// RFC 6855 section 4: what is no UTF-8 was taken for it.
+#[test]
+fn headers_that_are_said_to_be_utf8_are() {
+    let (account, _directory) = Account::temporary();
+    account.prepare().unwrap();
+    let handover = Handover {
+        tag: super::tag::tag(b"x"),
+        input: Vec::new(),
+    };
+    let session = Session::new(account, handover, SESSION);
+    let mut connection = Connection::new(Peer::Session(Box::new(session)));
+    connection.send(b"a ENABLE UTF8=ACCEPT\r\n");
+    let (good, bad) = (
+        "OK [APPENDUID ",
+        "NO [CANNOT] Not possible: the header is not UTF-8.",
+    );
+    let mut append = |before: &[u8], message: &[u8], behind: &[u8], expected: &str| {
+        let octets = format!("{}+}}\r\n", message.len());
+        let command = [
+            b"b APPEND INBOX ",
+            before,
+            octets.as_bytes(),
+            message,
+            behind,
+        ];
+        connection.said.clear();
+        connection.send(&command.concat());
+        let said = connection.line().unwrap();
+        assert!(
+            said.starts_with(&format!("b {expected}")),
+            "{}: {said}",
+            message.escape_ascii()
+        );
+    };
+    append(b"UTF8 (~{", b"A: \xfc\r\n\r\nx\r\n", b")\r\n", bad);
+    append(b"UTF8 (~{", b"A: b\r\nC: \xe2\x82", b")\r\n", bad);
+    append(
+        b"UTF8 (~{",
+        "A: \u{fc}\r\n\r\n\u{fc}".as_bytes(),
+        b")\r\n",
+        good,
+    );
+    // A body may be in any charset.
+    append(b"UTF8 (~{", b"A: b\r\n\r\n\xfc\r\n", b")\r\n", good);
+    append(b"CATENATE (UTF8 (~{", b"A: \xfc\r\n", b"))\r\n", bad);
+    // What is not said to be UTF-8 comes in as it is.
+    append(b"{", b"A: \xfc\r\n\r\nx\r\n", b"\r\n", good);
+    append(b"CATENATE (TEXT {", b"A: \xfc\r\n", b")\r\n", good);
+    let tail = b") TEXT {3+}\r\n\xfc\r\n UTF8 (~{2+}\r\n\r\n))\r\n";
+    append(
+        b"CATENATE (UTF8 (~{",
+        "A: \u{fc}\r\n".as_bytes(),
+        tail,
+        good,
+    );
+}
+
 #[test]
 fn every_rule_is_named_once_and_used() {
     use super::table::RULES;
