@@ -10,7 +10,8 @@ use crate::protocol::{imap, pop3};
 struct Row {
     protocol: &'static str,
     name: &'static str,
-    rfc: u16,
+    /// `None`: a draft, or what others had first.
+    rfc: Option<u16>,
     offered: &'static str,
 }
 
@@ -19,13 +20,13 @@ pub(super) fn run(json: bool, console: &mut Console<'_>) {
     let imap = imap::CAPABILITIES.iter().map(|capability| Row {
         protocol: "imap",
         name: capability.name,
-        rfc: capability.rfc,
+        rfc: Some(capability.rfc).filter(|rfc| *rfc > 0),
         offered: capability.offered(),
     });
     let pop3 = pop3::CAPABILITIES.iter().map(|capability| Row {
         protocol: "pop3",
         name: capability.name,
-        rfc: capability.rfc,
+        rfc: Some(capability.rfc),
         offered: capability.offered(),
     });
     let rows: Vec<Row> = imap.chain(pop3).collect();
@@ -43,7 +44,8 @@ pub(super) fn run(json: bool, console: &mut Console<'_>) {
         let Row {
             name, rfc, offered, ..
         } = row;
-        console.say(format_args!("{name:width$}  RFC {rfc:<5}  {offered}"));
+        let defined = rfc.map_or("no RFC".to_owned(), |rfc| format!("RFC {rfc}"));
+        console.say(format_args!("{name:width$}  {defined:9}  {offered}"));
     }
 }
 
@@ -57,6 +59,12 @@ mod tests {
         let idle = told.out.lines().find(|line| line.starts_with("IDLE "));
         let words: Vec<&str> = idle.unwrap().split_whitespace().collect();
         assert_eq!(words, ["IDLE", "RFC", "2177", "always"]);
+        let refs = told
+            .out
+            .lines()
+            .find(|line| line.starts_with("THREAD=REFS "));
+        let words: Vec<&str> = refs.unwrap().split_whitespace().collect();
+        assert_eq!(words, ["THREAD=REFS", "no", "RFC", "after", "login"]);
         let (_, pop3) = told.out.split_once("\nPOP3:\n").unwrap();
         assert!(pop3.starts_with("TOP "), "{pop3}");
         let told = Machine::new().run("capabilities --json", "");

@@ -97,13 +97,32 @@ fn write(store: &mut dyn Store, assigned: &[(SpecialUse, MailboxName)]) -> Resul
         .map_err(store_fault("writing special uses"))
 }
 
-/// A mailbox was renamed, or deleted (`None`).
+/// The use that a mailbox had by its name alone, if the new name says none.
+fn said_by_name(
+    assigned: &[(SpecialUse, MailboxName)],
+    from: &MailboxName,
+    to: &MailboxName,
+) -> Option<SpecialUse> {
+    let usual = |of: &MailboxName| {
+        let mut all = SpecialUse::ALL.iter();
+        let found = all.find(|(_, _, usual)| *usual == Some(of.as_str()));
+        found.map(|(own, ..)| *own)
+    };
+    let own = usual(from).filter(|_| usual(to).is_none())?;
+    let held = assigned.iter().any(|(held, _)| *held == own);
+    (!held).then_some(own)
+}
+
+/// A mailbox was renamed, or deleted (`None`): what it is for goes with it.
 pub(super) fn follow(
     store: &mut dyn Store,
     from: &MailboxName,
     to: Option<&MailboxName>,
 ) -> Result<(), Error> {
     let mut assigned = read(store)?;
+    if let Some(own) = to.and_then(|to| said_by_name(&assigned, from, to)) {
+        assigned.push((own, from.clone()));
+    }
     if assigned.iter().all(|(_, name)| name != from) {
         return Ok(());
     }
@@ -146,6 +165,15 @@ mod tests {
         account.delete(&name("Old/2026")).unwrap();
         assert_eq!(sent(), "Sent");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+        // What a name says follows the mailbox, too, unless another has that use.
+        account.rename(&name("Sent"), &name("Gesendet")).unwrap();
+        assert_eq!(sent(), "Gesendet");
+        account.create(&name("Sent")).unwrap();
+        assert_eq!(sent(), "Gesendet");
+        account.rename(&name("Sent"), &name("Other")).unwrap();
+        assert_eq!(sent(), "Gesendet");
+        account.rename(&name("Gesendet"), &name("Sent")).unwrap();
+        assert_eq!(sent(), "Sent");
         // Another program removed the mailbox: the name counts again.
         std::fs::write(&file, "\\Sent gone\n").unwrap();
         assert_eq!(sent(), "Sent");

@@ -26,7 +26,7 @@ enum When {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capability {
     pub(crate) name: &'static str,
-    /// Where it is defined.
+    /// Where it is defined; 0: in no RFC.
     pub(crate) rfc: u16,
     when: When,
     /// The command it adds, if that is all it is about.
@@ -50,6 +50,9 @@ const fn capability(
 const fn mechanism(name: &'static str, rfc: u16, mechanism: Mechanism) -> Capability {
     capability(name, rfc, When::Mechanism(mechanism), Some("AUTHENTICATE"))
 }
+
+/// Of drafts and of what Dovecot had first.
+const NO_RFC: u16 = 0;
 
 /// The longest non-synchronizing literal of LITERAL- (RFC 7888 section 5).
 const LITERAL_MINUS: u64 = 4096;
@@ -93,14 +96,14 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("OBJECTID", 8474, When::Session, None),
     capability("SAVEDATE", 8514, When::Session, None),
     capability("PREVIEW", 8970, When::Session, None),
-    capability("PREVIEW=FUZZY", 8970, When::Session, None),
-    capability("SNIPPET=FUZZY", 8970, When::Session, None),
+    capability("PREVIEW=FUZZY", NO_RFC, When::Session, None),
+    capability("SNIPPET=FUZZY", NO_RFC, When::Session, None),
     capability("SORT", 5256, When::Session, Some("SORT")),
     capability("SORT=DISPLAY", 5957, When::Session, Some("SORT")),
     capability("ESORT", 5267, When::Session, Some("SORT")),
     capability("THREAD=ORDEREDSUBJECT", 5256, When::Session, Some("THREAD")),
     capability("THREAD=REFERENCES", 5256, When::Session, Some("THREAD")),
-    capability("THREAD=REFS", 5256, When::Session, Some("THREAD")),
+    capability("THREAD=REFS", NO_RFC, When::Session, Some("THREAD")),
     capability("I18NLEVEL=1", 5255, When::Session, None),
     capability("LIST-EXTENDED", 5258, When::Session, None),
     capability("LIST-STATUS", 5819, When::Session, None),
@@ -116,7 +119,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("STARTTLS", 3501, When::StartTls, Some("STARTTLS")),
     capability("LOGINDISABLED", 3501, When::NoPassword, None),
     mechanism("AUTH=PLAIN", 4616, Mechanism::Plain),
-    mechanism("AUTH=LOGIN", 4422, Mechanism::Login),
+    mechanism("AUTH=LOGIN", NO_RFC, Mechanism::Login),
     mechanism("AUTH=SCRAM-SHA-256-PLUS", 7677, Mechanism::ScramSha256Plus),
     mechanism("AUTH=SCRAM-SHA-256", 7677, Mechanism::ScramSha256),
     mechanism("AUTH=SCRAM-SHA-1-PLUS", 5802, Mechanism::ScramSha1Plus),

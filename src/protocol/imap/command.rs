@@ -49,8 +49,11 @@ impl Session {
                     self.bad = 0;
                     self.begin_append(start, Some(literal));
                 }
-                // What was an APPEND for the framer.
+                // What was an APPEND for the framer, which knows nothing of what is enabled.
                 broken => {
+                    if !synchronising {
+                        self.framer.skip_literal(octets);
+                    }
                     let syntax = broken.and_then(Result::err);
                     let syntax = syntax.unwrap_or(Syntax("a mailbox is missing"));
                     self.not_understood(&tag(&tag_of(&head)), syntax, out);

@@ -193,16 +193,26 @@ impl Fetch {
         }
     }
 
-    /// What NOTIFY asked for of new messages (RFC 5465 section 5.2). Sets no flag.
+    /// What NOTIFY asked for of new messages (RFC 5465 section 5.2), and UID and mod-sequence for who has to
+    /// be told these (RFC 7162 section 3.1 and section 3.2.4). Sets no flag.
     pub(super) fn of_new(
         view: &View,
         uids: UidSet,
         items: &[FetchItem],
         enabled: Enabled,
     ) -> Fetch {
-        let mut fetch = Fetch::untagged(view, UidSet::new(), Told::Flags, false, enabled);
+        let mut fetch = Fetch::untagged(view, UidSet::new(), Told::ModSeqs, false, enabled);
         fetch.rows = view.fetch(uids, want(items));
-        fetch.items = items.into();
+        let (own, items) = (fetch.items, items.to_vec());
+        let first = own.iter().filter(|item| **item == FetchItem::Uid);
+        let last = own.iter().filter(|item| **item != FetchItem::Uid);
+        let mut all: Vec<FetchItem> = Vec::new();
+        for item in first.chain(&items).chain(last) {
+            if !all.contains(item) {
+                all.push(item.clone());
+            }
+        }
+        fetch.items = all.into();
         fetch
     }
 

@@ -421,7 +421,9 @@ impl Notifications {
                 }
             }
             News::Subscribed(name) => {
-                if self.wants(&subscribed, name, |events| events.subscription) {
+                // It is subscribed to now or was before.
+                let affected = [subscribed.as_slice(), std::slice::from_ref(name)].concat();
+                if self.wants(&affected, name, |events| events.subscription) {
                     tell_name(session, name, None, out);
                 }
             }

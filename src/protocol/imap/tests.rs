@@ -613,7 +613,7 @@ fn every_capability_has_a_transcript() {
                 .replace(['=', '+'], "-")
         );
         assert!(all.contains(&file), "tests/imap/{file} is missing");
-        assert!(capability.rfc > 2000);
+        assert!(capability.rfc > 2000 || capability.rfc == 0);
     }
 }
 

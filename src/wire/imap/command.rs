@@ -488,7 +488,7 @@ fn id(r: &mut Reader<'_>) -> Parsed<Command> {
     if !r.eat(b'(') {
         return Err(Syntax("a list or NIL is missing"));
     }
-    let (mut originating, mut named) = (None, false);
+    let (mut originating, mut named, mut is_field) = (None, false, true);
     while !r.eat(b')') {
         let text = string(r)?;
         if text.is_none() && !r.eat_word("NIL") {
@@ -499,10 +499,14 @@ fn id(r: &mut Reader<'_>) -> Parsed<Command> {
             let address = std::str::from_utf8(&text).ok();
             originating = address.and_then(|address| address.parse().ok());
         }
-        named = text.eq_ignore_ascii_case(b"x-originating-ip") && !named;
+        named = is_field && text.eq_ignore_ascii_case(b"x-originating-ip");
+        is_field = !is_field;
         if !r.eat(b' ') && r.peek() != Some(b')') {
             return Err(Syntax("a list does not end"));
         }
+    }
+    if !is_field {
+        return Err(Syntax("a field has no value"));
     }
     Ok(Command::Id { originating })
 }
@@ -573,6 +577,8 @@ mod tests {
             "a STORE 1 FLAGS (\\Recent)",
             "a STORE 1 FLAGS (\\Foo)",
             "a UID NOOP",
+            "a ID (\"name\")",
+            "a ID (\"name\" \"x\" \"v\")",
             "a STATUS x ()",
             "a LOGIN \"u\0\" p",
             "a LIST \"\"",

@@ -331,6 +331,45 @@ fn with_eight_bits_anywhere() {
     });
 }
 
+/// Octets of a message ran as commands where the name of its mailbox was no UTF-8.
+#[test]
+fn the_literal_of_a_broken_append_is_no_command() {
+    for enabled in ["NOTHING", "UTF8=ACCEPT", "IMAP4rev2", "UIDONLY"] {
+        for name in ["APPEND", "REPLACE 1", "UID REPLACE 1"] {
+            for head in [
+                "",
+                "(\\Seen) ",
+                "UTF8 (~",
+                "~",
+                "CATENATE (TEXT ",
+                "CATENATE (UTF8 (~",
+            ] {
+                let mut tried = Tried::new(Stand::Selected);
+                let connection = tried.stands();
+                connection.send(format!("e ENABLE {enabled}\r\n").as_bytes());
+                connection.said.clear();
+                let inner = "z CREATE smuggled\r\n";
+                let literal = format!("{{{}+}}\r\n{inner}", inner.len());
+                let head = [b"x ", name.as_bytes(), b" \"f\xfcr\" ", head.as_bytes()].concat();
+                connection.send(&[&head, literal.as_bytes(), b" ", literal.as_bytes()].concat());
+                connection.send(b"))\r\ny NOOP\r\n");
+                let said: Vec<String> = std::iter::from_fn(|| connection.line()).collect();
+                let said = said.join(" ");
+                assert!(
+                    said.starts_with("x NO ") || said.starts_with("x BAD "),
+                    "{said}"
+                );
+                assert!(said.ends_with("y OK NOOP completed."), "{said}");
+                assert!(
+                    !said.contains("z "),
+                    "{enabled} {}: {said}",
+                    head.escape_ascii()
+                );
+            }
+        }
+    }
+}
+
 /// What is no set of numbers (RFC 3501 section 9, sequence-set).
 const NO_SETS: [&str; 14] = [
     "0",
