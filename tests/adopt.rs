@@ -161,6 +161,10 @@ fn is_taken_over(format: &str) {
     let (done, told, _) = adopt(&server, &["--dry-run", "--json"]);
     assert!(done && told.contains("\"taken_over\":false"), "{told}");
     assert_eq!(logs(&root), 0);
+    // As where no server ran yet.
+    for part in ["index", "run", "tls"] {
+        fs::remove_dir_all(server.data().join(part)).unwrap();
+    }
     let (done, told, wrong) = adopt(&server, &[]);
     assert!(done && wrong.is_empty(), "{told}{wrong}");
     let validity = &theirs.0.mailboxes["INBOX"].uid_validity;

@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::console::Failure;
-use crate::config::{Config, Fault, ParseSettings, parse};
+use crate::config::{Config, Fault, Inspect, ParseSettings, parse};
+use crate::server::inspect_certificate;
 use crate::sys::accounts::Identity;
 
 /// More of a settings file is not read; parsing refuses less than that.
@@ -49,6 +50,15 @@ fn hostname() -> String {
 /// if there is one, and the rest by default. Errors: the file cannot be read or has faults; the
 /// first line of the failure says so, every further one is a fault with its place.
 pub(crate) fn load(options: &Options) -> Result<Config, Failure> {
+    read(options, None)
+}
+
+/// As `load`; certificates that cannot be used are faults, too.
+pub(super) fn load_thoroughly(options: &Options) -> Result<Config, Failure> {
+    read(options, Some(inspect_certificate))
+}
+
+fn read(options: &Options, certificates: Option<Inspect>) -> Result<Config, Failure> {
     let data_dir = options.data_dir()?;
     let (path, text) = text(options, &data_dir)?;
     let settings = ParseSettings {
@@ -57,6 +67,7 @@ pub(crate) fn load(options: &Options) -> Result<Config, Failure> {
         data_dir,
         hostname: hostname(),
         board_override: options.board.clone(),
+        certificates,
     };
     parse(&text, settings).map_err(|faults| faulty(&path, &faults))
 }
@@ -70,7 +81,10 @@ fn text(options: &Options, data_dir: &Path) -> Result<(PathBuf, String), Failure
     let read = std::fs::File::open(&path).and_then(|file| {
         let mut octets = Vec::new();
         file.take(MAX_OCTETS).read_to_end(&mut octets)?;
-        String::from_utf8(octets).map_err(|_| io::Error::other("not UTF-8, so no settings"))
+        String::from_utf8(octets).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            io::Error::other(not_text(error.as_bytes().get(..valid).unwrap_or_default()))
+        })
     });
     match read {
         Ok(text) => Ok((path, text)),
@@ -79,6 +93,14 @@ fn text(options: &Options, data_dir: &Path) -> Result<(PathBuf, String), Failure
         }
         Err(error) => Err(Failure::because(path.display())(error)),
     }
+}
+
+/// What is wrong with a file that is UTF-8 only so far.
+fn not_text(before: &[u8]) -> String {
+    let text = String::from_utf8_lossy(before);
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    let (line, column) = (text.matches('\n').count() + 1, last.chars().count() + 1);
+    format!("what stands at {line}:{column} is not UTF-8, in which settings are written")
 }
 
 fn faulty(path: &Path, faults: &[Fault]) -> Failure {

@@ -2,10 +2,9 @@
 
 use super::arguments::Settings;
 use super::console::{Console, Exit, Failure};
-use super::options::{Options, load};
+use super::options::{Options, load, load_thoroughly};
 use super::{listing, user};
 use crate::config::{reference, show, show_json};
-use crate::server::certificate_faults;
 
 /// Runs one of the commands. Errors: the settings have faults, or name certificates that cannot be
 /// served with. A file of users that is not there yet, or has lines that are not used, is no error.
@@ -16,11 +15,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     match command {
         Settings::Check => {
-            let config = load(options)?;
-            let faults = certificate_faults(&config);
-            if !faults.is_empty() {
-                return Err(Failure(faults.join("\ndovelet: ")));
-            }
+            let config = load_thoroughly(options)?;
             // The usual one comes with the first user.
             let usual = config.data_dir.join("users");
             for path in user::files(&config).filter(|path| *path != usual || path.exists()) {
@@ -106,6 +101,19 @@ mod tests {
             "{}",
             told.err
         );
+        std::fs::write(
+            machine.path().join("latin"),
+            b"# \n\nhostname = \"b\xfccher\"\n",
+        )
+        .unwrap();
+        let latin = machine.path().join("latin").display().to_string();
+        let told = machine.run(&format!("config check --config {latin}"), "");
+        let place = "what stands at 3:14 is not UTF-8";
+        assert!(
+            told.exit == Exit::Failure && told.err.contains(place),
+            "{}",
+            told.err
+        );
         let told = machine.run("config check --config /nonexistent/x.toml", "");
         assert_eq!(told.exit, Exit::Failure);
         assert!(
@@ -133,42 +141,43 @@ mod tests {
             assert_eq!(faults.len(), expected.len(), "{}", told.err);
             for (fault, expected) in faults.iter().zip(expected) {
                 let fault = fault.replace(&format!("{}/", data.display()), "");
-                assert!(
-                    fault.starts_with(&format!("dovelet: {expected}")),
-                    "{fault}"
-                );
+                assert!(fault.starts_with(expected), "{fault}");
             }
             assert_eq!(told.exit == Exit::Success, told.out == "no faults\n");
             told.exit
         };
+        let faults = |faults: [&str; 2]| {
+            let [one, two] = faults;
+            check(&["dovelet: 2 faults in the settings", one, two])
+        };
         let missing = [
-            "[tls] certificate a.pem: No such file",
-            "[[tls.name]] b.test certificate b.pem: No such file",
+            "dovelet.toml:2:15: `certificate`: a.pem: No such file",
+            "dovelet.toml:6:15: `certificate`: b.pem: No such file",
         ];
-        assert_eq!(check(&missing), Exit::Failure);
+        assert_eq!(faults(missing), Exit::Failure);
         write("a.pem", &made.cert.pem());
         write("a.key", "");
         write("b.pem", &other.cert.pem());
         write("b.key", &made.signing_key.serialize_pem());
         let wrong = [
-            "[tls] key a.key: there is none in the file",
-            "[[tls.name]] b.test b.pem and b.key: the key belongs to another certificate",
+            "dovelet.toml:3:7: `key`: a.key: there is none in the file",
+            "dovelet.toml:7:7: `key`: b.key for b.pem: the key belongs to another certificate",
         ];
-        assert_eq!(check(&wrong), Exit::Failure);
+        assert_eq!(faults(wrong), Exit::Failure);
         write("a.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
         write("b.pem", "");
         let wrong = [
-            "[tls] key a.key: it has a password",
-            "[[tls.name]] b.test certificate b.pem: there is none in the file",
+            "dovelet.toml:3:7: `key`: a.key: it has a password",
+            "dovelet.toml:6:15: `certificate`: b.pem: there is none in the file",
         ];
-        assert_eq!(check(&wrong), Exit::Failure);
+        assert_eq!(faults(wrong), Exit::Failure);
         write("a.key", &made.signing_key.serialize_pem());
         write("b.pem", &other.cert.pem());
         write("b.key", &other.signing_key.serialize_pem());
         // That lines of users are left out is told, and keeps nobody else from being served.
-        assert_eq!(check(&["who: line 2: "]), Exit::Success);
+        assert_eq!(check(&["dovelet: who: line 2: "]), Exit::Success);
         std::fs::remove_file(data.join("who")).unwrap();
-        assert_eq!(check(&["there is no who"]), Exit::Success);
+        assert_eq!(check(&["dovelet: there is no who"]), Exit::Success);
     }
 
     #[test]

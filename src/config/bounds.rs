@@ -2,7 +2,7 @@
 
 use super::amount::{AmountFault, duration_text, parse_duration, parse_size, size_text};
 use super::document::{Node, Value, quoted};
-use super::limits::{Kind, LIMITS, Limit, Limits};
+use super::limits::{Kind, LIMITS, Limit, Limits, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_WORK_KIB};
 use super::manual::prose;
 use super::network::{Network, NetworkFault};
 use super::reader::{Part, Reader};
@@ -17,14 +17,39 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, limits: &mut Limits
     if let Some(networks) = networks(reader, part) {
         limits.trusted_networks = networks;
     }
-    if limits.login_failure_delay > limits.login_failure_delay_max {
+    for (holds, names, message) in together(limits) {
         // Where the file says so; a profile is consistent.
-        let names = ["login_failure_delay", "login_failure_delay_max"];
-        if let Some(node) = names.iter().find_map(|name| part.table.node(name)) {
-            let message = "`login_failure_delay` must not be longer than `login_failure_delay_max`";
+        let named = names.iter().find_map(|name| part.table.node(name));
+        if let Some(node) = named.filter(|_| !holds) {
             reader.faults.add(node.at, message);
         }
     }
+}
+
+/// What holds of several limits together, or of one that is given to others: whether it does, which they
+/// are, and what is said if it does not.
+fn together(limits: &Limits) -> [(bool, &'static [&'static str], &'static str); 3] {
+    let memory = u64::from(limits.argon2_memory_kib);
+    let work = memory * u64::from(limits.argon2_passes);
+    let stacks = u64::from(limits.blocking_threads).saturating_mul(limits.stack_octets as u64);
+    [
+        (
+            limits.login_failure_delay <= limits.login_failure_delay_max,
+            &["login_failure_delay", "login_failure_delay_max"],
+            "`login_failure_delay` must not be longer than `login_failure_delay_max`",
+        ),
+        (
+            limits.argon2_memory_kib <= MAX_ARGON2_MEMORY_KIB && work <= MAX_ARGON2_WORK_KIB,
+            &["argon2_memory_kib", "argon2_passes"],
+            "no password is verified that takes more than 262144 KiB, or 4194304 KiB over all passes",
+        ),
+        (
+            stacks <= limits.engine_memory_octets as u64 / 2,
+            &["blocking_threads", "stack_octets", "engine_memory_octets"],
+            "the stacks of `blocking_threads`, each of `stack_octets`, take more than half of \
+             `engine_memory_octets`",
+        ),
+    ]
 }
 
 fn set(reader: &mut Reader<'_>, limit: &Limit, node: &Node, limits: &mut Limits) {

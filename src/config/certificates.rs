@@ -3,10 +3,12 @@
 use super::document::quoted;
 use super::manual::TLS_NAME;
 use super::model::{ServerName, Tls};
+use super::parse::{Inspect, Unusable};
 use super::reader::{Part, Reader};
+use std::path::Path;
 
 /// The certificates that `part` names.
-pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>) -> Tls {
+pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Inspect>) -> Tls {
     let (certificate, key) = (reader.path(part, "certificate"), reader.path(part, "key"));
     for (name, other) in [("certificate", "key"), ("key", "certificate")] {
         if let (Some(node), None) = (part.table.node(name), part.table.node(other)) {
@@ -14,11 +16,25 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>) -> Tls {
             reader.faults.add(node.at, message);
         }
     }
+    let inspect = |reader: &mut Reader<'_>, part: &Part<'_>, certificate: &Path, key: &Path| {
+        let fault = inspect.and_then(|inspect| inspect(certificate, key).err());
+        let (name, why) = match fault {
+            Some(Unusable::Certificate(why)) => ("certificate", why),
+            Some(Unusable::Key(why)) => ("key", why),
+            None => return,
+        };
+        let at = part.table.node(name).map_or(part.at, |node| node.at);
+        reader.faults.add(at, format!("`{name}`: {why}"));
+    };
+    if let (Some(certificate), Some(key)) = (&certificate, &key) {
+        inspect(reader, part, certificate, key);
+    }
     let mut names: Vec<ServerName> = Vec::new();
     for part in reader.tables(part, TLS_NAME).unwrap_or_default() {
         let Some(name) = server_name(reader, &part) else {
             continue;
         };
+        inspect(reader, &part, &name.certificate, &name.key);
         if names.iter().any(|n| n.name == name.name) {
             let message = format!("there is a certificate for {} already", quoted(&name.name));
             reader.faults.add(part.at, message);

@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use super::network::Network;
 
+/// Most memory one verification of a password may take, in KiB. A stored hash that asks for more is refused:
+/// whoever can write a line of the users file must not be able to exhaust the machine.
+pub(crate) const MAX_ARGON2_MEMORY_KIB: u32 = 256 * 1024;
+/// Most memory written in all passes of one verification, in KiB: some seconds of a small machine.
+pub(crate) const MAX_ARGON2_WORK_KIB: u64 = 4 * 1024 * 1024;
+
 /// How a limit is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -43,6 +43,16 @@ const LEVELS: [(&str, log::LevelFilter); 6] = [
     ("trace", log::LevelFilter::Trace),
 ];
 
+/// Looks at the files of a certificate and its key; returns what keeps a server from using them.
+pub(crate) type Inspect = fn(certificate: &Path, key: &Path) -> Result<(), Unusable>;
+
+/// Which of a certificate and its key is to blame, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    Certificate(String),
+    Key(String),
+}
+
 /// What a settings file does not say itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ParseSettings {
@@ -56,10 +66,12 @@ pub(crate) struct ParseSettings {
     pub(crate) data_dir_override: Option<PathBuf>,
     /// Holds whatever the file says: `--board`.
     pub(crate) board_override: Option<String>,
+    /// What cannot be used is a fault as others are.
+    pub(crate) certificates: Option<Inspect>,
 }
 
 /// Returns what `text` says, with defaults for the rest, or everything that is wrong with it in
-/// the order of the text. Reads no files: whether paths exist is not looked at.
+/// the order of the text. Reads no files itself: whether paths exist is not looked at.
 pub(crate) fn parse(text: &str, settings: ParseSettings) -> Result<Config, Vec<Fault>> {
     let mut faults = Faults::new(text);
     if text.len() > MAX_OCTETS {
@@ -98,7 +110,7 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
         config.listeners = listeners;
     }
     if let Some(part) = reader.table(top, TLS) {
-        config.tls = certificates::read(reader, &part);
+        config.tls = certificates::read(reader, &part, settings.certificates);
     }
     if let Some(part) = reader.table(top, STORAGE) {
         config.storage = storage(reader, &part, &config);
@@ -180,20 +192,30 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
 
 fn template(reader: &mut Reader<'_>, at: usize, text: &str) -> Option<Template> {
     reader.checked_path(at, "path", text)?;
-    let message = match Template::parse(text) {
+    let faults = match Template::parse(text) {
         Ok(template) if template.tells_users_apart() => {
             return Some(template.below(reader.directory));
         }
-        Ok(_) => "`path` is the same for every user; write {user}, {local_part} or {home} in it"
-            .to_owned(),
-        Err(TemplateFault::Brace) => {
-            "`path` has a brace without its pair; write {{ or }} for the brace itself".to_owned()
+        Ok(_) => {
+            let message =
+                "`path` is the same for every user; write {user}, {local_part} or {home} in it";
+            reader.faults.add(at, message);
+            return None;
         }
-        Err(TemplateFault::Unknown(name)) => {
-            format!("{{{name}}} is not known in `path`; known are {VARIABLES}")
-        }
+        Err(faults) => faults,
     };
-    reader.faults.add(at, message);
+    for fault in faults {
+        let message = match fault {
+            TemplateFault::Brace => {
+                "`path` has a brace without its pair; write {{ or }} for the brace itself"
+                    .to_owned()
+            }
+            TemplateFault::Unknown(name) => {
+                format!("{{{name}}} is not known in `path`; known are {VARIABLES}")
+            }
+        };
+        reader.faults.add(at, message);
+    }
     None
 }
 

@@ -42,9 +42,9 @@ pub(crate) enum TemplateFault {
 pub(crate) const VARIABLES: &str = "{user}, {local_part}, {domain}, {home}, {data_dir}";
 
 impl Template {
-    /// Reads `text`.
-    pub(crate) fn parse(text: &str) -> Result<Template, TemplateFault> {
-        let mut pieces = Vec::new();
+    /// Reads `text`; tells all that is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Template, Vec<TemplateFault>> {
+        let (mut pieces, mut faults) = (Vec::new(), Vec::new());
         let mut literal = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -57,11 +57,14 @@ impl Template {
                 literal.push('}');
                 rest = after;
             } else {
-                let (variable, after) = variable(brace)?;
+                let (variable, after) = variable(brace);
                 if !literal.is_empty() {
                     pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
                 }
-                pieces.push(Piece::Variable(variable));
+                match variable {
+                    Ok(variable) => pieces.push(Piece::Variable(variable)),
+                    Err(fault) => faults.push(fault),
+                }
                 rest = after;
             }
         }
@@ -69,7 +72,11 @@ impl Template {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.into()));
         }
-        Ok(Template { pieces })
+        if faults.is_empty() {
+            Ok(Template { pieces })
+        } else {
+            Err(faults)
+        }
     }
 
     /// The same template, read from `directory` if it names no absolute path itself.
@@ -157,20 +164,22 @@ impl Template {
 }
 
 /// The variable at the start of `text`, which begins with a brace, and what follows it.
-fn variable(text: &str) -> Result<(Variable, &str), TemplateFault> {
-    let (name, after) = text
+fn variable(text: &str) -> (Result<Variable, TemplateFault>, &str) {
+    let named = text
         .strip_prefix('{')
-        .and_then(|inner| inner.split_once('}'))
-        .ok_or(TemplateFault::Brace)?;
+        .and_then(|inner| inner.split_once('}'));
+    let Some((name, after)) = named else {
+        return (Err(TemplateFault::Brace), text.get(1..).unwrap_or_default());
+    };
     let variable = match name {
         "user" => Variable::User,
         "local_part" => Variable::LocalPart,
         "domain" => Variable::Domain,
         "home" => Variable::Home,
         "data_dir" => Variable::DataDir,
-        _ => return Err(TemplateFault::Unknown(name.to_owned())),
+        _ => return (Err(TemplateFault::Unknown(name.to_owned())), after),
     };
-    Ok((variable, after))
+    (Ok(variable), after)
 }
 
 fn fmt_literal(text: &OsStr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,10 +211,15 @@ mod tests {
     #[test]
     fn wrong_templates_are_refused() {
         for text in ["{", "a{user", "}", "a}b", "{user}}", "{{}"] {
-            assert_eq!(Template::parse(text), Err(TemplateFault::Brace), "{text}");
+            assert_eq!(
+                Template::parse(text),
+                Err(vec![TemplateFault::Brace]),
+                "{text}"
+            );
         }
-        let unknown = Err(TemplateFault::Unknown("username".to_owned()));
-        assert_eq!(Template::parse("/m/{username}"), unknown);
+        let unknown = TemplateFault::Unknown("username".to_owned());
+        let both = Err(vec![unknown, TemplateFault::Brace]);
+        assert_eq!(Template::parse("/m/{username}/{domain"), both);
     }
 
     #[test]

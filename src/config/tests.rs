@@ -417,6 +417,18 @@ fn each_fault_is_told_with_what_would_be_right() {
             "2:23: `login_failure_delay` must not be longer than `login_failure_delay_max`",
         ),
         (
+            "[limits]\nargon2_memory_kib = 600000",
+            "2:21: no password is verified that takes more than 262144 KiB, or 4194304 KiB over all passes",
+        ),
+        (
+            "[limits]\nargon2_memory_kib = 262144\nargon2_passes = 17",
+            "2:21: no password is verified that takes more than 262144 KiB, or 4194304 KiB over all passes",
+        ),
+        (
+            "[limits]\nblocking_threads = 99999999",
+            "2:20: the stacks of `blocking_threads`, each of `stack_octets`, take more than half of `engine_memory_octets`",
+        ),
+        (
             "[limits]\ntrusted_networks = \"::1\"",
             "2:20: `trusted_networks` must be a list such as [\"a\", \"b\"], not text",
         ),

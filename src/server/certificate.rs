@@ -3,7 +3,7 @@
 use super::control::Certificate;
 use super::error::Error;
 use super::tls::Fault;
-use crate::config::Config;
+use crate::config::{Config, Unusable};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -41,39 +41,44 @@ pub(super) fn load(config: &Config) -> Result<Vec<Certificate>, Error> {
     Ok(all)
 }
 
-/// What is wrong with the certificates that the settings name, each with its file; nothing is made.
-pub(crate) fn certificate_faults(config: &Config) -> Vec<String> {
-    let default = config.tls.certificate.as_ref().zip(config.tls.key.as_ref());
-    let default = default.map(|(certificate, key)| read("", certificate, key));
-    let names = config.tls.names.iter();
-    let named = names.map(|one| read(&one.name, &one.certificate, &one.key));
-    let faults = default.into_iter().chain(named).filter_map(Result::err);
-    faults.map(|fault| fault.to_string()).collect()
+/// What keeps a server from using a certificate and its key; nothing is made.
+pub(crate) fn inspect(certificate: &Path, key: &Path) -> Result<(), Unusable> {
+    pair("", certificate, key).map(drop)
 }
 
 fn read(name: &str, certificate: &Path, key: &Path) -> Result<Certificate, Error> {
     let table = super::tls::table(name);
-    let read = |what: &str, path: &Path| {
+    pair(name, certificate, key).map_err(|fault| {
+        Error::Tls(match fault {
+            Unusable::Certificate(why) => format!("{table} certificate {why}"),
+            Unusable::Key(why) => format!("{table} key {why}"),
+        })
+    })
+}
+
+/// Errors: which of the two is to blame, with its file.
+fn pair(name: &str, certificate: &Path, key: &Path) -> Result<Certificate, Unusable> {
+    let read = |path: &Path| {
         let mut bytes = Vec::new();
         super::layout::open(path)
             .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|e| Error::Tls(format!("{table} {what} {}: {e}", path.display())))?;
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(bytes)
     };
-    let one = Certificate {
+    let pair = Certificate {
         name: name.to_owned(),
-        chain: read("certificate", certificate)?,
-        key: read("key", key)?,
+        chain: read(certificate).map_err(Unusable::Certificate)?,
+        key: read(key).map_err(Unusable::Key)?,
     };
-    super::tls::check(&one).map_err(|fault| {
+    super::tls::check(&pair).map_err(|fault| {
         let (certificate, key) = (certificate.display(), key.display());
-        Error::Tls(match fault {
-            Fault::Certificate(why) => format!("{table} certificate {certificate}: {why}"),
-            Fault::Key(why) => format!("{table} key {key}: {why}"),
-            Fault::Pair(why) => format!("{table} {certificate} and {key}: {why}"),
-        })
+        match fault {
+            Fault::Certificate(why) => Unusable::Certificate(format!("{certificate}: {why}")),
+            Fault::Key(why) => Unusable::Key(format!("{key}: {why}")),
+            Fault::Pair(why) => Unusable::Key(format!("{key} for {certificate}: {why}")),
+        }
     })?;
-    Ok(one)
+    Ok(pair)
 }
 
 /// The year of that time; of a clock that was never set, the first one that it can be.
@@ -83,8 +88,10 @@ fn year(seconds: i64) -> i32 {
 }
 
 fn make(hostname: &str, certificate: &Path, key: &Path) -> Result<(), Error> {
-    let mut names = vec![hostname.to_owned(), "localhost".to_owned()];
-    names.dedup();
+    // As clients on this machine may name it.
+    let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names = vec![hostname.to_owned()];
+    names.extend(local.into_iter().filter(|name| name != hostname));
     let made = (|| {
         let mut params = rcgen::CertificateParams::new(names)?;
         let year = year(crate::sys::clock::now_seconds());

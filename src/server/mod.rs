@@ -44,7 +44,7 @@ mod tls;
 mod transport;
 mod turn;
 
-pub(crate) use certificate::certificate_faults;
+pub(crate) use certificate::inspect as inspect_certificate;
 pub(crate) use error::Error;
 pub(crate) use owners::Owners;
 pub(crate) use parent::{Started, run};

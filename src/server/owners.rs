@@ -55,9 +55,11 @@ impl Owners {
         Ok(owners)
     }
 
-    /// For the command line, which holds the lock in place of a server.
+    /// For the command line, which holds the lock in place of a server, perhaps before one ever ran.
     pub(crate) fn alone(config: &Config) -> Result<Owners, Error> {
-        Owners::begin(&Rc::new(config.clone()), &Identities::find(config)?)
+        let identities = Identities::find(config)?;
+        layout::prepare(config, &identities)?;
+        Owners::begin(&Rc::new(config.clone()), &identities)
     }
 
     /// Whom the engine of a user with these numbers runs as; `None`: as whoever runs this.

@@ -11,6 +11,7 @@
 mod compressed;
 mod large;
 mod sessions;
+mod storage;
 
 use crate::support::Server;
 use std::fs;

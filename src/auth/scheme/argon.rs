@@ -7,12 +7,8 @@ use subtle::ConstantTimeEq;
 
 use crate::auth::credentials::Verdict;
 use crate::auth::password::Unusable;
+use crate::config::{MAX_ARGON2_MEMORY_KIB as MAX_MEMORY_KIB, MAX_ARGON2_WORK_KIB as MAX_WORK_KIB};
 
-/// Most memory one verification may take, in KiB. A stored hash that asks for more is refused:
-/// whoever can write a line of the users file must not be able to exhaust the machine.
-pub(crate) const MAX_MEMORY_KIB: u32 = 256 * 1024;
-/// Most memory written in all passes of one verification, in KiB: some seconds of a small machine.
-const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
 /// Octets of salt and of hash that are taken seriously.
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=64;
 const HASH_OCTETS: usize = 32;

@@ -17,7 +17,12 @@ impl Root {
     /// Every mailbox, sorted.
     pub(super) fn mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
         let storage = storage_names(&self.path)?;
-        let names = storage.iter().filter_map(|name| layout::mailbox_name(name));
+        // By another spelling nothing would be found.
+        let names = storage.iter().filter_map(|storage| {
+            let name = layout::mailbox_name(storage)?;
+            let own = layout::storage_name(&name)?;
+            (own.as_bytes() == storage.as_slice()).then_some(name)
+        });
         let mut names: Vec<MailboxName> = names.collect();
         crate::mail::sort(&mut names);
         names.dedup();

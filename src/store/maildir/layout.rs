@@ -1,14 +1,9 @@
 //! Where a mailbox lies: INBOX is the root, `a/b` is `.a.b` below it.
 
 use crate::mail::MailboxName;
+pub(crate) use crate::store::side::dotted::has_one_spelling;
 use crate::store::side::dotted::{MAX_FILE_NAME, mailbox_name, storage_name};
 use std::path::{Path, PathBuf};
-
-/// True if no other storage name means the same mailbox.
-pub(crate) fn has_one_spelling(name: &MailboxName) -> bool {
-    let plain = |byte: u8| byte.is_ascii() && byte != b'&' && byte != b'.';
-    name.as_str().bytes().all(plain)
-}
 
 /// The directory of a mailbox in plain UTF-8; `None` if none can be meant by that.
 pub(crate) fn plain_directory(root: &Path, name: &MailboxName) -> Option<PathBuf> {

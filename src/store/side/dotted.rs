@@ -17,7 +17,14 @@ pub(crate) fn storage_name(name: &MailboxName) -> Option<String> {
     (joined.len() < MAX_FILE_NAME).then_some(joined)
 }
 
-/// The name of a storage name; `None` if it is none. Directory names in plain UTF-8 are understood.
+/// True if no other storage name means the same mailbox.
+pub(crate) fn has_one_spelling(name: &MailboxName) -> bool {
+    let plain = |byte: u8| byte.is_ascii() && byte != b'&' && byte != b'.';
+    name.as_str().bytes().all(plain)
+}
+
+/// The name of a storage name; `None` if it is none, or another spelling of a name that has but one, by
+/// which nothing would be found. Directory names in plain UTF-8 are understood.
 pub(crate) fn mailbox_name(storage: &[u8]) -> Option<MailboxName> {
     let mut name = String::new();
     for (at, part) in storage.split(|&b| b == b'.').enumerate() {
@@ -33,7 +40,9 @@ pub(crate) fn mailbox_name(storage: &[u8]) -> Option<MailboxName> {
         }
         name.push_str(&decoded);
     }
-    MailboxName::new(&name).ok().filter(|n| !n.is_inbox())
+    let name = MailboxName::new(&name).ok().filter(|n| !n.is_inbox())?;
+    let alien = has_one_spelling(&name) && name.as_str().replace('/', ".").as_bytes() != storage;
+    (!alien).then_some(name)
 }
 
 #[cfg(test)]
@@ -57,7 +66,18 @@ mod tests {
             mailbox_name("\u{fc}".as_bytes()).unwrap().as_str(),
             "\u{fc}"
         );
-        for bad in ["", ".a", "a..b", "INBOX", "inbox", "a.&AC8-b"] {
+        for bad in [
+            "",
+            ".a",
+            "a.",
+            "a..b",
+            "INBOX",
+            "inbox",
+            "inbox.a",
+            "a.&AC8-b",
+            "&AGE-",
+            "&AGE-&AGE-",
+        ] {
             assert_eq!(mailbox_name(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(
