@@ -1,0 +1,71 @@
+//! The commands there are.
+
+use crate::admin::adopt::Wish;
+use crate::admin::deliver::Deliver;
+use crate::admin::help;
+use crate::mailbox::Care;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Serve { demo: bool },
+    User(User),
+    Config(Settings),
+    Care { user: Option<String>, care: Care },
+    Deliver(Deliver),
+    Adopt(Wish),
+    Capabilities { json: bool },
+    Help(&'static help::Topic),
+    Version,
+}
+
+/// What to do with users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    Add { name: String, stdin: bool },
+    Passwd { name: String, stdin: bool },
+    List { name: Option<String>, json: bool },
+    Delete { name: String },
+}
+
+/// What to do with settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settings {
+    Check,
+    Show { json: bool },
+    Reference,
+}
+
+/// Every command; the first word of a command line is one of them.
+pub(crate) const COMMANDS: [&str; 10] = [
+    "serve",
+    "user",
+    "config",
+    "doctor",
+    "purge",
+    "deliver",
+    "adopt",
+    "export",
+    "capabilities",
+    "help",
+];
+/// How commands are written, as the help shows them.
+#[cfg(test)]
+pub(crate) const FORMS: [&str; 14] = [
+    "serve [--demo]",
+    "user add NAME [--password-stdin]",
+    "user passwd NAME [--password-stdin]",
+    "user list [NAME] [--json]",
+    "user delete NAME",
+    "config check",
+    "config show [--json]",
+    "config reference",
+    "doctor [--user NAME] [--rebuild]",
+    "purge [--user NAME]",
+    "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
+    "adopt PATH [--dry-run] [--json]",
+    "export PATH --to dovecot [--dry-run] [--json]",
+    "capabilities [--json]",
+];
+pub(super) const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
+pub(super) const CONFIG: [&str; 3] = ["check", "show", "reference"];

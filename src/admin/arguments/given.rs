@@ -1,0 +1,236 @@
+//! What is on a command line.
+
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::command::{COMMANDS, CONFIG, Command, Settings, USER, User};
+use super::option::{OPTIONS, Opt, board, find};
+use super::words::{Misuse, excess, hint, nothing_in, unknown};
+use crate::admin::adopt::{Way, Wish};
+use crate::admin::deliver::Deliver;
+use crate::admin::help;
+use crate::admin::options::Options;
+use crate::mailbox::Care;
+
+/// What was on the command line, in no order.
+#[derive(Default)]
+struct Given {
+    words: Vec<String>,
+    options: Options,
+    user: Option<String>,
+    to: Option<String>,
+    deliver: Deliver,
+    seen: Vec<&'static str>,
+}
+
+/// Reads the words behind the name of the program.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(Command, Options), Misuse> {
+    let mut given = Given::default();
+    let mut parser = Parser::from_args(arguments);
+    let read = given.read(&mut parser);
+    let topic = given.topic();
+    read.map_err(|error| Misuse::new(error.to_string(), topic))?;
+    if given.has("help") {
+        let topic = topic.and_then(help::topic).unwrap_or(&help::TOP);
+        return Ok((Command::Help(topic), given.options));
+    }
+    if given.has("version") {
+        nothing_in(&given.words, "help")?;
+        return Ok((Command::Version, given.options));
+    }
+    let command = given.command()?;
+    given.check_options()?;
+    Ok((command, given.options))
+}
+
+impl Given {
+    fn has(&self, option: &str) -> bool {
+        self.seen.contains(&option)
+    }
+
+    /// The page about what was asked for, as far as it is known.
+    fn topic(&self) -> Option<&'static str> {
+        let first = self.words.first()?;
+        COMMANDS.into_iter().find(|command| command == first)
+    }
+
+    fn read(&mut self, parser: &mut Parser) -> Result<(), lexopt::Error> {
+        while let Some(argument) = parser.next()? {
+            let option = match argument {
+                Arg::Value(word) => {
+                    self.words.push(word.string()?);
+                    continue;
+                }
+                Arg::Short('h') => find("help")?,
+                Arg::Short('V') => find("version")?,
+                Arg::Short(letter) => {
+                    let form = format!("-{letter}");
+                    let known = OPTIONS.iter().find(|option| option.name == form);
+                    known.ok_or_else(|| format!("unknown option {form}"))?
+                }
+                Arg::Long(name) => find(name)?,
+            };
+            self.seen.push(option.name);
+            if option.value {
+                self.take(option.name, parser.value()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, option: &str, value: OsString) -> Result<(), lexopt::Error> {
+        // The null sender is empty.
+        if value.is_empty() && option != "-f" {
+            let form = find(option).map(Opt::form)?;
+            return Err(format!("{form} needs a value that is not empty").into());
+        }
+        match option {
+            "config" => self.options.config = Some(PathBuf::from(value)),
+            "data" => self.options.data = Some(PathBuf::from(value)),
+            "board" => self.options.board = Some(board(value.string()?)?),
+            "-d" => self.deliver.user = value.string()?,
+            "-m" => self.deliver.mailbox = Some(value.string()?),
+            "-f" => self.deliver.sender = Some(value.string()?),
+            "-a" => self.deliver.original = Some(value.string()?),
+            "-p" => self.deliver.file = Some(PathBuf::from(value)),
+            "to" => self.to = Some(value.string()?),
+            _ => self.user = Some(value.string()?),
+        }
+        Ok(())
+    }
+
+    fn command(&self) -> Result<Command, Misuse> {
+        let (first, rest) = match self.words.split_first() {
+            Some((first, rest)) => (first.as_str(), rest),
+            None => return Err(Misuse::new("which command?", None)),
+        };
+        match first {
+            "serve" => nothing_in(rest, "serve").map(|()| Command::Serve {
+                demo: self.has("demo"),
+            }),
+            "user" => self.user_command(rest).map(Command::User),
+            "config" => self.config_command(rest).map(Command::Config),
+            "doctor" => nothing_in(rest, "doctor").map(|()| Command::Care {
+                user: self.user.clone(),
+                care: match self.has("rebuild") {
+                    true => Care::Rebuild,
+                    false => Care::Check,
+                },
+            }),
+            "purge" => nothing_in(rest, "purge").map(|()| Command::Care {
+                user: self.user.clone(),
+                care: Care::Purge,
+            }),
+            "deliver" if self.deliver.user.is_empty() => {
+                Err(Misuse::new("deliver needs -d USER", Some("deliver")))
+            }
+            "deliver" => {
+                nothing_in(rest, "deliver").map(|()| Command::Deliver(self.deliver.clone()))
+            }
+            "adopt" => self.wish(Way::Here, "adopt", rest).map(Command::Adopt),
+            "export" => match self.to.as_deref() {
+                Some("dovecot") => self.wish(Way::Dovecot, "export", rest).map(Command::Adopt),
+                Some(other) => Err(unknown("server", other, &["dovecot"], Some("export"))),
+                None => Err(Misuse::new("export needs --to dovecot", Some("export"))),
+            },
+            "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
+                json: self.has("json"),
+            }),
+            "help" => help_command(rest).map(Command::Help),
+            other => Err(unknown("command", other, &COMMANDS, None)),
+        }
+    }
+
+    fn user_command(&self, words: &[String]) -> Result<User, Misuse> {
+        let Some((second, rest)) = words.split_first() else {
+            let what = "user needs add, passwd, list or delete behind it";
+            return Err(Misuse::new(what, Some("user")));
+        };
+        let name = || match rest {
+            [name] => Ok(name.clone()),
+            [] => Err(Misuse::new(
+                format!("user {second} needs the name of a user"),
+                Some("user"),
+            )),
+            [_, more, ..] => Err(excess(more, "user")),
+        };
+        let stdin = self.has("password-stdin");
+        match second.as_str() {
+            "add" => name().map(|name| User::Add { name, stdin }),
+            "passwd" => name().map(|name| User::Passwd { name, stdin }),
+            "list" => Ok(User::List {
+                name: (!rest.is_empty()).then(name).transpose()?,
+                json: self.has("json"),
+            }),
+            "delete" => name().map(|name| User::Delete { name }),
+            other => Err(unknown("command user", other, &USER, Some("user"))),
+        }
+    }
+
+    fn wish(&self, way: Way, command: &'static str, words: &[String]) -> Result<Wish, Misuse> {
+        match words {
+            [path] => Ok(Wish {
+                way,
+                path: PathBuf::from(path),
+                dry_run: self.has("dry-run"),
+                json: self.has("json"),
+            }),
+            [] => {
+                let what = format!("{command} needs the directory of the mail behind it");
+                Err(Misuse::new(what, Some(command)))
+            }
+            [_, more, ..] => Err(excess(more, command)),
+        }
+    }
+
+    fn config_command(&self, words: &[String]) -> Result<Settings, Misuse> {
+        let Some((second, rest)) = words.split_first() else {
+            let what = "config needs check, show or reference behind it";
+            return Err(Misuse::new(what, Some("config")));
+        };
+        let settings = match second.as_str() {
+            "check" => Settings::Check,
+            "show" => Settings::Show {
+                json: self.has("json"),
+            },
+            "reference" => Settings::Reference,
+            other => return Err(unknown("command config", other, &CONFIG, Some("config"))),
+        };
+        nothing_in(rest, "config").map(|()| settings)
+    }
+
+    /// An option of another command is a mistake, not noise.
+    fn check_options(&self) -> Result<(), Misuse> {
+        let foreign = |o: &&Opt| self.has(o.name) && !o.belongs_to(&self.words);
+        let Some(option) = OPTIONS.iter().find(foreign) else {
+            return Ok(());
+        };
+        let what = format!("{} belongs to {}", option.form(), option.of.join(" and "));
+        Err(Misuse::new(what, self.topic()))
+    }
+}
+
+fn help_command(words: &[String]) -> Result<&'static help::Topic, Misuse> {
+    let Some((name, rest)) = words.split_first() else {
+        return Ok(&help::TOP);
+    };
+    // `help user add` is as good as `help user`.
+    let seconds = match name.as_str() {
+        "user" => &USER[..],
+        "config" => &CONFIG[..],
+        _ => &[],
+    };
+    let known = |word: &String| seconds.contains(&word.as_str());
+    let rest = match rest {
+        [second, more @ ..] if known(second) => more,
+        rest => rest,
+    };
+    nothing_in(rest, "help")?;
+    help::topic(name).ok_or_else(|| {
+        let hint = hint(name, help::TOPICS.iter().map(|topic| topic.name));
+        Misuse::new(format!("no help on {name:?}{hint}"), None)
+    })
+}

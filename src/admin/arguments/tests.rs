@@ -1,0 +1,274 @@
+use super::*;
+use crate::admin::adopt::{Way, Wish};
+use crate::admin::deliver::Deliver;
+use crate::admin::help;
+use crate::admin::options::Options;
+use crate::mailbox::Care;
+use std::ffi::OsString;
+
+fn read(line: &str) -> Result<(Command, Options), Misuse> {
+    parse(line.split_ascii_whitespace().map(OsString::from))
+}
+
+fn list(name: Option<&str>, json: bool) -> Command {
+    let name = name.map(str::to_owned);
+    Command::User(User::List { name, json })
+}
+
+fn adopt(dry_run: bool, json: bool) -> Command {
+    Command::Adopt(Wish {
+        way: Way::Here,
+        path: "/m".into(),
+        dry_run,
+        json,
+    })
+}
+
+#[test]
+fn commands() {
+    let ann = || "ann".to_owned();
+    let help = |name| Command::Help(help::topic(name).unwrap());
+    for (line, expected) in [
+        ("serve", Command::Serve { demo: false }),
+        ("serve --demo", Command::Serve { demo: true }),
+        ("--demo serve", Command::Serve { demo: true }),
+        (
+            "user add ann",
+            Command::User(User::Add {
+                name: ann(),
+                stdin: false,
+            }),
+        ),
+        (
+            "user --password-stdin passwd ann",
+            Command::User(User::Passwd {
+                name: ann(),
+                stdin: true,
+            }),
+        ),
+        ("user list", list(None, false)),
+        ("user list ann --json", list(Some("ann"), true)),
+        (
+            "user delete ann",
+            Command::User(User::Delete { name: ann() }),
+        ),
+        (
+            "user delete -- --ann",
+            Command::User(User::Delete {
+                name: "--ann".to_owned(),
+            }),
+        ),
+        ("config check", Command::Config(Settings::Check)),
+        (
+            "config show --json",
+            Command::Config(Settings::Show { json: true }),
+        ),
+        ("config reference", Command::Config(Settings::Reference)),
+        (
+            "doctor --user ann --rebuild",
+            Command::Care {
+                user: Some(ann()),
+                care: Care::Rebuild,
+            },
+        ),
+        (
+            "doctor --user=ann",
+            Command::Care {
+                user: Some(ann()),
+                care: Care::Check,
+            },
+        ),
+        (
+            "purge --user ann",
+            Command::Care {
+                user: Some(ann()),
+                care: Care::Purge,
+            },
+        ),
+        (
+            "deliver -d ann",
+            Command::Deliver(Deliver {
+                user: ann(),
+                ..Deliver::default()
+            }),
+        ),
+        (
+            "deliver -e -d ann -m a/b -f= -a ann@x -p file",
+            Command::Deliver(Deliver {
+                user: ann(),
+                mailbox: Some("a/b".to_owned()),
+                sender: Some(String::new()),
+                original: Some("ann@x".to_owned()),
+                file: Some("file".into()),
+            }),
+        ),
+        ("adopt /m --json", adopt(false, true)),
+        ("adopt --dry-run /m", adopt(true, false)),
+        (
+            "export /m --to=dovecot",
+            Command::Adopt(Wish {
+                way: Way::Dovecot,
+                path: "/m".into(),
+                dry_run: false,
+                json: false,
+            }),
+        ),
+        ("help", Command::Help(&help::TOP)),
+        ("--help", Command::Help(&help::TOP)),
+        ("-h", Command::Help(&help::TOP)),
+        ("nonsense --help", Command::Help(&help::TOP)),
+        ("help postfix", help("postfix")),
+        ("help user add", help("user")),
+        ("user add --help", help("user")),
+        ("user -h", help("user")),
+        ("config check --help", help("config")),
+        ("help --help", help("help")),
+        ("--version", Command::Version),
+        ("-V", Command::Version),
+    ] {
+        assert_eq!(read(line).map(|(c, _)| c), Ok(expected), "{line}");
+    }
+}
+
+#[test]
+fn every_command_takes_the_common_options() {
+    let expected = Options {
+        config: Some("f.toml".into()),
+        data: Some("d".into()),
+        board: Some("nas".to_owned()),
+    };
+    for line in [
+        "serve",
+        "user list",
+        "config check",
+        "config reference",
+        "doctor",
+        "help",
+        "--version",
+    ] {
+        let line = format!("{line} --config f.toml --data d --board=nas");
+        assert_eq!(
+            read(&line).map(|(_, o)| o).as_ref(),
+            Ok(&expected),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn misuses() {
+    for (line, expected, topic) in [
+        ("", "which command?", None),
+        (
+            "serv",
+            "unknown command \"serv\"; did you mean \"serve\"?",
+            None,
+        ),
+        ("start", "unknown command \"start\"", None),
+        ("serve now", "\"now\" is one word too many", Some("serve")),
+        (
+            "serve --dmeo",
+            "unknown option \"--dmeo\"; did you mean \"--demo\"?",
+            Some("serve"),
+        ),
+        (
+            "adopt",
+            "adopt needs the directory of the mail behind it",
+            Some("adopt"),
+        ),
+        ("export /m", "export needs --to dovecot", Some("export")),
+        (
+            "export /m --to dovecto",
+            "unknown server \"dovecto\"; did you mean \"dovecot\"?",
+            Some("export"),
+        ),
+        ("adopt a b", "\"b\" is one word too many", Some("adopt")),
+        ("serve -x", "unknown option -x", Some("serve")),
+        ("serve -d ann", "-d belongs to deliver", Some("serve")),
+        ("deliver", "deliver needs -d USER", Some("deliver")),
+        (
+            "deliver -d ann bob",
+            "\"bob\" is one word too many",
+            Some("deliver"),
+        ),
+        (
+            "deliver -d ann -m=",
+            "-m needs a value that is not empty",
+            Some("deliver"),
+        ),
+        (
+            "serve --json",
+            "--json belongs to user list and config show and adopt and export and capabilities",
+            Some("serve"),
+        ),
+        (
+            "config check --json",
+            "--json belongs to user list and config show and adopt and export and capabilities",
+            Some("config"),
+        ),
+        (
+            "user delete ann --password-stdin",
+            "--password-stdin belongs to user add and user passwd",
+            Some("user"),
+        ),
+        (
+            "user",
+            "user needs add, passwd, list or delete behind it",
+            Some("user"),
+        ),
+        (
+            "user ad ann",
+            "unknown command user \"ad\"; did you mean \"add\"?",
+            Some("user"),
+        ),
+        (
+            "user add",
+            "user add needs the name of a user",
+            Some("user"),
+        ),
+        (
+            "user add ann bob",
+            "\"bob\" is one word too many",
+            Some("user"),
+        ),
+        (
+            "config",
+            "config needs check, show or reference behind it",
+            Some("config"),
+        ),
+        (
+            "config chekc",
+            "unknown command config \"chekc\"; did you mean \"check\"?",
+            Some("config"),
+        ),
+        (
+            "help postfixx",
+            "no help on \"postfixx\"; did you mean \"postfix\"?",
+            None,
+        ),
+        (
+            "help user add ann",
+            "\"ann\" is one word too many",
+            Some("help"),
+        ),
+        (
+            "serve --data",
+            "missing argument for option '--data'",
+            Some("serve"),
+        ),
+        (
+            "serve --data=",
+            "--data needs a value that is not empty",
+            Some("serve"),
+        ),
+        (
+            "serve --demo=x",
+            "unexpected argument for option '--demo': \"x\"",
+            Some("serve"),
+        ),
+        ("a\u{1b}[1m", "unknown command \"a\\u{1b}[1m\"", None),
+    ] {
+        let what = expected.to_owned();
+        assert_eq!(read(line), Err(Misuse { what, topic }), "{line}");
+    }
+}
