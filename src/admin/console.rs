@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// How a command ended; see `dovelet help exit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,10 @@ pub(crate) enum Exit {
     Usage,
     /// As the next, of `deliver`, with the numbers of sysexits: the command line was not understood.
     BadUsage,
-    /// There is no message.
+    /// There is no message, or some of them could not be taken.
     BadData,
+    /// What was to be read is not there.
+    NoInput,
     NoUser,
     /// The mail server should keep the message and try again.
     TryAgain,
@@ -29,6 +32,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::BadUsage => 64,
             Exit::BadData => 65,
+            Exit::NoInput => 66,
             Exit::NoUser => 67,
             Exit::TryAgain => 75,
             Exit::Rejected => 77,
@@ -61,7 +65,14 @@ pub(crate) struct Console<'a> {
     err: &'a mut (dyn Write + Send),
     /// Why results could not be written.
     lost: Option<io::Error>,
+    /// A person looks at `err`.
+    watched: bool,
+    /// When the line there was written that the next one takes the place of.
+    passing: Option<Duration>,
 }
+
+/// How long a line stands before the next one takes its place.
+const PASSES_AFTER: Duration = Duration::from_millis(200);
 
 impl<'a> Console<'a> {
     pub(crate) fn new(
@@ -74,6 +85,31 @@ impl<'a> Console<'a> {
             out,
             err,
             lost: None,
+            watched: false,
+            passing: None,
+        }
+    }
+
+    /// As it is, but a person looks at `err`.
+    pub(crate) fn watched(self, watched: bool) -> Console<'a> {
+        Console { watched, ..self }
+    }
+
+    /// How far something is, for whoever waits for it: the next line takes the place of this one. Nothing where
+    /// nobody looks.
+    pub(crate) fn pass(&mut self, line: impl fmt::Display) {
+        let now = crate::sys::clock::now();
+        let stands = self.passing.is_some_and(|at| now < at + PASSES_AFTER);
+        if self.watched && !stands {
+            let _ = write!(self.err, "\r{line}\x1b[K");
+            let _ = self.err.flush();
+            self.passing = Some(now);
+        }
+    }
+
+    fn wipe(&mut self) {
+        if self.passing.take().is_some() {
+            let _ = self.err.write_all(b"\r\x1b[K");
         }
     }
 
@@ -84,6 +120,7 @@ impl<'a> Console<'a> {
 
     /// Results as they are.
     pub(crate) fn print(&mut self, text: &str) {
+        self.wipe();
         if self.lost.is_none() {
             self.lost = self.out.write_all(text.as_bytes()).err();
         }
@@ -91,6 +128,7 @@ impl<'a> Console<'a> {
 
     /// A line for whoever typed the command. There is nobody to tell if it is lost.
     pub(crate) fn complain(&mut self, line: impl fmt::Display) {
+        self.wipe();
         let _ = self.err.write_all(format!("dovelet: {line}\n").as_bytes());
     }
 
@@ -177,6 +215,25 @@ mod tests {
             assert_eq!(console.finish(exit), expected, "{kind}");
             let err = String::from_utf8(err).unwrap();
             assert_eq!(err.starts_with("dovelet: standard output: "), told, "{err}");
+        }
+    }
+
+    #[test]
+    fn lines_that_pass_leave_nothing_behind() {
+        for (watched, expected) in [
+            (true, "\r1 of 2\x1b[K\r\x1b[Kdovelet: x\n"),
+            (false, "dovelet: x\n"),
+        ] {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut input = io::empty();
+            let console = Console::new(&mut input, &mut out, &mut err);
+            let mut console = console.watched(watched);
+            console.pass("1 of 2");
+            // Too soon.
+            console.pass("2 of 2");
+            console.complain("x");
+            console.finish(Exit::Success);
+            assert_eq!(String::from_utf8(err).unwrap(), expected);
         }
     }
 

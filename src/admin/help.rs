@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 17] = [
+pub(crate) const TOPICS: [Topic; 20] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -46,6 +46,18 @@ pub(crate) const TOPICS: [Topic; 17] = [
     Topic {
         name: "export",
         text: include_str!("help/export.txt"),
+    },
+    Topic {
+        name: "import",
+        text: include_str!("help/import.txt"),
+    },
+    Topic {
+        name: "backup",
+        text: include_str!("help/backup.txt"),
+    },
+    Topic {
+        name: "restore",
+        text: include_str!("help/restore.txt"),
     },
     Topic {
         name: "capabilities",

@@ -2,16 +2,19 @@
 
 mod adopt;
 mod arguments;
+mod backup;
 mod capabilities;
 mod console;
 mod deliver;
 mod demo;
 mod doctor;
 mod help;
+mod import;
 mod listing;
 mod options;
 mod patient;
 mod prompt;
+mod replica;
 mod run;
 mod sample;
 mod serve;
@@ -20,6 +23,7 @@ mod settings;
 mod tests;
 mod user;
 mod users_file;
+mod visit;
 
 use run::run;
 
@@ -30,6 +34,7 @@ pub(crate) fn main() -> std::process::ExitCode {
         return code;
     }
     let (mut input, mut out, mut err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let console = console::Console::new(&mut input, &mut out, &mut err);
+    let watched = std::io::IsTerminal::is_terminal(&err);
+    let console = console::Console::new(&mut input, &mut out, &mut err).watched(watched);
     run(std::env::args_os().skip(1), console).into()
 }

@@ -5,7 +5,7 @@ use super::host::lock;
 use super::shared::Shared;
 use super::{Account, Error, FlagChange, learn, store_fault};
 use crate::index::{Cached, Name};
-use crate::mail::{DateTime, Flags, MailboxName, Uid, UidSet, UidValidity};
+use crate::mail::{DateTime, Flags, Guid, MailboxName, Uid, UidSet, UidValidity};
 use crate::mime::{self, Unbinary};
 use crate::store::{self, BlobId, Filing, Place};
 use std::sync::Arc;
@@ -26,6 +26,28 @@ pub(crate) struct Draft {
     date: Option<i64>,
     /// What is to be remembered of the message, with that date, once it was filed.
     learned: Option<Cached>,
+    /// The UID that it is to have, which none has yet.
+    uid: Option<Uid>,
+}
+
+/// What a message is known by that was elsewhere before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Higher than all that the mailbox gave; the next one if `None`.
+    pub(crate) uid: Option<Uid>,
+    /// EMAILID.
+    pub(crate) guid: Guid,
+    /// SAVEDATE, in seconds since 1970; now if `None`.
+    pub(crate) saved: Option<i64>,
+}
+
+/// What comes of messages that are filed at once, if that is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Batch {
+    /// All of them or none.
+    Whole,
+    /// Some of them, perhaps.
+    Loose,
 }
 
 impl Draft {
@@ -48,6 +70,14 @@ impl Draft {
     /// From its beginning on the message may have binary parts (RFC 3516 section 4.4).
     pub(crate) fn take_binary(&mut self) {
         self.unbinary = Some(Box::new(Unbinary::new(self.limits)));
+    }
+
+    /// Has it known as that, once all is written. Returns the GUID that it gets, which is another where a
+    /// format makes it of the octets alone. Blocks on the disk.
+    pub(crate) fn identify(&mut self, identity: Identity) -> Result<Guid, Error> {
+        self.uid = identity.uid;
+        let known = self.staged()?.identify(identity.guid, identity.saved);
+        known.map_err(store_fault("writing a message"))
     }
 
     /// Ends what `take_binary` began.
@@ -118,6 +148,7 @@ impl Account {
             limits: self.0.host.limits.mime,
             date: None,
             learned: None,
+            uid: None,
         }
     }
 
@@ -140,6 +171,24 @@ impl Account {
         name: &MailboxName,
         messages: &mut [NewMessage<'_>],
     ) -> Result<Appended, Error> {
+        self.append_batch(name, messages, Batch::Whole)
+    }
+
+    /// As `append_all`, but after a power cut some of them may be there.
+    pub(crate) fn append_each(
+        &self,
+        name: &MailboxName,
+        messages: &mut [NewMessage<'_>],
+    ) -> Result<Appended, Error> {
+        self.append_batch(name, messages, Batch::Loose)
+    }
+
+    fn append_batch(
+        &self,
+        name: &MailboxName,
+        messages: &mut [NewMessage<'_>],
+        batch: Batch,
+    ) -> Result<Appended, Error> {
         let shared = self.shared(name)?;
         let mut store = self.0.store()?;
         let mut cached = Vec::with_capacity(messages.len());
@@ -147,7 +196,7 @@ impl Account {
             cached.push(self.make_ready(&mut *store, name, message)?);
         }
         let (flight, uid_validity, mut arrived) =
-            shared.file(&mut *store, messages, OUTRUN_TRIES)?;
+            shared.file(&mut *store, messages, batch, OUTRUN_TRIES)?;
         for (arrived, cached) in arrived.iter_mut().zip(cached) {
             arrived.cached = cached;
         }
@@ -203,9 +252,14 @@ impl Shared {
         self: &Arc<Self>,
         store: &mut dyn store::Store,
         messages: &mut [NewMessage<'_>],
+        batch: Batch,
         tries: u32,
     ) -> Result<(Flight, UidValidity, Vec<Arrived>), Error> {
         let mut state = lock(&self.state);
+        let restores = messages.iter().all(|message| message.draft.uid.is_some());
+        if !restores {
+            state.admit()?;
+        }
         self.prepare_to_add(&mut state, store)?;
         let validity = state.summary.as_ref().map(|s| s.uid_validity);
         let validity = validity.ok_or(Error::Fault)?;
@@ -218,12 +272,22 @@ impl Shared {
             numbers.dedup();
             keywords.push(numbers);
         }
-        let first = state.next_uid()?;
-        let promise = self.promise(&state, store, first, messages.len())?;
+        let given = state.next_uid()?;
+        let wanted = messages.first().and_then(|message| message.draft.uid);
+        let first = wanted.unwrap_or(given).max(given);
+        let promise = match batch {
+            Batch::Whole => self.promise(&state, store, first, messages.len())?,
+            Batch::Loose => None,
+        };
         let (mut next, mut failure, mut outrun) = (first, None, false);
         let mut arrived = Vec::with_capacity(messages.len());
         for (message, keywords) in messages.iter_mut().zip(keywords) {
-            match self.name_one(&state.name, store, message, keywords, next) {
+            let uid = message.draft.uid.unwrap_or(next);
+            if uid < next {
+                failure = Some(Error::Cannot("a UID that was given already"));
+                break;
+            }
+            match self.name_one(&state.name, store, message, keywords, uid) {
                 Ok(Some((one, after))) => {
                     arrived.push(one);
                     next = after;
@@ -247,7 +311,7 @@ impl Shared {
             if outrun && tries > 0 {
                 // What the other program brought gets its UIDs first.
                 drop(state);
-                return self.file(store, messages, tries - 1);
+                return self.file(store, messages, batch, tries - 1);
             }
             return Err(failure.unwrap_or(Error::Fault));
         }

@@ -98,6 +98,7 @@ impl View {
         let uids = self.uids().intersection(uids);
         let uid_validity = {
             let mut state = lock(&target.state);
+            state.admit()?;
             target.prepare_to_add(&mut state, &mut *store)?;
             state
                 .summary
@@ -217,6 +218,7 @@ impl Carry {
             keywords: keywords.unwrap_or_default(),
         };
         let store = &mut *self.steps.store;
+        states.0.admit()?;
         target.prepare_to_add(&mut states.0, store)?;
         if !states.0.is_of(self.copied.uid_validity) {
             return Err(Error::NoSuchMailbox);

@@ -70,6 +70,8 @@ pub(super) struct State {
     /// What the index knows is to be forgotten at the next scan.
     pub(super) forget: bool,
     pub(super) deleted: bool,
+    /// Messages come back under the UIDs that they had; nothing else may come meanwhile.
+    pub(super) refilling: bool,
     /// The first message without `\Seen` as of this UIDVALIDITY and mod-sequence.
     pub(super) first_unseen: Option<(UidValidity, ModSeq, Option<Uid>)>,
     /// When the directories were last found to be those that are watched, since 1970.
@@ -87,6 +89,14 @@ pub(super) struct Change {
 }
 
 impl State {
+    /// Errors: `Busy` if no new message may come now.
+    pub(super) fn admit(&self) -> Result<(), Error> {
+        match self.refilling {
+            true => Err(Error::Busy),
+            false => Ok(()),
+        }
+    }
+
     /// The first message without `\Seen`; `None` if the index has to be asked.
     pub(super) fn unseen(&self) -> Option<Option<Uid>> {
         let summary = self.summary.as_ref()?;
@@ -158,6 +168,7 @@ impl Shared {
                 caught_up,
                 forget: false,
                 deleted: false,
+                refilling: false,
                 first_unseen: None,
                 revisited: Duration::ZERO,
             }),

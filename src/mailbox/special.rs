@@ -85,6 +85,27 @@ impl Account {
     }
 }
 
+impl Account {
+    /// What mailboxes are for where that was said of them, whatever their names say.
+    pub(crate) fn said_special_uses(&self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
+        read(&mut *self.0.store()?)
+    }
+
+    /// Has these mailboxes, as far as they are there, be for these uses; other uses stay. Durable.
+    pub(crate) fn set_special_uses(&self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
+        let _annotating = lock(&self.0.annotating);
+        let mut store = self.0.store()?;
+        let mut assigned = read(&mut *store)?;
+        for (special_use, name) in uses {
+            if self.exists(name)? {
+                assigned.retain(|(own, _)| own != special_use);
+                assigned.push((*special_use, name.clone()));
+            }
+        }
+        write(&mut *store, &assigned)
+    }
+}
+
 pub(super) fn read(store: &mut dyn Store) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
     store
         .special_uses()

@@ -138,6 +138,8 @@ pub(super) enum Message {
         root: PathBuf,
         care: Care,
     },
+    /// Parent to engine, with the stream that the guest is at.
+    Visit { user: String, root: PathBuf },
     /// Engine to parent: these sessions are over.
     Ended { connections: Vec<u64> },
     /// Engine to parent: nobody needs it.
@@ -345,6 +347,7 @@ impl Message {
                 path(p.u8(17).text(user), root);
                 p.text(care.word());
             }
+            Message::Visit { user, root } => path(p.u8(40).text(user), root),
             Message::Ended { connections } => {
                 p.u8(18).list(connections, |p, connection| {
                     p.u64(*connection);
@@ -484,6 +487,10 @@ impl Message {
             26 => Message::Found {
                 connection: u.u64()?,
                 found: unpack_found(u)?,
+            },
+            40 => Message::Visit {
+                user: u.text()?,
+                root: unpath(u)?,
             },
             _ => return None,
         })
@@ -737,6 +744,10 @@ mod tests {
             Message::Closed {
                 connection: 1 << 40,
                 last: 7,
+            },
+            Message::Visit {
+                user: "ann".into(),
+                root: "/mail/ann".into(),
             },
             Message::Idle,
         ];

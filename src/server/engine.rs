@@ -10,6 +10,7 @@ use super::refusal;
 use super::setup::Setup;
 use super::stop::Stop;
 use super::tasks::{Task, Tasks};
+use super::visit::attend;
 use crate::config::Pop3;
 use crate::mailbox::{Account, Care, Error, Host, Limits};
 use crate::protocol::imap;
@@ -37,6 +38,25 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(10);
 /// How long goodbyes may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Commands that are at the mail of users at once.
+const MAX_VISITS: u32 = 4;
+
+/// One of something that goes on, until it is dropped, even by a panic.
+struct Counted(Arc<AtomicU32>);
+
+impl Counted {
+    fn one_more(count: &Arc<AtomicU32>) -> Counted {
+        count.fetch_add(1, Ordering::AcqRel);
+        Counted(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// What all tasks of an engine share.
 pub(super) struct Engine {
     pub(super) setup: Setup,
@@ -55,6 +75,8 @@ pub(super) struct Engine {
     busy: Cell<u32>,
     /// Deliveries that a thread of the pool brings to their end.
     filing: Arc<AtomicU32>,
+    /// Commands of the administrator's, which count among those, too.
+    visits: Arc<AtomicU32>,
     /// Changes whenever something begins or ends.
     turns: Cell<u64>,
     flushing: Cell<bool>,
@@ -111,6 +133,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         sessions: RefCell::default(),
         busy: Cell::new(0),
         filing: Arc::default(),
+        visits: Arc::default(),
         turns: Cell::new(0),
         flushing: Cell::new(false),
         ended: RefCell::default(),
@@ -189,6 +212,8 @@ impl Engine {
                 (Message::Care { user, root, care }, Some(stream)) => {
                     self.spawn(self.clone().care(user, root, care, stream))
                 }
+                (Message::Visit { .. }, Some(_)) if !self.has_room() => {}
+                (Message::Visit { user, root }, Some(stream)) => self.visit(user, root, stream),
                 (Message::Stop, _) => return,
                 _ => log::error!("the parent sent what it should not"),
             }
@@ -279,20 +304,43 @@ impl Engine {
 
     /// Has a thread of the pool bring a delivery to its end; nobody waits for it.
     pub(super) fn file(self: &Rc<Self>, delivery: impl FnOnce() + Send + 'static) {
-        /// Counts down even if the delivery panics.
-        struct Filing(Arc<AtomicU32>);
-        impl Drop for Filing {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::AcqRel);
-            }
-        }
         self.turns.set(self.turns.get() + 1);
-        self.filing.fetch_add(1, Ordering::AcqRel);
-        let filing = Filing(self.filing.clone());
+        let filing = Counted::one_more(&self.filing);
         self.pool.run(move || {
             let _filing = filing;
             delivery();
         });
+        self.flush_later();
+    }
+
+    /// Has a thread of its own do what a guest asks: that takes longer than the pool can spare one.
+    fn visit(self: &Rc<Self>, user: String, root: PathBuf, stream: OwnedFd) {
+        if self.visits.load(Ordering::Acquire) >= MAX_VISITS {
+            log::warn!("too many commands are at the mail of users at once");
+            return;
+        }
+        self.turns.set(self.turns.get() + 1);
+        let counted = (
+            Counted::one_more(&self.visits),
+            Counted::one_more(&self.filing),
+        );
+        let host = self.host.clone();
+        let visit = move || {
+            let _counted = counted;
+            let account = match Engine::account(&host, &user, &root) {
+                Ok(account) => account,
+                Err(error) => {
+                    log::error!("the mail of {user} cannot be opened: {error:?}");
+                    return;
+                }
+            };
+            if let Err(error) = attend(&account, stream.into()) {
+                log::info!("a command at the mail of {user} broke off: {error}");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().spawn(visit) {
+            log::error!("a thread cannot be started: {error}");
+        }
         self.flush_later();
     }
 

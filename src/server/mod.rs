@@ -43,10 +43,12 @@ mod tasks;
 mod tls;
 mod transport;
 mod turn;
+mod visit;
 
 pub(crate) use certificate::inspect as inspect_certificate;
 pub(crate) use error::Error;
 pub(crate) use owners::Owners;
 pub(crate) use parent::{Started, run};
-pub(crate) use request::{Patient, care_for, deliver, reload};
+pub(crate) use request::{Patient, care_for, deliver, reload, visit};
 pub(crate) use role::role_main;
+pub(crate) use visit::{Filed, Outcome, Reason, Refused, Visit, attend};

@@ -564,6 +564,7 @@ impl Parent {
                     stream.write_all(b"ok\n").ok();
                 }
                 Some(Asked::Care { owner, care }) => self.care(&owner, care, stream),
+                Some(Asked::Visit { owner }) => self.visit(&owner, stream),
                 Some(Asked::Deliver {
                     owner,
                     address,
@@ -585,6 +586,24 @@ impl Parent {
             user: owner.name.clone(),
             root,
             care,
+        };
+        let request = Request {
+            message,
+            descriptor: stream.into(),
+            connection: None,
+        };
+        self.engines.request(owner, request);
+    }
+
+    /// Somebody at the command line reads and writes a user's mail: the engine gets the stream.
+    fn visit(&mut self, owner: &Owner, mut stream: UnixStream) {
+        let root = self.engines.root(owner);
+        if !self.engines.is_ready(owner, &root) || stream.write_all(request::READY).is_err() {
+            return;
+        }
+        let message = Message::Visit {
+            user: owner.name.clone(),
+            root,
         };
         let request = Request {
             message,

@@ -5,6 +5,7 @@
 
 use super::control::Owner;
 use super::lmtp::{COMMIT, frame};
+use super::visit::Visit;
 use crate::deliver::{Envelope, Outcome};
 use crate::mailbox::Care;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -16,7 +17,7 @@ use std::time::Duration;
 pub(super) const SOCKET: &str = "run/control";
 /// Octets of the longest line asked with.
 pub(super) const MAX_OCTETS: usize = 8 * 1024;
-/// What the server says before a message follows.
+/// What the server says before something else follows.
 pub(super) const READY: &[u8; 8] = b"- ready\n";
 /// How long a server may be silent; a large mailbox takes its time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -28,6 +29,8 @@ pub(super) enum Asked {
     Reload,
     /// Something is done for the mail of this user.
     Care { owner: Owner, care: Care },
+    /// Somebody visits the mail of this user, once the server is ready.
+    Visit { owner: Owner },
     /// A message is delivered to this user; it follows once the server is ready.
     Deliver {
         owner: Owner,
@@ -42,6 +45,7 @@ impl Asked {
         match self {
             Asked::Reload => b"reload\n".to_vec(),
             Asked::Care { owner, care } => format!("{}{}\n", care.word(), of(owner)).into_bytes(),
+            Asked::Visit { owner } => format!("visit{}\n", of(owner)).into_bytes(),
             Asked::Deliver {
                 owner,
                 address,
@@ -63,6 +67,9 @@ impl Asked {
                 owner: owner(name, uid, gid, home)?,
                 address: (*address).to_owned(),
                 mailbox: Some((*mailbox).to_owned()).filter(|mailbox| !mailbox.is_empty()),
+            }),
+            ["visit", name, uid, gid, home] => Some(Asked::Visit {
+                owner: owner(name, uid, gid, home)?,
             }),
             [word, name, uid, gid, home] => Some(Asked::Care {
                 owner: owner(name, uid, gid, home)?,
@@ -170,14 +177,7 @@ pub(crate) fn deliver(
         address: address.to_owned(),
         mailbox: mailbox.map(str::to_owned),
     })?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&asked.encode())?;
-    let mut answer = [0; READY.len()];
-    stream.read_exact(&mut answer)?;
-    if answer != *READY {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
+    begin(&mut stream, &asked)?;
     let envelope = Envelope {
         complete: true,
         ..Envelope::default()
@@ -200,6 +200,30 @@ pub(crate) fn deliver(
     stream.read_exact(&mut outcome)?;
     let [outcome] = outcome;
     Ok(Some(Outcome::from_byte(outcome)))
+}
+
+/// Visits the mail of a user in the engine of the server that runs over this data directory. `None` if no server
+/// runs there. Errors: it cannot be asked (`PermissionDenied`), or has no engine for this user.
+pub(crate) fn visit(data_dir: &Path, user: Patient<'_>) -> io::Result<Option<Visit>> {
+    let Some(mut stream) = connect(data_dir)? else {
+        return Ok(None);
+    };
+    let owner = Owner::from(user);
+    begin(&mut stream, &told(Asked::Visit { owner })?)?;
+    Visit::new(stream).map(Some)
+}
+
+/// Asks, and waits until the server is ready for what follows.
+fn begin(stream: &mut UnixStream, asked: &Asked) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(&asked.encode())?;
+    let mut answer = [0; READY.len()];
+    stream.read_exact(&mut answer)?;
+    match answer == *READY {
+        true => Ok(()),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
 }
 
 fn connect(data_dir: &Path) -> io::Result<Option<UnixStream>> {
@@ -275,6 +299,12 @@ mod tests {
             (
                 check(Care::Purge),
                 "purge\tann@example.org\t1000\t\t/home/ann b\n",
+            ),
+            (
+                Asked::Visit {
+                    owner: owner.clone(),
+                },
+                "visit\tann@example.org\t1000\t\t/home/ann b\n",
             ),
             (
                 Asked::Deliver {

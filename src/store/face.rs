@@ -231,6 +231,10 @@ pub(crate) trait Draft: Send {
     fn reader(&mut self) -> Result<Body, Error>;
     /// Sets INTERNALDATE, in seconds since 1970; before [`Store::save`]. All names of the draft share it.
     fn date(&mut self, seconds: i64) -> Result<(), Error>;
+    /// Has it known by that GUID and, if it was in a mailbox like this before, as saved at that time; once all
+    /// is written, before [`Store::save`]. Returns the GUID that it has then, which is another where the
+    /// octets alone make it.
+    fn identify(&mut self, guid: Guid, saved: Option<i64>) -> Result<Guid, Error>;
     fn as_any(&mut self) -> &mut dyn Any;
 }
 

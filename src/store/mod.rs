@@ -18,8 +18,12 @@ pub(crate) use face::{
     Blob, BlobId, Compacted, Draft, Filing, Found, MailboxState, Place, Replaced, Scanned, Stamp,
     Store,
 };
+pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
+pub(crate) use mbox::letters;
 pub(crate) use open::open;
 pub(crate) use side::base::{origin, saved};
+pub(crate) use side::beyond;
 #[cfg(test)]
 pub(crate) use side::journal;
+pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;

@@ -1,8 +1,10 @@
 //! The commands there are.
 
 use crate::admin::adopt::Wish;
+use crate::admin::backup::{Backup, Restore};
 use crate::admin::deliver::Deliver;
 use crate::admin::help;
+use crate::admin::import::Import;
 use crate::mailbox::Care;
 
 /// What to do.
@@ -14,6 +16,9 @@ pub(crate) enum Command {
     Care { user: Option<String>, care: Care },
     Deliver(Deliver),
     Adopt(Wish),
+    Import(Import),
+    Backup(Backup),
+    Restore(Restore),
     Capabilities { json: bool },
     Help(&'static help::Topic),
     Version,
@@ -37,7 +42,7 @@ pub(crate) enum Settings {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 10] = [
+pub(crate) const COMMANDS: [&str; 13] = [
     "serve",
     "user",
     "config",
@@ -46,12 +51,15 @@ pub(crate) const COMMANDS: [&str; 10] = [
     "deliver",
     "adopt",
     "export",
+    "import",
+    "backup",
+    "restore",
     "capabilities",
     "help",
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 14] = [
+pub(crate) const FORMS: [&str; 17] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -65,6 +73,9 @@ pub(crate) const FORMS: [&str; 14] = [
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "adopt PATH [--dry-run] [--json]",
     "export PATH --to dovecot [--dry-run] [--json]",
+    "import -u USER [-m BOX] [--seen] [--json] PATH...",
+    "backup -u USER [--json] DIR [BOX...]",
+    "restore -u USER [--merge] [--into BOX] [--json] DIR [BOX...]",
     "capabilities [--json]",
 ];
 pub(super) const USER: [&str; 4] = ["add", "passwd", "list", "delete"];

@@ -8,8 +8,10 @@ use super::command::{COMMANDS, CONFIG, Command, Settings, USER, User};
 use super::option::{OPTIONS, Opt, board, find};
 use super::words::{Misuse, excess, hint, nothing_in, unknown};
 use crate::admin::adopt::{Way, Wish};
+use crate::admin::backup::{Backup, Restore};
 use crate::admin::deliver::Deliver;
 use crate::admin::help;
+use crate::admin::import::Import;
 use crate::admin::options::Options;
 use crate::mailbox::Care;
 
@@ -20,6 +22,8 @@ struct Given {
     options: Options,
     user: Option<String>,
     to: Option<String>,
+    mailbox: Option<String>,
+    into: Option<String>,
     deliver: Deliver,
     seen: Vec<&'static str>,
 }
@@ -92,10 +96,11 @@ impl Given {
             "data" => self.options.data = Some(PathBuf::from(value)),
             "board" => self.options.board = Some(board(value.string()?)?),
             "-d" => self.deliver.user = value.string()?,
-            "-m" => self.deliver.mailbox = Some(value.string()?),
+            "-m" => self.mailbox = Some(value.string()?),
             "-f" => self.deliver.sender = Some(value.string()?),
             "-a" => self.deliver.original = Some(value.string()?),
             "-p" => self.deliver.file = Some(PathBuf::from(value)),
+            "into" => self.into = Some(value.string()?),
             "to" => self.to = Some(value.string()?),
             _ => self.user = Some(value.string()?),
         }
@@ -128,7 +133,13 @@ impl Given {
                 Err(Misuse::new("deliver needs -d USER", Some("deliver")))
             }
             "deliver" => {
-                nothing_in(rest, "deliver").map(|()| Command::Deliver(self.deliver.clone()))
+                let mailbox = self.mailbox.clone();
+                nothing_in(rest, "deliver").map(|()| {
+                    Command::Deliver(Deliver {
+                        mailbox,
+                        ..self.deliver.clone()
+                    })
+                })
             }
             "adopt" => self.wish(Way::Here, "adopt", rest).map(Command::Adopt),
             "export" => match self.to.as_deref() {
@@ -136,6 +147,9 @@ impl Given {
                 Some(other) => Err(unknown("server", other, &["dovecot"], Some("export"))),
                 None => Err(Misuse::new("export needs --to dovecot", Some("export"))),
             },
+            "import" => self.import(rest).map(Command::Import),
+            "backup" => self.backup(rest).map(Command::Backup),
+            "restore" => self.restore(rest).map(Command::Restore),
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
             }),
@@ -184,6 +198,60 @@ impl Given {
             }
             [_, more, ..] => Err(excess(more, command)),
         }
+    }
+
+    fn import(&self, words: &[String]) -> Result<Import, Misuse> {
+        let missing = |what: &str| Misuse::new(format!("import needs {what}"), Some("import"));
+        if words.is_empty() {
+            return Err(missing("the path of what is to be imported behind it"));
+        }
+        Ok(Import {
+            user: self.user.clone().ok_or_else(|| missing("-u USER"))?,
+            mailbox: self.mailbox.clone(),
+            seen: self.has("seen"),
+            json: self.has("json"),
+            paths: words.iter().map(PathBuf::from).collect(),
+        })
+    }
+
+    /// Whose mail it is about; the directory and the mailboxes that follow it.
+    fn user_and_place(
+        &self,
+        command: &'static str,
+        words: &[String],
+    ) -> Result<(String, PathBuf, Vec<String>), Misuse> {
+        let missing = |what: &str| Misuse::new(format!("{command} needs {what}"), Some(command));
+        let Some((path, mailboxes)) = words.split_first() else {
+            return Err(missing("the directory of the backup behind it"));
+        };
+        let user = self.user.clone().ok_or_else(|| missing("-u USER"))?;
+        Ok((user, PathBuf::from(path), mailboxes.to_vec()))
+    }
+
+    fn backup(&self, words: &[String]) -> Result<Backup, Misuse> {
+        let (user, path, mailboxes) = self.user_and_place("backup", words)?;
+        Ok(Backup {
+            user,
+            json: self.has("json"),
+            path,
+            mailboxes,
+        })
+    }
+
+    fn restore(&self, words: &[String]) -> Result<Restore, Misuse> {
+        let (user, path, mailboxes) = self.user_and_place("restore", words)?;
+        if self.has("merge") && self.into.is_some() {
+            let what = "--merge and --into are two ways, of which one is needed";
+            return Err(Misuse::new(what, Some("restore")));
+        }
+        Ok(Restore {
+            user,
+            merge: self.has("merge"),
+            into: self.into.clone(),
+            json: self.has("json"),
+            path,
+            mailboxes,
+        })
     }
 
     fn config_command(&self, words: &[String]) -> Result<Settings, Misuse> {

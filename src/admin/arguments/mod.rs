@@ -8,7 +8,7 @@ mod tests;
 mod words;
 
 #[cfg(test)]
-pub(crate) use command::FORMS;
-pub(crate) use command::{COMMANDS, Command, Settings, User};
+pub(crate) use command::{COMMANDS, FORMS};
+pub(crate) use command::{Command, Settings, User};
 pub(crate) use given::parse;
 pub(crate) use words::Misuse;

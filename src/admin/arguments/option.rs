@@ -12,7 +12,7 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 18] = [
+pub(super) const OPTIONS: [Opt; 22] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -28,6 +28,9 @@ pub(super) const OPTIONS: [Opt; 18] = [
             "config show",
             "adopt",
             "export",
+            "import",
+            "backup",
+            "restore",
             "capabilities",
         ],
     ),
@@ -35,9 +38,13 @@ pub(super) const OPTIONS: [Opt; 18] = [
     opt("to", true, &["export"]),
     opt("user", true, &["doctor", "purge"]),
     opt("rebuild", false, &["doctor"]),
+    opt("seen", false, &["import"]),
+    opt("merge", false, &["restore"]),
+    opt("into", true, &["restore"]),
+    opt("-u", true, &["import", "backup", "restore"]),
     // As dovecot-lda has them, in one letter.
     opt("-d", true, &["deliver"]),
-    opt("-m", true, &["deliver"]),
+    opt("-m", true, &["deliver", "import"]),
     opt("-f", true, &["deliver"]),
     opt("-a", true, &["deliver"]),
     opt("-e", false, &["deliver"]),

@@ -1,7 +1,9 @@
 use super::*;
 use crate::admin::adopt::{Way, Wish};
+use crate::admin::backup::{Backup, Restore};
 use crate::admin::deliver::Deliver;
 use crate::admin::help;
+use crate::admin::import::Import;
 use crate::admin::options::Options;
 use crate::mailbox::Care;
 use std::ffi::OsString;
@@ -102,6 +104,34 @@ fn commands() {
                 file: Some("file".into()),
             }),
         ),
+        (
+            "import -u ann a b -m old --seen",
+            Command::Import(Import {
+                user: ann(),
+                mailbox: Some("old".to_owned()),
+                seen: true,
+                json: false,
+                paths: vec!["a".into(), "b".into()],
+            }),
+        ),
+        (
+            "backup -u ann /b INBOX a/b --json",
+            Command::Backup(Backup {
+                user: ann(),
+                json: true,
+                path: "/b".into(),
+                mailboxes: vec!["INBOX".to_owned(), "a/b".to_owned()],
+            }),
+        ),
+        (
+            "restore --into Old -u ann /b",
+            Command::Restore(Restore {
+                user: ann(),
+                into: Some("Old".to_owned()),
+                path: "/b".into(),
+                ..Restore::default()
+            }),
+        ),
         ("adopt /m --json", adopt(false, true)),
         ("adopt --dry-run /m", adopt(true, false)),
         (
@@ -177,6 +207,23 @@ fn misuses() {
             Some("adopt"),
         ),
         ("export /m", "export needs --to dovecot", Some("export")),
+        ("import a", "import needs -u USER", Some("import")),
+        (
+            "import -u ann",
+            "import needs the path of what is to be imported behind it",
+            Some("import"),
+        ),
+        ("backup /b", "backup needs -u USER", Some("backup")),
+        (
+            "restore -u ann",
+            "restore needs the directory of the backup behind it",
+            Some("restore"),
+        ),
+        (
+            "restore -u ann --merge --into a /b",
+            "--merge and --into are two ways, of which one is needed",
+            Some("restore"),
+        ),
         (
             "export /m --to dovecto",
             "unknown server \"dovecto\"; did you mean \"dovecot\"?",
@@ -198,12 +245,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and config show and adopt and export and capabilities",
+            "--json belongs to user list and config show and adopt and export and import and backup and restore and capabilities",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and config show and adopt and export and capabilities",
+            "--json belongs to user list and config show and adopt and export and import and backup and restore and capabilities",
             Some("config"),
         ),
         (

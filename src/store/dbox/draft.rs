@@ -29,6 +29,8 @@ pub(super) struct DboxDraft {
     finished: bool,
     pub(super) received: i64,
     pub(super) guid: Guid,
+    /// When it was saved, if that was before.
+    pub(super) since: Option<i64>,
     pub(super) saved: Option<Saved>,
 }
 
@@ -57,6 +59,7 @@ impl DboxDraft {
             finished: false,
             received: crate::sys::clock::now_seconds(),
             guid: random_guid()?,
+            since: None,
             saved: None,
         })
     }
@@ -167,6 +170,12 @@ impl Draft for DboxDraft {
         self.saved = None;
         self.received = seconds;
         Ok(())
+    }
+
+    fn identify(&mut self, guid: Guid, saved: Option<i64>) -> Result<Guid, Error> {
+        self.saved = None;
+        (self.guid, self.since) = (guid, saved);
+        Ok(guid)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

@@ -262,7 +262,11 @@ impl Log {
         state.file.read_exact_at(&mut text, 0)?;
         text.extend_from_slice(&state.waiting);
         let mut contents = Contents::parse(&text);
+        let before = contents.known;
         change(&mut contents);
+        if contents.known != before {
+            state.left = UidSet::new();
+        }
         if let Some(above) = state
             .path
             .parent()

@@ -82,14 +82,8 @@ impl Dbox {
 
     /// Puts a message into a mailbox under another UID.
     fn file(log: &Log, record: Record, new: &Filing) -> Result<BlobId, Error> {
-        let saved = crate::sys::clock::now_seconds();
         let uid = new.uid;
-        let filed = Record {
-            saved,
-            uid,
-            ..record
-        }
-        .filed(new);
+        let filed = Record { uid, ..record }.filed(new);
         log.put(Line::Filed(&filed.name, filed.flags, filed.letters))?;
         Ok(filed)
     }
@@ -104,7 +98,12 @@ impl Dbox {
     ) -> Result<BlobId, Error> {
         let log = self.root.log(to)?;
         self.messages.link(from, &record, &log, new.uid)?;
-        let filed = Dbox::file(&log, record.clone(), new);
+        let saved = crate::sys::clock::now_seconds();
+        let carried = Record {
+            saved,
+            ..record.clone()
+        };
+        let filed = Dbox::file(&log, carried, new);
         self.messages.linked(&record);
         self.soil(log);
         filed
@@ -113,7 +112,12 @@ impl Dbox {
     /// Writes the log of a mailbox anew: these messages, of those it has, and that state.
     fn renew(&self, name: &MailboxName, state: &MailboxState, uids: &[Uid]) -> Result<(), Error> {
         self.root.log(name)?.renew(&|contents| {
-            contents.known = Some((state.uid_validity, state.guid));
+            let known = Some((state.uid_validity, state.guid));
+            // UIDs of another mailbox say nothing of those that this one gave.
+            if contents.known.is_some() && contents.known != known {
+                contents.uid_next = None;
+            }
+            contents.known = known;
             contents.uid_next = contents.uid_next.max(Some(state.uid_next));
             let letters = state.keywords.iter().take(line::MAX_LETTERS);
             contents.keywords = letters.cloned().collect();
@@ -160,11 +164,12 @@ impl Store for Dbox {
             stored: draft.stored_octets(),
             wire: draft.octets(),
             received: draft.received,
-            saved: 0,
+            saved: draft.since.unwrap_or_else(crate::sys::clock::now_seconds),
             uid: new.uid,
         };
         let filed = Dbox::file(&log, record, new)?;
-        if !self.messages.tells(new) {
+        // The file of a message that was saved before says nothing of that.
+        if draft.since.is_some() || !self.messages.tells(new) {
             self.soil(log);
         }
         Ok(filed)

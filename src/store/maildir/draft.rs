@@ -1,6 +1,7 @@
 //! A message while it is written: a file below `tmp/`.
 
 use crate::codec::crlf::ToLf;
+use crate::mail::Guid;
 use crate::store::side::disk;
 use crate::store::side::unique::unique;
 use crate::store::{Body, Draft, Error};
@@ -29,6 +30,8 @@ pub(crate) struct MaildirDraft {
     /// Where its name is now.
     pub(super) home: Home,
     pub(super) unique: String,
+    /// What it is known by that was elsewhere before, and since when it is where it is.
+    pub(super) identity: Option<(Guid, Option<i64>)>,
 }
 
 /// Where the staged file can be linked from.
@@ -53,6 +56,7 @@ impl MaildirDraft {
             finished: false,
             home: Home::Staged(tmp.clone(), unique.clone()),
             unique,
+            identity: None,
         })
     }
 
@@ -144,6 +148,11 @@ impl Draft for MaildirDraft {
         self.flush()?;
         self.synced = false;
         set_date(&self.file, seconds)
+    }
+
+    fn identify(&mut self, guid: Guid, saved: Option<i64>) -> Result<Guid, Error> {
+        self.identity = Some((guid, saved));
+        Ok(guid)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

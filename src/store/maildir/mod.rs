@@ -11,6 +11,7 @@ mod contents;
 mod directory;
 mod draft;
 mod filing;
+mod folders;
 mod keywords;
 mod layout;
 mod mailboxes;
@@ -23,5 +24,6 @@ mod takeover;
 mod tests;
 mod uidlist;
 
+pub(crate) use folders::{folders, maildir_files, maildir_subscriptions};
 pub(crate) use store::Maildir;
 pub(super) use takeover::adopt;

@@ -115,9 +115,24 @@ pub(crate) fn carried(base: &str, uid: Uid, time: i64, host: &str) -> String {
     name
 }
 
-/// The base name of a message: unique part, sizes, UID.
-pub(crate) fn base(unique: &str, stored: u64, wire: u64, uid: Uid) -> String {
-    format!("{unique},S={stored},W={wire},U={uid}")
+/// The base name of a message: unique part, sizes, what it is known by if that is not the unique part, and
+/// since when it is where it is, UID.
+pub(crate) fn base(
+    unique: &str,
+    stored: u64,
+    wire: u64,
+    identity: Option<(Guid, Option<i64>)>,
+    uid: Uid,
+) -> String {
+    let mut name = format!("{unique},S={stored},W={wire}");
+    if let Some((guid, saved)) = identity {
+        name.push_str(&format!(",G={guid}"));
+        if let Some(saved) = saved {
+            name.push_str(&format!(",D={saved}"));
+        }
+    }
+    name.push_str(&format!(",U={uid}"));
+    name
 }
 
 #[cfg(test)]

@@ -128,7 +128,13 @@ impl Store for Maildir {
             Home::Staged(..) => draft.unique.clone(),
             Home::Committed(..) => unique::unique(&self.host),
         };
-        let base = name::base(&unique, draft.stored_octets(), wire, new.uid);
+        let base = name::base(
+            &unique,
+            draft.stored_octets(),
+            wire,
+            draft.identity,
+            new.uid,
+        );
         let blob = placed(base, new.flags, new.letters);
         let target = self.directory(to)?.of(blob.place).clone();
         let file = file_name(&blob);

@@ -71,7 +71,7 @@ fn text(path: &Path) -> Result<String, Error> {
 }
 
 /// The text that says which file has which UID, and whether it is Courier's.
-fn listed(path: &Path) -> Result<(String, bool), Error> {
+pub(super) fn listed(path: &Path) -> Result<(String, bool), Error> {
     let own = text(&path.join(uidlist::FILE))?;
     if !own.is_empty() {
         return Ok((own, false));
@@ -186,16 +186,21 @@ fn convert(path: &Path) -> Result<(), Error> {
 
 /// Subscribes to what Courier's file names. Durable.
 fn subscribe(root: &Path) -> Result<(), Error> {
-    for line in text(&root.join(COURIER_SUBSCRIBED))?.lines() {
-        let name = match line.strip_prefix("INBOX.") {
+    let names = subscribed_by_courier(root)?;
+    let mut names = names.iter();
+    names.try_for_each(|name| subscriptions::subscribe(root, name, true))
+}
+
+/// What Courier's file names.
+pub(super) fn subscribed_by_courier(root: &Path) -> Result<Vec<MailboxName>, Error> {
+    let text = text(&root.join(COURIER_SUBSCRIBED))?;
+    let names = text
+        .lines()
+        .filter_map(|line| match line.strip_prefix("INBOX.") {
             Some(rest) => mailbox_name(rest.as_bytes()),
             None => (line == "INBOX").then(MailboxName::inbox),
-        };
-        if let Some(name) = name {
-            subscriptions::subscribe(root, &name, true)?;
-        }
-    }
-    Ok(())
+        });
+    Ok(names.collect())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::field::{HeaderReader, MAX_FIELD};
 use super::from;
 use super::root::Root;
 use crate::codec::crlf::{ToCrlf, ToLf};
+use crate::mail::Guid;
 use crate::store::{Body, Draft, Error};
 use std::any::Any;
 use std::fs::File;
@@ -30,6 +31,8 @@ pub(super) struct MboxDraft {
     header_octets: Option<u64>,
     pub(super) sender: Option<String>,
     pub(super) received: i64,
+    /// When it was saved, if that was before.
+    pub(super) since: Option<i64>,
 }
 
 /// A header that is not at its end.
@@ -58,6 +61,7 @@ impl MboxDraft {
             header_octets: None,
             sender: None,
             received: crate::sys::clock::now_seconds(),
+            since: None,
         }
     }
 
@@ -279,6 +283,12 @@ impl Draft for MboxDraft {
     fn date(&mut self, seconds: i64) -> Result<(), Error> {
         self.received = seconds;
         Ok(())
+    }
+
+    /// What a message is known by is made of its octets.
+    fn identify(&mut self, _guid: Guid, saved: Option<i64>) -> Result<Guid, Error> {
+        self.since = saved;
+        Ok(self.finish()?.guid)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

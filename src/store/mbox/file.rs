@@ -297,6 +297,14 @@ fn body(lease: Lease, parts: Vec<(u64, u64)>) -> Result<Body, Error> {
     Ok(Body::memory(bytes))
 }
 
+/// Octets of a file, none if it is not there.
+fn disk_octets(path: &Path) -> io::Result<u64> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        metadata => Ok(metadata?.len()),
+    }
+}
+
 /// UIDVALIDITY and GUID of a mailbox that nothing was known of.
 fn known(base: Option<&Base>, top: &Path) -> Result<(UidValidity, Guid), Error> {
     let validity = match base {
@@ -319,6 +327,41 @@ fn first_base(path: &Path) -> Result<Option<Base>, Error> {
 }
 
 impl State {
+    /// Takes out what is not a message, so that nothing is left of what the mailbox was. False if it has messages.
+    fn empty(&mut self) -> Result<bool, Error> {
+        if disk_octets(&self.path)? == 0 {
+            return Ok(true);
+        }
+        self.settle()?;
+        let (opened, _writing) = self.write()?;
+        if self.layout.is_none() {
+            self.reconcile(&opened.file)?;
+        }
+        let is_empty = self.layout.as_ref().is_some_and(|l| l.spans.is_empty());
+        if is_empty {
+            opened.file.set_len(0)?;
+            disk::sync_data(&opened.file)?;
+            (self.layout, self.seen) = (None, None);
+        }
+        Ok(is_empty)
+    }
+
+    /// Has a mailbox without messages be that one. Durable.
+    pub(super) fn found(&mut self, uid_validity: UidValidity, guid: Guid) -> Result<(), Error> {
+        let is_known = (self.uid_validity, self.guid) == (uid_validity, guid);
+        if is_known || !self.empty()? {
+            return Ok(());
+        }
+        (self.uid_next, self.left) = (Uid::MIN, UidSet::new());
+        let contents = Contents {
+            known: Some((uid_validity, guid)),
+            ..Contents::default()
+        };
+        self.log.renew(&contents)?;
+        self.take(contents);
+        Ok(())
+    }
+
     /// Takes what a log says.
     pub(super) fn take(&mut self, contents: Contents) {
         if let Some((uid_validity, guid)) = contents.known {

@@ -48,6 +48,7 @@ mod file;
 mod from;
 mod layout;
 mod lease;
+mod letters;
 mod line;
 mod log;
 mod mailboxes;
@@ -64,4 +65,5 @@ mod walk;
 
 pub(crate) use adopt::{adopt, is_there};
 pub(crate) use lease::Lease;
+pub(crate) use letters::letters;
 pub(crate) use store::Mbox;

@@ -57,7 +57,8 @@ impl Mbox {
         new: &Filing,
     ) -> Result<BlobId, Error> {
         let file = self.root.get(to)?;
-        let (blob, written) = file.append(draft, new, crate::sys::clock::now_seconds())?;
+        let saved = draft.since.unwrap_or_else(crate::sys::clock::now_seconds);
+        let (blob, written) = file.append(draft, new, saved)?;
         match self
             .appended
             .iter_mut()
@@ -269,6 +270,10 @@ impl Store for Mbox {
         state: &MailboxState,
         lines: &[(Uid, &str)],
     ) -> Result<(), Error> {
+        if lines.is_empty() {
+            let file = self.root.get(name)?;
+            file.state().found(state.uid_validity, state.guid)?;
+        }
         self.record(name, state, lines)
     }
 

@@ -2,6 +2,7 @@
 //! under, names that nobody else gives, and every change of names on the disk.
 
 pub(crate) mod base;
+pub(crate) mod beyond;
 pub(crate) mod checked;
 pub(crate) mod disk;
 pub(crate) mod dotted;

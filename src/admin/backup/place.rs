@@ -1,0 +1,79 @@
+//! The directory of a backup.
+
+use crate::admin::console::Exit;
+use crate::admin::replica::fault;
+use crate::admin::visit::End;
+use crate::config::Format;
+use crate::store::{self, Store};
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+/// In its root: says that it is one, and whose.
+const FILE: &str = "dovelet-backup";
+const HEAD: &str = "dovelet backup 1 of ";
+
+/// A backup that nobody else is at.
+pub(super) struct Place {
+    pub(super) store: Box<dyn Store>,
+    /// Whose it is.
+    pub(super) user: String,
+    _lock: File,
+}
+
+impl Place {
+    /// Opens the backup of a user, or begins one where nothing is.
+    pub(super) fn of(path: &Path, user: &str) -> Result<Place, End> {
+        let file = path.join(FILE);
+        let failed =
+            |error: std::io::Error| End::new(Exit::Failure, format!("{}: {error}", path.display()));
+        if !file.exists() {
+            fs::create_dir_all(path).map_err(failed)?;
+            if fs::read_dir(path).map_err(failed)?.next().is_some() {
+                let what = format!(
+                    "{} is not empty and no backup of dovelet's: name another directory",
+                    path.display()
+                );
+                return Err(End::new(Exit::Failure, what));
+            }
+            store::replace(&file, format!("{HEAD}{user}\n").as_bytes()).map_err(fault)?;
+        }
+        let place = Place::open(path)?;
+        if place.user != user {
+            let what = format!("{} is a backup of {:?}", path.display(), place.user);
+            return Err(End::new(Exit::Failure, what));
+        }
+        Ok(place)
+    }
+
+    /// Opens a backup, whosever it is.
+    pub(super) fn open(path: &Path) -> Result<Place, End> {
+        let shown = path.display();
+        let absent = |error| End::new(Exit::NoInput, format!("{shown}: no backup: {error}"));
+        let file = path.join(FILE);
+        let text = fs::read_to_string(&file).map_err(absent)?;
+        let user = text
+            .strip_prefix(HEAD)
+            .map(|user| user.trim_end().to_owned());
+        let other = || {
+            End::new(
+                Exit::NoInput,
+                format!("{shown}: no backup that is known here"),
+            )
+        };
+        let user = user.ok_or_else(other)?;
+        let lock = File::open(&file).map_err(absent)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("{shown}: somebody is at this backup already");
+                return Err(End::new(Exit::TryAgain, what));
+            }
+            Err(TryLockError::Error(error)) => return Err(absent(error)),
+        }
+        Ok(Place {
+            store: store::open(path, Format::Maildir, 0).map_err(fault)?,
+            user,
+            _lock: lock,
+        })
+    }
+}

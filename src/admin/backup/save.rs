@@ -1,0 +1,118 @@
+//! `dovelet backup`.
+
+use super::place::Place;
+use crate::admin::console::{Console, Exit};
+use crate::admin::options::{Options, load};
+use crate::admin::replica::{Copied, Replica};
+use crate::admin::visit::{End, patient, visiting};
+use crate::mail::MailboxName;
+use miniserde::Serialize;
+use std::path::PathBuf;
+
+/// Whose mail is to be saved, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backup {
+    pub(crate) user: String,
+    pub(crate) json: bool,
+    pub(crate) path: PathBuf,
+    /// These mailboxes; all if none is named.
+    pub(crate) mailboxes: Vec<String>,
+}
+
+/// What came of a mailbox.
+#[derive(Debug, Serialize)]
+struct Row {
+    mailbox: String,
+    messages: u64,
+    added: u64,
+    changed: u64,
+    removed: u64,
+    unreadable: u64,
+}
+
+/// Saves. Ends with `BadData` if some messages could not be read.
+pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>) -> Exit {
+    let done = load(options).map_err(End::from).and_then(|config| {
+        let patient = patient(&wanted.user, &config)?;
+        let named = names(&wanted.mailboxes)?;
+        let mut place = Place::of(&wanted.path, &patient.name)?;
+        visiting(&patient, &config, |visit| {
+            let there = visit.account()?.mailboxes;
+            if let Some(missing) = named.iter().find(|name| !there.contains(name)) {
+                let what = format!("there is no mailbox {missing}");
+                return Err(End::new(Exit::NoInput, what));
+            }
+            let all = if named.is_empty() { &there } else { &named };
+            let mut unreadable = 0;
+            for name in all {
+                let mut pass = |name: &MailboxName, at, of| {
+                    console.pass(format_args!("{name}: {at} of {of} messages"));
+                };
+                let mut replica = Replica {
+                    visit: &mut *visit,
+                    store: &mut *place.store,
+                    pass: &mut pass,
+                };
+                let copied = replica.mailbox(name)?;
+                unreadable += copied.unreadable.len();
+                tell(name, &copied, wanted.json, console);
+            }
+            if named.is_empty() {
+                let mut replica = Replica {
+                    visit,
+                    store: &mut *place.store,
+                    pass: &mut |_, _, _| (),
+                };
+                replica.account()?;
+            }
+            Ok(match unreadable {
+                0 => Exit::Success,
+                _ => Exit::BadData,
+            })
+        })
+    });
+    done.unwrap_or_else(|end| end.tell(console))
+}
+
+/// Names that were written by a person.
+pub(super) fn names(written: &[String]) -> Result<Vec<MailboxName>, End> {
+    let name = |text: &String| {
+        MailboxName::new(text).map_err(|_| {
+            let what = format!("{text:?} is no name of a mailbox");
+            End::new(Exit::BadUsage, what)
+        })
+    };
+    written.iter().map(name).collect()
+}
+
+fn tell(name: &MailboxName, copied: &Copied, json: bool, console: &mut Console<'_>) {
+    for (uid, why) in &copied.unreadable {
+        console.complain(format_args!("{name}: UID {uid} could not be read: {why}"));
+    }
+    let row = Row {
+        mailbox: name.to_string(),
+        messages: copied.messages,
+        added: copied.added,
+        changed: copied.changed,
+        removed: copied.removed,
+        unreadable: copied.unreadable.len() as u64,
+    };
+    if json {
+        console.say(miniserde::json::to_string(&row));
+        return;
+    }
+    let mut line = format!(
+        "{name}: {} messages, {} of them new",
+        row.messages, row.added
+    );
+    for (count, what) in [
+        (row.changed, "have other flags"),
+        (row.removed, "are gone"),
+        (row.unreadable, "could not be read"),
+    ] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
+    console.say(line);
+}

@@ -1,0 +1,112 @@
+//! Work in the mail of one user, through the running server or without one.
+
+use super::console::{Console, Exit, Failure};
+use super::patient::{Lock, Patient, keep_server_away, log_faults, patients, with_rights_of};
+use crate::config::Config;
+use crate::mailbox::{Host, Limits};
+use crate::server::{self, Owners, Reason, Refused, Visit, attend};
+use std::os::unix::net::UnixStream;
+
+/// Why a command ends early, and with what.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) exit: Exit,
+    pub(super) text: String,
+}
+
+impl End {
+    pub(super) fn new(exit: Exit, text: impl Into<String>) -> End {
+        let text = text.into();
+        End { exit, text }
+    }
+
+    /// It is told, and is what the command ends with.
+    pub(super) fn tell(self, console: &mut Console<'_>) -> Exit {
+        console.complain(self.text);
+        self.exit
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> End {
+        End::new(Exit::Failure, failure.0)
+    }
+}
+
+impl From<Refused> for End {
+    fn from(refused: Refused) -> End {
+        match refused.reason {
+            Reason::Later => End::new(
+                Exit::TryAgain,
+                format!("{}; the same command goes on from there", refused.text),
+            ),
+            _ => End::new(Exit::Failure, refused.text),
+        }
+    }
+}
+
+/// The user of that name. Errors: there is none.
+pub(super) fn patient(name: &str, config: &Config) -> Result<Patient, End> {
+    let mut all = patients(config)?.into_iter();
+    let named = all.find(|patient| patient.name.eq_ignore_ascii_case(name));
+    named.ok_or_else(|| End::new(Exit::NoUser, format!("user {name:?}: no such user")))
+}
+
+/// Does something in the mail of a user, which the engine of a running server or, without one, a thread of this
+/// process has open.
+pub(super) fn visiting<T>(
+    patient: &Patient,
+    config: &Config,
+    work: impl FnOnce(&mut Visit) -> Result<T, End>,
+) -> Result<T, End> {
+    let later = |text: String| End::new(Exit::TryAgain, text);
+    match server::visit(&config.data_dir, patient.asked()) {
+        Ok(Some(mut visit)) => return work(&mut visit),
+        Ok(None) => {}
+        Err(error) => {
+            let what = format!("the server cannot be asked: {error}");
+            return Err(later(what));
+        }
+    }
+    match keep_server_away(config)? {
+        Lock::Ours(_lock) => alone(patient, config, work),
+        Lock::Running => Err(later("a server runs and cannot be asked yet".to_owned())),
+    }
+}
+
+fn alone<T>(
+    patient: &Patient,
+    config: &Config,
+    work: impl FnOnce(&mut Visit) -> Result<T, End>,
+) -> Result<T, End> {
+    log_faults(config);
+    let identity = Owners::alone(config)
+        .and_then(|mut owners| owners.serve(patient.asked(), &patient.root))
+        .map_err(|error| Failure(error.to_string()))?;
+    let failed = Failure::because("making a pair of sockets");
+    let (near, far) = UnixStream::pair().map_err(failed)?;
+    std::thread::scope(|scope| {
+        let host = scope.spawn(|| with_rights_of(identity, || serve(patient, config, far)));
+        let worked = Visit::new(near)
+            .map_err(|error| Refused::from(error).into())
+            .and_then(|mut visit| work(&mut visit));
+        let served = host.join();
+        // Why it could not be opened, rather than that it ended.
+        served.unwrap_or_else(|_| Err(Failure("the work broke off".to_owned())))?;
+        worked
+    })
+}
+
+fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), Failure> {
+    let told = |error: crate::mailbox::Error| {
+        Failure(format!("{}: {}", patient.index.display(), error.reason()))
+    };
+    let limits = Limits::from(&config.limits);
+    let host = Host::open(&patient.index, config.storage.format, limits).map_err(told)?;
+    let account = host.account(&patient.name, &patient.root).map_err(told)?;
+    account.prepare().map_err(told)?;
+    // Who leaves early knows why.
+    let _ = attend(&account, stream);
+    drop(account);
+    host.close().map_err(told)
+}

@@ -1,0 +1,234 @@
+//! Mailboxes that come back as they were elsewhere: UIDVALIDITY, GUIDs and UIDs.
+
+use super::host::lock;
+use super::shared::{Shared, side_state};
+use super::{Account, Error, fault, store_fault};
+use crate::mail::{Guid, MailboxName, Uid, UidValidity};
+use crate::store::origin;
+use std::sync::Arc;
+
+/// A mailbox that messages come back into under the UIDs that they had. Until it is dropped nothing else may
+/// come: others are told `Busy`.
+pub(crate) struct Refill {
+    shared: Arc<Shared>,
+    /// Messages with lower UIDs were there, or are there.
+    pub(crate) first: Uid,
+}
+
+impl Account {
+    /// Makes the mailbox, or one without messages, that of this UIDVALIDITY and GUID, durably; one that has
+    /// both goes on where it ended. Errors: `MailboxExists` if it is another.
+    pub(crate) fn refill(
+        &self,
+        name: &MailboxName,
+        uid_validity: UidValidity,
+        guid: Guid,
+    ) -> Result<Refill, Error> {
+        match self.create(name) {
+            Ok(_) | Err(Error::MailboxExists) => {}
+            Err(error) => return Err(error),
+        }
+        let shared = self.shared(name)?;
+        let mut store = self.0.store()?;
+        let mut state = lock(&shared.state);
+        state.admit()?;
+        shared.refresh(&mut state, &mut *store)?;
+        let summary = state.summary.as_ref().ok_or(Error::Fault)?;
+        if (summary.uid_validity, summary.guid) != (uid_validity, guid) {
+            if summary.messages > 0 || !state.flights.is_empty() {
+                return Err(Error::MailboxExists);
+            }
+            let mut founded = side_state(summary);
+            (founded.uid_validity, founded.guid) = (uid_validity, guid);
+            founded.uid_next = Uid::MIN;
+            let written = store.record_all(name, &founded, &[]);
+            written.map_err(store_fault("making a mailbox what it was"))?;
+            (state.forget, state.given, state.listed) = (true, None, Uid::MIN);
+            state.unlisted.clear();
+            super::resync::resync(&shared, &mut state, &mut *store)?;
+            let now = state.summary.as_ref().ok_or(Error::Fault)?;
+            if (now.uid_validity, now.guid) != (uid_validity, guid) {
+                // Another program was first.
+                return Err(Error::MailboxExists);
+            }
+        }
+        let first = state.next_uid()?;
+        state.refilling = true;
+        drop(state);
+        Ok(Refill { shared, first })
+    }
+
+    /// What the messages of a mailbox are known by, in ascending order, equal ones too. Errors: `Limit` if
+    /// there are more than `sort_octets` holds.
+    pub(crate) fn guids(&self, name: &MailboxName) -> Result<Vec<Guid>, Error> {
+        let shared = self.shared(name)?;
+        let mut store = self.0.store()?;
+        let mut state = lock(&shared.state);
+        shared.refresh_summary(&mut state, &mut *store)?;
+        let count = state.summary.as_ref().map_or(0, |s| s.messages);
+        drop(state);
+        drop(store);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count.saturating_mul(size_of::<Guid>()) > self.0.host.limits.sort_octets {
+            return Err(Error::Limit("the mailbox has too many messages to compare"));
+        }
+        let mut guids = Vec::with_capacity(count);
+        let reading = fault("reading the index");
+        let reader = self.0.host.index.read().map_err(&reading)?;
+        let read = reader.each_names(shared.id, &mut |_, chunk| {
+            let names = chunk.names.iter();
+            guids.extend(names.map(|name| Guid::of(origin(&name.base).as_bytes())));
+        });
+        read.map_err(&reading)?;
+        crate::mail::sort_by(&mut guids, |a: &Guid, b| a.0.cmp(&b.0));
+        Ok(guids)
+    }
+}
+
+impl Refill {
+    /// All are there that come: UIDs below `uid_next` were given. Durable.
+    pub(crate) fn finish(self, uid_next: Uid) -> Result<(), Error> {
+        let mut state = lock(&self.shared.state);
+        let summary = state.summary.as_mut().ok_or(Error::Fault)?;
+        summary.uid_next = summary.uid_next.max(uid_next);
+        state.given = state.given.max(Some(uid_next));
+        drop(state);
+        self.shared.settle()?;
+        self.shared.raise();
+        Ok(())
+    }
+}
+
+impl Drop for Refill {
+    fn drop(&mut self) {
+        lock(&self.shared.state).refilling = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{append, name};
+    use super::super::{Access, Asked, Identity, NewMessage};
+    use super::*;
+    use crate::config::Format;
+    use crate::mail::Flags;
+
+    const FORMATS: [Format; 4] = [Format::Maildir, Format::Mbox, Format::Sdbox, Format::Mdbox];
+
+    fn uid(number: u32) -> Uid {
+        Uid::new(number).unwrap()
+    }
+
+    /// Files messages under these UIDs.
+    fn put(account: &Account, mailbox: &str, uids: &[u32]) -> Result<(), Error> {
+        let mut drafts = Vec::new();
+        for number in uids {
+            let mut draft = account.draft();
+            draft.write(format!("Subject: {number}\r\n\r\nx\r\n").as_bytes())?;
+            draft.identify(Identity {
+                uid: Some(uid(*number)),
+                guid: Guid([*number as u8; 16]),
+                saved: Some(1_000_000_000 + i64::from(*number)),
+            })?;
+            drafts.push(draft);
+        }
+        let flags = Flags::default();
+        let mut messages: Vec<NewMessage<'_>> = drafts
+            .iter_mut()
+            .map(|draft| NewMessage {
+                draft,
+                flags: &flags,
+                date: None,
+            })
+            .collect();
+        account.append_each(&name(mailbox), &mut messages).map(drop)
+    }
+
+    fn known(account: &Account, mailbox: &str) -> (String, Vec<(u32, i64, String)>) {
+        let status = account.status(&name(mailbox), Asked::default()).unwrap();
+        let view = account.select(&name(mailbox), Access::ReadOnly).unwrap();
+        let mut rows = view.fetch(view.uids().clone(), super::super::Want::default());
+        let mut all = Vec::new();
+        while rows.advance().unwrap() {
+            let saved = rows.save_date().unwrap().seconds;
+            let email = rows.email_id().unwrap().to_string();
+            all.push((rows.uid().number(), saved, email));
+        }
+        let numbers = format!(
+            "{} {} {}",
+            view.uid_validity(),
+            view.uid_next(),
+            status.mailbox_id
+        );
+        (numbers, all)
+    }
+
+    #[test]
+    fn a_mailbox_is_what_it_was_elsewhere_in_every_format() {
+        for format in FORMATS {
+            let (account, directory) = Account::temporary_of(format);
+            let validity = UidValidity::new(77).unwrap();
+            account.create(&name("old")).unwrap();
+            // A mailbox whose messages are gone may become another.
+            append(&account, "old", "gone", &Flags::default());
+            let mut view = account.select(&name("old"), Access::ReadWrite).unwrap();
+            let all = view.uids().clone();
+            view.transfer(&all, &name("INBOX")).unwrap();
+            drop(view);
+            let refill = account
+                .refill(&name("old"), validity, Guid([9; 16]))
+                .unwrap();
+            assert_eq!(refill.first, Uid::MIN, "{format:?}");
+            put(&account, "old", &[3, 4, 9]).unwrap();
+            // Nothing else comes, under no UID that was given.
+            let second = account.refill(&name("old"), validity, Guid([9; 16]));
+            assert!(matches!(second, Err(Error::Busy)), "{format:?}");
+            let mut draft = account.draft();
+            draft.write(b"a: b\r\n\r\n").unwrap();
+            let other = account.append(&name("old"), &mut draft, &Flags::default(), None);
+            assert_eq!(other.unwrap_err(), Error::Busy, "{format:?}");
+            let mut inbox = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+            let uids = inbox.uids().clone();
+            let copied = inbox.copying(&uids, &name("old"));
+            assert!(matches!(copied, Err(Error::Busy)), "{format:?}");
+            assert!(matches!(put(&account, "old", &[4]), Err(Error::Cannot(_))));
+            // Broken off, and begun again.
+            drop(refill);
+            let refill = account
+                .refill(&name("old"), validity, Guid([9; 16]))
+                .unwrap();
+            assert_eq!(refill.first, uid(10));
+            put(&account, "old", &[12]).unwrap();
+            refill.finish(uid(20)).unwrap();
+            let before = known(&account, "old");
+            assert!(before.0.starts_with("77 20 "), "{format:?} {before:?}");
+            let uids: Vec<u32> = before.1.iter().map(|row| row.0).collect();
+            assert_eq!(uids, [3, 4, 9, 12], "{format:?}");
+            for (number, saved, email) in &before.1 {
+                assert_eq!(*saved, 1_000_000_000 + i64::from(*number), "{format:?}");
+                let guid = Guid([*number as u8; 16]).to_string();
+                // An mbox makes them of the octets.
+                let own = crate::mail::ObjectId::email(&guid).to_string();
+                assert_eq!(*email == own, format != Format::Mbox, "{format:?}");
+            }
+            let guids = account.guids(&name("old")).unwrap();
+            assert_eq!(guids.len(), 4);
+            assert!(guids.is_sorted_by_key(|guid| guid.0));
+            let other = account.refill(&name("old"), validity, Guid([8; 16]));
+            assert!(matches!(other, Err(Error::MailboxExists)), "{format:?}");
+            assert_eq!(append(&account, "old", "next", &Flags::default()), 20);
+            // The files alone say all of it.
+            drop(account);
+            let index = crate::index::Index::memory().unwrap();
+            let host = super::super::Host::over(index, format, super::super::Limits::default());
+            let again = host.account("test", directory.path()).unwrap();
+            let (numbers, rows) = known(&again, "old");
+            assert_eq!(
+                numbers,
+                before.0.replacen("77 20", "77 21", 1),
+                "{format:?}"
+            );
+            assert_eq!(rows[..4], before.1, "{format:?}");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The host's side: an account does what a guest asks.
+
+use super::ask::{Ask, Filed};
+use super::known::Known;
+use super::tell::{Outcome, Roster, Tell};
+use crate::codec::crlf::ToCrlf;
+use crate::mail::{DateTime, Flags, Guid, MailboxName};
+use crate::mailbox::{Account, Draft, Error, Identity, NewMessage, Refill, Snapshot};
+use sha2::{Digest, Sha256};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// How long a guest may be silent.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Octets of one thing that is asked.
+const MAX_ASK: u32 = 4 << 20;
+/// Messages that wait to be filed together.
+pub(super) const MAX_WAITING: usize = 64;
+/// Octets of a piece of a message.
+pub(super) const PIECE: usize = 32 * 1024;
+
+/// Does what is asked until the guest leaves. Errors: it broke off, or asks what nobody asks.
+pub(crate) fn attend(account: &Account, stream: UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut host = Host {
+        account,
+        input: BufReader::new(stream.try_clone()?),
+        output: BufWriter::new(stream),
+        snapshot: None,
+        target: None,
+        waiting: Vec::new(),
+        outcomes: Vec::new(),
+    };
+    while let Some(ask) = host.hear()? {
+        host.answer(ask)?;
+        host.output.flush()?;
+    }
+    Ok(())
+}
+
+/// Where messages go.
+struct Target {
+    name: MailboxName,
+    known: Option<Known>,
+    refill: Option<Refill>,
+}
+
+/// A message that waits to be filed.
+struct Waiting {
+    draft: Draft,
+    flags: Flags,
+    date: Option<DateTime>,
+    /// Its place among the outcomes.
+    at: usize,
+}
+
+struct Host<'a> {
+    account: &'a Account,
+    input: BufReader<UnixStream>,
+    output: BufWriter<UnixStream>,
+    snapshot: Option<Snapshot>,
+    target: Option<Target>,
+    waiting: Vec<Waiting>,
+    outcomes: Vec<Outcome>,
+}
+
+/// A frame; `None` at the end. Errors: `InvalidData` if it is larger than `most`.
+pub(super) fn read_frame(input: &mut impl Read, most: u32) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    if let Err(error) = input.read_exact(&mut length) {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof => Ok(None),
+            _ => Err(error),
+        };
+    }
+    let length = u32::from_le_bytes(length);
+    if length > most {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Vec::new();
+    input.take(u64::from(length)).read_to_end(&mut bytes)?;
+    match u32::try_from(bytes.len()) == Ok(length) {
+        true => Ok(Some(bytes)),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+pub(super) fn write_frame(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    output.write_all(&length.to_le_bytes())?;
+    output.write_all(bytes)
+}
+
+impl Host<'_> {
+    fn hear(&mut self) -> io::Result<Option<Ask>> {
+        let Some(bytes) = read_frame(&mut self.input, MAX_ASK)? else {
+            return Ok(None);
+        };
+        let ask = Ask::decode(&bytes);
+        ask.map(Some).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
+    fn tell(&mut self, tell: &Tell) -> io::Result<()> {
+        write_frame(&mut self.output, &tell.encode())
+    }
+
+    fn answer(&mut self, ask: Ask) -> io::Result<()> {
+        let told = match ask {
+            Ask::Look(name) => return self.look(&name),
+            Ask::Read(uid) => return self.read(uid),
+            Ask::File(filed) => return self.file(filed),
+            Ask::Octets(_) | Ask::End | Ask::Drop(_) => {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            other => self.obey(other),
+        };
+        self.tell_result(told)
+    }
+
+    fn tell_result(&mut self, told: Result<Tell, Error>) -> io::Result<()> {
+        let tell = told.unwrap_or_else(|error| Tell::Failed(error.into(), told_of(error)));
+        self.tell(&tell)
+    }
+
+    fn obey(&mut self, ask: Ask) -> Result<Tell, Error> {
+        match ask {
+            Ask::Account => self.roster().map(Tell::Account),
+            Ask::Annotations(of) => self.account.annotations(of.as_ref()).map(Tell::Annotations),
+            Ask::Into { name, known } => self.go_into(name, known),
+            Ask::Found {
+                name,
+                uid_validity,
+                guid,
+            } => {
+                self.target = None;
+                let refill = self.account.refill(&name, uid_validity, guid)?;
+                let first = refill.first;
+                self.target = Some(Target {
+                    name,
+                    known: None,
+                    refill: Some(refill),
+                });
+                Ok(Tell::Founded(first))
+            }
+            Ask::Commit => self.commit(),
+            Ask::Uidls(uidls) => {
+                let target = self.target.as_ref().ok_or(Error::NoSuchMailbox)?;
+                let access = crate::mailbox::Access::ReadOnly;
+                let view = self.account.select(&target.name, access)?;
+                let uidls: Vec<_> = uidls
+                    .into_iter()
+                    .map(|(u, text)| (u, text.into()))
+                    .collect();
+                view.keep_uidls(&uidls)?;
+                Ok(Tell::Done)
+            }
+            Ask::Finish(uid_next) => {
+                let refill = self.target.take().and_then(|target| target.refill);
+                refill.ok_or(Error::NoSuchMailbox)?.finish(uid_next)?;
+                Ok(Tell::Done)
+            }
+            Ask::Subscribe(name) => self.account.subscribe(&name, true).map(|()| Tell::Done),
+            Ask::SpecialUses(uses) => self.account.set_special_uses(&uses).map(|()| Tell::Done),
+            Ask::Annotate { of, entries } => {
+                let entries = entries.into_iter();
+                let set = entries.map(|(name, value)| (name, Some(value))).collect();
+                self.account.annotate(of.as_ref(), set, 0)?;
+                Ok(Tell::Done)
+            }
+            // Those that `answer` takes.
+            _ => Err(Error::Fault),
+        }
+    }
+
+    fn roster(&self) -> Result<Roster, Error> {
+        let listed = self.account.list()?;
+        let selectable = listed.into_iter().filter(|listed| listed.selectable);
+        Ok(Roster {
+            mailboxes: selectable.map(|listed| listed.name).collect(),
+            subscriptions: self.account.subscriptions()?,
+            special_uses: self.account.said_special_uses()?,
+        })
+    }
+
+    fn look(&mut self, name: &MailboxName) -> io::Result<()> {
+        self.snapshot = None;
+        let mut snapshot = match self.account.snapshot(name) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return self.tell_result(Err(error)),
+        };
+        self.tell(&Tell::Mailbox(snapshot.portrait.clone()))?;
+        loop {
+            match snapshot.list() {
+                Ok(Some(some)) if some.is_empty() => {}
+                Ok(Some(some)) => self.tell(&Tell::Messages(some))?,
+                Ok(None) => break,
+                Err(error) => return self.tell_result(Err(error)),
+            }
+        }
+        self.snapshot = Some(snapshot);
+        self.tell(&Tell::End)
+    }
+
+    fn read(&mut self, uid: crate::mail::Uid) -> io::Result<()> {
+        let snapshot = self.snapshot.as_ref().ok_or(Error::NoSuchMailbox);
+        let (mut content, date) = match snapshot.and_then(|snapshot| snapshot.read(uid)) {
+            Ok(read) => read,
+            Err(error) => return self.tell_result(Err(error)),
+        };
+        self.tell(&Tell::Message(date))?;
+        loop {
+            let mut octets = Vec::with_capacity(PIECE);
+            match content.read(&mut octets, PIECE) {
+                Ok(0) => return self.tell(&Tell::End),
+                Ok(_) => self.tell(&Tell::Octets(octets))?,
+                Err(error) => return self.tell_result(Err(error)),
+            }
+        }
+    }
+
+    /// Messages go there from now on; the mailbox is made if it is not there.
+    fn go_into(&mut self, name: MailboxName, known: bool) -> Result<Tell, Error> {
+        self.target = None;
+        match self.account.create(&name) {
+            Ok(_) | Err(Error::MailboxExists) => {}
+            Err(error) => return Err(error),
+        }
+        let known = match known {
+            true => Some(Known::new(self.account.guids(&name)?)),
+            false => None,
+        };
+        self.target = Some(Target {
+            name,
+            known,
+            refill: None,
+        });
+        Ok(Tell::Done)
+    }
+
+    /// Takes the octets of a message, which then waits.
+    fn file(&mut self, filed: Filed) -> io::Result<()> {
+        if self.waiting.len() >= MAX_WAITING {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut draft = self.account.draft();
+        let (mut written, mut crlf, mut digest) = (Ok(()), ToCrlf::default(), Sha256::new());
+        loop {
+            match self.hear()? {
+                Some(Ask::Octets(octets)) if written.is_ok() => {
+                    let mut lines = Vec::with_capacity(octets.len() + octets.len() / 16);
+                    crlf.decode(&octets, &mut lines);
+                    digest.update(&lines);
+                    written = draft.write(&octets);
+                }
+                Some(Ask::Octets(_)) => {}
+                Some(Ask::End) => break,
+                Some(Ask::Drop(why)) => {
+                    self.outcomes.push(Outcome::Refused(why));
+                    return Ok(());
+                }
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+        let mut own = [0; 16];
+        let sum = digest.finalize();
+        own.iter_mut()
+            .zip(sum)
+            .for_each(|(own, octet)| *own = octet);
+        let guid = written.and_then(|()| {
+            draft.identify(Identity {
+                uid: filed.uid,
+                guid: filed.guid.unwrap_or(Guid(own)),
+                saved: filed.saved,
+            })
+        });
+        let target = self.target.as_mut();
+        let outcome = match guid {
+            Ok(guid) => {
+                let known = target.and_then(|target| target.known.as_mut());
+                match known.is_some_and(|known| known.take(guid)) {
+                    true => Outcome::Known,
+                    false => Outcome::Added,
+                }
+            }
+            Err(error) => Outcome::Refused(told_of(error)),
+        };
+        if outcome == Outcome::Added {
+            self.waiting.push(Waiting {
+                draft,
+                flags: filed.flags,
+                date: filed.date.map(DateTime::utc),
+                at: self.outcomes.len(),
+            });
+        }
+        self.outcomes.push(outcome);
+        Ok(())
+    }
+
+    /// Files what waits.
+    fn commit(&mut self) -> Result<Tell, Error> {
+        let name = self.target.as_ref().map(|target| target.name.clone());
+        let name = name.ok_or(Error::NoSuchMailbox)?;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        if !waiting.is_empty() {
+            let mut all: Vec<NewMessage<'_>> = waiting.iter_mut().map(Waiting::message).collect();
+            match self.account.append_each(&name, &mut all) {
+                Ok(_) => {}
+                Err(Error::Limit(_)) => {
+                    drop(all);
+                    for one in &mut waiting {
+                        let outcome = self.file_alone(&name, one)?;
+                        if let Some(own) = outcomes.get_mut(one.at) {
+                            *own = outcome;
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Tell::Filed(outcomes))
+    }
+
+    /// Files one of several of which some run into a limit.
+    fn file_alone(&self, name: &MailboxName, one: &mut Waiting) -> Result<Outcome, Error> {
+        match self.account.append_each(name, &mut [one.message()]) {
+            Ok(_) => return Ok(Outcome::Added),
+            Err(Error::Limit(_)) if !one.flags.keywords.is_empty() => {}
+            Err(Error::Limit(limit)) => return Ok(Outcome::Refused(limit.to_owned())),
+            Err(error) => return Err(error),
+        }
+        one.flags.keywords.clear();
+        match self.account.append_each(name, &mut [one.message()]) {
+            Ok(_) => Ok(Outcome::Stripped),
+            Err(Error::Limit(limit)) => Ok(Outcome::Refused(limit.to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Waiting {
+    fn message(&mut self) -> NewMessage<'_> {
+        NewMessage {
+            draft: &mut self.draft,
+            flags: &self.flags,
+            date: self.date,
+        }
+    }
+}
+
+fn told_of(error: Error) -> String {
+    match error {
+        Error::TooLarge => "it is larger than `message_octets` allows".to_owned(),
+        Error::MailboxExists => "there is a mailbox of that name".to_owned(),
+        Error::Expunged => "it was expunged meanwhile".to_owned(),
+        Error::EntryTooLong(_) | Error::TooManyEntries => {
+            "annotations are more than `metadata_octets` or `metadata_entries` allow".to_owned()
+        }
+        other => other.reason().to_owned(),
+    }
+}

@@ -1,0 +1,77 @@
+//! The side file `dovelet-keywords` in the directory of a mailbox: keywords for which there is no letter, and
+//! the messages that have them. Where there is an index, it has them; copies without one have this file. Lines of a
+//! keyword, a blank, and UIDs.
+
+use super::lock::replace;
+use crate::mail::{Keyword, Uid, UidSet};
+use crate::store::Error;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+const FILE: &str = "dovelet-keywords";
+
+/// Keywords and the messages that have them.
+pub(crate) type Beyond = Vec<(Keyword, UidSet)>;
+
+/// Of the mailbox in that directory; nothing if the file is not there.
+pub(crate) fn read(directory: &Path) -> Result<Beyond, Error> {
+    match fs::read(directory.join(FILE)) {
+        Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The file anew, unless it says that already. Durable.
+pub(crate) fn write(directory: &Path, beyond: &Beyond) -> Result<(), Error> {
+    if read(directory)? == *beyond {
+        return Ok(());
+    }
+    let lines = beyond
+        .iter()
+        .map(|(keyword, uids)| format!("{keyword} {uids}\n"));
+    replace(&directory.join(FILE), lines.collect::<String>().as_bytes())
+}
+
+/// Lines that cannot be read are left out.
+fn parse(text: &str) -> Beyond {
+    let line = |line: &str| {
+        let (keyword, uids) = line.split_once(' ')?;
+        Some((Keyword::new(keyword)?, set(uids)?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn set(text: &str) -> Option<UidSet> {
+    let number = |text: &str| text.parse().ok().and_then(Uid::new);
+    let mut uids = UidSet::new();
+    for run in text.split(',') {
+        let (first, last) = run.split_once(':').unwrap_or((run, run));
+        let (first, last) = (number(first)?, number(last)?);
+        if last < first {
+            return None;
+        }
+        uids.insert_range(first, last);
+    }
+    Some(uids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read(directory.path()).unwrap(), []);
+        let all = vec![
+            (Keyword::new("$a").unwrap(), set("1,5:7").unwrap()),
+            (Keyword::new("b").unwrap(), set("4294967295").unwrap()),
+        ];
+        write(directory.path(), &all).unwrap();
+        assert_eq!(read(directory.path()).unwrap(), all);
+        let text = "$a 1\nnonsense\nb x\nc 7:5\nd 0\n";
+        assert_eq!(parse(text).len(), 1);
+    }
+}
