@@ -75,6 +75,13 @@
 //! the index gets a row (not durable: names can rebuild it), sessions are woken, and only
 //! then the recipient is answered. See [`mailbox`] for every state a message can have on disk.
 //!
+//! # The way of a command line
+//!
+//! What an administrator's command does to mail is done in the engine that has the index open: `doctor`,
+//! `deliver`, `import`, `backup` and `restore` ask `parent` over a socket that only the server's owner may
+//! connect to, and it hands the stream to the engine of the user (see [`server`]'s visits). Where no server runs
+//! the command takes its lock and does the same in a thread of its own, as whoever owns the mail.
+//!
 //! # Invariants
 //!
 //! * The store is the truth. Deleting the index loses no message, UID, UIDVALIDITY, flag or keyword,

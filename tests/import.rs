@@ -320,7 +320,7 @@ fn broken_off_anywhere_it_goes_on() {
         let mut server = server(format);
         let path = server.path("many.mbox");
         let mut text = String::new();
-        for n in 0..1500 {
+        for n in 0..700 {
             text.push_str(&format!(
                 "From a Sun Sep  9 01:46:40 2001\nSubject: many-{n}\n\n{}\n\n",
                 "line of text\n".repeat(20)
@@ -362,13 +362,41 @@ fn broken_off_anywhere_it_goes_on() {
         assert_eq!(done.status.code(), Some(0), "{format} {done:?}");
         let mut imap = server.imap("ann");
         let counts = counts(&mut imap, "many");
-        assert_eq!(counts.len(), 1500, "{format}");
+        assert_eq!(counts.len(), 700, "{format}");
         assert!(
             counts.values().all(|count| *count == 1),
             "{format} {counts:?}"
         );
         assert_eq!(bodies(&mut imap, "INBOX").matches("meanwhile").count(), 4);
     }
+}
+
+#[test]
+fn so_many_commands_are_at_the_mail_and_no_more() {
+    use std::io::{Read, Write};
+    let server = server("maildir");
+    // A visit that asks nothing.
+    let visit = || {
+        let mut stream =
+            std::os::unix::net::UnixStream::connect(server.data().join("run/control")).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream.write_all(b"visit\tann\t4711\t\t\n").unwrap();
+        let mut ready = [0; 8];
+        stream.read_exact(&mut ready).unwrap();
+        assert_eq!(&ready, b"- ready\n");
+        // All that the account has.
+        stream.write_all(&[1, 0, 0, 0, 0]).ok();
+        let answered = stream.read(&mut ready).is_ok_and(|count| count > 0);
+        (stream, answered)
+    };
+    let mut all: Vec<_> = (0..4).map(|_| visit()).collect();
+    assert!(all.iter().all(|(_, answered)| *answered));
+    assert!(!visit().1);
+    server.wait_for_log("too many commands are at the mail of users at once", 1);
+    all.pop();
+    wait_until("a place", || visit().1.then_some(()));
 }
 
 #[test]

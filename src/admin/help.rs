@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 20] = [
+pub(crate) const TOPICS: [Topic; 21] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -58,6 +58,10 @@ pub(crate) const TOPICS: [Topic; 20] = [
     Topic {
         name: "restore",
         text: include_str!("help/restore.txt"),
+    },
+    Topic {
+        name: "convert",
+        text: include_str!("help/convert.txt"),
     },
     Topic {
         name: "capabilities",

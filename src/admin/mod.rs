@@ -5,6 +5,7 @@ mod arguments;
 mod backup;
 mod capabilities;
 mod console;
+mod convert;
 mod deliver;
 mod demo;
 mod doctor;

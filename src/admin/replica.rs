@@ -8,7 +8,7 @@
 
 use super::console::Exit;
 use super::visit::End;
-use crate::mail::{Keyword, MailboxName, Uid, UidSet};
+use crate::mail::{Keyword, MailboxName, Named, Uid, UidSet, UidlFormat};
 use crate::mailbox::{Listing, Portrait};
 use crate::server::{Reason, Refused, Visit};
 use crate::store::{Error, Filing, Found, MailboxState, Scanned, Store, beyond, saved};
@@ -42,10 +42,22 @@ pub(super) fn fault(error: Error) -> End {
     End::new(exit, error.to_string())
 }
 
+/// What becomes of keywords for which there is no letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Letters {
+    /// They are in a side file; each letter means what is convenient.
+    Own,
+    /// The index of the account has them; letters mean what they mean there.
+    OfTheIndex,
+}
+
 /// A copy that is being made.
 pub(super) struct Replica<'a> {
     pub(super) visit: &'a mut Visit,
     pub(super) store: &'a mut dyn Store,
+    pub(super) letters: Letters,
+    /// How POP3 calls messages, which may be made of what the store calls them.
+    pub(super) uidl_format: &'a UidlFormat,
     /// Told how many of how many messages of a mailbox were looked at.
     pub(super) pass: &'a mut dyn FnMut(&MailboxName, usize, usize),
 }
@@ -162,7 +174,7 @@ impl Replica<'_> {
             scanned = store.scan(name)?;
         }
         let mut target = Target::of(scanned);
-        if target.name_keywords(&portrait.keywords) {
+        if target.name_keywords(&portrait.keywords, self.letters) {
             store.record_keywords(name, &target.state.keywords)?;
         }
         Ok(target)
@@ -257,17 +269,21 @@ impl Replica<'_> {
                 false => store.record_all(name, &state, &lines),
             }?;
         }
-        let uidls: Vec<(Uid, &str)> = listings
+        let uidls: Vec<(Uid, String)> = listings
             .iter()
             .filter(|listing| target.found.contains_key(&listing.uid))
-            .filter_map(|listing| Some((listing.uid, listing.uidl()?)))
+            .filter_map(|listing| Some((listing.uid, uidl(portrait, listing, self.uidl_format)?)))
             .filter(|(uid, uidl)| !is_called(&target.aliases, *uid, uidl))
             .collect();
         if !uidls.is_empty() {
+            let uidls: Vec<(Uid, &str)> = uidls.iter().map(|(u, text)| (*u, &**text)).collect();
             store.record_uidls(name, &uidls)?;
         }
         store.settle(name)?;
-        beyond::write(&store.directory(name)?, keywords)
+        match self.letters {
+            Letters::Own => beyond::write(&store.directory(name)?, keywords),
+            Letters::OfTheIndex => Ok(()),
+        }
     }
 
     /// Annotations of a mailbox, or (`None`) of the account.
@@ -310,6 +326,28 @@ impl Replica<'_> {
         };
         settle().map_err(fault)
     }
+}
+
+/// What POP3 calls a message, where that is not made of numbers alone: another store has other names.
+fn uidl(portrait: &Portrait, listing: &Listing, format: &UidlFormat) -> Option<String> {
+    if let Some(uidl) = listing.uidl() {
+        return Some(uidl.to_owned());
+    }
+    if !portrait.name.is_inbox() || !format.needs_name() {
+        return None;
+    }
+    let mut words = listing.aliases.split(' ');
+    let guid = words.find_map(|word| word.strip_prefix('G').filter(|guid| !guid.is_empty()));
+    let mut text = String::new();
+    let named = Named {
+        uid: listing.uid,
+        uid_validity: portrait.uid_validity,
+        file_name: &listing.base,
+        guid: guid.unwrap_or(&listing.base),
+        md5: "",
+    };
+    format.put(&named, &mut text);
+    Some(text)
 }
 
 /// True if POP3 calls the message that for ever.
@@ -369,14 +407,18 @@ impl Target {
     }
 
     /// Finds letters for keywords, as far as there are some. True if new ones got some.
-    fn name_keywords(&mut self, keywords: &[Option<Keyword>]) -> bool {
+    fn name_keywords(&mut self, keywords: &[Option<Keyword>], letters: Letters) -> bool {
         let named = &mut self.state.keywords;
         let before = named.clone();
-        for keyword in keywords.iter() {
+        for (number, keyword) in keywords.iter().enumerate() {
+            let is_free = |at: &usize| named.get(*at).is_none_or(Option::is_none);
             let known = named.iter().position(|own| own == keyword);
-            let free = || (0..MAX_LETTERS).find(|at| named.get(*at).is_none_or(Option::is_none));
-            let at = known.filter(|_| keyword.is_some());
-            let at = at.or_else(|| keyword.as_ref().and_then(|_| free()));
+            let own = Some(number).filter(|at| *at < MAX_LETTERS && is_free(at));
+            let any = || match letters {
+                Letters::Own => (0..MAX_LETTERS).find(is_free),
+                Letters::OfTheIndex => None,
+            };
+            let at = known.or(own).or_else(any).filter(|_| keyword.is_some());
             if let Some(at) = at {
                 named.resize(named.len().max(at + 1), None);
                 if let Some(slot) = named.get_mut(at) {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::arguments::{self, Command, Misuse};
 use super::console::{Console, Exit};
 use super::options::{Options, load};
-use super::{adopt, backup, capabilities, deliver, doctor, import, serve, settings, user};
+use super::{adopt, backup, capabilities, convert, deliver, doctor, import, serve, settings, user};
 
 /// Runs the command of these words, which follow the name of the program.
 pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
@@ -23,7 +23,7 @@ fn refuse(misuse: &Misuse, console: &mut Console<'_>) -> Exit {
     console.locate(format_args!("Try \"dovelet help{topic}\"."));
     match misuse.topic {
         // Mail servers know these numbers.
-        Some("deliver" | "import" | "backup" | "restore") => Exit::BadUsage,
+        Some("deliver" | "import" | "backup" | "restore" | "convert") => Exit::BadUsage,
         _ => Exit::Usage,
     }
 }
@@ -51,6 +51,7 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
         Command::Import(wanted) => Ok(import::run(&wanted, options, console)),
         Command::Backup(wanted) => Ok(backup::backup(&wanted, options, console)),
         Command::Restore(wanted) => Ok(backup::restore(&wanted, options, console)),
+        Command::Convert(wanted) => Ok(convert::run(&wanted, options, console)),
         Command::Serve { demo } => serve::serve(demo, options, console),
         Command::Capabilities { json } => {
             capabilities::run(json, console);

@@ -74,7 +74,8 @@ pub(super) fn visiting<T>(
     }
 }
 
-fn alone<T>(
+/// As `visiting`, where no server runs.
+pub(super) fn alone<T>(
     patient: &Patient,
     config: &Config,
     work: impl FnOnce(&mut Visit) -> Result<T, End>,

@@ -24,6 +24,9 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    pub(crate) const ALL: [Format; 4] =
+        [Format::Maildir, Format::Mbox, Format::Sdbox, Format::Mdbox];
+
     /// The word of the configuration file.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

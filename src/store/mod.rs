@@ -21,7 +21,7 @@ pub(crate) use face::{
 pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
 pub(crate) use open::open;
-pub(crate) use side::base::{origin, saved};
+pub(crate) use side::base::{origin, saved, stored_octets};
 pub(crate) use side::beyond;
 #[cfg(test)]
 pub(crate) use side::journal;

@@ -102,7 +102,8 @@ impl Server {
         server
     }
 
-    fn settings(&self, more: &str) -> String {
+    /// What the settings file has with these lines.
+    pub(crate) fn settings(&self, more: &str) -> String {
         let listener = |protocol: &str, address: String, tls: &str| {
             format!(
                 "[[listener]]\nprotocol = \"{protocol}\"\naddress = \"{address}\"\ntls = \"{tls}\"\n"

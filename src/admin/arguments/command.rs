@@ -2,6 +2,7 @@
 
 use crate::admin::adopt::Wish;
 use crate::admin::backup::{Backup, Restore};
+use crate::admin::convert::Convert;
 use crate::admin::deliver::Deliver;
 use crate::admin::help;
 use crate::admin::import::Import;
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     Import(Import),
     Backup(Backup),
     Restore(Restore),
+    Convert(Convert),
     Capabilities { json: bool },
     Help(&'static help::Topic),
     Version,
@@ -42,7 +44,7 @@ pub(crate) enum Settings {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 13] = [
+pub(crate) const COMMANDS: [&str; 14] = [
     "serve",
     "user",
     "config",
@@ -54,12 +56,13 @@ pub(crate) const COMMANDS: [&str; 13] = [
     "import",
     "backup",
     "restore",
+    "convert",
     "capabilities",
     "help",
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 17] = [
+pub(crate) const FORMS: [&str; 18] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -76,6 +79,7 @@ pub(crate) const FORMS: [&str; 17] = [
     "import -u USER [-m BOX] [--seen] [--json] PATH...",
     "backup -u USER [--json] DIR [BOX...]",
     "restore -u USER [--merge] [--into BOX] [--json] DIR [BOX...]",
+    "convert FROM TO [--user NAME] [--json]",
     "capabilities [--json]",
 ];
 pub(super) const USER: [&str; 4] = ["add", "passwd", "list", "delete"];

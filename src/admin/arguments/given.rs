@@ -9,10 +9,12 @@ use super::option::{OPTIONS, Opt, board, find};
 use super::words::{Misuse, excess, hint, nothing_in, unknown};
 use crate::admin::adopt::{Way, Wish};
 use crate::admin::backup::{Backup, Restore};
+use crate::admin::convert::Convert;
 use crate::admin::deliver::Deliver;
 use crate::admin::help;
 use crate::admin::import::Import;
 use crate::admin::options::Options;
+use crate::config::Format;
 use crate::mailbox::Care;
 
 /// What was on the command line, in no order.
@@ -150,6 +152,7 @@ impl Given {
             "import" => self.import(rest).map(Command::Import),
             "backup" => self.backup(rest).map(Command::Backup),
             "restore" => self.restore(rest).map(Command::Restore),
+            "convert" => self.convert(rest).map(Command::Convert),
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
             }),
@@ -254,6 +257,26 @@ impl Given {
         })
     }
 
+    fn convert(&self, words: &[String]) -> Result<Convert, Misuse> {
+        let (from, to) = match words {
+            [from, to] => (format(from)?, format(to)?),
+            [_, _, more, ..] => return Err(excess(more, "convert")),
+            _ => {
+                let what = "convert needs two formats behind it: from which, and to which";
+                return Err(Misuse::new(what, Some("convert")));
+            }
+        };
+        if from == to {
+            return Err(Misuse::new("the two formats are one", Some("convert")));
+        }
+        Ok(Convert {
+            from,
+            to,
+            user: self.user.clone(),
+            json: self.has("json"),
+        })
+    }
+
     fn config_command(&self, words: &[String]) -> Result<Settings, Misuse> {
         let Some((second, rest)) = words.split_first() else {
             let what = "config needs check, show or reference behind it";
@@ -279,6 +302,14 @@ impl Given {
         let what = format!("{} belongs to {}", option.form(), option.of.join(" and "));
         Err(Misuse::new(what, self.topic()))
     }
+}
+
+fn format(word: &str) -> Result<Format, Misuse> {
+    let mut all = Format::ALL.into_iter();
+    all.find(|format| format.as_str() == word).ok_or_else(|| {
+        let names = Format::ALL.map(Format::as_str);
+        unknown("format", word, &names, Some("convert"))
+    })
 }
 
 fn help_command(words: &[String]) -> Result<&'static help::Topic, Misuse> {

@@ -1,10 +1,12 @@
 use super::*;
 use crate::admin::adopt::{Way, Wish};
 use crate::admin::backup::{Backup, Restore};
+use crate::admin::convert::Convert;
 use crate::admin::deliver::Deliver;
 use crate::admin::help;
 use crate::admin::import::Import;
 use crate::admin::options::Options;
+use crate::config::Format;
 use crate::mailbox::Care;
 use std::ffi::OsString;
 
@@ -132,6 +134,15 @@ fn commands() {
                 ..Restore::default()
             }),
         ),
+        (
+            "convert maildir mdbox --user ann",
+            Command::Convert(Convert {
+                from: Format::Maildir,
+                to: Format::Mdbox,
+                user: Some(ann()),
+                json: false,
+            }),
+        ),
         ("adopt /m --json", adopt(false, true)),
         ("adopt --dry-run /m", adopt(true, false)),
         (
@@ -207,6 +218,21 @@ fn misuses() {
             Some("adopt"),
         ),
         ("export /m", "export needs --to dovecot", Some("export")),
+        (
+            "convert maildir",
+            "convert needs two formats behind it: from which, and to which",
+            Some("convert"),
+        ),
+        (
+            "convert maildir mdobx",
+            "unknown format \"mdobx\"; did you mean \"mdbox\"?",
+            Some("convert"),
+        ),
+        (
+            "convert mbox mbox",
+            "the two formats are one",
+            Some("convert"),
+        ),
         ("import a", "import needs -u USER", Some("import")),
         (
             "import -u ann",
@@ -245,12 +271,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and config show and adopt and export and import and backup and restore and capabilities",
+            "--json belongs to user list and config show and adopt and export and import and backup and restore and convert and capabilities",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and config show and adopt and export and import and backup and restore and capabilities",
+            "--json belongs to user list and config show and adopt and export and import and backup and restore and convert and capabilities",
             Some("config"),
         ),
         (

@@ -3,7 +3,7 @@
 use super::place::Place;
 use crate::admin::console::{Console, Exit};
 use crate::admin::options::{Options, load};
-use crate::admin::replica::{Copied, Replica};
+use crate::admin::replica::{Copied, Letters, Replica};
 use crate::admin::visit::{End, patient, visiting};
 use crate::mail::MailboxName;
 use miniserde::Serialize;
@@ -44,6 +44,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
             }
             let all = if named.is_empty() { &there } else { &named };
             let mut unreadable = 0;
+            let mut failed = false;
             for name in all {
                 let mut pass = |name: &MailboxName, at, of| {
                     console.pass(format_args!("{name}: {at} of {of} messages"));
@@ -51,9 +52,20 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 let mut replica = Replica {
                     visit: &mut *visit,
                     store: &mut *place.store,
+                    letters: Letters::Own,
+                    uidl_format: &config.pop3.uidl_format,
                     pass: &mut pass,
                 };
-                let copied = replica.mailbox(name)?;
+                let copied = match replica.mailbox(name) {
+                    Ok(copied) => copied,
+                    // The others have theirs, unless the disk or the server failed.
+                    Err(end) if end.exit == Exit::Failure => {
+                        console.complain(format_args!("{name}: {}", end.text));
+                        failed = true;
+                        continue;
+                    }
+                    Err(end) => return Err(end),
+                };
                 unreadable += copied.unreadable.len();
                 tell(name, &copied, wanted.json, console);
             }
@@ -61,11 +73,14 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 let mut replica = Replica {
                     visit,
                     store: &mut *place.store,
+                    letters: Letters::Own,
+                    uidl_format: &config.pop3.uidl_format,
                     pass: &mut |_, _, _| (),
                 };
                 replica.account()?;
             }
             Ok(match unreadable {
+                _ if failed => Exit::Failure,
                 0 => Exit::Success,
                 _ => Exit::BadData,
             })

@@ -362,3 +362,120 @@ fn told_of(error: Error) -> String {
         other => other.reason().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Outcome, Reason, Visit};
+    use super::*;
+    use crate::mail::Uid;
+
+    /// A visit to an account of its own, and what the host said of it in the end.
+    fn visiting(work: impl FnOnce(UnixStream)) -> io::Result<()> {
+        let (account, _directory) = Account::volatile();
+        let (near, far) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            let host = scope.spawn(|| attend(&account, far));
+            work(near);
+            host.join().unwrap()
+        })
+    }
+
+    fn filed(uid: Option<u32>) -> Filed {
+        Filed {
+            uid: uid.and_then(Uid::new),
+            date: Some(1_000_000_000),
+            ..Filed::default()
+        }
+    }
+
+    /// Reads so much and then fails.
+    struct Broken(&'static [u8]);
+
+    impl Read for Broken {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            match self.0.is_empty() {
+                true => Err(io::Error::other("bad sector")),
+                false => self.0.read(out),
+            }
+        }
+    }
+
+    #[test]
+    fn messages_come_and_are_listed_and_read() {
+        let ended = visiting(|stream| {
+            let mut visit = Visit::new(stream).unwrap();
+            let name = MailboxName::new("a/b").unwrap();
+            visit.go_into(&name, true).unwrap();
+            visit
+                .file(filed(None), &mut &b"Subject: x\n\ny\n"[..])
+                .unwrap();
+            visit
+                .file(filed(None), &mut Broken(b"Subject: y\n"))
+                .unwrap();
+            visit
+                .file(filed(None), &mut &b"Subject: x\r\n\r\ny\r\n"[..])
+                .unwrap();
+            let refused = Outcome::Refused("bad sector".to_owned());
+            let expected = [Outcome::Added, refused, Outcome::Added];
+            assert_eq!(visit.commit().unwrap(), expected);
+            // Both are the same message, and there are two of them.
+            visit.go_into(&name, true).unwrap();
+            for _ in 0..3 {
+                visit
+                    .file(filed(None), &mut &b"Subject: x\n\ny\n"[..])
+                    .unwrap();
+            }
+            let expected = [Outcome::Known, Outcome::Known, Outcome::Added];
+            assert_eq!(visit.commit().unwrap(), expected);
+            let (portrait, listings) = visit.look(&name).unwrap();
+            assert_eq!((portrait.messages, listings.len()), (3, 3));
+            let mut text = Vec::new();
+            let date = visit.read(listings[0].uid, &mut |octets| {
+                text.extend_from_slice(octets);
+                Ok(())
+            });
+            assert_eq!(date.unwrap(), 1_000_000_000);
+            assert_eq!(text, b"Subject: x\r\n\r\ny\r\n");
+            let gone = visit.read(Uid::new(99).unwrap(), &mut |_| Ok(()));
+            assert_eq!(gone.unwrap_err().reason, Reason::Expunged);
+            // UIDs are given by `found` alone, and to the mailbox that it says.
+            let other = visit.found(&name, portrait.uid_validity, Guid([1; 16]));
+            assert_eq!(other.unwrap_err().reason, Reason::Exists);
+            let same = visit.found(&name, portrait.uid_validity, portrait.guid);
+            assert_eq!(same.unwrap(), portrait.uid_next);
+            visit.file(filed(Some(9)), &mut &b"a: b\n\n"[..]).unwrap();
+            assert_eq!(visit.commit().unwrap(), [Outcome::Added]);
+            visit.finish(Uid::new(20).unwrap()).unwrap();
+            let (portrait, listings) = visit.look(&name).unwrap();
+            assert_eq!(portrait.uid_next.number(), 20);
+            assert_eq!(listings[3].uid.number(), 9);
+        });
+        ended.unwrap();
+    }
+
+    #[test]
+    fn what_no_guest_does_ends_the_visit() {
+        let send = |stream: &mut UnixStream, ask: &Ask| write_frame(stream, &ask.encode());
+        let many = visiting(|mut stream| {
+            let name = MailboxName::inbox();
+            send(&mut stream, &Ask::Into { name, known: false }).unwrap();
+            for _ in 0..=MAX_WAITING {
+                send(&mut stream, &Ask::File(filed(None))).ok();
+                send(&mut stream, &Ask::End).ok();
+            }
+            read_frame(&mut stream, MAX_ASK).unwrap().unwrap();
+            assert!(read_frame(&mut stream, MAX_ASK).is_ok_and(|frame| frame.is_none()));
+        });
+        assert_eq!(many.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let long = visiting(|mut stream| {
+            stream.write_all(&(MAX_ASK + 1).to_le_bytes()).unwrap();
+        });
+        assert_eq!(long.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let unknown = visiting(|mut stream| write_frame(&mut stream, &[99]).unwrap());
+        assert_eq!(unknown.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let stray = visiting(|mut stream| send(&mut stream, &Ask::End).unwrap());
+        assert_eq!(stray.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let half = visiting(|mut stream| stream.write_all(&[9, 0, 0, 0, 1]).unwrap());
+        assert_eq!(half.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

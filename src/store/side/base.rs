@@ -15,6 +15,11 @@ pub(crate) fn wire_octets(base: &[u8]) -> Option<u64> {
     number(base, b'W')
 }
 
+/// Octets as stored in a base name.
+pub(crate) fn stored_octets(base: &str) -> Option<u64> {
+    number(base.as_bytes(), b'S')
+}
+
 /// The value behind `,X=` in a base name.
 pub(crate) fn field(base: &str, key: &str) -> Option<String> {
     let mut fields = base.split(',').skip(1);
