@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::{
-    Finished, Lmtp, PASSWORD, Server, can, flood, free_port, is_root, message, run, skip, unpacked,
-    wait_until,
+    Finished, Lmtp, PASSWORD, Server, Start, can, flood, free_port, is_root, line, message, run,
+    skip, unpacked, wait_until,
 };
 
 /// The services that a delivery needs: Debian's `master.cf` without chroot and without the rest.
@@ -214,11 +214,25 @@ fn with_the_lines_of_the_readme_mail_for_nobody_is_refused_at_the_door() {
     if !can(&["postfix"]) || !(is_root() || skip("not root, which Postfix has to be")) {
         return;
     }
-    let server = Server::start("");
-    let socket = server.socket().display().to_string();
-    let lines = of_the_readme("virtual_mailbox_domains").replace("private/dovelet", &socket);
+    let server = Server::with(Start {
+        settings: "[[listener]]\nprotocol = \"socketmap\"\naddress = \"unix:{directory}/map\"\n\
+                   group = \"postfix\"\n[postfix]\ndomains = [\"example.org\"]\n\
+                   aliases = \"{directory}/aliases\"\n",
+        users: ["ann", "bob", "eve@example.com"]
+            .map(|user| line(user, None))
+            .concat(),
+        files: vec![(
+            "aliases",
+            "postmaster: root\nroot: ann,\n  bob\n".to_owned(),
+        )],
+        ..Start::default()
+    });
+    let [socket, map] =
+        [server.socket(), server.path("map")].map(|path| path.display().to_string());
+    let lines = of_the_readme("virtual_mailbox_domains").replace("private/dovelet-map", &map);
+    let lines = lines.replace("private/dovelet", &socket);
     assert!(
-        lines.contains(&socket) && lines.lines().count() == 4,
+        lines.contains(&format!("lmtp:unix:{socket}")) && lines.lines().count() == 5,
         "{lines}"
     );
     // The client is a stranger.
@@ -227,23 +241,58 @@ fn with_the_lines_of_the_readme_mail_for_nobody_is_refused_at_the_door() {
     let mut client = Lmtp::smtp(postfix.port).unwrap();
     let mut ask = |recipient: &str| {
         client.command("MAIL FROM:<sender@example.net>").unwrap();
-        // Until Postfix knows, it says 450.
-        let verdict = wait_until(recipient, || {
-            let reply = client.command(&format!("RCPT TO:<{recipient}>")).unwrap();
-            (!reply.starts_with("450")).then_some(reply)
-        });
+        let verdict = client.command(&format!("RCPT TO:<{recipient}>")).unwrap();
         client.command("RSET").unwrap();
         verdict
     };
-    let known = ask("ann@example.org");
-    assert!(known.starts_with("250"), "{known}");
-    let unknown = ask("nobody@example.org");
-    assert!(unknown.starts_with("550 5.1.1"), "{unknown}");
-    let elsewhere = ask("ann@example.com");
-    assert!(elsewhere.contains("4.7.1"), "{elsewhere}");
+    for (recipient, expected) in [
+        ("ann@example.org", "250"),
+        ("Ann+lists@example.org", "250"),
+        ("eve@example.com", "250"),
+        ("postmaster@example.org", "250"),
+        ("nobody@example.org", "550 5.1.1"),
+        ("nobody@example.com", "550 5.1.1"),
+        ("ann@example.net", "454 4.7.1"),
+    ] {
+        let reply = ask(recipient);
+        assert!(reply.starts_with(expected), "{recipient} {reply}");
+    }
     let text = message("readme@test", "as it says", "Hello.");
     postfix.send(&["ann@example.org"], &text);
     awaited(&server, "ann", "INBOX", "as it says");
+    let text = message("alias@test", "for whoever is root", "Hello.");
+    postfix.send(&["postmaster@example.org"], &text);
+    for user in ["ann", "bob"] {
+        awaited(&server, user, "INBOX", "for whoever is root");
+    }
+
+    // Somebody new is known at once.
+    let mut add = server.command(&["user", "add", "zoe", "--password-stdin"]);
+    fs::write(server.path("password"), PASSWORD).unwrap();
+    let input = fs::File::open(server.path("password")).unwrap();
+    assert!(add.stdin(input).status().unwrap().success());
+    wait_until("zoe", || {
+        ask("zoe@example.org").starts_with("250").then_some(())
+    });
+
+    // While nobody can tell, nobody is refused for good.
+    for role in ["auth", "front"] {
+        for process in server.role(role) {
+            process.signal(rustix::process::Signal::STOP);
+        }
+    }
+    let unanswered = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| ask("nobody@example.org"));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        for process in server.role("front") {
+            process.signal(rustix::process::Signal::CONT);
+        }
+        for process in server.role("auth") {
+            process.signal(rustix::process::Signal::KILL);
+        }
+        asked.join().unwrap()
+    });
+    assert!(unanswered.starts_with("451 4.3.0"), "{unanswered}");
 }
 
 #[test]

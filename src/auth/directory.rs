@@ -10,6 +10,12 @@ pub(crate) enum Wanted {
     User(String),
     /// Names behind this one, in their order.
     Names { after: String },
+    /// Whether a domain is served.
+    Domain(String),
+    /// Whose mailbox an address is.
+    Mailbox(String),
+    /// What an address stands for.
+    Alias(String),
 }
 
 /// What there is.
@@ -21,10 +27,12 @@ pub(crate) enum Found {
     User(User),
     /// None: that was all.
     Names(Vec<String>),
+    /// Of what it is depends on the question.
+    Text(String),
 }
 
 impl Users {
-    /// The answer; of names at most so many.
+    /// The answer about users; of names at most so many.
     pub(crate) fn look_up(&self, wanted: &Wanted, at_most: usize) -> Found {
         match wanted {
             Wanted::User(name) => match self.find(name) {
@@ -35,6 +43,7 @@ impl Users {
                 let names = self.behind(after).map(|user| user.name.clone());
                 Found::Names(names.take(at_most).collect())
             }
+            Wanted::Domain(_) | Wanted::Mailbox(_) | Wanted::Alias(_) => Found::Unavailable,
         }
     }
 }

@@ -26,6 +26,7 @@ mod exchange;
 mod passwd_file;
 mod passwd_line;
 mod password;
+mod postal;
 mod saslprep;
 mod scheme;
 mod scram;
@@ -45,6 +46,7 @@ pub(crate) use exchange::{Answer, Exchange, Judgement, Question, Step};
 pub(crate) use passwd_file::{EditFault, add, change, remove};
 #[cfg(test)]
 pub(crate) use password::Password;
+pub(crate) use postal::{Aliases, MAX_ALIASES_OCTETS, Postal};
 pub(crate) use scheme::{hash, scram_sha_256};
 pub(crate) use scram::Binding;
 pub(crate) use secret::Secret;

@@ -7,7 +7,14 @@ use super::manual::LISTENER;
 use super::model::{Address, Listener, ListenerTls, Protocol};
 use super::reader::{Part, Reader, no_choice};
 
-const PROTOCOLS: [&str; 5] = ["imap", "pop3", "lmtp", "dovecot-auth", "dovecot-userdb"];
+const PROTOCOLS: [&str; 6] = [
+    "imap",
+    "pop3",
+    "lmtp",
+    "dovecot-auth",
+    "dovecot-userdb",
+    "socketmap",
+];
 
 /// A protocol this server is to speak but does not yet.
 const NOT_SERVED: [&str; 1] = ["managesieve"];

@@ -80,7 +80,7 @@ pub(super) const LISTENER: &Section = &Section {
             "\"imap\"",
             "\"imap\", \"pop3\" or \"lmtp\". By \"dovecot-auth\" other servers on this machine ask who somebody is: \
              Postfix with smtpd_sasl_type = dovecot, Exim with driver = dovecot. By \"dovecot-userdb\" they ask where \
-             users are (USER, PASS, LIST). Both are for unix sockets, for loopback and for trusted_networks: nobody \
+             users are (USER, PASS, LIST), by \"socketmap\" Postfix which addresses there are. These are for unix sockets, for loopback and for trusted_networks: nobody \
              else is heard.",
         ),
         example(
@@ -102,8 +102,8 @@ pub(super) const LISTENER: &Section = &Section {
         example(
             "mode",
             "\"0660\"",
-            "Permissions of a unix socket. Without it: 0600 for dovecot-auth and dovecot-userdb, 0660 if there is a \
-             group; else 0666.",
+            "Permissions of a unix socket. Without it: 0600 for dovecot-auth, dovecot-userdb and socketmap, 0660 if \
+             there is a group; else 0666.",
         ),
         example(
             "group",
@@ -334,6 +334,27 @@ pub(super) const LMTP: &Section = &Section {
     ],
 };
 
+pub(super) const POSTFIX: &Section = &Section {
+    name: "postfix",
+    list: false,
+    doc: "What Postfix is told by a listener for socketmap, as socketmap:unix:PATH:MAP. The maps are \"domain\", for \
+          virtual_mailbox_domains; \"mailbox\", for virtual_mailbox_maps: addresses that LMTP takes; \"alias\", for \
+          virtual_alias_maps.",
+    keys: &[
+        default(
+            "domains",
+            "[]",
+            "Domains that are served, such as [\"example.org\"], besides those in names of users and aliases.",
+        ),
+        example(
+            "aliases",
+            "\"/etc/aliases\"",
+            "A file in the format of aliases(5): a name without a domain is meant in all domains, and a target without \
+             one in the same. Programs, files and :include: are passed over. It is read again when users are.",
+        ),
+    ],
+};
+
 pub(super) const LIMIT: &Section = &Section {
     name: "limits",
     list: false,
@@ -379,8 +400,9 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-const SECTIONS: [&Section; 13] = [
-    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, AUTH, IMAP, POP3, LMTP, LIMIT, LOG, PROCESS,
+const SECTIONS: [&Section; 14] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, AUTH, IMAP, POP3, LMTP, POSTFIX, LIMIT, LOG,
+    PROCESS,
 ];
 
 impl Section {

@@ -22,6 +22,7 @@ mod model;
 mod network;
 mod parse;
 mod pop3;
+mod postfix;
 mod profile;
 mod reader;
 mod show;

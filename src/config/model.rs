@@ -9,6 +9,7 @@ use super::imap::Imap;
 use super::limits::Limits;
 use super::lmtp::Lmtp;
 use super::pop3::Pop3;
+use super::postfix::Postfix;
 use super::storage::{Storage, component};
 
 /// Everything that can be set. Paths are as the process shall use them: those of a file were
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) imap: Imap,
     pub(crate) pop3: Pop3,
     pub(crate) lmtp: Lmtp,
+    pub(crate) postfix: Postfix,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
     pub(crate) process: Process,
@@ -69,6 +71,8 @@ pub(crate) enum Protocol {
     DovecotAuth,
     /// They ask where users are.
     DovecotUserdb,
+    /// Postfix asks which addresses there are.
+    Socketmap,
 }
 
 /// Where a listener is bound.
@@ -150,6 +154,7 @@ impl Config {
             imap: Imap::default(),
             pop3: Pop3::default(),
             lmtp: Lmtp::default(),
+            postfix: Postfix::default(),
             limits: Limits::default(),
             log: Log::default(),
             process: Process::default(),
@@ -243,12 +248,13 @@ impl Isolation {
 
 impl Protocol {
     /// In the order of the manual.
-    pub(crate) const ALL: [Protocol; 5] = [
+    pub(crate) const ALL: [Protocol; 6] = [
         Protocol::Imap,
         Protocol::Pop3,
         Protocol::Lmtp,
         Protocol::DovecotAuth,
         Protocol::DovecotUserdb,
+        Protocol::Socketmap,
     ];
 
     /// The word of the configuration file.
@@ -259,6 +265,7 @@ impl Protocol {
             Protocol::Pop3 => "pop3",
             Protocol::DovecotAuth => "dovecot-auth",
             Protocol::DovecotUserdb => "dovecot-userdb",
+            Protocol::Socketmap => "socketmap",
         }
     }
 
@@ -270,12 +277,16 @@ impl Protocol {
             Protocol::Pop3 => "POP3",
             Protocol::DovecotAuth => "logins of other servers (dovecot-auth)",
             Protocol::DovecotUserdb => "lookups of users (dovecot-userdb)",
+            Protocol::Socketmap => "lookups of addresses (socketmap)",
         }
     }
 
     /// True if it is for programs on this machine, or in networks that are trusted, and for nobody else.
     pub(crate) fn is_inward(self) -> bool {
-        matches!(self, Protocol::DovecotAuth | Protocol::DovecotUserdb)
+        matches!(
+            self,
+            Protocol::DovecotAuth | Protocol::DovecotUserdb | Protocol::Socketmap
+        )
     }
 
     /// Permissions of a unix socket where nothing is said: what tells of users is for its owner.

@@ -14,6 +14,7 @@ use super::lmtp;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
 use super::model::{Config, Isolation, Log, Process, UserSource};
 use super::pop3;
+use super::postfix;
 use super::profile::{BOARDS, Profile, profile};
 use super::reader::{Part, Reader, no_choice};
 use super::storage::{Format, Storage};
@@ -126,6 +127,9 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     }
     if let Some(pop3) = pop3::read(reader, top) {
         config.pop3 = pop3;
+    }
+    if let Some(postfix) = postfix::read(reader, top) {
+        config.postfix = postfix;
     }
     if let Some(lmtp) = lmtp::read(reader, top) {
         config.lmtp = lmtp;

@@ -36,6 +36,7 @@ pub(crate) fn show(config: &Config) -> String {
     imap(config, &mut text);
     pop3(config, &mut text);
     lmtp(config, &mut text);
+    postfix(config, &mut text);
     limits(config, &mut text);
     text.header("[log]");
     text.string("level", &config.log.level.as_str().to_ascii_lowercase());
@@ -145,6 +146,15 @@ fn lmtp(config: &Config, text: &mut Toml) {
         &lmtp.save_to_detail_mailbox.to_string(),
     );
     text.string("delivery_address_header", lmtp.delivery_address.as_str());
+}
+
+fn postfix(config: &Config, text: &mut Toml) {
+    text.header("[postfix]");
+    let domains: Vec<String> = config.postfix.domains.iter().map(|d| quoted(d)).collect();
+    text.plain("domains", &format!("[{}]", domains.join(", ")));
+    if let Some(aliases) = &config.postfix.aliases {
+        text.path("aliases", aliases);
+    }
 }
 
 fn limits(config: &Config, text: &mut Toml) {

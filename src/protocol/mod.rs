@@ -5,5 +5,6 @@ pub(crate) mod imap;
 pub(crate) mod lmtp;
 mod machine;
 pub(crate) mod pop3;
+pub(crate) mod socketmap;
 
 pub(crate) use machine::{Event, Machine, Output, Progress, Resident, Turn};

@@ -11,8 +11,8 @@ use super::role;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
-    Binding, Complaint, Credentials, Dialogue, Found, Judgement, MAX_USERS_OCTETS, Opening,
-    Throttle, User, Users, Verdict,
+    Aliases, Binding, Complaint, Credentials, Dialogue, Found, Judgement, MAX_ALIASES_OCTETS,
+    MAX_USERS_OCTETS, Opening, Postal, Throttle, User, Users, Verdict, Wanted,
 };
 use crate::codec::base64;
 use crate::config::{Mechanism, Mechanisms, Protocol};
@@ -49,6 +49,7 @@ struct Auth {
     setup: Setup,
     parent: Channel,
     users: RefCell<Option<Arc<Users>>>,
+    postal: RefCell<Postal>,
     /// The one that runs now.
     front: RefCell<Option<Rc<Channel>>>,
     throttle: RefCell<Throttle>,
@@ -75,6 +76,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         began: Instant::now(),
         parent: Channel::new(parent)?,
         users: RefCell::default(),
+        postal: RefCell::default(),
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
         dialogues: RefCell::new(Dialogues::new(limits.max_connections)),
@@ -90,8 +92,10 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
     reactor::block_on(tasks.run(async {
         while let Ok(Some((message, mut descriptors))) = auth.parent.receive().await {
             match message {
-                Message::Users { files } => {
+                Message::Users { files, aliases } => {
+                    let aliases = descriptors.pop_if(|_| aliases);
                     auth.load(&files, descriptors);
+                    auth.load_addresses(aliases);
                     auth.tell_mechanisms().await;
                 }
                 Message::NewPeer => {
@@ -115,7 +119,7 @@ impl Auth {
         let mut places = Places::default();
         for (name, file) in names.iter().zip(files) {
             places.begin(name, &text);
-            if let Err(error) = read(File::from(file), &mut text) {
+            if let Err(error) = read(File::from(file), &mut text, MAX_USERS_OCTETS) {
                 let name = name.display();
                 log::error!("users file {name}: {error}; the users stay as they were");
                 return;
@@ -138,6 +142,52 @@ impl Auth {
         }
         log::debug!("{} users", users.iter().count());
         *self.users.borrow_mut() = Some(Arc::new(users));
+    }
+
+    /// Makes what others are told of addresses anew. Without a file the aliases stay as they were: whoever
+    /// could not be found would have its mail sent back.
+    fn load_addresses(&self, file: Option<OwnedFd>) {
+        let users = self.users.borrow().clone();
+        let (true, Some(users)) = (self.setup.socketmap, users) else {
+            return;
+        };
+        let mut aliases = match self.setup.aliases {
+            true => self.postal.take().into_aliases(),
+            false => Some(Aliases::default()),
+        };
+        if let Some(file) = file {
+            let mut text = Vec::new();
+            match read(File::from(file), &mut text, MAX_ALIASES_OCTETS) {
+                Ok(()) => {
+                    let (parsed, faults) = Aliases::parse(&text);
+                    for fault in faults {
+                        log::warn!("aliases, {fault}");
+                    }
+                    aliases = Some(parsed);
+                }
+                Err(error) => log::error!("aliases: {error}; they stay as they were"),
+            }
+        }
+        *self.postal.borrow_mut() = Postal::new(&users, &self.setup.domains, aliases);
+    }
+
+    /// The answer to whoever may ask that.
+    fn look_up(&self, wanted: &Wanted) -> Found {
+        let about_users = matches!(wanted, Wanted::User(_) | Wanted::Names { .. });
+        let may = match about_users {
+            true => self.setup.userdb,
+            false => self.setup.socketmap,
+        };
+        let Some(users) = self.users.borrow().clone().filter(|_| may) else {
+            return Found::Unavailable;
+        };
+        match about_users {
+            true => users.look_up(wanted, NAMES),
+            false => {
+                let delimiters = &self.setup.lmtp.recipient_delimiter;
+                self.postal.borrow().look_up(&users, wanted, delimiters)
+            }
+        }
     }
 
     /// What can be used to log in, as the settings and what is stored have it.
@@ -241,10 +291,8 @@ impl Auth {
                         ticket,
                         address,
                     } => auth.recipient(&front, connection, ticket, address).await,
-                    Message::LookUp { connection, wanted } if auth.setup.lookups => {
-                        let users = auth.users.borrow().clone();
-                        let found = users.map(|users| users.look_up(&wanted, NAMES));
-                        let found = found.unwrap_or(Found::Unavailable);
+                    Message::LookUp { connection, wanted } => {
+                        let found = auth.look_up(&wanted);
                         let message = Message::Found { connection, found };
                         front.send(&message, &[]).await.ok();
                     }
@@ -555,11 +603,11 @@ fn checked(users: &Users, mut claim: Credentials) -> Checked {
     }
 }
 
-/// Appends the file. Errors: also `FileTooLarge` if all of them together are; a part of the users would be
+/// Appends the file. Errors: also `FileTooLarge` if the text would have more octets; a part of the users would be
 /// as if the others had never been.
-fn read(file: File, text: &mut Vec<u8>) -> io::Result<()> {
+fn read(file: File, text: &mut Vec<u8>, at_most: u64) -> io::Result<()> {
     let before = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    let room = MAX_USERS_OCTETS.saturating_sub(before);
+    let room = at_most.saturating_sub(before);
     let count = file.take(room + 1).read_to_end(text)?;
     match u64::try_from(count) {
         Ok(count) if count <= room => Ok(()),
@@ -607,14 +655,14 @@ mod tests {
         let open = || File::open(file.path()).unwrap();
         file.as_file().set_len(MAX_USERS_OCTETS).unwrap();
         let mut text = Vec::new();
-        read(open(), &mut text).unwrap();
-        let error = read(open(), &mut vec![0; 1]).unwrap_err();
+        read(open(), &mut text, MAX_USERS_OCTETS).unwrap();
+        let error = read(open(), &mut vec![0; 1], MAX_USERS_OCTETS).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         text.push(b'\n');
-        let error = read(open(), &mut text).unwrap_err();
+        let error = read(open(), &mut text, MAX_USERS_OCTETS).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         file.as_file().set_len(MAX_USERS_OCTETS + 1).unwrap();
-        let error = read(open(), &mut Vec::new()).unwrap_err();
+        let error = read(open(), &mut Vec::new(), MAX_USERS_OCTETS).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -48,7 +48,11 @@ pub(super) enum Message {
     },
     /// Parent to `auth`, with a descriptor for each passwd-file, whose names these are; to `front`: the users
     /// may be others now.
-    Users { files: Vec<PathBuf> },
+    Users {
+        files: Vec<PathBuf>,
+        /// The last descriptor is that of the aliases, which has no name here.
+        aliases: bool,
+    },
     /// Parent to `front` or `auth`: the channel to the other one, which was started again.
     NewPeer,
     /// Parent to all: end in order.
@@ -215,7 +219,10 @@ impl Message {
                 p.text(&certificate.name);
                 p.bytes(&certificate.chain).bytes(&certificate.key);
             }
-            Message::Users { files } => drop(p.u8(2).list(files, |p, file| path(p, file))),
+            Message::Users { files, aliases } => {
+                p.u8(2).list(files, |p, file| path(p, file));
+                p.u8(u8::from(*aliases));
+            }
             Message::NewPeer => drop(p.u8(3)),
             Message::Stop => drop(p.u8(4)),
             Message::Handover { connection, bytes } => drop(p.u8(5).u64(*connection).bytes(bytes)),
@@ -301,6 +308,9 @@ impl Message {
                 match wanted {
                     Wanted::User(name) => p.u8(0).text(name),
                     Wanted::Names { after } => p.u8(1).text(after),
+                    Wanted::Domain(name) => p.u8(2).text(name),
+                    Wanted::Mailbox(address) => p.u8(3).text(address),
+                    Wanted::Alias(address) => p.u8(4).text(address),
                 };
             }
             Message::Found { connection, found } => {
@@ -375,6 +385,7 @@ impl Message {
             },
             2 => Message::Users {
                 files: u.list(unpath)?,
+                aliases: u.u8()? != 0,
             },
             3 => Message::NewPeer,
             4 => Message::Stop,
@@ -481,6 +492,9 @@ impl Message {
                 wanted: match u.u8()? {
                     0 => Wanted::User(u.text()?),
                     1 => Wanted::Names { after: u.text()? },
+                    2 => Wanted::Domain(u.text()?),
+                    3 => Wanted::Mailbox(u.text()?),
+                    4 => Wanted::Alias(u.text()?),
                     _ => return None,
                 },
             },
@@ -529,6 +543,7 @@ fn pack_found(found: &Found, p: &mut Pack) {
         Found::Names(names) => drop(p.u8(3).list(names, |p, name| {
             p.text(name);
         })),
+        Found::Text(text) => drop(p.u8(4).text(text)),
     }
 }
 
@@ -546,6 +561,7 @@ fn unpack_found(u: &mut Unpack<'_>) -> Option<Found> {
             })
         }
         3 => Found::Names(u.list(Unpack::text)?),
+        4 => Found::Text(u.text()?),
         _ => return None,
     })
 }
@@ -689,6 +705,22 @@ mod tests {
                 connection: 2,
                 found: Found::Unavailable,
             },
+            Message::Found {
+                connection: 2,
+                found: Found::Text("a".into()),
+            },
+            Message::LookUp {
+                connection: 2,
+                wanted: Wanted::Domain("d".into()),
+            },
+            Message::LookUp {
+                connection: 2,
+                wanted: Wanted::Mailbox("m".into()),
+            },
+            Message::LookUp {
+                connection: 2,
+                wanted: Wanted::Alias("a".into()),
+            },
             Message::Verify {
                 connection: 1,
                 protocol: Protocol::Imap,
@@ -733,6 +765,7 @@ mod tests {
             },
             Message::Users {
                 files: vec!["/etc/users".into(), "b".into()],
+                aliases: true,
             },
             Message::Grant {
                 connection: 1,

@@ -15,6 +15,8 @@ use super::tls::Tls;
 use super::transport::{Socket, Transport, socket};
 use crate::auth::{Answer, Binding, Found, Question, Verdict, Wanted};
 use crate::config::{Mechanisms, Protocol};
+use crate::protocol::dovecot_auth::Userdb;
+use crate::protocol::socketmap::Socketmap;
 use crate::protocol::{Event, Machine, imap, pop3};
 use crate::sys::{memory, message};
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with};
@@ -425,7 +427,14 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
         Protocol::Imap => imap(&front, socket, served, accepted).await,
         Protocol::Pop3 => pop3(&front, socket, served, accepted).await,
         Protocol::DovecotAuth => super::inward::client(&front, socket, &accepted).await,
-        Protocol::DovecotUserdb => super::inward::userdb(&front, socket, &accepted).await,
+        Protocol::DovecotUserdb => {
+            let machine = Userdb::new(front.setup.limits.lmtp_idle_timeout);
+            super::inward::lookups(&front, socket, &accepted, machine).await
+        }
+        Protocol::Socketmap => {
+            let machine = Socketmap::new(front.setup.limits.lmtp_idle_timeout);
+            super::inward::lookups(&front, socket, &accepted, machine).await
+        }
     };
     if let Err(error) = result {
         log::debug!("connection from {address}: {error}");
@@ -447,7 +456,7 @@ async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refuse
             Protocol::Imap => format!("* BYE [LIMIT] {why}\r\n"),
             Protocol::Pop3 => format!("-ERR [SYS/TEMP] {why}\r\n"),
             // They try again.
-            Protocol::DovecotAuth | Protocol::DovecotUserdb => String::new(),
+            Protocol::DovecotAuth | Protocol::DovecotUserdb | Protocol::Socketmap => String::new(),
         };
         write(&mut transport, text.as_bytes()).await.ok();
     }

@@ -1,11 +1,13 @@
-//! Connections of other servers on this machine, which ask about users (see [`crate::protocol::dovecot_auth`]).
+//! Connections of other servers on this machine, which ask about users (see [`crate::protocol::dovecot_auth`] and
+//! [`crate::protocol::socketmap`]).
 
 use super::deadline::Rounds;
 use super::drive::{drive, write};
 use super::front::{Accepted, Front};
 use super::transport::{Socket, Transport};
-use crate::auth::{Answer, Binding};
-use crate::protocol::dovecot_auth::{Asked, Client, ClientSettings, Userdb};
+use crate::auth::{Answer, Binding, Found, Wanted};
+use crate::protocol::Machine;
+use crate::protocol::dovecot_auth::{Asked, Client, ClientSettings};
 use smol::future::or;
 use std::future::poll_fn;
 use std::io;
@@ -112,16 +114,16 @@ async fn first(answering: &mut Vec<Answering<'_>>) -> io::Result<Waited> {
     Ok(Waited::Answer(id, connection, told))
 }
 
-/// Where users are.
-pub(super) async fn userdb(
+/// Where users are, or which addresses there are, one question after the other.
+pub(super) async fn lookups<M: Machine<Question = Wanted, Answer = Found>>(
     front: &Rc<Front>,
     socket: Socket,
     accepted: &Accepted,
+    mut machine: M,
 ) -> io::Result<()> {
     let mut transport = Transport::Plain(socket);
-    let mut userdb = Userdb::new(front.setup.limits.lmtp_idle_timeout);
     let ask = async |wanted| front.look_up(accepted.number, wanted).await;
-    Box::pin(drive(&mut userdb, &mut transport, None, &front.stop, ask)).await?;
+    Box::pin(drive(&mut machine, &mut transport, None, &front.stop, ask)).await?;
     transport.close().await;
     Ok(())
 }

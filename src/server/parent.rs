@@ -21,6 +21,7 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::{confine, limits, message, spawn};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -219,13 +220,35 @@ impl Parent {
                 }
             }
         }
-        let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
-        auth.send(&Message::Users { files: names }, &descriptors);
         self.users_seen |= !files.is_empty();
+        let aliases = self.aliases();
+        let message = Message::Users {
+            files: names,
+            aliases: aliases.is_some(),
+        };
+        files.extend(aliases);
+        let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+        auth.send(&message, &descriptors);
         self.grants.revoke();
         if let Some(front) = &self.front {
-            front.send(&Message::Users { files: Vec::new() }, &[]);
+            let message = Message::Users {
+                files: Vec::new(),
+                aliases: false,
+            };
+            front.send(&message, &[]);
         }
+    }
+
+    /// The file of aliases, if there is one.
+    fn aliases(&self) -> Option<File> {
+        let path = self.config.postfix.aliases.as_ref()?;
+        let opened = layout::open(path).inspect_err(|error| {
+            log::error!(
+                "aliases {}: {error}; they stay as they were",
+                path.display()
+            );
+        });
+        opened.ok()
     }
 
     fn reload(&mut self) {

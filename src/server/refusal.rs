@@ -24,7 +24,10 @@ impl Handover {
         match protocol(*number)? {
             Protocol::Imap => imap::Handover::decode(rest).map(Handover::Imap),
             Protocol::Pop3 => pop3::Handover::decode(rest).map(Handover::Pop3),
-            Protocol::Lmtp | Protocol::DovecotAuth | Protocol::DovecotUserdb => None,
+            Protocol::Lmtp
+            | Protocol::DovecotAuth
+            | Protocol::DovecotUserdb
+            | Protocol::Socketmap => None,
         }
     }
 

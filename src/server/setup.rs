@@ -29,8 +29,13 @@ pub(super) struct Setup {
     pub(super) listeners: Vec<Served>,
     /// As [`crate::config::Auth`] has them.
     pub(super) mechanisms: Option<Mechanisms>,
-    /// Others may ask `auth` where users are.
-    pub(super) lookups: bool,
+    /// Others may ask `auth` where users are, or which addresses there are.
+    pub(super) userdb: bool,
+    pub(super) socketmap: bool,
+    /// There is a file of aliases.
+    pub(super) aliases: bool,
+    /// Domains that are served, besides those in names.
+    pub(super) domains: Vec<String>,
     /// For `auth` alone: what salts are made from that are not stored.
     pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
@@ -256,13 +261,17 @@ fn format(number: u8) -> Option<Format> {
 impl Setup {
     /// What every role is told.
     pub(super) fn of(config: &Config) -> Setup {
+        let serves = |protocol| config.listeners.iter().any(|l| l.protocol == protocol);
         Setup {
             hostname: config.hostname.clone(),
             log_level: config.log.level as usize as u8,
             format: config.storage.format,
             limits: config.limits.clone(),
             mechanisms: config.auth.mechanisms,
-            lookups: (config.listeners.iter()).any(|l| l.protocol == Protocol::DovecotUserdb),
+            userdb: serves(Protocol::DovecotUserdb),
+            socketmap: serves(Protocol::Socketmap),
+            aliases: config.postfix.aliases.is_some(),
+            domains: config.postfix.domains.clone(),
             imap: config.imap.clone(),
             pop3: config.pop3.clone(),
             lmtp: config.lmtp.clone(),
@@ -286,7 +295,12 @@ impl Setup {
         pack.option(self.mechanisms.as_ref(), |pack, mechanisms| {
             pack.u32(mechanisms.bits().into());
         });
-        pack.u8(u8::from(self.lookups)).bytes(&self.seed);
+        pack.u8(u8::from(self.userdb)).u8(u8::from(self.socketmap));
+        pack.u8(u8::from(self.aliases));
+        pack.list(&self.domains, |pack, domain| {
+            pack.text(domain);
+        });
+        pack.bytes(&self.seed);
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
         pack_lmtp(pack, &self.lmtp);
@@ -318,7 +332,10 @@ impl Setup {
                 })
             })?,
             mechanisms: unpack.option(unpack_mechanisms)?,
-            lookups: unpack.u8()? != 0,
+            userdb: unpack.u8()? != 0,
+            socketmap: unpack.u8()? != 0,
+            aliases: unpack.u8()? != 0,
+            domains: unpack.list(Unpack::text)?,
             seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,

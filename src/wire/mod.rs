@@ -5,3 +5,4 @@ pub(crate) mod imap;
 pub(crate) mod lmtp;
 pub(crate) mod pop3;
 mod reader;
+pub(crate) mod socketmap;
