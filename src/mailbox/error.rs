@@ -107,6 +107,10 @@ pub(super) fn store_fault(doing: impl Display) -> impl Fn(crate::store::Error) -
             log::warn!("{doing}: {error}");
             Error::Busy
         }
+        Store::TooMany => {
+            log::error!("{doing}: {error}: raise `engine_memory_octets`");
+            Error::Limit("the mailbox has more messages than this server has memory to look at")
+        }
         Store::Io(cause) if cause.kind() == ErrorKind::PermissionDenied => {
             log::error!("{doing}: {cause}");
             Error::Denied

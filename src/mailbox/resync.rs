@@ -339,8 +339,10 @@ fn list(
             .iter()
             .filter_map(|f| f.uid.map(|uid| (uid, f)))
     };
-    let named = |(uid, f): (Uid, &'_ Found)| (uid, f.blob.name.clone());
-    let new: Vec<(Uid, Box<str>)> = all().filter(|(_, f)| !f.listed).map(named).collect();
+    fn named((uid, found): (Uid, &Found)) -> (Uid, &str) {
+        (uid, &found.blob.name)
+    }
+    let new: Vec<(Uid, &str)> = all().filter(|(_, f)| !f.listed).map(named).collect();
     // The file has to say so too of UIDs whose messages are gone, and durably, which nobody knows
     // of what a process wrote that was killed.
     let complete = scanned.state.uid_next >= summary.uid_next && state.caught_up;
@@ -359,12 +361,12 @@ fn list(
     let appended = if scanned.rewrite || !ascends {
         Err(crate::store::Error::Corrupt { what: "a uidlist" })
     } else {
-        store.record(&state.name, &side_state, &lines(&new))
+        store.record(&state.name, &side_state, &new)
     };
     let recorded = appended.or_else(|error| match error {
         crate::store::Error::Corrupt { .. } => {
-            let all: Vec<(Uid, Box<str>)> = all().map(named).collect();
-            store.record_all(&state.name, &side_state, &lines(&all))
+            let all: Vec<(Uid, &str)> = all().map(named).collect();
+            store.record_all(&state.name, &side_state, &all)
         }
         error => Err(error),
     });
@@ -378,7 +380,10 @@ fn list(
         // The names hold the UIDs: a full disk must not keep anybody from reading.
         Err(error) => {
             log::warn!("{}: the uidlist could not be written: {error}", state.name);
-            state.unlisted = new;
+            state.unlisted = new
+                .iter()
+                .map(|(uid, base)| (*uid, (*base).into()))
+                .collect();
             Ok(())
         }
     }
@@ -407,10 +412,6 @@ fn take_aliases(
         return Ok(());
     }
     shared.host.write(|w| w.set_aliases(shared.id, &aliases))
-}
-
-fn lines(messages: &[(Uid, Box<str>)]) -> Vec<(Uid, &str)> {
-    messages.iter().map(|(uid, base)| (*uid, &**base)).collect()
 }
 
 struct Merge {

@@ -20,6 +20,8 @@ pub(crate) enum Error {
     Outrun,
     /// Somebody else holds the lock of a side file for too long.
     Locked,
+    /// There are more messages than this process has memory to look at.
+    TooMany,
     Io(io::Error),
 }
 
@@ -47,6 +49,7 @@ impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,
+            io::ErrorKind::OutOfMemory => Error::TooMany,
             _ => Error::Io(error),
         }
     }
@@ -62,6 +65,7 @@ impl std::fmt::Display for Error {
             Error::Corrupt { what } => write!(f, "{what} is damaged"),
             Error::Outrun => f.write_str("another program was at the mailbox first"),
             Error::Locked => f.write_str("a lock is held by another program"),
+            Error::TooMany => f.write_str("there are too many messages for its memory"),
             Error::Io(error) => error.fmt(f),
         }
     }

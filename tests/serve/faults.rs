@@ -1,11 +1,13 @@
 //! What once broke a running server from outside, and must not again.
 
+use crate::figures::fill;
 use crate::support::{Imap, Lmtp, Server, Start, free_port, line, message, run, wait_until};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -190,4 +192,38 @@ fn naming_a_recipient_is_no_login() {
     let replies = open[0].transaction(&["ann"], &message("a@test", "x", "x"), true);
     assert!(replies.unwrap()[0].starts_with("250"));
     drop(Imap::connect(server.imap).unwrap());
+}
+
+#[test]
+fn a_mailbox_too_large_for_the_memory_is_refused_and_nobody_else_notices() {
+    // The engine of all users ran out of memory and was gone, whenever somebody opened it.
+    let server = Server::start("board = \"openwrt-64\"\n");
+    drop(server.imap("ann"));
+    let large = server.maildir("ann").join(".large");
+    let owner = fs::metadata(server.maildir("ann")).unwrap();
+    for part in ["", "cur", "new", "tmp"] {
+        fs::create_dir(large.join(part)).unwrap();
+        chown(large.join(part), Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    fill(&large.join("cur"), 20_000, "Subject: x\n\nx\n");
+    let mut bob = server.imap("bob");
+    let mut ann = server.imap("ann");
+    bob.ok("SELECT INBOX");
+    ann.ok("SELECT large");
+    ann.ok("UNSELECT");
+    fs::rename(large.join("cur"), large.join("some")).unwrap();
+    fs::create_dir(large.join("cur")).unwrap();
+    chown(large.join("cur"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    fill(&large.join("cur"), 150_000, "Subject: x\n\nx\n");
+    for command in ["SELECT large", "STATUS large (MESSAGES)", "SELECT large"] {
+        let answer = ann.command(command).unwrap();
+        assert!(answer.status.starts_with("NO [LIMIT]"), "{answer:?}");
+    }
+    ann.ok("SELECT INBOX");
+    bob.ok("NOOP");
+    server.deliver("ann", &message("a@test", "news", "x"));
+    server.wait_for_log("raise `engine_memory_octets`", 1);
+    fs::remove_dir_all(large.join("cur")).unwrap();
+    fs::rename(large.join("some"), large.join("cur")).unwrap();
+    ann.ok("SELECT large");
 }

@@ -82,7 +82,7 @@ fn at_most<T: PartialOrd + std::fmt::Debug>(what: &str, figure: T, limit: T) {
 }
 
 /// Puts so many messages into a `cur/`, which share files: a file system may allow few links.
-fn fill(cur: &Path, count: u32, text: &str) {
+pub(crate) fn fill(cur: &Path, count: u32, text: &str) {
     const LINKS: u32 = 50_000;
     let mut first = cur.join("first");
     for uid in 1..=count {

@@ -40,7 +40,7 @@ impl Maildir {
         list: &UidList<'_>,
     ) -> Result<Vec<Found>, Error> {
         let directory = self.directory(name)?;
-        let mut found = Vec::with_capacity(list.entries.len());
+        let mut found = Vec::new();
         let listed = list.by_base();
         for place in [Place::New, Place::Cur] {
             let part = directory.of(place).as_fd();

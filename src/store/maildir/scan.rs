@@ -27,7 +27,28 @@ pub(super) fn entries(directory: BorrowedFd<'_>, each: &mut dyn FnMut(&[u8])) ->
     Ok(())
 }
 
-/// Adds the messages of one directory. `listed`: the side file by names.
+/// Octets that each message takes, besides its name, while a mailbox is compared with its directory: what is
+/// sorted, what is to be written.
+const OCTETS: usize = 80;
+/// Messages between two looks at the memory that is left.
+const STEP: usize = 1024;
+
+/// Whether there is memory for more messages; makes it.
+fn has_room(found: &mut Vec<Found>) -> bool {
+    if !found.len().is_multiple_of(STEP) {
+        return true;
+    }
+    // By steps, not by doubling, which would need memory for what never comes.
+    if found.capacity() < found.len() + STEP {
+        let more = STEP.max(found.len() / 4);
+        if found.try_reserve_exact(more).is_err() {
+            return false;
+        }
+    }
+    crate::sys::memory::can_allocate((found.len() + STEP) * OCTETS)
+}
+
+/// Adds the messages of one directory. Errors: `TooMany`. `listed`: the side file by names.
 pub(super) fn collect(
     directory: BorrowedFd<'_>,
     place: Place,
@@ -39,6 +60,7 @@ pub(super) fn collect(
     // was given to something else, by this server or by the program that made the name.
     let free = list.uid_next.filter(|_| !list.damaged);
     let own = |uid: &Uid| free.is_none_or(|free| *uid >= free);
+    let mut full = false;
     entries(directory, &mut |file| {
         // A name that is no text cannot have been given by a mail program.
         let Ok(text) = std::str::from_utf8(file) else {
@@ -46,6 +68,10 @@ pub(super) fn collect(
         };
         let (base, flags, letters) = name::split(text);
         let entry = listed.get(base.as_bytes());
+        full = full || !has_room(found);
+        if full {
+            return;
+        }
         found.push(Found {
             blob: BlobId {
                 name: base.into(),
@@ -58,7 +84,11 @@ pub(super) fn collect(
                 .or_else(|| name::uid(base.as_bytes()).filter(own)),
             listed: entry.is_some(),
         });
-    })
+    })?;
+    match full {
+        true => Err(Error::TooMany),
+        false => Ok(()),
+    }
 }
 
 /// Puts messages in order: those with a UID first, ascending, then the rest by name. A UID that
@@ -78,23 +108,25 @@ pub(super) fn order(mut found: Vec<Found>) -> (Vec<Found>, Vec<BlobId>) {
             .cmp(&rank(b))
             .then_with(|| a.blob.name.cmp(&b.blob.name))
     });
-    let mut ordered: Vec<Found> = Vec::with_capacity(found.len());
-    let mut rest: Vec<Found> = Vec::new();
+    let named = found.partition_point(|message| message.uid.is_some());
+    // Of many that are all new nothing is to be copied: there may be no room for that.
+    let mut rest = match named {
+        0 => std::mem::take(&mut found),
+        at => found.split_off(at),
+    };
     let mut twins: Vec<BlobId> = Vec::new();
-    for mut message in found {
-        let twin = ordered
-            .last()
-            .filter(|last| last.uid == message.uid && message.uid.is_some());
-        match twin {
-            Some(last) if last.blob.name == message.blob.name => twins.push(message.blob),
-            Some(_) => {
-                message.uid = None;
-                rest.push(message);
-            }
-            None if message.uid.is_none() => rest.push(message),
-            None => ordered.push(message),
+    found.dedup_by(|message, last| {
+        let twin = message.uid == last.uid;
+        if twin && message.blob.name == last.blob.name {
+            twins.push(message.blob.clone());
+        } else if twin {
+            rest.push(Found {
+                uid: None,
+                ..message.clone()
+            });
         }
-    }
+        twin
+    });
     crate::mail::sort_by(&mut rest, |a, b| {
         (&a.blob.name, a.blob.place == Place::New).cmp(&(&b.blob.name, b.blob.place == Place::New))
     });
@@ -103,8 +135,12 @@ pub(super) fn order(mut found: Vec<Found>) -> (Vec<Found>, Vec<BlobId>) {
         twins.extend(twin.then(|| b.blob.clone()));
         twin
     });
-    ordered.extend(rest);
-    (ordered, twins)
+    if found.is_empty() {
+        found = rest;
+    } else {
+        found.append(&mut rest);
+    }
+    (found, twins)
 }
 
 /// The lowest UID that neither the side file nor a name has given away.

@@ -7,11 +7,12 @@ use super::uidlist::{self, UidList};
 use super::{keywords, name, promise};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::furnish::furnish;
-use crate::store::side::lock::{DotLock, replace};
+use crate::store::side::lock::{DotLock, replace, replace_with};
 use crate::store::side::{disk, unique};
 use crate::store::{
     Blob, BlobId, Body, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
 };
+use crate::sys::memory::can_allocate;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::OnceCell;
@@ -348,6 +349,10 @@ impl Store for Maildir {
         let mut scans = 0;
         loop {
             let text = Self::read_uidlist(&path)?;
+            // Its lines and their names take somewhat more again.
+            if !can_allocate(text.as_deref().map_or(0, str::len) / 4 * 5) {
+                return Err(Error::TooMany);
+            }
             let list = text.as_deref().map(UidList::parse);
             let found = self.scan_once(name, list.as_ref().unwrap_or(&UidList::default()))?;
             // A file renamed while the directory was read may have been missed.
@@ -377,7 +382,7 @@ impl Store for Maildir {
         let list = UidList::parse(&text);
         let lines = list.entries.iter();
         let lines: Vec<(Uid, &str)> = lines.map(|e| (e.uid, e.base)).collect();
-        replace(&file, &list.with(state, &lines))
+        replace_with(&file, &mut |out| list.write(state, &lines, out))
     }
 
     fn record_all(
@@ -390,7 +395,8 @@ impl Store for Maildir {
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
         let text = Self::read_uidlist(&path)?.unwrap_or_default();
-        replace(&file, &UidList::parse(&text).with(state, lines))
+        let list = UidList::parse(&text);
+        replace_with(&file, &mut |out| list.write(state, lines, out))
     }
 
     fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error> {
@@ -398,7 +404,8 @@ impl Store for Maildir {
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
         let text = Self::read_uidlist(&path)?.unwrap_or_default();
-        replace(&file, &UidList::parse(&text).with_uidls(&text, uidls))
+        let list = UidList::parse(&text);
+        replace_with(&file, &mut |out| list.write_uidls(&text, uidls, out))
     }
 
     fn record_keywords(

@@ -8,7 +8,7 @@ use crate::config::Format;
 use crate::mail::{Keyword, MailboxName, Uid, UidSet};
 use crate::store::adopt::{Adopted, Found};
 use crate::store::side::dotted::mailbox_name;
-use crate::store::side::lock::{DotLock, replace};
+use crate::store::side::lock::{DotLock, replace_with};
 use crate::store::side::subscriptions;
 use crate::store::side::uid_validity::random_guid;
 use crate::store::{Error, MailboxState, dovecot};
@@ -181,7 +181,9 @@ fn convert(path: &Path) -> Result<(), Error> {
     };
     let lines = list.entries.iter();
     let lines: Vec<(Uid, &str)> = lines.map(|entry| (entry.uid, entry.base)).collect();
-    replace(&file, &UidList::default().with(&state, &lines))
+    replace_with(&file, &mut |out| {
+        UidList::default().write(&state, &lines, out)
+    })
 }
 
 /// Subscribes to what Courier's file names. Durable.

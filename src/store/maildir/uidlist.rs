@@ -5,7 +5,7 @@ use crate::store::side::disk;
 use crate::store::{Error, MailboxState};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -94,29 +94,37 @@ impl<'t> UidList<'t> {
             .collect()
     }
 
-    /// The whole file with these lines, whose extension fields are kept.
-    pub(crate) fn with(&self, state: &MailboxState, lines: &[(Uid, &str)]) -> Vec<u8> {
+    /// Writes the whole file with these lines, whose extension fields are kept.
+    pub(crate) fn write(
+        &self,
+        state: &MailboxState,
+        lines: &[(Uid, &str)],
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
         let known = self.by_base();
         let (validity, next) = (state.uid_validity, state.uid_next);
         let header = UidList::header(validity, next, state.guid, &self.other_keys);
-        let mut bytes = Vec::with_capacity(header.len() + lines.len() * 60);
-        bytes.extend_from_slice(header.as_bytes());
+        out.write_all(header.as_bytes())?;
         for (uid, base) in lines {
             let extensions = known.get(base.as_bytes()).map_or("", |e| e.extensions);
-            put_line(*uid, extensions, base, &mut bytes);
+            put_line(*uid, extensions, base, out)?;
         }
-        bytes
+        Ok(())
     }
 
-    /// The whole file of this text, of version 3, with these unique-ids of POP3, ascending.
-    pub(crate) fn with_uidls(&self, text: &str, uidls: &[(Uid, &str)]) -> Vec<u8> {
+    /// Writes the whole file of this text, of version 3, with these unique-ids of POP3, ascending.
+    pub(crate) fn write_uidls(
+        &self,
+        text: &str,
+        uidls: &[(Uid, &str)],
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
         let header = text.split_inclusive('\n').next().unwrap_or_default();
-        let mut bytes = Vec::with_capacity(text.len() + uidls.len() * 20);
-        bytes.extend_from_slice(header.as_bytes());
+        out.write_all(header.as_bytes())?;
         for entry in &self.entries {
             let at = uidls.binary_search_by_key(&entry.uid, |(uid, _)| *uid);
             let Some((_, uidl)) = at.ok().and_then(|at| uidls.get(at)) else {
-                put_line(entry.uid, entry.extensions, entry.base, &mut bytes);
+                put_line(entry.uid, entry.extensions, entry.base, out)?;
                 continue;
             };
             let words = entry.extensions.split(' ');
@@ -124,9 +132,9 @@ impl<'t> UidList<'t> {
             let mut words: Vec<&str> = others.collect();
             let named = format!("P{uidl}");
             words.push(&named);
-            put_line(entry.uid, &words.join(" "), entry.base, &mut bytes);
+            put_line(entry.uid, &words.join(" "), entry.base, out)?;
         }
-        bytes
+        Ok(())
     }
 
     /// The header line of version 3.
@@ -177,6 +185,9 @@ fn entry(line: &str, courier: bool) -> Option<Entry<'_>> {
         base,
     })
 }
+
+/// Octets of lines that are written at a time.
+const PIECE: usize = 64 * 1024;
 
 /// Octets at either end of the file within which its first and its last line end.
 const LINE_OCTETS: u64 = 4096;
@@ -229,7 +240,7 @@ pub(super) fn append(
     lines: &[(Uid, &str)],
 ) -> Result<bool, Error> {
     let corrupt = Error::Corrupt { what: FILE };
-    let mut file = match OpenOptions::new().read(true).append(true).open(file) {
+    let file = match OpenOptions::new().read(true).append(true).open(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(corrupt),
         other => other?,
     };
@@ -242,10 +253,12 @@ pub(super) fn append(
     {
         return Err(corrupt);
     }
-    let mut bytes = Vec::with_capacity(lines.len() * 60);
-    let put = |(uid, base): &(Uid, &str)| put_line(*uid, "", base, &mut bytes);
-    lines.iter().for_each(put);
-    if let Err(error) = file.write_all(&bytes) {
+    let mut out = BufWriter::with_capacity((lines.len() * 80).min(PIECE), &file);
+    let mut put = |(uid, base): &(Uid, &str)| put_line(*uid, "", base, &mut out);
+    let written = lines.iter().try_for_each(&mut put);
+    let written = written.and_then(|()| out.flush());
+    drop(out.into_parts());
+    if let Err(error) = written {
         // Half a line would spoil the one that comes behind it.
         file.set_len(ends.length)?;
         return Err(error.into());
@@ -255,11 +268,15 @@ pub(super) fn append(
     Ok(above.map_or(ends.next, |above| above.max(ends.next)) >= state.uid_next)
 }
 
-/// Appends the line of one message.
-pub(crate) fn put_line(uid: Uid, extensions: &str, base: &str, out: &mut Vec<u8>) {
+/// Writes the line of one message.
+pub(crate) fn put_line(
+    uid: Uid,
+    extensions: &str,
+    base: &str,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     let space = if extensions.is_empty() { "" } else { " " };
-    // Writing to memory cannot fail.
-    let _ = writeln!(out, "{uid} {extensions}{space}:{base}");
+    writeln!(out, "{uid} {extensions}{space}:{base}")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -194,11 +194,21 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Replaces `path` by `bytes`, durably: a temporary file, synced, renamed, its directory synced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace_with(path, &mut |out| out.write_all(bytes))
+}
+
+/// As `replace`, by what is written piece by piece.
+pub(crate) fn replace_with(
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
     let temporary = beside(path, ".tmp");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    let written = disk::create(&temporary, &options).and_then(|mut file| {
-        file.write_all(bytes)?;
+    let written = disk::create(&temporary, &options).and_then(|file| {
+        let mut out = io::BufWriter::new(&file);
+        write(&mut out)?;
+        out.flush()?;
         disk::sync_data(&file)
     });
     if let Err(error) = written.and_then(|()| disk::rename_over(&temporary, path)) {
