@@ -145,7 +145,8 @@ impl Mark {
 }
 
 impl Shared {
-    /// Numbers of these keywords; those that are not there are made, unless they are to be removed.
+    /// Numbers of these keywords; those that are not there are made, all or none, unless they are to be
+    /// removed.
     pub(super) fn numbers_of(
         self: &Arc<Self>,
         state: &mut State,
@@ -153,11 +154,20 @@ impl Shared {
         change: FlagChange,
         named: &[Keyword],
     ) -> Result<Vec<u16>, Error> {
+        let known = |state: &State, keyword: &Keyword| {
+            let mut all = state
+                .summary
+                .iter()
+                .flat_map(|s| s.keywords.iter().flatten());
+            all.any(|own| own == keyword)
+        };
+        let new = named.iter().filter(|keyword| !known(state, keyword));
+        if change != FlagChange::Remove {
+            self.has_room_for_keywords(state, new.count())?;
+        }
         let mut numbers = Vec::new();
         for keyword in named {
-            let known = state.summary.as_ref().map(|s| s.keywords.iter().flatten());
-            let exists = known.is_some_and(|mut known| known.any(|k| k == keyword));
-            if exists || change != FlagChange::Remove {
+            if change != FlagChange::Remove || known(state, keyword) {
                 numbers.push(self.keyword(state, store, keyword)?);
             }
         }

@@ -531,6 +531,16 @@ impl Shared {
         state.changes.push_back(change);
     }
 
+    /// Errors: `Limit` if so many more keywords are too many.
+    pub(super) fn has_room_for_keywords(&self, state: &State, new: usize) -> Result<(), Error> {
+        let summary = state.summary.as_ref().ok_or(Error::Fault)?;
+        let all = summary.keywords.iter().flatten().count() + new;
+        match new > 0 && all > self.host.limits.keywords {
+            true => Err(Error::Limit("too many keywords in this mailbox")),
+            false => Ok(()),
+        }
+    }
+
     /// The number of a keyword, which is made if there is none and it may be.
     pub(super) fn keyword(
         self: &Arc<Self>,

@@ -475,6 +475,8 @@ limits! {
         server.deliver("ann", &message("a@test", "x", "x"));
         let mut imap = server.imap("ann");
         imap.ok("SELECT INBOX");
+        // None of them is made if not all can be.
+        assert!(status(imap.command("STORE 1 +FLAGS (a b c d)")).starts_with("NO [LIMIT]"));
         imap.ok("STORE 1 +FLAGS (one two three)");
         assert!(status(imap.command("STORE 1 +FLAGS (four)")).starts_with("NO [LIMIT]"));
         let text = message("b@test", "x", "x");

@@ -82,6 +82,8 @@ struct Tried {
     account: Account,
     _directory: tempfile::TempDir,
     connection: Option<Connection>,
+    /// What the client enabled.
+    enabled: Option<&'static str>,
 }
 
 impl Tried {
@@ -93,6 +95,7 @@ impl Tried {
             account,
             _directory: directory,
             connection: None,
+            enabled: None,
         };
         for number in 1..4 {
             let text = format!("Subject: {number}\r\n\r\ntext {number}\r\n");
@@ -105,16 +108,19 @@ impl Tried {
 
     /// A connection that stands as it should.
     fn stands(&mut self) -> &mut Connection {
-        let (stand, account) = (self.stand, &self.account);
-        self.connection.get_or_insert_with(|| match stand {
-            Stand::Login => login(),
-            Stand::Session => session(account),
-            Stand::Selected => {
-                let mut connection = session(account);
-                let answer = answer(&mut connection, "s", b"s SELECT INBOX\r\n");
-                assert!(answer.starts_with("OK"), "{answer}");
-                connection
+        let (stand, account, enabled) = (self.stand, &self.account, self.enabled);
+        self.connection.get_or_insert_with(|| {
+            if stand == Stand::Login {
+                return login();
             }
+            let mut connection = session(account);
+            let enable = enabled.map(|names| format!("s ENABLE {names}\r\n"));
+            let select = (stand == Stand::Selected).then(|| "s SELECT INBOX\r\n".to_owned());
+            for command in enable.into_iter().chain(select) {
+                let answer = answer(&mut connection, "s", command.as_bytes());
+                assert!(answer.starts_with("OK"), "{answer}");
+            }
+            connection
         })
     }
 
@@ -318,13 +324,16 @@ fn with_nul_anywhere() {
 
 #[test]
 fn with_eight_bits_anywhere() {
-    each_rule(|_, good, tried| {
+    each_rule(|rule, good, tried| {
+        let mut other = Tried::new(Stand::of(rule.state));
+        other.enabled = Some("IMAP4rev2 QRESYNC");
         for command in good.iter().filter(|command| !has_literal(command)) {
             for at in 0..=command.len() {
                 for bytes in [&b"\xff"[..], "\u{e9}".as_bytes(), b"\r", b"\x7f"] {
                     let mut command = command.clone();
                     command.splice(at..at, bytes.iter().copied());
                     tried.send(&command);
+                    other.send(&command);
                 }
             }
         }

@@ -9,7 +9,7 @@ use crate::wire::imap::{Bounds, Ends, Frame, Framer, append_start, parse};
 use imap_codec::CommandCodec;
 
 /// Pieces of IMAP's grammar.
-const WORDS: [&str; 44] = [
+const WORDS: [&str; 49] = [
     " ",
     "\r\n",
     "(",
@@ -54,6 +54,11 @@ const WORDS: [&str; 44] = [
     "g IDLE\r\n",
     "h EXPUNGE\r\n",
     "imap://",
+    "i ENABLE IMAP4rev2 QRESYNC\r\n",
+    "j ENABLE UIDONLY\r\n",
+    "k NOTIFY SET (selected (MessageNew (UID) MessageExpunge FlagChange))\r\n",
+    "l APPEND INBOX UTF8 (~{2+}\r\nab)\r\n",
+    "UTF8 (~{1+}\r\na)",
 ];
 
 /// All frames of some bytes that come in pieces.
