@@ -10,7 +10,7 @@ use crate::mail::{
     Criteria, Date, DateField, DateTime, HeaderField, ModSeq, ObjectId, SeqNum, SeqSet, Since,
     SystemFlags, Uid, UidSet,
 };
-use crate::mime;
+use crate::mime::{self, Names};
 use crate::store::{origin, saved};
 use crate::sys::clock::now_seconds;
 
@@ -196,7 +196,9 @@ impl Test {
                 text.is_empty() || text.is_in_field(value, room)
             })?,
             Test::Address(name, text) => message.any_field(name, &mut |value| {
-                text.is_empty() || text.is_in(&mime::address_text(value), room)
+                let mut has = |names| text.is_in(&mime::address_text(value, names), room);
+                let quotes = text.has_quotes();
+                text.is_empty() || has(Names::Plain) || quotes && has(Names::Quoted)
             })?,
             Test::Body(text) => match message {
                 Subject::Known(_) => None,

@@ -29,6 +29,11 @@ impl Needle {
         self.0.needle().is_empty()
     }
 
+    /// True if it can stand where names are quoted only.
+    pub(super) fn has_quotes(&self) -> bool {
+        self.0.needle().contains(&b'"')
+    }
+
     /// True if the text has it; `room` is overwritten.
     pub(super) fn is_in(&self, text: &str, room: &mut Vec<u8>) -> bool {
         room.clear();

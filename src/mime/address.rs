@@ -59,15 +59,23 @@ pub(crate) fn addresses(value: &[u8], most: usize) -> Vec<Address> {
     list
 }
 
+/// How the name of an address stands in text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    Plain,
+    /// As it has to in a field where it has specials (RFC 5322 section 3.2.4).
+    Quoted,
+}
+
 /// The addresses of a field as ENVELOPE has them, as text for people: names decoded, comments
 /// that are no name left out.
-pub(crate) fn address_text(value: &[u8]) -> String {
+pub(crate) fn address_text(value: &[u8], names: Names) -> String {
     let mut out = String::new();
     for address in addresses(value, MAX_SEARCHED) {
         if !out.is_empty() {
             out.push_str(", ");
         }
-        address.show(&mut out);
+        address.show(names, &mut out);
     }
     out
 }
@@ -90,7 +98,7 @@ pub(crate) fn display_name(value: &[u8]) -> String {
 }
 
 impl Address {
-    fn show(&self, out: &mut String) {
+    fn show(&self, names: Names, out: &mut String) {
         let part = |text: &Option<Vec<u8>>| decode_header(text.as_deref().unwrap_or_default());
         let Some(domain) = &self.domain else {
             // The name of a group, or its end.
@@ -99,7 +107,14 @@ impl Address {
         let domain = decode_header(domain);
         match &self.name {
             Some(name) => {
-                out.push_str(&decode_header(name));
+                let name = decode_header(name);
+                match names {
+                    Names::Plain => out.push_str(&name),
+                    Names::Quoted => {
+                        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+                        out.push_str(&format!("\"{name}\""));
+                    }
+                }
                 out.push_str(" <");
                 out.push_str(&part(&self.route));
                 out.push_str(&format!("{}@{domain}>", part(&self.mailbox)));
@@ -380,8 +395,12 @@ mod tests {
             ("a@b (Name), <c@d>", "Name <a@b>, c@d"),
             ("G: e@f;", "G, e@f, "),
         ] {
-            assert_eq!(address_text(value.as_bytes()), expected);
+            assert_eq!(address_text(value.as_bytes(), Names::Plain), expected);
         }
+        let text = "\"Doe, \\\"J\\\"\" <j@x>, k@x";
+        let plain = address_text(text.as_bytes(), Names::Plain);
+        assert_eq!(plain, "Doe, \"J\" <j@x>, k@x");
+        assert_eq!(address_text(text.as_bytes(), Names::Quoted), text);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Messages that no program would write.
 
-use super::address::{address_text, addresses, display_name};
+use super::address::{Names, address_text, addresses, display_name};
 use super::part::Span;
 use super::*;
 use crate::fuzz::{Random, Target, fuzz};
@@ -183,7 +183,8 @@ fn fields_of(header: &[u8]) {
         sent_date(value);
         message_ids(value, &mut |_| true);
         addresses(value, 5);
-        address_text(value);
+        address_text(value, Names::Plain);
+        address_text(value, Names::Quoted);
         display_name(value);
     }
 }

@@ -27,7 +27,7 @@ mod transfer;
 mod unbinary;
 mod utf8_header;
 
-pub(crate) use address::{address_text, display_name, first_address};
+pub(crate) use address::{Names, address_text, display_name, first_address};
 pub(crate) use bodystructure::{body, bodystructure};
 pub(crate) use casemap::casemap;
 pub(crate) use date::sent_date;

@@ -64,6 +64,10 @@ impl Session {
         match error {
             Error::NoSuchMailbox => {
                 self.selected = None;
+                // NOTIFY may have asked for just that.
+                if self.has_news() {
+                    self.tell_news(out);
+                }
                 self.doing =
                     Doing::Goodbye("* BYE The selected mailbox was deleted or replaced.\r\n");
             }
