@@ -87,8 +87,7 @@ pub(super) fn keep_server_away(config: &Config) -> Result<Lock, Failure> {
 /// What rooms below find worth telling goes to the standard error.
 pub(super) fn log_faults(config: &Config) {
     let level = config.log.level.min(log::LevelFilter::Warn);
-    // Fails where a logger is set already, and that one is as good.
-    let _ = simple_logger::SimpleLogger::new().with_level(level).init();
+    crate::server::start_log(level);
 }
 
 /// Runs `work` as whom an engine runs, so that it can do no more and no less than that, and leaves

@@ -5,9 +5,9 @@ use super::control::Message;
 use super::deadline;
 use super::dialogues::Dialogues;
 use super::failed::{self, Why};
+use super::logging;
 use super::pool::Pool;
 use super::reactor;
-use super::role;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
@@ -394,7 +394,7 @@ impl Auth {
                 Verdict::Rejected => Why::User,
                 _ => Why::NotChecked,
             };
-            role::print(&failed::line(&name, address, why));
+            logging::print(&failed::line(&name, address, why));
             deadline::after(self.setup.limits.login_failure_delay).await;
         }
         let message = Message::Verdict {

@@ -23,6 +23,7 @@ mod inward;
 mod layout;
 mod listeners;
 mod lmtp;
+mod logging;
 mod owners;
 mod pack;
 mod parent;
@@ -47,6 +48,7 @@ mod visit;
 
 pub(crate) use certificate::inspect as inspect_certificate;
 pub(crate) use error::Error;
+pub(crate) use logging::start as start_log;
 pub(crate) use owners::Owners;
 pub(crate) use parent::{Started, run};
 pub(crate) use request::{Patient, care_for, deliver, reload, visit};

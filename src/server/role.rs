@@ -1,13 +1,12 @@
 //! The beginning of every role: its setup, then giving up what it does not need.
 
 use super::control::Message;
-use super::refusal;
 use super::setup::Setup;
+use super::{logging, refusal};
 use crate::sys::seccomp::Filter;
 use crate::sys::{confine, landlock, limits, memory, message, random, seccomp, signals, spawn};
 use futures_rustls::rustls::crypto::ring;
 use std::hash::RandomState;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -37,7 +36,7 @@ fn begin(role: &str) -> Result<(), String> {
     let Some(Message::Setup(setup)) = Message::decode(&bytes) else {
         return Err("the setup is broken".to_owned());
     };
-    start_log(setup.log_level);
+    logging::start(logging::level(setup.log_level));
     limits::open_files(u64::from(setup.limits.max_connections) * 2 + 200);
     let octets = match role {
         "front" => setup.limits.front_memory_octets,
@@ -83,32 +82,6 @@ fn open_random() {
             .is_ok();
     if !drawn {
         log::error!("this machine has no random numbers");
-    }
-}
-
-/// Every role logs to standard error; levels by number as the setup has them.
-pub(super) fn start_log(level: u8) {
-    let level = match level {
-        0 => log::LevelFilter::Off,
-        1 => log::LevelFilter::Error,
-        2 => log::LevelFilter::Warn,
-        3 => log::LevelFilter::Info,
-        4 => log::LevelFilter::Debug,
-        _ => log::LevelFilter::Trace,
-    };
-    simple_logger::SimpleLogger::new()
-        .with_level(level)
-        .with_module_level("polling", log::LevelFilter::Off)
-        .with_module_level("async_io", log::LevelFilter::Off)
-        .init()
-        .ok();
-}
-
-/// A line of the log as it is, without level and module in front.
-pub(super) fn print(line: &str) {
-    if log::max_level() >= log::LevelFilter::Info {
-        // There is nobody to tell if it is lost.
-        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 

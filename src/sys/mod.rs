@@ -18,3 +18,4 @@ pub(crate) mod record_lock;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+pub(crate) mod stderr;

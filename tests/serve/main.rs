@@ -18,6 +18,7 @@ mod forwarded;
 mod idle;
 mod limits;
 mod lmtp;
+mod log;
 mod login;
 mod lookups;
 mod owners;

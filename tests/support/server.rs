@@ -134,6 +134,10 @@ impl Server {
             .create(true)
             .open(self.path("log"))
             .unwrap();
+        self.spawn_with(log.try_clone().unwrap().into(), log.into());
+    }
+
+    fn spawn_with(&mut self, stdout: Stdio, stderr: Stdio) {
         let mut command = self.command(&["serve"]);
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
@@ -142,8 +146,8 @@ impl Server {
             .envs(self.variables.iter().map(|(name, path)| (name, path)))
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .unwrap();
         self.child = Some(child);
@@ -287,6 +291,12 @@ impl Server {
     /// Starts again after [`Server::kill`] or [`Server::stop`].
     pub(crate) fn again(&mut self) {
         self.spawn();
+    }
+
+    /// Ends in order and starts again with this as standard error.
+    pub(crate) fn restart_logging_to(&mut self, stderr: impl Into<Stdio>) {
+        self.stop();
+        self.spawn_with(Stdio::null(), stderr.into());
     }
 
     /// Ends in order and starts again with other settings.
