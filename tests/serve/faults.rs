@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -226,4 +226,53 @@ fn a_mailbox_too_large_for_the_memory_is_refused_and_nobody_else_notices() {
     fs::remove_dir_all(large.join("cur")).unwrap();
     fs::rename(large.join("some"), large.join("cur")).unwrap();
     ann.ok("SELECT large");
+}
+
+#[test]
+fn a_fifo_in_one_maildir_stops_nobody() {
+    // Threads of the engine waited for its other end, and everybody waited for them.
+    let server = Server::start("isolation = \"shared\"\n");
+    server.deliver("ann", &message("a@test", "x", "x"));
+    let maildir = server.maildir("ann");
+    let fifo = |name: &str| {
+        let mode = Mode::RWXU | Mode::RWXO;
+        let path = maildir.join(name);
+        let _ = fs::remove_file(&path);
+        mkfifoat(CWD, &path, mode).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    };
+    for name in ["new/1700.X.h", "cur/1701.X.h:2,S", "subscriptions"] {
+        fifo(name);
+    }
+    let mut ann = server.imap("ann");
+    let selected = ann.ok("SELECT INBOX");
+    assert!(selected.find("1 EXISTS").is_some(), "{selected:?}");
+    server.wait_for_log("2 FIFOs, sockets or devices where messages should be", 1);
+    for _ in 0..5 {
+        let answer = ann.command("LSUB \"\" *").unwrap();
+        assert!(answer.status.starts_with("NO"), "{answer:?}");
+        let answer = ann.command("FETCH 1:* BODY.PEEK[]").unwrap();
+        assert!(answer.status.starts_with("OK"), "{answer:?}");
+    }
+    server.wait_for_log("where a file should be", 1);
+    // The files that say which UIDs there are, and what is written beside them.
+    for name in [
+        "dovecot-keywords",
+        "dovecot-uidlist.tmp",
+        "dovecot-uidlist.lock",
+        "dovecot-uidlist",
+    ] {
+        fifo(name);
+        fs::write(
+            maildir.join("new").join(format!("{name}.new")),
+            "A: b\r\n\r\n",
+        )
+        .unwrap();
+        let answer = server.imap("ann").command("SELECT INBOX").unwrap();
+        assert!(answer.status.starts_with(['O', 'N']), "{name}: {answer:?}");
+    }
+    let mut bob = server.imap("bob");
+    server.deliver("bob", &message("b@test", "x", "x"));
+    bob.ok("SELECT INBOX");
+    bob.ok("FETCH 1 BODY[]");
 }

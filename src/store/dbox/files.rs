@@ -7,10 +7,10 @@ use super::record::Place;
 use super::root::Shared;
 use super::walk::walk;
 use crate::store::Error;
-use crate::store::side::disk;
+use crate::store::side::{disk, regular};
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -101,7 +101,7 @@ impl Files {
 
     /// Opens a file for reading. Errors: `NoSuchMessage` if it is not there.
     pub(super) fn open(&self, number: u32) -> Result<File, Error> {
-        match File::open(self.path(number)) {
+        match regular::open(&self.path(number)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMessage),
             opened => Ok(opened?),
         }
@@ -291,8 +291,7 @@ impl Files {
 
     /// A file that another process left, if it is whole.
     fn reopen(&self, number: u32) -> Result<Option<Current>, Error> {
-        let mut options = OpenOptions::new();
-        let file = match options.read(true).write(true).open(self.path(number)) {
+        let file = match regular::open_both(&self.path(number)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };

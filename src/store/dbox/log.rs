@@ -5,8 +5,8 @@ use super::line::{Contents, Line, MAX_LETTERS, Together, came};
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
-use crate::store::side::{disk, lock};
-use std::fs::{File, OpenOptions};
+use crate::store::side::{disk, lock, regular};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -73,7 +73,7 @@ impl Known {
 impl Log {
     /// Opens the log; `None` if it is not there.
     pub(super) fn open(path: &Path) -> Result<Option<Log>, Error> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        let file = match regular::open_both(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -276,10 +276,7 @@ impl Log {
             disk::sync_directory_at(above)?;
         }
         Log::write(&state.path, &contents)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&state.path)?;
+        let file = regular::open_both(&state.path)?;
         state.length = file.metadata()?.len();
         state.end = end_of(&file, state.length)?.at;
         state.file = Arc::new(file);

@@ -17,9 +17,8 @@ use super::root::Root;
 use super::staged::{PREFIX, Staged};
 use super::walk::walk;
 use crate::mail::{MailboxName, SystemFlags, Uid, UidSet};
-use crate::store::side::disk;
+use crate::store::side::{disk, regular};
 use crate::store::{Error, Filing};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -46,10 +45,9 @@ pub(super) fn uid_in(name: &[u8]) -> Option<Uid> {
 }
 
 fn open_file(directory: &OwnedFd, uid: Uid) -> Result<File, Error> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    match rustix::fs::openat(directory, file_name(uid), flags, Mode::empty()) {
-        Err(Errno::NOENT) => Err(Error::NoSuchMessage),
-        opened => Ok(File::from(opened.map_err(io::Error::from)?)),
+    match regular::open_in(directory, &file_name(uid)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMessage),
+        opened => Ok(opened?),
     }
 }
 

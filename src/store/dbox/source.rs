@@ -7,6 +7,7 @@ use super::walk::{Framed, message_at};
 use crate::mail::Uid;
 use crate::store::Error;
 use crate::store::dovecot::{self, Cache, Index};
+use crate::store::side::regular;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -119,7 +120,7 @@ fn single(
     cache: Option<&Cache>,
     uid: Uid,
 ) -> Result<Option<Taken>, Error> {
-    let Some(file) = opened(File::open(directory.join(format!("u.{uid}"))))? else {
+    let Some(file) = opened(regular::open(&directory.join(format!("u.{uid}"))))? else {
         return Ok(None);
     };
     let cached = || {

@@ -12,8 +12,8 @@ use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::Error;
 use crate::store::adopt::{Adopted, Found};
 use crate::store::dovecot::{self, Cache, Index};
-use crate::store::side::disk;
 use crate::store::side::uid_validity::{next, random_guid};
+use crate::store::side::{disk, regular};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ impl Drop for Staged {
 
 /// Other names for files of messages that the new log does not have, so that they are none.
 fn set_aside(directory: &Path) -> Result<(), Error> {
-    let log = fs::read(directory.join(STAGED))?;
+    let log = regular::read(&directory.join(STAGED))?;
     let messages = Contents::parse(&log).messages;
     for uid in single_files(directory)? {
         if !messages.contains_key(&uid) {
@@ -167,7 +167,7 @@ impl Mailbox<'_> {
         let log = self.directory.join(line::FILE);
         if log.exists() {
             adopted.known = true;
-            adopted.tell(&Contents::parse(&fs::read(&log)?));
+            adopted.tell(&Contents::parse(&regular::read(&log)?));
             return Ok(Some((adopted, None)));
         }
         let index = match dovecot::load(self.directory, INDEX, &WANTED) {

@@ -4,7 +4,7 @@ use super::change::replay;
 use super::fields::LogHeader;
 use super::index::Index;
 use crate::store::Error;
-use std::fs::File;
+use crate::store::side::regular;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const MAX_LOG: u64 = 64 << 20;
 
 /// The whole of a file; `None` if it is not there. Errors: `Corrupt` if it is longer than that.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-    let file = match File::open(path) {
+    let file = match regular::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };

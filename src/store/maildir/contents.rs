@@ -6,12 +6,11 @@ use super::store::Maildir;
 use super::uidlist::{self, Entry, UidList};
 use super::{keywords, scan};
 use crate::mail::{Keyword, MailboxName};
-use crate::store::side::disk;
 use crate::store::side::uid_validity::{self, random_guid};
+use crate::store::side::{disk, regular};
 use crate::store::{BlobId, Error, Found, MailboxState, Place, Scanned, Stamp};
 use crate::sys::clock::file_time;
 use rustix::fs::AtFlags;
-use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -25,7 +24,7 @@ const FRESH: i64 = 1_000_000_000;
 
 impl Maildir {
     pub(super) fn read_uidlist(path: &Path) -> Result<Option<String>, Error> {
-        match fs::read(path.join(uidlist::FILE)) {
+        match regular::read(&path.join(uidlist::FILE)) {
             Ok(text) => Ok(Some(String::from_utf8(text).unwrap_or_else(|error| {
                 String::from_utf8_lossy(error.as_bytes()).into_owned()
             }))),
@@ -42,11 +41,18 @@ impl Maildir {
         let directory = self.directory(name)?;
         let mut found = Vec::new();
         let listed = list.by_base();
+        let mut others = 0;
         for place in [Place::New, Place::Cur] {
             let part = directory.of(place).as_fd();
-            scan::collect(part, place, list, &listed, &mut found)?;
+            others += scan::collect(part, place, list, &listed, &mut found)?;
         }
         drop(listed);
+        if self.others.insert(name.clone(), others).unwrap_or(0) != others {
+            log::warn!(
+                "{}: {others} FIFOs, sockets or devices where messages should be: they are none",
+                self.path(name)?.display()
+            );
+        }
         let (ordered, twins) = scan::order(found);
         for twin in twins {
             let file = ordered.iter().find(|f| f.blob.name == twin.name);
@@ -129,7 +135,8 @@ impl Maildir {
         let nameless = self.nameless.remove(name).unwrap_or(0);
         let mut waits = 0;
         loop {
-            let named = keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default());
+            let named =
+                keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default());
             let unknown = named.iter().enumerate().fold(letters, |left, (at, name)| {
                 left & !(u32::from(name.is_some()) << at)
             });

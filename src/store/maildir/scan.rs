@@ -4,7 +4,7 @@ use super::name;
 use super::uidlist::{Entry, UidList};
 use crate::mail::Uid;
 use crate::store::{BlobId, Error, Found, Place};
-use rustix::fs::RawDir;
+use rustix::fs::{AtFlags, FileType, RawDir, statat};
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
@@ -12,19 +12,36 @@ use std::os::fd::BorrowedFd;
 /// Room for directory entries read at a time.
 const BUFFER_OCTETS: usize = 64 * 1024;
 
-/// Calls `each` with every entry that can be a message.
-pub(super) fn entries(directory: BorrowedFd<'_>, each: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+/// Calls `each` with every entry that can be a message. Returns how many others there are: FIFOs,
+/// sockets, devices. (A directory or a link may be where a message was: that is damage, and told as such.)
+pub(super) fn entries(
+    directory: BorrowedFd<'_>,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<usize, Error> {
     rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0)).map_err(std::io::Error::from)?;
     let mut buffer = vec![MaybeUninit::uninit(); BUFFER_OCTETS];
     let mut entries = RawDir::new(directory, &mut buffer);
+    let mut others = 0;
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(std::io::Error::from)?;
         let name = entry.file_name().to_bytes();
-        if name.first() != Some(&b'.') {
-            each(name);
+        if name.first() == Some(&b'.') {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            // Some file systems do not say.
+            FileType::Unknown => statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
+                .map_or(FileType::RegularFile, |stat| {
+                    FileType::from_raw_mode(stat.st_mode)
+                }),
+            kind => kind,
+        };
+        match kind {
+            FileType::RegularFile | FileType::Directory | FileType::Symlink => each(name),
+            _ => others += 1,
         }
     }
-    Ok(())
+    Ok(others)
 }
 
 /// Octets that each message takes, besides its name, while a mailbox is compared with its directory: what is
@@ -48,20 +65,20 @@ fn has_room(found: &mut Vec<Found>) -> bool {
     crate::sys::memory::can_allocate((found.len() + STEP) * OCTETS)
 }
 
-/// Adds the messages of one directory. Errors: `TooMany`. `listed`: the side file by names.
+/// Adds the messages of one directory; returns as `entries`. Errors: `TooMany`. `listed`: the side file by names.
 pub(super) fn collect(
     directory: BorrowedFd<'_>,
     place: Place,
     list: &UidList<'_>,
     listed: &HashMap<&[u8], &Entry<'_>>,
     found: &mut Vec<Found>,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     // Names of this server that the side file lacks are above all that it has: a lower UID in a name
     // was given to something else, by this server or by the program that made the name.
     let free = list.uid_next.filter(|_| !list.damaged);
     let own = |uid: &Uid| free.is_none_or(|free| *uid >= free);
     let mut full = false;
-    entries(directory, &mut |file| {
+    let others = entries(directory, &mut |file| {
         // A name that is no text cannot have been given by a mail program.
         let Ok(text) = std::str::from_utf8(file) else {
             return;
@@ -87,7 +104,7 @@ pub(super) fn collect(
     })?;
     match full {
         true => Err(Error::TooMany),
-        false => Ok(()),
+        false => Ok(others),
     }
 }
 

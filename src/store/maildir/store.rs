@@ -8,12 +8,11 @@ use super::{keywords, name, promise};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, replace, replace_with};
-use crate::store::side::{disk, unique};
+use crate::store::side::{disk, regular, unique};
 use crate::store::{
     Blob, BlobId, Body, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
 };
 use crate::sys::memory::can_allocate;
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -35,6 +34,8 @@ pub(crate) struct Maildir {
     pub(super) open: Vec<Directory>,
     /// The letters of keywords, for each mailbox, that were waited for and that nobody named.
     pub(super) nameless: HashMap<MailboxName, u32>,
+    /// How many entries are no messages, for each mailbox, as far as the log has it.
+    pub(super) others: HashMap<MailboxName, usize>,
     /// The root lies on a network file system, once somebody asked.
     pub(super) remote: OnceCell<bool>,
 }
@@ -83,16 +84,17 @@ impl Maildir {
             tmp: None,
             open: Vec::new(),
             nameless: HashMap::new(),
+            others: HashMap::new(),
             remote: OnceCell::new(),
         })
     }
 
     fn open_file(&mut self, name: &MailboxName, blob: &BlobId) -> Result<File, Error> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let (fd, _) = self.with_file(name, blob, |fd, _, file| {
-            rustix::fs::openat(fd, file, flags, Mode::empty())
-        })?;
-        Ok(File::from(fd))
+        let open = |fd: &OwnedFd, _: &BlobId, file: &str| {
+            // What is no file cannot be read.
+            regular::open_in(fd, file).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))
+        };
+        Ok(self.with_file(name, blob, open)?.0)
     }
 }
 
@@ -416,7 +418,7 @@ impl Store for Maildir {
         let path = self.path(name)?;
         let file = path.join(keywords::FILE);
         let _lock = DotLock::take(&path.join(uidlist::FILE))?;
-        let named = keywords::parse(&fs::read(&file).unwrap_or_default());
+        let named = keywords::parse(&regular::read(&file).unwrap_or_default());
         let differs = |(at, named): (usize, &Option<Keyword>)| {
             named.is_some() && keywords.get(at) != Some(named)
         };

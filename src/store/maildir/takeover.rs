@@ -9,8 +9,8 @@ use crate::mail::{Keyword, MailboxName, Uid, UidSet};
 use crate::store::adopt::{Adopted, Found};
 use crate::store::side::dotted::mailbox_name;
 use crate::store::side::lock::{DotLock, replace_with};
-use crate::store::side::subscriptions;
 use crate::store::side::uid_validity::random_guid;
+use crate::store::side::{regular, subscriptions};
 use crate::store::{Error, MailboxState, dovecot};
 use std::collections::HashSet;
 use std::fs;
@@ -64,7 +64,7 @@ fn nested(root: &Path) -> io::Result<Option<String>> {
 
 /// A side file, as text; empty if it is not there.
 fn text(path: &Path) -> Result<String, Error> {
-    match fs::read(path) {
+    match regular::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         read => Ok(String::from_utf8_lossy(&read?).into_owned()),
     }
@@ -116,7 +116,7 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
             "{unlisted} messages have no UID yet and get new ones"
         ));
     }
-    let named = keywords::parse(&fs::read(path.join(keywords::FILE)).unwrap_or_default());
+    let named = keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default());
     adopted.keywords = named.iter().flatten().count();
     if path.join("courierimapkeywords").is_dir() {
         adopted

@@ -1,7 +1,7 @@
 //! `dovecot-uidlist`: which file has which UID.
 
 use crate::mail::{Guid, Uid, UidValidity};
-use crate::store::side::disk;
+use crate::store::side::{disk, regular};
 use crate::store::{Error, MailboxState};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -240,7 +240,7 @@ pub(super) fn append(
     lines: &[(Uid, &str)],
 ) -> Result<bool, Error> {
     let corrupt = Error::Corrupt { what: FILE };
-    let file = match OpenOptions::new().read(true).append(true).open(file) {
+    let file = match regular::open_with(file, OpenOptions::new().read(true).append(true)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(corrupt),
         other => other?,
     };

@@ -8,15 +8,15 @@ use super::{from, root};
 use crate::config::Format;
 use crate::mail::MailboxName;
 use crate::store::adopt::{Adopted, Found};
+use crate::store::side::regular;
 use crate::store::{Error, Store};
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 /// True if there is an INBOX below `root` that other programs wrote.
 pub(crate) fn is_there(root: &Path) -> bool {
     let mut line = [0; from::PREFIX.len()];
-    let file = root::place(root, &MailboxName::inbox()).and_then(|path| Ok(File::open(path)?));
+    let file = root::place(root, &MailboxName::inbox()).and_then(|path| Ok(regular::open(&path)?));
     let read = file.and_then(|mut file| Ok(file.read_exact(&mut line)?));
     read.is_ok() && line == *from::PREFIX
 }

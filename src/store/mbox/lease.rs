@@ -5,10 +5,11 @@
 use super::stat::Stat;
 use crate::store::Error;
 use crate::store::side::lock::DotLock;
+use crate::store::side::regular;
 use crate::sys::record_lock::{RecordLock, try_record_lock};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,10 +85,10 @@ impl Drop for Writing {
 impl Opened {
     /// Errors: `NoSuchMailbox` if it is not there.
     pub(super) fn open(path: &Path) -> Result<Arc<Opened>, Error> {
-        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let opened = regular::open_both(path);
         let file = match opened {
             // A mailbox that may only be read.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => regular::open(path),
             other => other,
         };
         match file {

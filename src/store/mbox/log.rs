@@ -2,8 +2,8 @@
 
 use super::line::{Contents, Line};
 use crate::store::Error;
-use crate::store::side::{disk, lock};
-use std::fs::{File, OpenOptions};
+use crate::store::side::{disk, lock, regular};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(super) struct Log {
 impl Log {
     /// Opens the log; `None` if it is not there.
     pub(super) fn open(path: &Path) -> Result<Option<(Log, Contents)>, Error> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        let file = match regular::open_both(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };

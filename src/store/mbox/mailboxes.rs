@@ -5,7 +5,7 @@ use super::layout::{self, MESSAGES};
 use super::root::{INDEXES, Root, sync_above};
 use crate::mail::MailboxName;
 use crate::store::Error;
-use crate::store::side::{disk, lock};
+use crate::store::side::{disk, lock, regular};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io;
@@ -146,7 +146,7 @@ impl Root {
 
     /// Ends a renaming that was begun.
     pub(super) fn finish_renaming(&self) -> Result<(), Error> {
-        let said = match fs::read_to_string(self.side.join(RENAMING)) {
+        let said = match regular::read_text(&self.side.join(RENAMING)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             said => said?,
         };

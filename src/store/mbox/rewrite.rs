@@ -5,7 +5,7 @@
 
 use super::from;
 use crate::store::Error;
-use crate::store::side::disk;
+use crate::store::side::{disk, regular};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -209,7 +209,7 @@ fn end(side: &Path) -> Result<(), Error> {
 /// Ends a rewriting that was begun, whose lock the caller has. Durable.
 pub(super) fn recover(file: &File, side: &Path) -> Result<(), Error> {
     let path = side.join(FILE);
-    let staged = match File::open(&path) {
+    let staged = match regular::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };

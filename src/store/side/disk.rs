@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 use super::journal;
+use super::regular;
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -48,9 +49,9 @@ pub(crate) fn create_in(directory: &OwnedFd, name: &str) -> rustix::io::Result<F
     Ok(File::from(file))
 }
 
-/// Opens a file that these options may make.
+/// Opens a file that these options may make. Errors: as of [`regular::open_with`].
 pub(crate) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let file = options.open(path)?;
+    let file = regular::create(path, options)?;
     #[cfg(test)]
     journal::created_at(path);
     Ok(file)
@@ -150,6 +151,11 @@ pub(crate) fn sync_directory(directory: &OwnedFd) -> rustix::io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory_at(path: &Path) -> io::Result<()> {
-    let directory = OwnedFd::from(File::open(path)?);
-    Ok(sync_directory(&directory)?)
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(sync_directory(&rustix::fs::open(
+        path,
+        flags,
+        Mode::empty(),
+    )?)?)
 }

@@ -7,7 +7,7 @@
 //! a power cut, even where another process has the number now. A power cut may take what was in a
 //! lock: one that says nothing and is from before the host was started is abandoned too.
 
-use super::disk;
+use super::{disk, regular};
 use crate::store::Error;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -99,7 +99,7 @@ fn create(file: &Path, path: &Path) -> std::io::Result<File> {
 
 /// Removes the lock if its holder is gone. True if it is worth trying to take it at once.
 fn remove_abandoned(file: &Path, path: &Path) -> bool {
-    let lock = match File::open(path) {
+    let lock = match regular::open(path) {
         Ok(lock) => lock,
         Err(error) if error.kind() == ErrorKind::NotFound => return true,
         // Somebody else's, which tells nothing but its age.

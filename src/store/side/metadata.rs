@@ -3,9 +3,9 @@
 //! an entry's name, a tab, and its value, tab-escaped as Dovecot does it in its own files.
 
 use super::lock::replace;
+use super::regular;
 use crate::mail::EntryName;
 use crate::store::Error;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(crate) type Annotations = Vec<(EntryName, Vec<u8>)>;
 
 /// What the file says; nothing if it is not there.
 pub(crate) fn read(path: &Path) -> Result<Annotations, Error> {
-    match fs::read(path) {
+    match regular::read(path) {
         Ok(text) => Ok(parse(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error.into()),

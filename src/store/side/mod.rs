@@ -11,6 +11,7 @@ pub(crate) mod furnish;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod metadata;
+pub(crate) mod regular;
 pub(crate) mod special_use;
 pub(crate) mod subscriptions;
 pub(crate) mod uid_validity;

@@ -3,9 +3,9 @@
 
 use super::dotted::{mailbox_name, storage_name};
 use super::lock::replace;
+use super::regular;
 use crate::mail::{MailboxName, SpecialUse};
 use crate::store::Error;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const FILE: &str = "dovelet-special-use";
 
 /// What mailboxes of the account are for, where that was said.
 pub(crate) fn read(root: &Path) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
-    match fs::read(root.join(FILE)) {
+    match regular::read(&root.join(FILE)) {
         Ok(text) => Ok(parse(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error.into()),

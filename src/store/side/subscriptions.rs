@@ -2,10 +2,10 @@
 
 use super::dotted::{mailbox_name, storage_name};
 use super::lock::{DotLock, replace};
+use super::regular;
 use crate::codec::mutf7;
 use crate::mail::MailboxName;
 use crate::store::Error;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -72,7 +72,7 @@ fn load(
     path: &Path,
     plain: fn(&[u8]) -> Option<MailboxName>,
 ) -> Result<(Vec<MailboxName>, u8), Error> {
-    match fs::read(path) {
+    match regular::read(path) {
         Ok(text) => Ok(parse(&text, plain)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), 2)),
         Err(error) => Err(error.into()),
@@ -146,6 +146,7 @@ fn encode(names: &[MailboxName], version: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn both_versions_are_kept() {

@@ -1,7 +1,7 @@
 //! UIDVALIDITY, and what mailboxes are called for ever.
 
-use super::disk;
 use super::lock::{DotLock, replace};
+use super::{disk, regular};
 use crate::mail::{Guid, UidValidity};
 use crate::store::Error;
 use std::fs;
@@ -13,7 +13,7 @@ use std::path::Path;
 pub(crate) fn next(root: &Path) -> Result<UidValidity, Error> {
     let path = root.join("dovecot-uidvalidity");
     let _lock = DotLock::take(&path)?;
-    let last = fs::read_to_string(&path)
+    let last = regular::read_text(&path)
         .ok()
         .and_then(|t| u32::from_str_radix(t.trim(), 16).ok())
         .unwrap_or(0);
