@@ -4,7 +4,7 @@ use crate::auth::MAX_USERS_OCTETS;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::console::Failure;
@@ -49,10 +49,7 @@ fn make_directory(path: Option<&Path>) -> io::Result<()> {
     let Some(path) = path.filter(|path| !path.exists()) else {
         return Ok(());
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path)
+    crate::sys::directory::make_own(path, 0o755, 0o755)
 }
 
 fn content(file: &File) -> io::Result<Vec<u8>> {

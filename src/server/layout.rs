@@ -3,12 +3,13 @@
 use super::error::Error;
 use crate::config::{Address, Config, Isolation, Listener};
 use crate::sys::accounts::{Identity, group, named};
+use crate::sys::directory::{make, make_own};
 use rustix::fs::OFlags;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -68,7 +69,7 @@ pub(super) fn open(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Makes a directory and what is missing above it; a new one gets the mode, and the owner if one is
+/// Makes a directory and what is missing above it, durably; a new one gets the mode, and the owner if one is
 /// named. What users have written on the way decides nothing: see [`crate::sys::directory`].
 pub(super) fn directory(
     config: &Config,
@@ -86,26 +87,12 @@ pub(super) fn directory(
         return Ok(());
     }
     let made = match owner {
-        Some(owner) => crate::sys::directory::make(&config.data_dir, path, mode, owner),
-        None => own_directory(path, mode, path.starts_with(&config.data_dir)),
+        Some(owner) => make(&config.data_dir, path, mode, owner),
+        // Nobody else learns what is in those above it.
+        None if path.starts_with(&config.data_dir) => make_own(path, mode, 0o711),
+        None => make_own(path, mode, 0o755),
     };
     made.map_err(|error| Error::file("making", path, error))
-}
-
-/// A directory of whoever runs this, where only the configuration leads. `closed`: nobody else learns
-/// what is in those above it that are made.
-fn own_directory(path: &Path, mode: u32, closed: bool) -> std::io::Result<()> {
-    if let Some(parent) = path.parent() {
-        let mut way = DirBuilder::new();
-        let mode = if closed { 0o711 } else { 0o755 };
-        way.recursive(true).mode(mode).create(parent)?;
-    }
-    match DirBuilder::new().mode(mode).create(path) {
-        // The mode whatever the umask is.
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(mode)),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// Makes what every server needs below its data directory.
@@ -125,7 +112,7 @@ pub(super) fn prepare(config: &Config, identities: &Identities) -> Result<(), Er
     Ok(())
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read. Durable.
 pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let written = (|| {
         let mut file = OpenOptions::new()
@@ -135,7 +122,9 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Error> {
             .mode(0o600)
             .open(path)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync_all()?;
+        path.parent()
+            .map_or(Ok(()), |above| File::open(above)?.sync_all())
     })();
     written.map_err(|error| Error::file("writing", path, error))
 }

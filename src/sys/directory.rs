@@ -1,16 +1,18 @@
 //! Making directories where others may have written: root follows no link of theirs and changes
-//! nothing that it has not made.
+//! nothing that it has not made. What is made here is durable: mail that is acknowledged lies below it.
 
 use super::accounts::Identity;
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, Stat, fchmod, fchown, fstat, mkdirat, openat, readlinkat,
+    CWD, FileType, Mode, OFlags, Stat, fchmod, fchown, fstat, fsync, mkdirat, openat, readlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path};
 
 /// Links, and directories that others made meanwhile, on one way.
@@ -23,7 +25,7 @@ const ON_THE_TRUSTED_WAY: u32 = 0o711;
 /// As root: makes `path` with `mode` for `owner`, and what is missing above it. Below a directory of
 /// `owner` all is made by `owner`, with no more rights than that; below one of root, by root. What
 /// is below `trusted`, which exists, may belong to whoever `trusted` belongs to. What exists stays as it
-/// is. Errors: `PermissionDenied` where a directory belongs to anybody else or a link is not root's.
+/// is; what was made is durable. Errors: `PermissionDenied` where a directory belongs to anybody else or a link is not root's.
 pub(crate) fn make(trusted: &Path, path: &Path, mode: u32, owner: Identity) -> io::Result<()> {
     let (start, rest, on_the_way) = match path.strip_prefix(trusted) {
         Ok(rest) => (trusted, rest, ON_THE_TRUSTED_WAY),
@@ -46,7 +48,13 @@ pub(crate) fn make(trusted: &Path, path: &Path, mode: u32, owner: Identity) -> i
                     detours += 1;
                     None
                 }
-                made => Some(made?),
+                made => {
+                    let made = made?;
+                    // Whose it is and who may enter, and that it is there.
+                    sync(&made)?;
+                    sync_path(&here)?;
+                    Some(made)
+                }
             },
             found => Some(found?),
         };
@@ -71,6 +79,48 @@ pub(crate) fn make(trusted: &Path, path: &Path, mode: u32, owner: Identity) -> i
             return Err(Errno::LOOP.into());
         }
     }
+    Ok(())
+}
+
+/// As whoever runs this, where only the configuration leads: makes `path` with `mode`, whatever the umask
+/// is, and what is missing above it with `on_the_way`. What was made is durable; what exists stays as it is.
+pub(crate) fn make_own(path: &Path, mode: u32, on_the_way: u32) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|above| !above.is_dir());
+    let missing: Vec<&Path> = missing.filter(|above| *above != Path::new("")).collect();
+    for (left, one) in missing.iter().enumerate().rev() {
+        let mode = if left == 0 { mode } else { on_the_way };
+        match DirBuilder::new().mode(mode).create(one) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && one.is_dir() => {}
+            made => made?,
+        }
+        if left == 0 {
+            fs::set_permissions(one, Permissions::from_mode(mode))?;
+        }
+        let above = one.parent().filter(|above| *above != Path::new(""));
+        let flags = OFlags::PATH | DIRECTORY;
+        sync_path(openat(
+            CWD,
+            above.unwrap_or(Path::new(".")),
+            flags,
+            Mode::empty(),
+        )?)?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a directory durable of which there is only a path. A server of files that keeps
+/// root from reading it does that by itself.
+fn sync_path(directory: impl AsFd) -> io::Result<()> {
+    match openat(directory, ".", OFlags::RDONLY | DIRECTORY, Mode::empty()) {
+        Err(Errno::ACCESS) => Ok(()),
+        opened => sync(&opened?),
+    }
+}
+
+fn sync(directory: &OwnedFd) -> io::Result<()> {
+    fsync(directory)?;
+    #[cfg(test)]
+    tests::note(directory);
     Ok(())
 }
 
@@ -180,8 +230,42 @@ fn become_for_files(gid: u32, uid: u32, group_first: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+    use std::cell::RefCell;
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+
+    thread_local! {
+        /// Inodes of directories that were synced.
+        static SYNCED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note(directory: &OwnedFd) {
+        let inode = fstat(directory).unwrap().st_ino;
+        SYNCED.with_borrow_mut(|synced| synced.push(inode));
+    }
+
+    /// Asserts that this directory and those above it up to `top` are durable in it, and forgets.
+    fn durable_below(path: &Path, top: &Path) {
+        let synced = SYNCED.take();
+        let above = path.ancestors().skip(1);
+        for directory in above.take_while(|above| above.starts_with(top)) {
+            let inode = fs::metadata(directory).unwrap().ino();
+            assert!(synced.contains(&inode), "{directory:?} was not synced");
+        }
+    }
+
+    #[test]
+    fn what_it_makes_for_itself_is_durable() {
+        let all = tempfile::tempdir().unwrap();
+        let path = all.path().join("data/mail/ann");
+        make_own(&path, 0o700, 0o711).unwrap();
+        assert_eq!(of(&path).2, 0o700);
+        durable_below(&path, all.path());
+        make_own(&path, 0o755, 0o711).unwrap();
+        assert_eq!(of(&path).2, 0o700);
+        fs::write(all.path().join("file"), "").unwrap();
+        assert!(make_own(&all.path().join("file"), 0o700, 0o711).is_err());
+        assert!(make_own(&all.path().join("file/x"), 0o700, 0o711).is_err());
+    }
 
     const ANN: Identity = Identity {
         uid: 61_200,
@@ -238,6 +322,8 @@ mod tests {
         make(Path::new("/data"), &path, 0o700, ANN).unwrap();
         assert_eq!(of(&path), (ANN.uid, ANN.gid, 0o700));
         assert_eq!(of(path.parent().unwrap()), (ANN.uid, ANN.gid, 0o700));
+        // A power cut took the Maildir of a new user with a message that was acknowledged.
+        durable_below(&path, &home);
         // Rights came back.
         fs::write(home.join("mail/of-root"), "").unwrap();
         assert_eq!(of(&home.join("mail/of-root")).0, 0);
@@ -266,6 +352,7 @@ mod tests {
         let real = all.path().join("real/a");
         assert_eq!(of(&real), (0, 0, 0o755));
         assert_eq!(of(&real.join("ann")), (ANN.uid, ANN.gid, 0o700));
+        durable_below(&real.join("ann"), &all.path().join("real"));
         // The data directory may be of whoever made it.
         let data = all.path().join("data");
         fs::create_dir(&data).unwrap();
