@@ -278,8 +278,16 @@ impl Login {
         None
     }
 
+    /// Ends the exchange, if there is one; the tag of its command.
+    fn exchanging(&mut self) -> Option<Tag> {
+        match std::mem::replace(&mut self.doing, Doing::Reading) {
+            Doing::Exchange(tag, _) => Some(tag),
+            _ => None,
+        }
+    }
+
     fn end_exchange(&mut self, text: &str, out: &mut Output) -> Option<Progress<Question>> {
-        if let Doing::Exchange(tag, _) = std::mem::replace(&mut self.doing, Doing::Reading) {
+        if let Some(tag) = self.exchanging() {
             self.refuse(&tag, text, out);
         }
         None
@@ -322,17 +330,23 @@ impl Login {
                 if !synchronising {
                     self.framer.skip_literal(octets);
                 }
-                let tag = tag(&crate::wire::imap::tag_of(&head));
-                self.refuse(&tag, "BAD Log in first.", out);
+                match self.exchanging() {
+                    Some(tag) => self.refuse(&tag, "BAD This is not base64.", out),
+                    None => {
+                        let tag = tag(&crate::wire::imap::tag_of(&head));
+                        self.refuse(&tag, "BAD Log in first.", out);
+                    }
+                }
             }
             Frame::Refused { tag: of, why } => {
-                self.doing = Doing::Reading;
+                // A response has no tag, and what it has instead is nobody's business.
+                let tag = self.exchanging().unwrap_or_else(|| tag(&of));
                 let text = match why {
                     Refusal::LineTooLong => "BAD The line is too long.".into(),
                     Refusal::LiteralTooLarge => "BAD The literal is too large.".into(),
                     Refusal::NotSynchronising | Refusal::Malformed(_) => refused(why),
                 };
-                self.refuse(&tag(&of), &text, out);
+                self.refuse(&tag, &text, out);
                 // No name or password is that long.
                 if why == Refusal::LiteralTooLarge {
                     out.put(b"* BYE Too large a literal.\r\n");
