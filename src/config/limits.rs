@@ -152,6 +152,7 @@ limits! {
     max_recipients: u32, Count, 1, 500, "Recipients of one LMTP transaction.";
     max_transactions: u32, Count, 1, 1000, "Transactions on one LMTP connection.";
     auth_requests: usize, Count, 1, 100, "Logins that one connection of another server (dovecot-auth) waits for at the same time.";
+    lmtp_filing_timeout: Duration, Duration, 1, seconds(90), "How long an engine may take to file a message, or to take more of it, before its recipients are put off.";
     lmtp_user_deliveries: u32, Count, 1, 20, "Deliveries to one user at the same time; the next is put off.";
     max_mailboxes: usize, Count, 10, 100_000, "Mailboxes of one user.";
     mailbox_name_octets: usize, Size, 64, 4096, "Length of the name of a new mailbox.";

@@ -2,7 +2,7 @@
 
 use super::control::Message;
 use super::deadline;
-use super::drive::{Driven, WRITE_PATIENCE, drive};
+use super::drive::{Driven, drive};
 use super::front::{Accepted, Front, Reply};
 use super::recipients::Recipients;
 use super::setup::Served;
@@ -29,10 +29,6 @@ pub(super) const COMMIT_AND_STAY: u32 = u32::MAX - 1;
 /// How long an engine that stays is used for the next message; it stays for longer.
 const STAYS: Duration = Duration::from_secs(5);
 
-/// How long the engines may take to file a message: less than the clients' patience, which is 10 minutes for
-/// the end of the data (RFC 5321 §4.5.3.2.6), but mostly set to 5.
-const FILE_PATIENCE: Duration = Duration::from_secs(240);
-
 /// A message on its way to some engines.
 #[derive(Default)]
 struct Running {
@@ -52,6 +48,10 @@ struct Running {
 struct Engine {
     stream: Option<Socket>,
     tickets: Vec<u32>,
+    /// How long it may take to go on. Less than the clients' patience, which is 10 minutes for the end of
+    /// the data (RFC 5321 §4.5.3.2.6) but often less: answers come in the order of the recipients, so those
+    /// of the others wait for it too, and a client that gave up sends them the message again.
+    patience: Duration,
 }
 
 impl Engine {
@@ -60,7 +60,7 @@ impl Engine {
         let Some(stream) = self.stream.as_mut() else {
             return;
         };
-        if let Err(error) = deadline::within(WRITE_PATIENCE, stream.write_all(bytes)).await {
+        if let Err(error) = deadline::within(self.patience, stream.write_all(bytes)).await {
             log::error!("an engine does not take a message: {error}");
             self.stream = None;
         }
@@ -69,7 +69,7 @@ impl Engine {
     async fn outcomes(&mut self) -> Vec<Outcome> {
         let mut bytes = vec![Outcome::Unavailable.byte(); self.tickets.len()];
         if let Some(stream) = self.stream.as_mut() {
-            let read = deadline::within(FILE_PATIENCE, stream.read_exact(&mut bytes));
+            let read = deadline::within(self.patience, stream.read_exact(&mut bytes));
             if let Err(error) = read.await {
                 log::error!("an engine does not answer for a message: {error}");
                 self.stream = None;
@@ -314,6 +314,7 @@ impl Running {
         let mut engine = Engine {
             stream: Some(socket(near)?),
             tickets: self.tickets.clone(),
+            patience: front.setup.limits.lmtp_filing_timeout,
         };
         engine.write(bytes.get(sent..).unwrap_or_default()).await;
         self.engines.push(engine);
@@ -340,6 +341,7 @@ impl Running {
             self.engines.push(Engine {
                 stream: socket(stream).ok(),
                 tickets,
+                patience: front.setup.limits.lmtp_filing_timeout,
             });
         }
         // Each is told what was said of its own recipients.

@@ -216,6 +216,7 @@ limits!(
     max_recipients: number,
     max_transactions: number,
     auth_requests: size,
+    lmtp_filing_timeout: time,
     lmtp_user_deliveries: number,
     max_mailboxes: size,
     mailbox_name_octets: size,

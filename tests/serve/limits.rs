@@ -1,7 +1,7 @@
 //! Every limit of `[limits]`, hit.
 
 use crate::login::{attempt, guessed_at_once, proxied};
-use crate::support::{Imap, Lmtp, PASSWORD, Process, Server, message, run, wait_until};
+use crate::support::{Imap, Lmtp, PASSWORD, Pop3, Process, Server, message, run, wait_until};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
@@ -183,6 +183,22 @@ limits! {
         imap.send(b"\r\n").unwrap();
         assert!(imap.response().unwrap().contains("BAD"));
         imap.ok("NOOP");
+        // The start of the response came back as a tag, and the command was never answered.
+        for response in [&*"A".repeat(600), "AAAA APPEND x {5+}", "A {99999+}"] {
+            let mut imap = Imap::connect(server.imap).unwrap();
+            imap.send(b"a AUTHENTICATE PLAIN\r\n").unwrap();
+            assert!(imap.response().unwrap().starts_with('+'));
+            imap.send(format!("{response}\r\n").as_bytes()).unwrap();
+            let answer = imap.response().unwrap();
+            assert!(answer.starts_with("a BAD ") && !answer.contains("AA"), "{answer}");
+        }
+        let mut pop3 = Pop3::connect(server.pop3).unwrap();
+        pop3.send(b"AUTH PLAIN\r\n").unwrap();
+        assert!(pop3.line().unwrap().starts_with('+'));
+        pop3.send(format!("{}\r\n", "A".repeat(600)).as_bytes()).unwrap();
+        let answer = pop3.line().unwrap();
+        assert!(answer.starts_with("-ERR ") && !answer.contains("AA"), "{answer}");
+        assert!(!server.log().contains("AAAA"));
     }
 
     login_literal_octets(server, "login_literal_octets = 64") {
@@ -348,6 +364,24 @@ limits! {
         assert!(lmtp.reply().unwrap().starts_with("421 "));
         assert!(begin.elapsed() >= Duration::from_millis(400));
         assert!(lmtp.reply().is_err());
+    }
+
+    lmtp_filing_timeout(server, "lmtp_filing_timeout = \"1s\"") {
+        // The answer of the last recipient waited for the first one's engine for longer than clients do.
+        drop(server.imap("bob"));
+        let engine = server.role("engine").remove(0);
+        assert!(engine.signal(Signal::STOP));
+        let begin = Instant::now();
+        let mut lmtp = Lmtp::tcp(server.lmtp).unwrap();
+        let text = message("both@test", "x", "x");
+        let replies = lmtp.transaction(&["bob", "ann"], &text, true).unwrap();
+        assert!(replies[0].starts_with("451 ") && replies[1].starts_with("250 "), "{replies:?}");
+        assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+        // What was put off is not filed when it goes on: it comes again.
+        assert!(engine.signal(Signal::CONT));
+        server.deliver("bob", &message("later@test", "x", "x"));
+        let mut bob = server.imap("bob");
+        assert!(bob.ok("SELECT INBOX").find("1 EXISTS").is_some());
     }
 
     header_octets(server, "header_octets = 2048") {
