@@ -46,18 +46,19 @@ pub(crate) fn no_new_rights() -> io::Result<()> {
     }
 }
 
-/// What the process that starts the others needs of root's rights: to give files to their owners and to
-/// read what is only for them, to end and to become others, to lock them up, to bind low ports.
-const KEPT: [u32; 8] = [
+/// What the process that starts the others needs of root's rights: to give directories to their owners,
+/// to end others, to bind low ports, and to make directories as their owners (the ids of files).
+const OWN: [u32; 7] = [
     0,  // CAP_CHOWN
-    1,  // CAP_DAC_OVERRIDE
-    3,  // CAP_FOWNER
+    1,  // CAP_DAC_OVERRIDE: users files, keys and directories of mail are closed for root, too
+    3,  // CAP_FOWNER: a directory that gets another owner gets its mode as well
     5,  // CAP_KILL
     6,  // CAP_SETGID
     7,  // CAP_SETUID
     10, // CAP_NET_BIND_SERVICE
-    18, // CAP_SYS_CHROOT
 ];
+/// What only those need that it starts, until they are locked up.
+const PASSED_ON: u32 = 18; // CAP_SYS_CHROOT
 
 #[repr(C)]
 struct CapabilityHeader {
@@ -84,7 +85,7 @@ pub(crate) fn keep_few_rights() -> io::Result<()> {
     unsafe {
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
         // Of what is exec'd by root too, until the kernel knows no more.
-        for capability in (0..64u32).filter(|c| !KEPT.contains(c)) {
+        for capability in (0..64u32).filter(|c| !OWN.contains(c) && *c != PASSED_ON) {
             if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
                 break;
             }
@@ -100,13 +101,13 @@ pub(crate) fn keep_few_rights() -> io::Result<()> {
         }; 2];
         let done = libc::syscall(libc::SYS_capget, &raw const header, current.as_mut_ptr());
         check(libc::c_int::try_from(done).unwrap_or(-1))?;
-        let kept = KEPT
+        let own = OWN
             .iter()
             .fold(0, |mask, capability| mask | 1 << capability);
-        let mask = [kept, 0];
-        for (one, mask) in current.iter_mut().zip(mask) {
-            one.permitted &= mask;
-            one.effective = one.permitted;
+        let masks = [(own | 1 << PASSED_ON, own), (0, 0)];
+        for (one, (permitted, effective)) in current.iter_mut().zip(masks) {
+            one.permitted &= permitted;
+            one.effective = one.permitted & effective;
             one.inheritable = 0;
         }
         let done = libc::syscall(libc::SYS_capset, &raw const header, current.as_ptr());
