@@ -282,6 +282,7 @@ fn guesses_at_once_are_no_more_than_may_fail() {
 
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
+    const ALIKE: std::ops::Range<f64> = 0.8..1.25;
     let server = Server::with(Start {
         settings: "[limits]\nlogin_failure_delay = \"0s\"\nargon2_memory_kib = 16384\n\
                    argon2_passes = 4\n",
@@ -295,18 +296,22 @@ fn an_unknown_user_looks_like_a_wrong_password() {
         answers.push(imap.login(user, "wrong").unwrap().status);
         begin.elapsed()
     };
-    // Whatever else the machine does makes a time longer: the shortest tells most.
-    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
-    for _ in 0..12 {
+    // Whatever else the machine does makes a time longer: the shortest tells most, and the more tries the
+    // better, in turns. A real difference does not go away with them.
+    let (mut known, mut unknown, mut ratio) = (Duration::MAX, Duration::MAX, 0.0);
+    for turn in 0..100 {
         known = known.min(time("eve"));
         unknown = unknown.min(time("nobody"));
+        ratio = unknown.as_secs_f64() / known.as_secs_f64();
+        if turn >= 15 && ALIKE.contains(&ratio) {
+            break;
+        }
     }
     assert!(
         known > Duration::from_millis(2),
         "no hash at all: {known:?}"
     );
-    let ratio = unknown.as_secs_f64() / known.as_secs_f64();
-    assert!((0.4..2.5).contains(&ratio), "{known:?} {unknown:?}");
+    assert!(ALIKE.contains(&ratio), "{known:?} {unknown:?}");
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert!(answers[0].starts_with("NO [AUTHENTICATIONFAILED]"));
