@@ -5,7 +5,7 @@ use super::takeover::{listed, subscribed_by_courier};
 use super::uidlist::UidList;
 use crate::mail::{Keyword, MailboxName, SystemFlags};
 use crate::store::Error;
-use crate::store::side::{dotted, subscriptions};
+use crate::store::side::{dotted, regular, subscriptions};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -48,7 +48,7 @@ pub(crate) fn maildir_files(folder: &Path) -> Result<Vec<MaildirFile>, Error> {
         .iter()
         .map(|entry| (entry.base, entry.uid.number()))
         .collect();
-    let names = keywords::parse(&fs::read(folder.join(keywords::FILE)).unwrap_or_default());
+    let names = keywords::parse(&regular::read(&folder.join(keywords::FILE)).unwrap_or_default());
     let mut found = Vec::new();
     for part in ["new", "cur"] {
         let entries = match fs::read_dir(folder.join(part)) {

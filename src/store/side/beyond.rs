@@ -3,9 +3,9 @@
 //! keyword, a blank, and UIDs.
 
 use super::lock::replace;
+use super::regular;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(crate) type Beyond = Vec<(Keyword, UidSet)>;
 
 /// Of the mailbox in that directory; nothing if the file is not there.
 pub(crate) fn read(directory: &Path) -> Result<Beyond, Error> {
-    match fs::read(directory.join(FILE)) {
+    match regular::read(&directory.join(FILE)) {
         Ok(text) => Ok(parse(&String::from_utf8_lossy(&text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error.into()),
