@@ -32,7 +32,8 @@ impl Script {
         let (entry, other) = (self.pick(entries), self.pick(entries));
         match self.random.below(9) {
             0..=2 => {
-                let value = self.pick(&["NIL", "\"one\"", "{4+}\r\na\"\\b", "\"two words\""]);
+                // No literal: of a mailbox that is not there Dovecot 2.3 reads it as commands.
+                let value = self.pick(&["NIL", "\"one\"", "\"a\\\"\\\\b\"", "\"two words\""]);
                 format!("SETMETADATA {name} ({entry} {value})")
             }
             3 if entry != other => format!("SETMETADATA {name} ({entry} NIL {other} \"both\")"),
