@@ -7,7 +7,7 @@ use super::console::{Console, Exit, Failure};
 use super::listing;
 use super::prompt;
 use super::users_file;
-use crate::auth::{self, EditFault, Secret, Users};
+use crate::auth::{self, Current, EditFault, Secret, Users};
 use crate::config::{Config, Scheme, UserSource};
 use crate::server::reload;
 
@@ -143,14 +143,15 @@ fn new_hash(
 pub(super) fn hash(password: &Secret, config: &Config) -> Result<String, Failure> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| Failure(format!("no random numbers: {error}")))?;
-    let limits = &config.limits;
-    if config.auth.scheme == Scheme::ScramSha256 {
-        return auth::scram_sha_256(password.bytes(), limits.scram_iterations, salt)
-            .ok_or_else(|| Failure("SCRAM cannot use this password (RFC 4013)".to_owned()));
-    }
-    let (memory, passes) = (limits.argon2_memory_kib, limits.argon2_passes);
-    auth::hash(password.bytes(), memory, passes, salt)
-        .ok_or_else(|| Failure(format!("no {memory} KiB of memory to hash the password in")))
+    let current = Current::new(config.auth.scheme, &config.limits);
+    let hash = current.hash(password.bytes(), salt);
+    hash.ok_or_else(|| match config.auth.scheme {
+        Scheme::ScramSha256 => Failure("SCRAM cannot use this password (RFC 4013)".to_owned()),
+        Scheme::Argon2id => {
+            let memory = config.limits.argon2_memory_kib;
+            Failure(format!("no {memory} KiB of memory to hash the password in"))
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The file of users on disk: read whole, written whole, one change at a time.
 
 use crate::auth::MAX_USERS_OCTETS;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use crate::sys::exclusive::{lock, replace};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
 
 use super::console::Failure;
 
@@ -64,78 +63,11 @@ fn content(file: &File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The file, locked until it is dropped, and whether it is new. Waits for others who change it.
-fn lock(path: &Path) -> io::Result<(File, bool)> {
-    loop {
-        let existing = OpenOptions::new().read(true).write(true).open(path);
-        let (file, made) = match existing {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).create_new(true).mode(0o600);
-                match options.open(path) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                        if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-                            let why = "a link to a file that does not exist";
-                            return Err(io::Error::new(ErrorKind::NotFound, why));
-                        }
-                        // Someone else was quicker.
-                        continue;
-                    }
-                    other => (other?, true),
-                }
-            }
-            other => (other?, false),
-        };
-        flock(&file, FlockOperation::LockExclusive)?;
-        // Whoever had the lock may have put another file in this one's place.
-        let (held, named) = (file.metadata()?, fs::metadata(path));
-        if named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
-            return Ok((file, made));
-        }
-    }
-}
-
-fn replace(path: &Path, old: &File, text: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    // Left behind by someone who died; the lock says that nobody works on it.
-    if let Err(error) = fs::remove_file(&temporary)
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    let written = write(&temporary, old, text).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn write(path: &Path, old: &File, text: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    let (before, now) = (old.metadata()?, file.metadata()?);
-    if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
-        std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()))?;
-    }
-    // A group that may read it (Dovecot's, say) was given that on purpose.
-    file.set_permissions(Permissions::from_mode(0o600 | (before.mode() & 0o040)))?;
-    file.write_all(text)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777

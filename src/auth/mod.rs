@@ -13,6 +13,10 @@
 //! Nobody is told from the unknown: a name that is not there is compared with what another has (see
 //! [`Users::check`]), and SCRAM gives it a salt that stays the same, made with a key that only `auth` has.
 //!
+//! A password that is stored otherwise than the settings have it now is hashed anew when its user sends it.
+//! `auth` has nothing to write to: the parent puts the new hash in the place of the old one, of which it is told a
+//! mark, under the same lock as `dovelet user passwd`, unless somebody else has changed it.
+//!
 //! Mechanisms are offered if users can use them, as the settings and what is stored have it; `auth` tells
 //! `front` whenever that changes.
 
@@ -20,6 +24,7 @@ mod address;
 mod closed;
 mod complaint;
 mod credentials;
+mod current;
 mod dialogue;
 mod directory;
 mod exchange;
@@ -40,14 +45,14 @@ mod witness;
 pub(crate) use closed::Closed;
 pub(crate) use complaint::Complaint;
 pub(crate) use credentials::{Credentials, MAX_PASSWORD, Proof, Verdict};
+pub(crate) use current::Current;
 pub(crate) use dialogue::{Dialogue, Opening};
 pub(crate) use directory::{Found, Wanted};
 pub(crate) use exchange::{Answer, Exchange, Judgement, Question, Step};
-pub(crate) use passwd_file::{EditFault, add, change, remove};
+pub(crate) use passwd_file::{EditFault, add, change, remove, renew};
 #[cfg(test)]
 pub(crate) use password::Password;
 pub(crate) use postal::{Aliases, MAX_ALIASES_OCTETS, Postal};
-pub(crate) use scheme::{hash, scram_sha_256};
 pub(crate) use scram::Binding;
 pub(crate) use secret::Secret;
 pub(crate) use throttle::{Throttle, network};

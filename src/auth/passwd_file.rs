@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::passwd_line::name_of;
+use super::passwd_line::{mark as mark_of, name_of};
 use super::password::{Password, Unusable};
 use super::user::{NameFault, check_name};
 
@@ -65,6 +65,16 @@ pub(crate) fn change(text: &[u8], name: &str, hash: &str) -> Result<Vec<u8>, Edi
     } else {
         Err(EditFault::Unknown)
     }
+}
+
+/// As [`change`], if what is stored for the password is still what `mark` is of. `None` if it is not, or the user is
+/// not there.
+pub(crate) fn renew(text: &[u8], name: &str, mark: u64, hash: &str) -> Option<Vec<u8>> {
+    let lower = name.to_ascii_lowercase();
+    // Of several lines for a user the first counts.
+    let line = lines(text).find(|line| is_of(line, &lower))?;
+    let stored = line.trim_ascii_end().split(|b| *b == b':').nth(1)?;
+    (mark_of(stored) == mark).then(|| change(text, name, hash).ok())?
 }
 
 /// The text without any line of the user, lest a second one come to count.
@@ -197,6 +207,21 @@ mod tests {
         }
         let broken = change(b"ann:!", "ann", "{PLAIN}y\nroot:{PLAIN}x");
         assert_eq!(broken, Err(EditFault::Password(Unusable::Malformed)));
+    }
+
+    #[test]
+    fn renewing() {
+        let before = b"bob:{PLAIN}x:\nAnn:{PLAIN}x:1:2:g:/h\r\nann:{PLAIN}z\n";
+        let renewed = renew(before, "ann", mark_of(b"{PLAIN}x"), "{PLAIN}y").unwrap();
+        let expected = "bob:{PLAIN}x:\nAnn:{PLAIN}y:1:2:g:/h\r\nann:{PLAIN}z\n";
+        assert_eq!(String::from_utf8(renewed).unwrap(), expected);
+        // Changed meanwhile; gone; and not what can be stored.
+        assert_eq!(renew(before, "ann", mark_of(b"{PLAIN}z"), "{PLAIN}y"), None);
+        assert_eq!(renew(before, "eve", mark_of(b"{PLAIN}x"), "{PLAIN}y"), None);
+        assert_eq!(
+            renew(before, "ann", mark_of(b"{PLAIN}x"), "{PLAIN}y\nroot:"),
+            None
+        );
     }
 
     #[test]

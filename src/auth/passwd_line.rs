@@ -3,6 +3,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::closed::Closed;
 use super::complaint::Fault;
 use super::password::{Password, Unusable};
@@ -16,6 +18,8 @@ const MAX_LINE: usize = 4096;
 pub(super) struct Entry {
     pub(super) user: User,
     pub(super) password: Option<Password>,
+    /// Tells what is stored for the password from whatever else may be.
+    pub(super) mark: u64,
     /// The password is good for nothing but to be told this.
     pub(super) closed: Option<Box<Closed>>,
 }
@@ -41,7 +45,9 @@ pub(super) fn parse(line: &[u8], complain: &mut dyn FnMut(Fault)) -> Result<Opti
     check_name(&name).map_err(Fault::Name)?;
     let mut fields = line.trim_end_matches('\r').splitn(8, ':').skip(1);
     let mut next = || fields.next().unwrap_or_default();
-    let password = password(&name, next(), complain);
+    let stored = next();
+    let mark = mark(stored.as_bytes());
+    let password = password(&name, stored, complain);
     let uid = id(&name, "uid", next(), complain);
     let gid = id(&name, "gid", next(), complain);
     let (_gecos, home, _shell, extra) = (next(), next(), next(), next());
@@ -57,8 +63,16 @@ pub(super) fn parse(line: &[u8], complain: &mut dyn FnMut(Fault)) -> Result<Opti
     Ok(Some(Entry {
         user,
         password: password.filter(|_| !restricted),
+        mark,
         closed,
     }))
+}
+
+/// Of what is stored for a password: not the same for two of them.
+pub(super) fn mark(stored: &[u8]) -> u64 {
+    let digest = Sha256::digest(stored);
+    let first = digest.iter().take(8);
+    first.fold(0, |mark, octet| mark << 8 | u64::from(*octet))
 }
 
 fn password(name: &str, text: &str, complain: &mut dyn FnMut(Fault)) -> Option<Password> {

@@ -9,10 +9,12 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::credentials::{MAX_PASSWORD, Verdict};
+use super::current::Current;
 use super::saslprep;
 use super::scheme::{Argon, Bcrypt, Hash, Kind, Pbkdf2, Salted, Scram, ShaCrypt};
 use super::scram::Known;
 use super::secret::Secret;
+use crate::config::Scheme::{Argon2id, ScramSha256};
 
 /// Why nobody can log in with a stored password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +141,18 @@ impl Password {
         match same(expected.as_bytes(), digest) {
             true => Verdict::Accepted,
             false => Verdict::Rejected,
+        }
+    }
+
+    /// Whether it is to be stored anew. Keys for SCRAM stay what they are, unless they cost less than now.
+    pub(super) fn is_outdated(&self, current: &Current) -> bool {
+        match (&self.0, current.scheme) {
+            (Scheme::Argon(argon), Argon2id) => !argon.is(current.memory_kib, current.passes),
+            (Scheme::Scram(_), Argon2id) => false,
+            (Scheme::Scram(scram), ScramSha256) => {
+                scram.hash != Hash::Sha256 || scram.iterations < current.iterations
+            }
+            _ => true,
         }
     }
 

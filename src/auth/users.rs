@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::address;
 use super::complaint::{Complaint, Costly, Fault};
 use super::credentials::{Credentials, Proof, Verdict};
+use super::current::Current;
 use super::passwd_line::{self, Entry};
 use super::password::{Ability, Password};
 use super::scheme::Hash;
@@ -127,6 +128,13 @@ impl Users {
             (Verdict::Accepted, None) => (Verdict::Rejected, None),
             (verdict, _) => (verdict, None),
         }
+    }
+
+    /// The mark of what is stored for this user's password, if that is to be stored anew.
+    pub(crate) fn outdated(&self, name: &str, current: &Current) -> Option<u64> {
+        let entry = self.entry(name)?;
+        let outdated = entry.password.as_ref()?.is_outdated(current);
+        outdated.then_some(entry.mark)
     }
 
     /// What becomes of a proof for that name, or for the one that stands for it.
@@ -312,6 +320,7 @@ mod tests {
     use super::*;
     use crate::auth::Secret;
     use crate::auth::password::Unusable;
+    use crate::config::Scheme;
 
     const FILE: &[u8] = b"# users\n\nann:{PLAIN}tiger:1000:1000::/home/ann\nBob@Example.ORG:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nlocked:!\nann:{PLAIN}lion\nbad name:x\nodd:{ROT13}x::::::a=1\neve:{PLAIN}x::::::a=1 b=2";
 
@@ -482,6 +491,39 @@ mod tests {
         assert!(users.has_plain());
         let (users, _) = Users::parse(b"a:{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=\n");
         assert!(!users.has_plain());
+    }
+
+    #[test]
+    fn what_is_stored_otherwise_is_outdated() {
+        let limits = crate::config::Limits::default();
+        let scram = "{SCRAM-SHA-256}10000,8fvsUbnhSO9ltREMIDaGdg==,fbOMO2OSNdWPq1QqD0kKmAH2nvd8fbpHOMprgDjBQuY=,oLXwfxJ1q3ozJKVW8ayuuEG6nntR8ciELVMHawvyeFQ=";
+        let argon = |kib: u32| {
+            format!(
+                "{{ARGON2ID}}$argon2id$v=19$m={kib},t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$BwcHBwcHBwcHBwcHBwcHBw"
+            )
+        };
+        for (stored, argon2id, scram_sha_256) in [
+            ("{PLAIN}x".to_owned(), true, true),
+            ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=".to_owned(), true, true),
+            (argon(19_456), false, true),
+            (argon(4096), true, true),
+            (scram.to_owned(), false, false),
+            (scram.replace("10000", "4096"), false, true),
+            ("!".to_owned(), false, false),
+        ] {
+            let (users, complaints) = Users::parse(format!("ann:{stored}\n").as_bytes());
+            assert_eq!(complaints, []);
+            let outdated = |scheme| {
+                let current = Current::new(scheme, &limits);
+                users.outdated("ANN", &current).is_some()
+            };
+            let found = [Scheme::Argon2id, Scheme::ScramSha256].map(outdated);
+            assert_eq!(found, [argon2id, scram_sha_256], "{stored}");
+            assert_eq!(
+                users.outdated("eve", &Current::new(Scheme::Argon2id, &limits)),
+                None
+            );
+        }
     }
 
     #[test]

@@ -11,8 +11,9 @@ use super::reactor;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
-    Aliases, Binding, Complaint, Credentials, Dialogue, Found, Judgement, MAX_ALIASES_OCTETS,
-    MAX_USERS_OCTETS, Opening, Postal, Throttle, User, Users, Verdict, Wanted,
+    Aliases, Binding, Complaint, Credentials, Current, Dialogue, Found, Judgement,
+    MAX_ALIASES_OCTETS, MAX_USERS_OCTETS, Opening, Postal, Proof, Throttle, User, Users, Verdict,
+    Wanted,
 };
 use crate::codec::base64;
 use crate::config::{Mechanism, Mechanisms, Protocol};
@@ -20,6 +21,7 @@ use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -50,6 +52,8 @@ struct Auth {
     parent: Channel,
     users: RefCell<Option<Arc<Users>>>,
     postal: RefCell<Postal>,
+    /// Whose passwords were to be stored anew since users were read.
+    renewed: RefCell<HashSet<String>>,
     /// The one that runs now.
     front: RefCell<Option<Rc<Channel>>>,
     throttle: RefCell<Throttle>,
@@ -77,6 +81,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         parent: Channel::new(parent)?,
         users: RefCell::default(),
         postal: RefCell::default(),
+        renewed: RefCell::default(),
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
         dialogues: RefCell::new(Dialogues::new(limits.max_connections)),
@@ -142,6 +147,7 @@ impl Auth {
         }
         log::debug!("{} users", users.iter().count());
         *self.users.borrow_mut() = Some(Arc::new(users));
+        self.renewed.borrow_mut().clear();
     }
 
     /// Makes what others are told of addresses anew. Without a file the aliases stay as they were: whoever
@@ -375,6 +381,7 @@ impl Auth {
             };
             log::info!("{} {how} from {address}", user.name);
             judged.user.clone_from(&user.name);
+            self.renew(&user.name, checked.renewed).await;
             // Whoever is accepted for another server is not logged in here.
             if matches!(protocol, Protocol::Imap | Protocol::Pop3) {
                 let owner = user.into();
@@ -422,8 +429,9 @@ impl Auth {
         let Some(users) = self.users.borrow().clone() else {
             return Checked::UNAVAILABLE;
         };
-        if !users.is_slow(&claim) {
-            let checked = checked(&users, claim);
+        let renewal = self.renewal(&users, &claim);
+        if renewal.is_none() && !users.is_slow(&claim) {
+            let checked = checked(&users, claim, None);
             self.count(&checked.verdict, counted);
             return checked;
         }
@@ -437,7 +445,7 @@ impl Auth {
             false => Checked::UNAVAILABLE,
             true => {
                 let name = claim.authcid.clone();
-                let checked = self.hash(users, claim).await;
+                let checked = self.hash(users, claim, renewal).await;
                 self.count(&checked.verdict, counted);
                 self.end(counted);
                 if checked.verdict == Verdict::Unavailable {
@@ -456,10 +464,15 @@ impl Auth {
     }
 
     /// The verdict of a slow hash; one for which there is no memory beside others is tried again alone.
-    async fn hash(&self, users: Arc<Users>, claim: Credentials) -> Checked {
+    async fn hash(
+        &self,
+        users: Arc<Users>,
+        claim: Credentials,
+        renewal: Option<Renewal>,
+    ) -> Checked {
         let begin = || {
             let (users, claim) = (users.clone(), claim.clone());
-            self.pool.unblock(move || checked(&users, claim))
+            self.pool.unblock(move || checked(&users, claim, renewal))
         };
         let beside = async {
             let _permit = self.hashing.acquire().await;
@@ -472,6 +485,30 @@ impl Auth {
         }
         let _nobody = self.alone.write().await;
         begin().await
+    }
+
+    /// How the password of this user is to be stored anew, if it is and if it is sent.
+    fn renewal(&self, users: &Users, claim: &Credentials) -> Option<Renewal> {
+        let current = Current::new(self.setup.rehash?, &self.setup.limits);
+        let sent = matches!(claim.proof, Proof::Password(_));
+        let name = claim.authcid.to_ascii_lowercase();
+        if !sent || self.renewed.borrow().contains(&name) {
+            return None;
+        }
+        let mark = users.outdated(&name, &current)?;
+        Some(Renewal { current, mark })
+    }
+
+    /// Has the parent, which can write, store a password anew.
+    async fn renew(&self, user: &str, renewed: Option<(u64, String)>) {
+        let Some((mark, hash)) = renewed else {
+            return;
+        };
+        let user = user.to_owned();
+        if self.renewed.borrow_mut().insert(user.clone()) {
+            let message = Message::Rehash { user, mark, hash };
+            self.parent.send(&message, &[]).await.ok();
+        }
     }
 
     /// Waits until no more logins of this address are looked at than may fail; `false` if it is refused then.
@@ -581,6 +618,27 @@ struct Checked {
     user: Option<User>,
     /// What the client is told then.
     told: Vec<u8>,
+    /// What is to be stored then in place of what has this mark.
+    renewed: Option<(u64, String)>,
+}
+
+/// How a password is to be stored anew, in place of what has this mark.
+#[derive(Clone, Copy)]
+struct Renewal {
+    current: Current,
+    mark: u64,
+}
+
+impl Renewal {
+    fn of(self, claim: &Credentials) -> Option<(u64, String)> {
+        let Proof::Password(password) = &claim.proof else {
+            return None;
+        };
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).ok()?;
+        let hash = self.current.hash(password.bytes(), salt)?;
+        Some((self.mark, hash))
+    }
 }
 
 impl Checked {
@@ -588,18 +646,22 @@ impl Checked {
         verdict: Verdict::Unavailable,
         user: None,
         told: Vec::new(),
+        renewed: None,
     };
 }
 
-fn checked(users: &Users, mut claim: Credentials) -> Checked {
+fn checked(users: &Users, mut claim: Credentials, renewal: Option<Renewal>) -> Checked {
     claim.derive();
     let (verdict, user) = users.check(&claim);
     let user = user.cloned().filter(|_| verdict == Verdict::Accepted);
     let told = user.as_ref().map(|_| claim.server_final());
+    let renewed = renewal.filter(|_| user.is_some());
+    let renewed = renewed.and_then(|renewal| renewal.of(&claim));
     Checked {
         verdict,
         user,
         told: told.unwrap_or_default(),
+        renewed,
     }
 }
 

@@ -119,6 +119,12 @@ pub(super) enum Message {
     },
     /// `auth` to parent: whom the connection may become.
     Login { connection: u64, owner: Owner },
+    /// `auth` to parent: what is to be stored for the password of a user, if what is stored still has that mark.
+    Rehash {
+        user: String,
+        mark: u64,
+        hash: String,
+    },
     /// `auth` to parent: to whom the connection may deliver.
     Grant {
         connection: u64,
@@ -313,6 +319,7 @@ impl Message {
                     Wanted::Alias(address) => p.u8(4).text(address),
                 };
             }
+            Message::Rehash { user, mark, hash } => drop(p.u8(27).text(user).u64(*mark).text(hash)),
             Message::Found { connection, found } => {
                 p.u8(26).u64(*connection);
                 pack_found(found, p);
@@ -497,6 +504,11 @@ impl Message {
                     4 => Wanted::Alias(u.text()?),
                     _ => return None,
                 },
+            },
+            27 => Message::Rehash {
+                user: u.text()?,
+                mark: u.u64()?,
+                hash: u.text()?,
             },
             26 => Message::Found {
                 connection: u.u64()?,
@@ -700,6 +712,11 @@ mod tests {
             Message::Found {
                 connection: 2,
                 found: Found::Names(vec!["a".into(), "b".into()]),
+            },
+            Message::Rehash {
+                user: "ann".into(),
+                mark: 1 << 63,
+                hash: "{PLAIN}x".into(),
             },
             Message::Found {
                 connection: 2,

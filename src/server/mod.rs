@@ -44,6 +44,7 @@ mod tasks;
 mod tls;
 mod transport;
 mod turn;
+mod users_file;
 mod visit;
 
 pub(crate) use certificate::inspect as inspect_certificate;

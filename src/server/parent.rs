@@ -12,7 +12,8 @@ use super::owners::Owners;
 use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::setup::Setup;
-use super::{certificate, logging, role};
+use super::{certificate, logging, role, users_file};
+use crate::auth;
 use crate::config::{Config, UserSource};
 use crate::mailbox::Care;
 use crate::sys::activation::Passed;
@@ -46,6 +47,8 @@ const MAX_LOGINS: usize = 20_000;
 const MAX_MESSAGES: usize = 64;
 /// Messages of `auth`, which have to be heard before those of `front` that rest on them.
 const MAX_FROM_AUTH: usize = 10_000;
+/// How long the parent does other things before it stores a password again.
+const REHASH_PAUSE: Duration = Duration::from_secs(1);
 /// Connections in one message.
 const MAX_RELEASED: usize = 4096;
 /// How long roles may take to end in order.
@@ -73,6 +76,8 @@ struct Parent {
     front_back_off: BackOff,
     auth_back_off: BackOff,
     generation: u32,
+    /// When a password was stored anew.
+    rehashed: Option<Instant>,
     /// There was a users file.
     users_seen: bool,
     engines: Engines,
@@ -112,6 +117,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         front_back_off: BackOff::default(),
         auth_back_off: BackOff::default(),
         generation: 0,
+        rehashed: None,
         users_seen: false,
         engines: Engines::new(&config, owners),
         logins: HashMap::new(),
@@ -394,11 +400,13 @@ impl Parent {
         let Some(auth) = self.auth.take() else {
             return;
         };
+        let mut renewals = Vec::new();
         let gone = auth.receive(MAX_FROM_AUTH, &mut |message, _| match message {
             Message::Login { connection, owner } if self.logins.len() < MAX_LOGINS => {
                 let until = Instant::now() + GRANT_PATIENCE;
                 self.logins.insert(connection, (owner, until));
             }
+            Message::Rehash { user, mark, hash } => renewals.push((user, mark, hash)),
             Message::Grant {
                 connection,
                 ticket,
@@ -418,6 +426,35 @@ impl Parent {
             _ => log::error!("auth sent what it should not"),
         });
         self.auth = still(auth, gone, "auth", &mut self.auth_back_off);
+        for (user, mark, hash) in renewals {
+            self.rehash(&user, mark, &hash);
+        }
+    }
+
+    /// Stores a password anew, unless it was changed, somebody else changes the file now, or that was done a
+    /// moment ago: then it is done at the next login. `auth` can only have what is stored for a user replaced that
+    /// it knows already.
+    fn rehash(&mut self, user: &str, mark: u64, hash: &str) {
+        let now = Instant::now();
+        let early = self.rehashed.is_some_and(|last| now < last + REHASH_PAUSE);
+        if early || !self.config.rehashes() {
+            return;
+        }
+        self.rehashed = Some(now);
+        for UserSource::File(path) in &self.config.users {
+            let renewed = users_file::edit_now(path, |text| auth::renew(text, user, mark, hash));
+            match renewed {
+                Ok(true) => {
+                    log::info!("the password of {user} is stored as the settings have it now");
+                    return self.send_users();
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    let path = path.display();
+                    log::warn!("the password of {user} stays stored as it was in {path}: {error}");
+                }
+            }
+        }
     }
 
     fn hear_front(&mut self) {

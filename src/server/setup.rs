@@ -3,7 +3,7 @@
 use super::pack::{Pack, Unpack, path, unpath};
 use crate::config::{
     Config, Delete, DeliveryAddress, FetchFailure, Format, Imap, Limits, Lmtp, Mechanisms, Network,
-    Pop3, Protocol, Workarounds,
+    Pop3, Protocol, Scheme, Workarounds,
 };
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
@@ -36,6 +36,8 @@ pub(super) struct Setup {
     pub(super) aliases: bool,
     /// Domains that are served, besides those in names.
     pub(super) domains: Vec<String>,
+    /// How passwords are to be stored, if those that are stored otherwise are to be stored anew.
+    pub(super) rehash: Option<Scheme>,
     /// For `auth` alone: what salts are made from that are not stored.
     pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
@@ -59,6 +61,12 @@ pub(super) struct Served {
 pub(super) fn protocol(number: u8) -> Option<Protocol> {
     let mut all = Protocol::ALL.into_iter();
     all.find(|protocol| *protocol as u8 == number)
+}
+
+fn scheme(unpack: &mut Unpack<'_>) -> Option<Scheme> {
+    let number = unpack.u8()?;
+    let mut all = [Scheme::Argon2id, Scheme::ScramSha256].into_iter();
+    all.find(|scheme| *scheme as u8 == number)
 }
 
 /// Of a number that a set of mechanisms is between processes.
@@ -271,6 +279,7 @@ impl Setup {
             mechanisms: config.auth.mechanisms,
             userdb: serves(Protocol::DovecotUserdb),
             socketmap: serves(Protocol::Socketmap),
+            rehash: Some(config.auth.scheme).filter(|_| config.rehashes()),
             aliases: config.postfix.aliases.is_some(),
             domains: config.postfix.domains.clone(),
             imap: config.imap.clone(),
@@ -300,6 +309,9 @@ impl Setup {
         pack.u8(u8::from(self.aliases));
         pack.list(&self.domains, |pack, domain| {
             pack.text(domain);
+        });
+        pack.option(self.rehash.as_ref(), |pack, scheme| {
+            pack.u8(*scheme as u8);
         });
         pack.bytes(&self.seed);
         pack_imap(pack, &self.imap);
@@ -337,6 +349,7 @@ impl Setup {
             socketmap: unpack.u8()? != 0,
             aliases: unpack.u8()? != 0,
             domains: unpack.list(Unpack::text)?,
+            rehash: unpack.option(scheme)?,
             seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,

@@ -7,6 +7,7 @@ pub(crate) mod activation;
 pub(crate) mod clock;
 pub(crate) mod confine;
 pub(crate) mod directory;
+pub(crate) mod exclusive;
 pub(crate) mod landlock;
 pub(crate) mod limits;
 pub(crate) mod memory;

@@ -112,6 +112,69 @@ fn guesses_by_other_servers_count_for_all_protocols() {
 }
 
 #[test]
+fn a_password_is_stored_anew_once_its_user_logs_in() {
+    let stored = format!(
+        "# all\n{}{}eve:!:7\n",
+        line("ann", Some(4711)),
+        line("bob", None)
+    );
+    let mut server = Server::with(Start {
+        settings: "[auth]\nrehash = true\n[limits]\nargon2_memory_kib = 64\nargon2_passes = 1\n\
+                   scram_iterations = 4096\n",
+        users: stored.clone(),
+        ..Start::default()
+    });
+    let users = || std::fs::read_to_string(server.path("users")).unwrap();
+    // A wrong password, and one that nobody sends, change nothing.
+    let mut imap = crate::support::Imap::connect(server.imap).unwrap();
+    imap.login("ann", "wrong").unwrap();
+    assert_eq!(users(), stored);
+    let mode = std::fs::metadata(server.path("users")).unwrap().mode() & 0o777;
+    server.imap("ann");
+    server.wait_for_log(
+        "the password of ann is stored as the settings have it now",
+        1,
+    );
+    let now = users();
+    let lines: Vec<&str> = now.lines().collect();
+    assert_eq!((lines[0], lines[3]), ("# all", "eve:!:7"), "{now}");
+    let hash = "ann:{ARGON2ID}$argon2id$v=19$m=64,t=1,p=1$";
+    assert!(
+        lines[1].starts_with(hash) && lines[1].ends_with(":4711:4711::::"),
+        "{now}"
+    );
+    assert_eq!(lines[2], line("bob", None).trim_end());
+    let after = std::fs::metadata(server.path("users")).unwrap().mode() & 0o777;
+    assert_eq!(after, mode & 0o640);
+    // It is the same password, and is left alone from then on.
+    server.imap("ann");
+    let mut imap = crate::support::Imap::connect(server.imap).unwrap();
+    let refused = imap.login("ann", "wrong").unwrap().status;
+    assert!(
+        refused.starts_with("NO [AUTHENTICATIONFAILED]"),
+        "{refused}"
+    );
+    server.pop3("ann");
+    assert_eq!(users(), now);
+
+    // By another scheme after that; without the setting it stays.
+    let text = server.settings_with(|s| s.replace("rehash = true", "scheme = \"scram-sha-256\""));
+    std::fs::write(server.config(), text).unwrap();
+    server.restart();
+    server.imap("bob");
+    let text = server.settings_with(|s| s.replace("[auth]\n", "[auth]\nrehash = true\n"));
+    std::fs::write(server.config(), text).unwrap();
+    server.restart();
+    let users = || std::fs::read_to_string(server.path("users")).unwrap();
+    assert_eq!(users(), now);
+    server.imap("bob");
+    server.wait_for_log("the password of bob is stored", 1);
+    let last = users();
+    assert!(last.contains("\nbob:{SCRAM-SHA-256}4096,"), "{last}");
+    server.imap("bob");
+}
+
+#[test]
 fn strangers_are_not_heard() {
     let [auth, userdb] = [free_port(), free_port()];
     let tcp = |protocol: &str, port: u16| {

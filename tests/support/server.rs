@@ -171,6 +171,11 @@ impl Server {
         command
     }
 
+    /// The settings, changed.
+    pub(crate) fn settings_with(&self, change: impl FnOnce(String) -> String) -> String {
+        change(fs::read_to_string(self.config()).unwrap())
+    }
+
     /// A file of the test's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

@@ -55,6 +55,12 @@ impl Argon {
         })
     }
 
+    /// Whether a new password would be hashed in this way, at this cost.
+    pub(crate) fn is(&self, memory_kib: u32, passes: u32) -> bool {
+        let modern = self.algorithm == Algorithm::Argon2id && self.version == Version::V0x13;
+        modern && (self.params.m_cost(), self.params.t_cost()) == (memory_kib, passes)
+    }
+
     /// Memory of one verification.
     pub(crate) fn memory_kib(&self) -> u32 {
         self.params.m_cost()
