@@ -85,7 +85,7 @@
 //! # Invariants
 //!
 //! * The store is the truth. Deleting the index, as a change of isolation does, loses no message, UID,
-//!   UIDVALIDITY, flag or keyword (of the first 26 of a mailbox, for which there are letters),
+//!   UIDVALIDITY, flag or keyword,
 //!   nor what messages and mailboxes are called for ever (OBJECTID) and since when they are where they are (SAVEDATE).
 //! * Acknowledged means durable: 250 of LMTP, OK of APPEND, COPY, MOVE, STORE and EXPUNGE and +OK of QUIT in POP3 come after fsync.
 //! * A UID or mod-sequence that a client may have seen never names anything else, whatever crashes.

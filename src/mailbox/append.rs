@@ -207,7 +207,7 @@ impl Account {
             shared.abandon(flight.promise, &mut *store, &arrived);
             return Err(store_fault("filing a message")(error));
         }
-        if let Err(error) = shared.publish(&flight, &arrived) {
+        if let Err(error) = shared.publish(&flight, &arrived, &mut *store) {
             shared.abandon(flight.promise, &mut *store, &arrived);
             return Err(error);
         }

@@ -71,13 +71,18 @@ impl Shared {
         self: &Arc<Self>,
         flight: &Flight,
         arrived: &[Arrived],
+        store: &mut dyn Store,
     ) -> Result<(), Error> {
         let mut state = lock(&self.state);
         while state.flights.first().is_some_and(|f| *f < flight.first) {
             let waited = self.landed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        let taken = self.take_in(&mut state, arrived);
+        let mut taken = self.take_in(&mut state, arrived);
+        let beyond = |a: &Arrived| a.keywords.iter().any(|k| *k >= LETTERS);
+        if arrived.iter().any(beyond) {
+            taken = taken.and_then(|()| self.keep_beyond(&state, store));
+        }
         if taken.is_err() {
             state.caught_up = false;
             self.host.set_in_line(self.id, false);

@@ -181,7 +181,9 @@ impl Carry {
         if let Some(flight) = &carried.flight
             && (result.is_ok() || way == Way::Move)
         {
-            result = target.publish(flight, &carried.arrived).and(result);
+            let store = &mut *self.steps.store;
+            let published = target.publish(flight, &carried.arrived, store);
+            result = published.and(result);
         }
         if result.is_err() && way == Way::Copy {
             target.abandon(None, &mut *self.steps.store, &carried.arrived);

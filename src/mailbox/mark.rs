@@ -1,6 +1,7 @@
 //! STORE: changing flags.
 
 use super::append::{blob, letters, name};
+use super::arrive::LETTERS;
 use super::host::lock;
 use super::resync::set_named;
 use super::shared::{Change, Shared, State};
@@ -50,6 +51,8 @@ pub(crate) struct Mark {
     unchanged: Option<Since>,
     /// The view that does it.
     by: u32,
+    /// It may have changed keywords beyond z.
+    beyond: bool,
     marked: Marked,
 }
 
@@ -88,6 +91,7 @@ impl View {
             flags,
             unchanged,
             by: self.id,
+            beyond: false,
             marked: Marked::default(),
         })
     }
@@ -105,6 +109,12 @@ impl Mark {
         }
         self.steps.sync()?;
         self.steps.shared.keep_flags()?;
+        if self.beyond {
+            let state = lock(&self.steps.shared.state);
+            self.steps
+                .shared
+                .keep_beyond(&state, &mut *self.steps.store)?;
+        }
         Ok(false)
     }
 
@@ -134,6 +144,11 @@ impl Mark {
             unchanged: self.unchanged,
             system: self.flags.system,
             keywords: shared.numbers_of(state, store, self.change, &self.flags.keywords)?,
+        };
+        let all = state.summary.as_ref().map_or(0, |s| s.keywords.len());
+        self.beyond |= match self.change {
+            FlagChange::Set => all > usize::from(LETTERS),
+            _ => edit.keywords.iter().any(|keyword| *keyword >= LETTERS),
         };
         let chunk = shared.mark_chunk(state, store, number, slots, &edit, self.by)?;
         let marked = &mut self.marked;

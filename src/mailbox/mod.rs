@@ -15,7 +15,7 @@
 //! The order of an append: draft saved; under the mailbox's lock a UID and a name that holds it;
 //! directory synced; then, in the order of UIDs, index and wake. Index commits are not durable by
 //! themselves: names and the uidlist rebuild what a power cut takes. (Keywords beyond z, which no
-//! name can hold, are committed durably.)
+//! name can hold, are committed durably, and then kept in a side file.)
 //!
 //! A UID that somebody was told of is never given again: a name or the uidlist holds it durably
 //! before it is told, and before the last such name goes (EXPUNGE, MOVE, RENAME of INBOX) the
@@ -32,6 +32,7 @@ mod account;
 mod ahead;
 mod append;
 mod arrive;
+mod beyond;
 mod binary;
 mod changes;
 mod content;

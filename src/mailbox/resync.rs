@@ -107,6 +107,9 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
         mod_seq,
         dirty,
     } = merge;
+    if start_anew || state.summary.is_none() {
+        shared.recall_beyond(state, store, &mut summary)?;
+    }
     let stamp = store
         .stamp(&state.name)
         .map_err(store_fault("looking at a mailbox"))?;

@@ -1,6 +1,7 @@
 //! The seam between message bytes and everything that knows about messages.
 
-use super::side::{base, metadata, special_use, subscriptions};
+use super::side::beyond::Beyond;
+use super::side::{base, beyond, metadata, special_use, subscriptions};
 use super::{Annotations, Body, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
@@ -163,6 +164,20 @@ pub(crate) trait Store: Send {
     /// All of them anew. Durable. They go where the mailbox goes.
     fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error> {
         metadata::write(&self.annotations_file(of)?, all)
+    }
+    /// Keywords that the files of messages have no room for, and which have them, if that was kept with
+    /// these UIDs.
+    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Beyond, Error> {
+        beyond::read_of(&self.directory(of)?, validity)
+    }
+    /// All of it anew. Durable. It goes where the mailbox goes.
+    fn keep_beyond(
+        &mut self,
+        of: &MailboxName,
+        validity: UidValidity,
+        all: &Beyond,
+    ) -> Result<(), Error> {
+        beyond::write_of(&self.directory(of)?, validity, all)
     }
     /// RFC822.SIZE if the name of the message tells it.
     fn wire_octets(&self, blob: &BlobId) -> Option<u64> {

@@ -1,15 +1,17 @@
 //! The side file `dovelet-keywords` in the directory of a mailbox: keywords for which there is no letter, and
-//! the messages that have them. Where there is an index, it has them; copies without one have this file. Lines of a
-//! keyword, a blank, and UIDs.
+//! the messages that have them. An index has them too, and may be deleted; copies have this file alone. Lines of a
+//! keyword, a blank, and UIDs, below one that says of which UIDVALIDITY these are, if that is known.
 
 use super::lock::replace;
 use super::regular;
-use crate::mail::{Keyword, Uid, UidSet};
+use crate::mail::{Keyword, Uid, UidSet, UidValidity};
 use crate::store::Error;
 use std::io;
 use std::path::Path;
 
 const FILE: &str = "dovelet-keywords";
+/// What the line of the UIDVALIDITY begins with, and no keyword can.
+const OF: &str = "(UIDVALIDITY ";
 
 /// Keywords and the messages that have them.
 pub(crate) type Beyond = Vec<(Keyword, UidSet)>;
@@ -32,6 +34,37 @@ pub(crate) fn write(directory: &Path, beyond: &Beyond) -> Result<(), Error> {
         .iter()
         .map(|(keyword, uids)| format!("{keyword} {uids}\n"));
     replace(&directory.join(FILE), lines.collect::<String>().as_bytes())
+}
+
+/// As `read`, but nothing if the file says that it is about UIDs of another UIDVALIDITY.
+pub(crate) fn read_of(directory: &Path, validity: UidValidity) -> Result<Beyond, Error> {
+    let text = match regular::read(&directory.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
+    let text = String::from_utf8_lossy(&text);
+    let of = text.lines().find_map(|line| line.strip_prefix(OF));
+    Ok(match of.is_none_or(|of| of == validity.to_string()) {
+        true => parse(&text),
+        false => Vec::new(),
+    })
+}
+
+/// As `write`, of that UIDVALIDITY. What the file says of messages that are gone does no harm.
+pub(crate) fn write_of(
+    directory: &Path,
+    validity: UidValidity,
+    beyond: &Beyond,
+) -> Result<(), Error> {
+    let mut text = format!("{OF}{validity}\n");
+    for (keyword, uids) in beyond.iter().filter(|(_, uids)| !uids.is_empty()) {
+        text.push_str(&format!("{keyword} {uids}\n"));
+    }
+    let path = directory.join(FILE);
+    match regular::read(&path) {
+        Ok(old) if old == text.as_bytes() => Ok(()),
+        _ => replace(&path, text.as_bytes()),
+    }
 }
 
 /// Lines that cannot be read are left out.
@@ -71,6 +104,12 @@ mod tests {
         ];
         write(directory.path(), &all).unwrap();
         assert_eq!(read(directory.path()).unwrap(), all);
+        let [own, other] = [7, 8].map(|n| UidValidity::new(n).unwrap());
+        assert_eq!(read_of(directory.path(), own).unwrap(), all);
+        write_of(directory.path(), own, &all).unwrap();
+        assert_eq!(read(directory.path()).unwrap(), all);
+        assert_eq!(read_of(directory.path(), own).unwrap(), all);
+        assert_eq!(read_of(directory.path(), other).unwrap(), []);
         let text = "$a 1\nnonsense\nb x\nc 7:5\nd 0\n";
         assert_eq!(parse(text).len(), 1);
     }

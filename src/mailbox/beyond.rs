@@ -1,0 +1,163 @@
+//! Keywords beyond z: names and logs of messages have room for 26 letters, a side file says which messages
+//! have the others, so that the index can be deleted.
+
+use super::arrive::LETTERS;
+use super::shared::{Shared, State};
+use super::{Error, fault, store_fault};
+use crate::index::Summary;
+use crate::mail::{Keyword, Uid, UidSet};
+use crate::store::Store;
+use crate::store::beyond::Beyond;
+
+impl Shared {
+    /// Has the side file say what the index says. Durable.
+    pub(super) fn keep_beyond(&self, state: &State, store: &mut dyn Store) -> Result<(), Error> {
+        let Some(summary) = state.summary.as_ref() else {
+            return Ok(());
+        };
+        let mut named: Vec<(u16, Keyword, UidSet)> = (0u16..)
+            .zip(&summary.keywords)
+            .skip(usize::from(LETTERS))
+            .filter_map(|(number, keyword)| Some((number, keyword.clone()?, UidSet::new())))
+            .collect();
+        let reading = |what| fault("reading the index")(what);
+        let reader = self.host.index.read().map_err(reading)?;
+        let each = &mut |at: u32, chunk: crate::index::FlagChunk| {
+            for slot in chunk.present.slots() {
+                let uid = Uid::new(at << 8 | u32::from(slot));
+                let having = named.iter_mut().filter(|n| chunk.has_keyword(slot, n.0));
+                having.for_each(|(_, _, uids)| uid.into_iter().for_each(|uid| uids.insert(uid)));
+            }
+        };
+        reader.each_flags(self.id, each).map_err(reading)?;
+        let beyond: Beyond = named.into_iter().map(|(_, k, uids)| (k, uids)).collect();
+        let kept = store.keep_beyond(&state.name, summary.uid_validity, &beyond);
+        kept.map_err(store_fault("writing keywords"))
+    }
+
+    /// Gives messages of an index that was made anew the keywords that the side file says they have.
+    pub(super) fn recall_beyond(
+        &self,
+        state: &State,
+        store: &mut dyn Store,
+        summary: &mut Summary,
+    ) -> Result<(), Error> {
+        let beyond = match store.beyond(&state.name, summary.uid_validity) {
+            Ok(beyond) => beyond,
+            Err(error) => {
+                log::warn!("{}: keywords beyond z are lost: {error}", state.name);
+                return Ok(());
+            }
+        };
+        let mut named = Vec::new();
+        for (keyword, uids) in beyond {
+            if let Some(number) = self.number_beyond(summary, keyword) {
+                named.push((number, uids));
+            }
+        }
+        if named.is_empty() {
+            return Ok(());
+        }
+        let mut chunks = Vec::new();
+        let reading = |what| fault("reading the index")(what);
+        let reader = self.host.index.read().map_err(reading)?;
+        let listed = reader.each_flags(self.id, &mut |number, _| chunks.push(number));
+        listed.map_err(reading)?;
+        drop(reader);
+        self.host.write(|w| {
+            for at in chunks {
+                let mut flags = w.flags(self.id, at)?;
+                let uid = |slot: u32| Uid::new(at << 8 | slot).unwrap_or(Uid::MIN);
+                let whole = UidSet::range(uid(0), uid(255));
+                for (number, uids) in &named {
+                    for uid in uids.intersection(&whole).iter() {
+                        let slot = (uid.number() & 255) as u8;
+                        if flags.present.has(slot) {
+                            flags.set_keyword(slot, *number, true);
+                        }
+                    }
+                }
+                w.set_flags(self.id, at, &flags)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The number of a keyword without a letter; `None` if it has one, or there is no room for it.
+    fn number_beyond(&self, summary: &mut Summary, keyword: Keyword) -> Option<u16> {
+        let keywords = &mut summary.keywords;
+        let known = keywords.iter().position(|k| k.as_ref() == Some(&keyword));
+        let at = known.unwrap_or(keywords.len().max(usize::from(LETTERS)));
+        if at < usize::from(LETTERS) || at >= self.host.limits.keywords {
+            return None;
+        }
+        keywords.resize(keywords.len().max(at + 1), None);
+        *keywords.get_mut(at)? = Some(keyword);
+        u16::try_from(at).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{append, flags, name, uids};
+    use super::super::{Access, Account, FlagChange, Host, Limits, Want};
+    use crate::config::Format;
+    use crate::mail::{Flags, SystemFlags};
+    use std::path::Path;
+
+    fn keyword(name: &str) -> Flags {
+        flags(SystemFlags::NONE, &[name])
+    }
+
+    /// UIDs and keywords of all messages of a mailbox.
+    fn seen(account: &Account, mailbox: &str) -> String {
+        let view = account.select(&name(mailbox), Access::ReadWrite).unwrap();
+        let names = view.keywords();
+        let mut rows = view.fetch(view.uids().clone(), Want::default());
+        let mut all = String::new();
+        while rows.advance().unwrap() {
+            let own = rows.keywords().iter();
+            let mut own: Vec<&str> = own
+                .map(|number| names[usize::from(*number)].as_ref().unwrap().as_str())
+                .collect();
+            own.sort_unstable();
+            all.push_str(&format!("{} {}\n", rows.uid().number(), own.join(" ")));
+        }
+        all
+    }
+
+    #[test]
+    fn the_index_can_go_with_keywords_beyond_z() {
+        for format in [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox] {
+            let root = tempfile::tempdir().unwrap();
+            let open = |index: &Path| {
+                let host = Host::open(index, format, Limits::default()).unwrap();
+                host.account("ann", root.path()).unwrap()
+            };
+            let indexes = tempfile::tempdir().unwrap();
+            let account = open(&indexes.path().join("one"));
+            for subject in ["a", "b", "c"] {
+                append(&account, "INBOX", subject, &Flags::default());
+            }
+            let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+            for number in 0..28 {
+                let own = keyword(&format!("k{number}"));
+                view.mark(&uids(&[1, 3]), FlagChange::Add, &own, None)
+                    .unwrap();
+            }
+            view.mark(&uids(&[1]), FlagChange::Remove, &keyword("k27"), None)
+                .unwrap();
+            // Those of messages that are filed, and copied.
+            append(&account, "INBOX", "d", &keyword("k26"));
+            let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+            account.create(&name("other")).unwrap();
+            view.copy(&uids(&[3, 4]), &name("other")).unwrap();
+            let before = ["INBOX", "other"].map(|mailbox| seen(&account, mailbox));
+            assert!(before[0].contains(" k26") && before[0].contains(" k27"));
+            drop((view, account));
+            let account = open(&indexes.path().join("two"));
+            let after = ["INBOX", "other"].map(|mailbox| seen(&account, mailbox));
+            assert_eq!(after, before, "{format:?}");
+        }
+    }
+}
