@@ -1,11 +1,13 @@
 //! Every limit of `[limits]`, hit.
 
 use crate::login::{attempt, guessed_at_once, proxied};
+use crate::lookups::{asked, listener};
 use crate::support::{Imap, Lmtp, PASSWORD, Pop3, Process, Server, message, run, wait_until};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// One test a limit, of that name, and the list of all of them.
@@ -29,6 +31,7 @@ const ELSEWHERE: &[(&str, fn())] = &[
     ("argon2_parallel", hashed_at_once),
     ("argon2_queue", hashed_at_once),
     ("trusted_networks", trusted_networks),
+    ("auth_requests", auth_requests),
 ];
 
 #[test]
@@ -640,6 +643,10 @@ limits! {
         assert!(stored(&server).starts_with("eve:{ARGON2ID}$argon2id$v=19$m=64,t=7,"));
     }
 
+    scram_iterations(server, "scram_iterations = 5000\n[auth]\nscheme = \"scram-sha-256\"") {
+        assert!(stored(&server).starts_with("eve:{SCRAM-SHA-256}5000,"));
+    }
+
     index_cache_octets(server, "index_cache_octets = \"64KiB\"") {
         // redb keeps to it; here: one so small serves, though all does not fit in.
         for number in 0..20 {
@@ -867,4 +874,26 @@ fn trusted_networks() {
     }
     let (status, _) = attempt(port, "192.0.2.1", PASSWORD);
     assert!(status.starts_with("OK"), "{status}");
+}
+
+fn auth_requests() {
+    let settings = listener("dovecot-auth", "[limits]\nauth_requests = 2");
+    let server = Server::start(&settings);
+    let stream = UnixStream::connect(server.path("dovecot-auth")).unwrap();
+    asked(&stream, "VERSION\t1\t1\nCPID\t1\n", "DONE");
+    let begin = |id: u32| {
+        let auth = format!("AUTH\t{id}\tLOGIN\tservice=smtp\n");
+        asked(&stream, &auth, "").pop().unwrap()
+    };
+    // They wait for a name.
+    for id in 1..3 {
+        let answer = begin(id);
+        assert!(answer.starts_with(&format!("CONT\t{id}\t")), "{answer}");
+    }
+    assert_eq!(begin(3), "FAIL\t3\ttemp\tcode=temp_fail");
+    // With one less there is a place.
+    let answer = asked(&stream, "CONT\t1\t*\n", "").pop().unwrap();
+    assert!(answer.starts_with("FAIL\t1"), "{answer}");
+    let answer = begin(4);
+    assert!(answer.starts_with("CONT\t4\t"), "{answer}");
 }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Says this and reads lines up to one that begins so.
-fn asked(stream: &UnixStream, said: &str, last: &str) -> Vec<String> {
+pub(crate) fn asked(stream: &UnixStream, said: &str, last: &str) -> Vec<String> {
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .unwrap();
@@ -25,7 +25,7 @@ fn asked(stream: &UnixStream, said: &str, last: &str) -> Vec<String> {
     panic!("no {last} in {lines:?}");
 }
 
-fn listener(protocol: &str, more: &str) -> String {
+pub(crate) fn listener(protocol: &str, more: &str) -> String {
     format!(
         "[[listener]]\nprotocol = \"{protocol}\"\naddress = \"unix:{{directory}}/{protocol}\"\n{more}\n"
     )
