@@ -93,6 +93,8 @@
 //!   numbering is runs of UIDs.
 //! * An idle session holds no buffer; an idle server has no timer shorter than a minute.
 //! * Every buffer, queue, literal, nesting and count has a named limit in [`config::Limits`].
+//! * A full disk takes no new mail and lets users read, mark and delete: a file beside the index gives its room
+//!   up then (`index::Reserve`), and logs have a block to spare.
 //! * A woken session asks the index for the changes since what it knows; nobody queues events.
 //!
 //! # What is deliberately absent

@@ -98,7 +98,7 @@ impl<'t> Writer<'t> {
         number(self.get(Kind::Meta, name.as_bytes())?)
     }
 
-    pub(super) fn set_meta(&mut self, name: &str, value: u64) -> Result<(), Error> {
+    pub(crate) fn set_meta(&mut self, name: &str, value: u64) -> Result<(), Error> {
         self.put(Kind::Meta, name.as_bytes(), &value.to_le_bytes())
     }
 

@@ -95,6 +95,13 @@ impl Draft {
         let draft = match self.draft.take() {
             Some(draft) => draft,
             None => {
+                let reserve = &self.account.0.host.reserve;
+                if reserve.is_used() {
+                    reserve.look();
+                }
+                if reserve.is_used() {
+                    return Err(Error::Full);
+                }
                 let staged = self.account.0.store()?.stage();
                 staged.map_err(store_fault("staging a message"))?
             }

@@ -202,6 +202,11 @@ impl Carry {
                 source.forget_chunk(&mut state, number, &slots, Doomed::All)?;
             }
             source.raise();
+            if result.is_err() {
+                // Nobody knows which of the two has them.
+                source.doubt();
+                self.target.doubt();
+            }
         }
         result
     }
@@ -357,7 +362,7 @@ impl Shared {
         if state.deleted {
             return Err(Error::NoSuchMailbox);
         }
-        let numbers = self.numbers(state, store, &source.keywords, &items);
+        let numbers = self.numbers(state, store, &source.keywords, &items)?;
         let first = state.next_uid()?;
         let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
         if first.number().checked_add(count).is_none() {
@@ -399,18 +404,21 @@ impl Shared {
         store: &mut dyn Store,
         named: &[Option<Keyword>],
         items: &[Item],
-    ) -> Vec<Option<u16>> {
+    ) -> Result<Vec<Option<u16>>, Error> {
         let mut numbers = vec![None; named.len()];
         for (at, number) in numbers.iter_mut().enumerate() {
             let used = items
                 .iter()
                 .any(|item| item.keywords.iter().any(|k| usize::from(*k) == at));
             if let Some(keyword) = named.get(at).and_then(Option::as_ref).filter(|_| used) {
-                // A keyword too many is left out rather than the message.
-                *number = self.keyword(state, store, keyword).ok();
+                *number = match self.keyword(state, store, keyword) {
+                    // A keyword too many is left out rather than the message.
+                    Err(Error::Limit(_)) => None,
+                    made => Some(made?),
+                };
             }
         }
-        numbers
+        Ok(numbers)
     }
 }
 

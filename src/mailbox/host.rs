@@ -6,7 +6,7 @@ use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
 use crate::config::Format;
-use crate::index::{AccountId, Durable, Error as IndexError, Index};
+use crate::index::{AccountId, Durable, Error as IndexError, Index, Reserve};
 use crate::mail::{MailboxId, MailboxName};
 use event_listener::{Event, EventListener};
 use std::collections::{HashMap, VecDeque};
@@ -131,6 +131,7 @@ pub(super) struct HostInner {
     accounts: Mutex<Known>,
     dirty: AtomicBool,
     pending: Weak<Mutex<Vec<Pending>>>,
+    pub(super) reserve: Reserve,
     /// The index was lost.
     lost: Event,
     /// Mailboxes that were compared with their directories by this process.
@@ -151,6 +152,19 @@ impl Host {
     /// Opens the index file, or makes it. A damaged one is put aside and built anew from the store,
     /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
     pub(crate) fn open(path: &Path, format: Format, limits: Limits) -> Result<Host, Error> {
+        let reserve = Reserve::beside(path);
+        let index = match Host::open_index(path, limits) {
+            Err(Error::Full) if reserve.use_up() => Host::open_index(path, limits),
+            opened => opened,
+        };
+        let mut host = Host::over(index?, format, limits);
+        if let Some(inner) = Arc::get_mut(&mut host.inner) {
+            inner.reserve = reserve;
+        }
+        Ok(host)
+    }
+
+    fn open_index(path: &Path, limits: Limits) -> Result<Index, Error> {
         let index = match Index::open(path, limits.index_cache_octets) {
             Err(error) if error.is_damage() && crate::index::is_unfinished(path) => {
                 log::info!("index {}: unfinished, made again", path.display());
@@ -169,8 +183,7 @@ impl Host {
             }
             other => other,
         };
-        let index = index.map_err(fault("opening the index"))?;
-        Ok(Host::over(index, format, limits))
+        index.map_err(fault("opening the index"))
     }
 
     /// Over Maildirs.
@@ -213,6 +226,7 @@ impl Host {
             accounts: Mutex::default(),
             dirty: AtomicBool::new(false),
             pending: Arc::downgrade(&pending),
+            reserve: Reserve::default(),
             lost: Event::new(),
             in_line: Mutex::default(),
             bulky: AtomicBool::new(false),
@@ -353,6 +367,7 @@ impl Host {
             crate::sys::memory::give_back_memory();
         }
         self.inner.notice_loss();
+        self.inner.reserve.look();
         let flushed = flushed.map_err(fault("flushing the index"));
         // What failed first says why the rest did.
         flushed.map_err(|error| first.err().unwrap_or(error))

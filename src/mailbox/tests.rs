@@ -1,7 +1,9 @@
 mod damage;
+mod failing;
 mod platter;
 mod power_cut;
 mod steps;
+mod wounds;
 
 use super::*;
 use crate::config::Format;

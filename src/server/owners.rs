@@ -268,6 +268,7 @@ fn forget(index: &Path, shared: bool) -> std::io::Result<u32> {
     let mut count = 0;
     if !shared {
         count += remove(&index, "shared.redb")?;
+        remove(&index, "shared.reserve")?;
         if count == 0 {
             return Ok(0);
         }
@@ -283,11 +284,13 @@ fn forget(index: &Path, shared: bool) -> std::io::Result<u32> {
             continue;
         };
         count += remove(&user, "index.redb")?;
+        remove(&user, "index.reserve")?;
         // Others may be in it that somebody wants to look at.
         unlinkat(&index, name, AtFlags::REMOVEDIR).ok();
     }
     if shared && count > 0 {
         count += remove(&index, "shared.redb")?;
+        remove(&index, "shared.reserve")?;
     }
     Ok(count)
 }

@@ -23,7 +23,7 @@ pub(crate) use mbox::letters;
 pub(crate) use open::open;
 pub(crate) use side::base::{origin, saved, stored_octets};
 pub(crate) use side::beyond;
-#[cfg(test)]
-pub(crate) use side::journal;
 pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;
+#[cfg(test)]
+pub(crate) use side::{faults, journal};

@@ -96,3 +96,109 @@ fn mail_is_served_again_when_a_full_disk_has_room_again() {
     server.deliver("ann", &message("after@test", "news", "Text."));
     assert_eq!(listed(&server).unwrap().last().unwrap(), "after@test");
 }
+
+/// Takes all room that there is.
+fn fill(server: &Server, name: &str) {
+    let path = server.data().join(name);
+    let mut file = fs::File::create(path).unwrap();
+    for octets in [1 << 16, 4096, 512, 1] {
+        while std::io::Write::write(&mut file, &vec![1; octets]).is_ok_and(|done| done == octets) {}
+    }
+}
+
+fn reads_and_deletes(format: &str) {
+    let mut server = Server::start(&format!("[storage]\nformat = \"{format}\""));
+    server.deliver("ann", &message("0@test", "news", "Text."));
+    server.stop();
+    let Some(_mount) = Mount::over(&server.data(), 8 << 20) else {
+        println!("skipped: may not mount");
+        return;
+    };
+    server.again();
+    for number in 1..30 {
+        server.deliver("ann", &message(&format!("{number}@test"), "news", "Text."));
+    }
+    let before = server.imap("ann").ok("STATUS INBOX (UIDNEXT UIDVALIDITY)");
+    fill(&server, "filler");
+    // Mail is refused sooner or later, never taken by half.
+    let late = wait_until("mail being refused", || {
+        let reply = try_to_deliver(&server, "late@test");
+        (!reply.starts_with("250")).then_some(reply)
+    });
+    assert!(late.starts_with("452"), "{format}: {late}");
+    let all = wait_until("mail being read", || listed(&server));
+    assert!(all.len() >= 30, "{format}: {all:?}");
+    let mut left = all.len();
+    for round in 0..4 {
+        // Whoever finds the index lost begins anew.
+        let gone = wait_until("messages being deleted", || {
+            let mut imap = Imap::connect(server.imap).ok()?;
+            let answer = imap.login("ann", PASSWORD).ok()?;
+            let done = |answer: std::io::Result<crate::support::Answer>| {
+                answer.ok().filter(|answer| answer.status.starts_with("OK"))
+            };
+            answer.status.starts_with("OK").then_some(())?;
+            done(imap.command("SELECT INBOX"))?;
+            done(imap.command("FETCH 1:* (BODY.PEEK[])"))?;
+            done(imap.command("STORE 1:5 +FLAGS (\\Deleted)"))?;
+            done(imap.command("EXPUNGE"))
+        });
+        let told = gone.untagged.iter();
+        let told = told.filter(|line| line.ends_with(" EXPUNGE")).count();
+        // A command whose end nobody heard may have removed more.
+        let now = wait_until("mail being read", || listed(&server)).len();
+        assert!(now <= left - told, "{format} {round}: {now} of {left}");
+        left = now;
+        fill(&server, &format!("filler-{round}"));
+        // What waits is written meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+    }
+    assert!(left <= all.len() - 20, "{format}: {left}");
+    for name in ["filler", "filler-0", "filler-1", "filler-2", "filler-3"] {
+        fs::remove_file(server.data().join(name)).unwrap();
+    }
+    wait_until("new mail being taken", || {
+        let reply = try_to_deliver(&server, "after@test");
+        reply.starts_with("250").then_some(())
+    });
+    let now = wait_until("mail being read", || listed(&server));
+    assert_eq!(now.len(), left + 1, "{format}: {now:?}");
+    assert_eq!(now[..left], all[all.len() - left..], "{format}");
+    let after = server.imap("ann").ok("STATUS INBOX (UIDNEXT UIDVALIDITY)");
+    let validity = |answer: &crate::support::Answer| {
+        let status = answer.untagged[0].split("UIDVALIDITY ").nth(1).unwrap();
+        status
+            .trim_end_matches(')')
+            .split(' ')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(validity(&before), validity(&after), "{format}");
+    let full = server.log().matches("is given up").count();
+    assert!(
+        (1..20).contains(&full),
+        "{format}: {full}\n{}",
+        server.log()
+    );
+}
+
+#[test]
+fn a_full_disk_lets_users_read_and_delete_a_maildir() {
+    reads_and_deletes("maildir");
+}
+
+#[test]
+fn a_full_disk_lets_users_read_and_delete_an_sdbox() {
+    reads_and_deletes("sdbox");
+}
+
+#[test]
+fn a_full_disk_lets_users_read_and_delete_an_mdbox() {
+    reads_and_deletes("mdbox");
+}
+
+#[test]
+fn a_full_disk_lets_users_read_and_delete_an_mbox() {
+    reads_and_deletes("mbox");
+}

@@ -3,6 +3,7 @@
 use super::platter::Dice;
 use super::{append, flags, name, shown, uids};
 use crate::config::Format;
+use crate::index::{Durable, Index};
 use crate::mail::SystemFlags;
 use crate::mailbox::{Access, Account, Error, Expunges, FlagChange, Host, Limits};
 use std::fs;
@@ -22,8 +23,8 @@ fn look(account: &Account, mailbox: &str) -> Seen {
 }
 
 /// An account with two mailboxes and an index beside it that was closed.
-fn prepared(root: &Path) -> [Seen; 2] {
-    let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
+fn prepared(root: &Path, format: Format) -> [Seen; 2] {
+    let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     account.create(&name("other")).unwrap();
     for number in 0..40 {
@@ -50,8 +51,8 @@ fn prepared(root: &Path) -> [Seen; 2] {
 
 /// Looks at everything, then adds to it; says what is wrong. Errors: the index was found damaged, the
 /// process ends.
-fn serve(root: &Path, seen: &[Seen; 2]) -> Result<Option<String>, Error> {
-    let host = match Host::open(&root.join("index"), Format::Maildir, Limits::default()) {
+fn serve(root: &Path, format: Format, seen: &[Seen; 2]) -> Result<Option<String>, Error> {
+    let host = match Host::open(&root.join("index"), format, Limits::default()) {
         Ok(host) => host,
         Err(error) => return Ok(Some(format!("not opened: {error:?}"))),
     };
@@ -106,25 +107,36 @@ fn spoil(index: &[u8], round: u64, dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn a_damaged_index_serves_everything() {
+    damaged_indexes(Format::Maildir, 100);
+}
+
+#[test]
+fn a_damaged_index_serves_everything_in_each_format() {
+    for format in [Format::Sdbox, Format::Mdbox, Format::Mbox] {
+        damaged_indexes(format, 40);
+    }
+}
+
+fn damaged_indexes(format: Format, rounds: u64) {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let seen = prepared(root);
+    let seen = prepared(root, format);
     let index = fs::read(root.join("index")).unwrap();
     let seed = std::env::var("DOVELET_DAMAGE_SEED").ok();
     let mut dice = Dice::new(seed.map_or(7, |seed| seed.parse().unwrap()));
-    let (mut again, rounds) = (0, 100);
+    let mut again = 0;
     for round in 0..rounds {
         let other = super::power_cut::temporary();
         copy(&root.join("mail"), &other.path().join("mail"));
         fs::write(other.path().join("index"), spoil(&index, round, &mut dice)).unwrap();
         // A process that finds damage, by an error or by a panic of redb, puts it aside and ends.
-        let first = std::panic::catch_unwind(|| serve(other.path(), &seen));
+        let first = std::panic::catch_unwind(|| serve(other.path(), format, &seen));
         if let Ok(Ok(wrong)) = first {
             assert_eq!(wrong, None, "{round}");
         } else {
             again += 1;
             Host::put_aside(&other.path().join("index")).unwrap();
-            assert_eq!(serve(other.path(), &seen), Ok(None), "{round}");
+            assert_eq!(serve(other.path(), format, &seen), Ok(None), "{round}");
         }
     }
     println!("{rounds} damaged indexes, {again} of them noticed late");
@@ -133,9 +145,10 @@ fn a_damaged_index_serves_everything() {
 /// redb makes the file long, then writes its head, then the octets that say what it is.
 #[test]
 fn an_unfinished_index_is_made_again() {
+    let format = Format::Maildir;
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let seen = prepared(root);
+    let seen = prepared(root, format);
     let index = fs::read(root.join("index")).unwrap();
     let aside = || {
         let names = fs::read_dir(root).unwrap().flatten().map(|e| e.file_name());
@@ -150,7 +163,7 @@ fn an_unfinished_index_is_made_again() {
     }];
     for bytes in &unfinished {
         fs::write(root.join("index"), bytes).unwrap();
-        let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
+        let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
         let account = host.account("u", &root.join("mail")).unwrap();
         assert_eq!(["INBOX", "other"].map(|m| look(&account, m)), seen);
         host.close().unwrap();
@@ -158,27 +171,41 @@ fn an_unfinished_index_is_made_again() {
     assert_eq!(aside(), 0, "nothing to look at");
     for bytes in [b"text\n".to_vec(), vec![7; index.len()]] {
         fs::write(root.join("index"), bytes).unwrap();
-        assert_eq!(serve(root, &seen), Ok(None));
+        assert_eq!(serve(root, format, &seen), Ok(None));
     }
     assert!(aside() > 0);
 }
 
+/// Has the index say that it is of another version.
+fn of_version(path: &Path, version: u64) {
+    let index = Index::open(path, 1 << 20).unwrap();
+    let written = index.write(Durable::Yes, |w| w.set_meta("version", version));
+    written.unwrap();
+}
+
 #[test]
-fn deleted_indexes_change_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path();
-    let seen = prepared(root);
-    for _ in 0..2 {
-        fs::remove_file(root.join("index")).unwrap();
-        let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
-        let account = host.account("u", &root.join("mail")).unwrap();
-        for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
-            assert_eq!(look(&account, mailbox), *seen);
-        }
-        // As `dovelet doctor --rebuild` does it.
-        account.check(true, &mut |_| {}).unwrap();
-        for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
-            assert_eq!(look(&account, mailbox), *seen);
+fn indexes_of_other_versions_and_deleted_ones_change_nothing() {
+    for format in [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let seen = prepared(root, format);
+        for version in [None, Some(1), Some(4), Some(99), None] {
+            match version {
+                Some(version) => of_version(&root.join("index"), version),
+                None => fs::remove_file(root.join("index")).unwrap(),
+            }
+            let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
+            let account = host.account("u", &root.join("mail")).unwrap();
+            for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
+                assert_eq!(look(&account, mailbox), *seen, "{format:?} {version:?}");
+            }
+            // As `dovelet doctor --rebuild` does it.
+            account.check(true, &mut |_| {}).unwrap();
+            for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
+                assert_eq!(look(&account, mailbox), *seen, "{format:?} {version:?}");
+            }
+            drop(account);
+            host.close().unwrap();
         }
     }
 }

@@ -8,12 +8,12 @@ use super::root::Root;
 use super::staged::Staged;
 use crate::codec::crlf::ToLf;
 use crate::mail::{Guid, MailboxName};
+use crate::store::side::disk;
 use crate::store::side::uid_validity::random_guid;
 use crate::store::{Body, Draft, Error};
 use std::any::Any;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Weak};
 
 /// Messages up to this many octets stay in memory until they are saved.
@@ -90,11 +90,11 @@ impl DboxDraft {
         let Some(spool) = &self.spool else {
             head.extend_from_slice(&self.buffer);
             head.extend_from_slice(metadata);
-            return file.write_all_at(&head, at);
+            return disk::write_at(file, &head, at);
         };
-        file.write_all_at(&head, at)?;
+        disk::write_at(file, &head, at)?;
         let end = files::copy(spool, 0, self.spooled, file, at + head.len() as u64)?;
-        file.write_all_at(metadata, end)
+        disk::write_at(file, metadata, end)
     }
 
     /// What stands behind it. `to`: the mailbox that it comes to first. Errors: `NoSuchMailbox` if that
@@ -125,7 +125,7 @@ impl DboxDraft {
             Some(spool) => spool,
             None => self.spool.insert(self.root.nameless()?),
         };
-        spool.write_all_at(&self.buffer, self.spooled)?;
+        disk::write_at(spool, &self.buffer, self.spooled)?;
         self.spooled += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -159,7 +159,7 @@ impl Draft for DboxDraft {
             Some(spool) => spool.try_clone()?,
             None => {
                 let copy = self.root.nameless()?;
-                copy.write_all_at(&self.buffer, 0)?;
+                disk::write_at(&copy, &self.buffer, 0)?;
                 copy
             }
         };

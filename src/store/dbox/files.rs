@@ -152,7 +152,7 @@ impl Files {
         let written = draft.write_frame(Vec::new(), &metadata, &current.file, offset);
         if let Err(error) = written {
             // What is behind the last message may stay there, but nothing comes behind it then.
-            if current.file.set_len(offset).is_err() {
+            if disk::set_length(&current.file, offset).is_err() {
                 appending.current = None;
             }
             return Err(error.into());
@@ -230,7 +230,7 @@ impl Files {
         match copy(from, start, end - start, &current.file, offset) {
             Ok(end) => current.end = end,
             Err(error) => {
-                if current.file.set_len(offset).is_err() {
+                if disk::set_length(&current.file, offset).is_err() {
                     appending.current = None;
                 }
                 return Err(error.into());
@@ -323,7 +323,7 @@ impl Files {
         let name = format!("{PREFIX}{number}");
         let file = disk::create_in(&directory, &name).map_err(io::Error::from)?;
         let header = file_header(crate::sys::clock::now_seconds());
-        let made = file.write_all_at(header.as_bytes(), 0);
+        let made = disk::write_at(&file, header.as_bytes(), 0);
         let made = made.and_then(|()| disk::sync_directory(&directory).map_err(io::Error::from));
         if let Err(error) = made {
             let _ = disk::unlink(&directory, &name);
@@ -346,7 +346,7 @@ pub(super) fn copy(from: &File, start: u64, octets: u64, to: &File, at: u64) -> 
         let left = usize::try_from(octets - done).unwrap_or(PIECE).min(PIECE);
         let piece = buffer.get_mut(..left).unwrap_or_default();
         from.read_exact_at(piece, start + done)?;
-        to.write_all_at(piece, at + done)?;
+        disk::write_at(to, piece, at + done)?;
         done += left as u64;
     }
     Ok(at + octets)

@@ -122,6 +122,8 @@ pub(super) struct Contents {
     pub(super) messages: BTreeMap<Uid, Message>,
     /// Those of which it says that they are gone.
     pub(super) expunged: UidSet,
+    /// Where in mdbox messages are of which it says that they are gone.
+    pub(super) left: Vec<Place>,
     /// No UID from here on was given; `None`: none was.
     pub(super) uid_next: Option<Uid>,
     pub(super) keywords: Vec<Option<Keyword>>,
@@ -190,7 +192,9 @@ impl Contents {
             }
             "X" => {
                 let gone = uid(rest)?;
-                self.messages.remove(&gone);
+                let before = self.messages.remove(&gone);
+                let record = before.and_then(|message| Record::parse(&message.record));
+                self.left.extend(record.and_then(|record| record.place));
                 self.expunged.insert(gone);
                 self.give(gone.next()?);
             }

@@ -5,6 +5,7 @@ use super::line::{Contents, Line, MAX_LETTERS, Together, came};
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
+use crate::store::side::checked::Ending;
 use crate::store::side::{disk, lock, regular};
 use std::fs::File;
 use std::io;
@@ -16,6 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The file is filled up to a multiple of this: a line that fits in changes its bytes alone, and a
 /// sync writes nothing else.
 const BLOCK: u64 = 4096;
+/// Octets that are free behind the lines before one is taken that says that a message comes: where the disk
+/// is full, there is room for those that say that some go.
+const SPARE: u64 = BLOCK;
 /// Lines that wait to be written, in octets; then they are.
 const BUFFER: usize = 64 * 1024;
 /// And beyond this, because they cannot be written, no more are taken.
@@ -86,7 +90,9 @@ impl Log {
             let mut text = vec![0; usize::try_from(end).map_err(|_| Error::Full)?];
             file.read_exact_at(&mut text, 0)?;
             log::warn!("{}: lines behind a gap are dropped", path.display());
-            Log::write(path, &Contents::parse(&text))?;
+            // With those that are damaged: whoever reads them finds out what they said.
+            text.resize(usize::try_from(end.next_multiple_of(BLOCK)).unwrap_or(0), 0);
+            lock::replace(path, &text)?;
             return Log::open(path);
         }
         let group = Group::default();
@@ -112,7 +118,12 @@ impl Log {
     /// Writes a log that says this, in place of what is there. Durable.
     pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), Error> {
         let mut bytes = contents.encode();
-        let filled = (bytes.len() as u64).next_multiple_of(BLOCK);
+        let spare = if contents.messages.is_empty() {
+            0
+        } else {
+            SPARE
+        };
+        let filled = (bytes.len() as u64 + spare).next_multiple_of(BLOCK);
         bytes.resize(usize::try_from(filled).unwrap_or(bytes.len()), 0);
         lock::replace(path, &bytes)
     }
@@ -134,6 +145,20 @@ impl Log {
         if let Some(known) = &mut state.known {
             known.note(line);
         }
+        Ok(())
+    }
+
+    /// Has room for lines that say what goes, behind one that says what comes.
+    pub(super) fn reserve(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        let end = state.end + state.waiting.len() as u64;
+        if end + SPARE <= state.length {
+            return Ok(());
+        }
+        let length = (end + SPARE).next_multiple_of(BLOCK);
+        let more = usize::try_from(length - state.length).unwrap_or(0);
+        disk::write_at(&state.file, &vec![0; more], state.length)?;
+        state.length = length;
         Ok(())
     }
 
@@ -368,7 +393,7 @@ impl Log {
             let filled = usize::try_from(filled).unwrap_or(count);
             state.waiting.resize(filled, 0);
         }
-        let written = state.file.write_all_at(&state.waiting, state.end);
+        let written = disk::write_at(&state.file, &state.waiting, state.end);
         if let Err(error) = written {
             state.waiting.truncate(count);
             return Err(error.into());
@@ -427,43 +452,32 @@ struct End {
 }
 
 fn end_of(file: &File, length: u64) -> io::Result<End> {
-    let (mut at, mut end, mut last) = (0, None, b'\n');
     let mut piece = vec![0; BUFFER];
-    while at < length {
+    let mut read = |at: u64| {
         let count = usize::try_from(length - at).map_or(BUFFER, |left| left.min(BUFFER));
         let piece = piece.get_mut(..count).unwrap_or_default();
-        file.read_exact_at(piece, at)?;
-        if end.is_none() {
-            let lines = memchr::memchr(0, piece).unwrap_or(count);
-            last = piece
-                .get(..lines)
-                .and_then(<[u8]>::last)
-                .copied()
-                .unwrap_or(last);
-            end = (lines < count).then_some(at + lines as u64);
-        }
-        let behind = end.map_or(count, |end| {
-            usize::try_from(end.saturating_sub(at)).unwrap_or(0)
-        });
-        if piece
-            .get(behind..)
-            .unwrap_or_default()
-            .iter()
-            .any(|b| *b != 0)
-        {
-            let at = end.unwrap_or(length);
-            let torn = last != b'\n';
-            return Ok(End {
-                at,
-                torn,
-                gap: true,
-            });
-        }
-        at += count as u64;
+        file.read_exact_at(piece, at)
+            .map(|()| (piece.to_vec(), at + count as u64))
+    };
+    let (mut at, mut end, mut ending) = (0, None, Ending::default());
+    while at < length && end.is_none() {
+        let (piece, next) = read(at)?;
+        (end, at) = (ending.take(&piece), next);
+    }
+    let end = end.unwrap_or_else(|| ending.finish());
+    let (mut at, mut gap) = (end, false);
+    while at < length && !gap {
+        let (piece, next) = read(at)?;
+        gap = piece.iter().any(|octet| *octet != 0);
+        at = next;
+    }
+    let mut last = *b"\n";
+    if end > 0 {
+        file.read_exact_at(&mut last, end - 1)?;
     }
     Ok(End {
-        at: end.unwrap_or(length),
-        torn: last != b'\n',
-        gap: false,
+        at: end,
+        torn: last != *b"\n",
+        gap,
     })
 }

@@ -4,7 +4,7 @@ use super::draft::{DboxDraft, Saved};
 use super::files::Files;
 use super::line::{Contents, Together};
 use super::log::Log;
-use super::messages::Messages;
+use super::messages::{Gone, Messages};
 use super::purge::Purge;
 use super::record::{Place, Record};
 use super::root::Root;
@@ -34,6 +34,26 @@ impl Mdbox {
             reading: Vec::new(),
             purge: None,
         }
+    }
+
+    /// Has the log of a mailbox, some of which cannot be read, written anew with all messages that are found: one
+    /// without its line would go with the next purge.
+    fn mend(
+        &self,
+        name: &MailboxName,
+        log: &Log,
+        mut contents: Contents,
+    ) -> Result<Contents, Error> {
+        let damaged = std::mem::take(&mut contents.damaged);
+        if contents.known.is_none() {
+            contents.known = self.root.empty()?.known;
+        }
+        let count = self.root.rejoin(name, &mut contents)?;
+        log::error!(
+            "{name}: {damaged} lines of its log cannot be read; {count} messages have new UIDs"
+        );
+        log.renew(&|own| *own = contents.clone())?;
+        Ok(contents)
     }
 
     /// An open file of messages.
@@ -103,7 +123,11 @@ impl Messages for Mdbox {
 
     fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {
         let mut contents = log.contents()?;
+        if contents.known.is_none() || contents.damaged > 0 {
+            contents = self.mend(name, log, contents)?;
+        }
         let mut files: HashMap<u32, bool> = HashMap::new();
+        let mut gone = Gone::default();
         contents.messages.retain(|uid, message| {
             let place = Record::parse(&message.record).and_then(|record| record.place);
             let exists = |place: Place| {
@@ -112,11 +136,11 @@ impl Messages for Mdbox {
             };
             let exists = place.is_some_and(exists);
             if !exists {
-                let record = &message.record;
-                log::error!("{name}: the file of message {uid} is gone: {record}");
+                gone.note(*uid, &message.record);
             }
             exists
         });
+        gone.log(name);
         Ok(contents)
     }
 

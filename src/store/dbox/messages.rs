@@ -61,3 +61,26 @@ pub(super) trait Messages: Send {
         Ok(())
     }
 }
+
+/// Messages of a mailbox whose files are gone: one line of the log for all, however many.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    count: usize,
+    first: Option<(Uid, Box<str>)>,
+}
+
+impl Gone {
+    pub(super) fn note(&mut self, uid: Uid, record: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (uid, record.into()));
+    }
+
+    pub(super) fn log(self, name: &MailboxName) {
+        if let Some((uid, record)) = self.first {
+            let count = self.count;
+            log::error!(
+                "{name}: the files of {count} messages are gone, the first UID {uid}: {record}"
+            );
+        }
+    }
+}

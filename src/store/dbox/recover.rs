@@ -20,18 +20,35 @@ impl Root {
     pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
         let mut contents = self.empty()?;
         let files = Files::looked_at(&self.path);
-        let numbers = files.numbers()?;
-        if numbers.is_empty() {
+        if files.numbers()?.is_empty() {
             return Ok(contents);
         }
         if let Some(map) = files.map() {
             return Err(refused(name, &map));
         }
+        let count = self.rejoin(name, &mut contents)?;
+        if count > 0 {
+            log::error!("{name}: {count} messages of a log that is gone have new UIDs");
+        }
+        Ok(contents)
+    }
+
+    /// As `recover`, of a log that cannot be read as a whole: what it says stays. Returns how many messages
+    /// were found.
+    pub(super) fn rejoin(
+        &self,
+        name: &MailboxName,
+        contents: &mut Contents,
+    ) -> Result<usize, Error> {
+        let files = Files::looked_at(&self.path);
         let mut mailboxes = self.mailboxes()?;
         mailboxes.retain(|other| other != name);
-        let had = self.referenced(&mailboxes)?;
-        let mut uid = Some(Uid::MIN);
-        for number in numbers {
+        let mut had = self.referenced(&mailboxes)?;
+        had.extend(places(contents));
+        had.extend(&contents.left);
+        let mut uid = contents.uid_next.or(Some(Uid::MIN));
+        let mut count = 0;
+        for number in files.numbers()? {
             let file = files.open(number)?;
             walk(&file, &mut |framed| {
                 let place = Place {
@@ -56,15 +73,12 @@ impl Root {
                         .insert(own, Message::unmarked(record.into()));
                     uid = own.next();
                     contents.uid_next = uid;
+                    count += 1;
                 }
                 Ok(true)
             })?;
         }
-        if !contents.messages.is_empty() {
-            let count = contents.messages.len();
-            log::error!("{name}: {count} messages of a log that is gone have new UIDs");
-        }
-        Ok(contents)
+        Ok(count)
     }
 
     /// Places of all messages that these mailboxes have.
@@ -76,11 +90,16 @@ impl Root {
                 continue;
             }
             let contents = self.log(name)?.contents()?;
-            let records = contents.messages.values();
-            places.extend(records.filter_map(|m| Record::parse(&m.record)?.place));
+            places.extend(self::places(&contents));
         }
         Ok(places)
     }
+}
+
+/// Where the messages of a log are.
+fn places(contents: &Contents) -> impl Iterator<Item = Place> {
+    let records = contents.messages.values();
+    records.filter_map(|message| Record::parse(&message.record)?.place)
 }
 
 /// Why a mailbox with an index of Dovecot's is not opened.

@@ -10,7 +10,7 @@ use super::files::copy;
 use super::framing::{FileHeader, MAX_FILE_HEADER, file_header};
 use super::line::{Contents, Line, Message, Together};
 use super::log::Log;
-use super::messages::Messages;
+use super::messages::{Gone, Messages};
 use super::record::{Place, Record};
 use super::recover::refused;
 use super::root::Root;
@@ -182,13 +182,15 @@ impl Messages for Sdbox {
         let unnamed = log.unnamed();
         let there = listed(&directory)?;
         let mut contents = log.contents()?;
-        contents.messages.retain(|uid, _| {
+        let mut gone = Gone::default();
+        contents.messages.retain(|uid, message| {
             let stays = there.contains(*uid) || unnamed.contains(*uid);
             if !stays {
-                log::warn!("{name}: the file of message {uid} is gone");
+                gone.note(*uid, &message.record);
             }
             stays
         });
+        gone.log(name);
         for uid in there.iter() {
             if contents.messages.contains_key(&uid) {
                 continue;

@@ -97,6 +97,7 @@ impl Dbox {
         new: &Filing,
     ) -> Result<BlobId, Error> {
         let log = self.root.log(to)?;
+        log.reserve()?;
         self.messages.link(from, &record, &log, new.uid)?;
         let saved = crate::sys::clock::now_seconds();
         let carried = Record {
@@ -158,6 +159,7 @@ impl Store for Dbox {
         self.save(draft, to)?;
         let draft = own(draft)?;
         let log = self.root.log(to)?;
+        log.reserve()?;
         let record = Record {
             guid: draft.guid.to_string().into(),
             place: self.messages.name(draft, &log, new)?,

@@ -8,7 +8,6 @@ use crate::store::{Body, Draft, Error};
 use rustix::fs::{Timespec, Timestamps};
 use std::any::Any;
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -81,7 +80,7 @@ impl MaildirDraft {
 
     fn write_buffer(&mut self) -> Result<(), Error> {
         let rest = self.buffer.get(self.written..).unwrap_or_default();
-        self.file.write_all(rest)?;
+        disk::write(&self.file, rest)?;
         self.written = self.buffer.len();
         Ok(())
     }

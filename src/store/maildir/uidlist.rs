@@ -253,14 +253,14 @@ pub(super) fn append(
     {
         return Err(corrupt);
     }
-    let mut out = BufWriter::with_capacity((lines.len() * 80).min(PIECE), &file);
+    let mut out = BufWriter::with_capacity((lines.len() * 80).min(PIECE), disk::Writer(&file));
     let mut put = |(uid, base): &(Uid, &str)| put_line(*uid, "", base, &mut out);
     let written = lines.iter().try_for_each(&mut put);
     let written = written.and_then(|()| out.flush());
     drop(out.into_parts());
     if let Err(error) = written {
         // Half a line would spoil the one that comes behind it.
-        file.set_len(ends.length)?;
+        disk::set_length(&file, ends.length)?;
         return Err(error.into());
     }
     disk::sync_data(&file)?;

@@ -7,6 +7,7 @@ use super::from;
 use super::root::Root;
 use crate::codec::crlf::{ToCrlf, ToLf};
 use crate::mail::Guid;
+use crate::store::side::disk;
 use crate::store::{Body, Draft, Error};
 use std::any::Any;
 use std::fs::File;
@@ -120,7 +121,7 @@ impl MboxDraft {
             Some(spool) => spool,
             None => self.spool.insert(self.root.nameless()?),
         };
-        spool.write_all_at(&self.buffer, self.spooled)?;
+        disk::write_at(spool, &self.buffer, self.spooled)?;
         self.spooled += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -165,7 +166,7 @@ impl MboxDraft {
         put(lines.as_bytes(), &mut out);
         self.each(&mut |piece| {
             put(piece, &mut out);
-            file.write_all_at(&out, at)?;
+            disk::write_at(file, &out, at)?;
             at += out.len() as u64;
             out.clear();
             Ok(())

@@ -466,17 +466,17 @@ impl State {
         };
         let mut lines = from::line(draft.sender.as_deref(), draft.received);
         lines.push_str(&fields.encode());
-        let start = size + missing_line_ends(file, size, crlf)?.len() as u64;
+        let before = missing_line_ends(file, size, crlf)?;
+        let start = size + before.len() as u64;
         let line_end = if crlf { "\r\n" } else { "\n" };
-        let written = file
-            .write_all_at(missing_line_ends(file, size, crlf)?.as_bytes(), size)
+        let written = disk::write_at(file, before.as_bytes(), size)
             .and_then(|()| draft.copy_to(file, start, &lines, crlf))
-            .and_then(|end| file.write_all_at(line_end.as_bytes(), end).map(|()| end));
+            .and_then(|end| disk::write_at(file, line_end.as_bytes(), end).map(|()| end));
         let end = match written {
             Ok(end) => end,
             Err(error) => {
                 // What stays is found to be no message.
-                let _ = file.set_len(size);
+                let _ = disk::set_length(file, size);
                 self.note_own(file)?;
                 return Err(error.into());
             }

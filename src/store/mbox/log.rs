@@ -2,7 +2,7 @@
 
 use super::line::{Contents, Line};
 use crate::store::Error;
-use crate::store::side::{disk, lock, regular};
+use crate::store::side::{checked, disk, lock, regular};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,6 +13,9 @@ pub(super) const FILE: &str = "dovelet.log";
 /// The file is filled up to a multiple of this: a line that fits in changes its bytes alone, and a
 /// sync writes nothing else.
 const BLOCK: u64 = 4096;
+/// Octets that are free behind the lines before one is taken that says that a message comes: where the disk
+/// is full, there is room for those that say that some go.
+const SPARE: u64 = BLOCK;
 /// Octets of lines that cannot be written, beyond which no more are taken.
 const MAX_WAITING: usize = 256 * 1024;
 /// It is looked at again, whether it should be written anew, when it grew to so many times what it was.
@@ -45,7 +48,7 @@ impl Log {
         let length = file.metadata()?.len();
         let mut text = vec![0; usize::try_from(length).map_err(|_| Error::Full)?];
         file.read_exact_at(&mut text, 0)?;
-        let end = memchr::memchr(0, &text).unwrap_or(text.len());
+        let end = checked::end(&text);
         let mut contents = Contents::parse(&text);
         // A power cut may leave lines behind a gap, which must not come back once that is filled.
         let behind = text.get(end..).unwrap_or_default();
@@ -79,7 +82,23 @@ impl Log {
         if self.waiting.len() > MAX_WAITING {
             self.flush()?;
         }
+        if matches!(line, Line::Given(..)) {
+            self.reserve()?;
+        }
         line.put(&mut self.waiting);
+        Ok(())
+    }
+
+    /// Has room for lines that say what goes.
+    fn reserve(&mut self) -> io::Result<()> {
+        let end = self.end + self.waiting.len() as u64;
+        if end + SPARE <= self.length {
+            return Ok(());
+        }
+        let length = (end + SPARE).next_multiple_of(BLOCK);
+        let more = usize::try_from(length - self.length).unwrap_or(0);
+        disk::write_at(&self.file, &vec![0; more], self.length)?;
+        self.length = length;
         Ok(())
     }
 
@@ -108,7 +127,9 @@ impl Log {
     /// Writes it anew. Durable.
     pub(super) fn renew(&mut self, contents: &Contents) -> Result<(), Error> {
         Log::write(&self.path, contents)?;
+        // What is dropped below has nothing more to say.
         self.waiting.clear();
+        self.failed = false;
         if let Some((mut log, _)) = Log::open(&self.path)? {
             log.unsynced = false;
             *self = log;
@@ -150,7 +171,7 @@ impl Log {
             self.waiting
                 .resize(usize::try_from(filled).unwrap_or(count), 0);
         }
-        let written = self.file.write_all_at(&self.waiting, self.end);
+        let written = disk::write_at(&self.file, &self.waiting, self.end);
         if let Err(error) = written {
             self.waiting.truncate(count);
             return Err(error.into());

@@ -124,7 +124,7 @@ impl<'a> Rewrite<'a> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.staged.write_all_at(&self.buffer, self.written)?;
+        disk::write_at(&self.staged, &self.buffer, self.written)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
@@ -149,7 +149,7 @@ impl<'a> Rewrite<'a> {
         self.flush()?;
         let mut plan = self.plan;
         plan.cut_sum = sum(self.file, plan.new_size, plan.old_size)?;
-        self.staged.write_all_at(&plan.encode(), 0)?;
+        disk::write_at(&self.staged, &plan.encode(), 0)?;
         disk::sync_data(&self.staged)?;
         disk::rename_over(&self.side.join(STAGED), &self.side.join(FILE))?;
         disk::sync_directory_at(&self.side)?;
@@ -189,12 +189,12 @@ fn apply(file: &File, staged: &File, plan: &Plan) -> Result<(), Error> {
             .min(BUFFER);
         let piece = piece.get_mut(..count).unwrap_or_default();
         staged.read_exact_at(piece, HEADER as u64 + at - plan.from)?;
-        file.write_all_at(piece, at)?;
+        disk::write_at(file, piece, at)?;
         at += count as u64;
     }
     disk::sync_data(file)?;
     if plan.new_size < plan.old_size {
-        file.set_len(plan.new_size)?;
+        disk::set_length(file, plan.new_size)?;
         disk::sync_data(file)?;
     }
     Ok(())
@@ -309,7 +309,7 @@ fn begin_of_message(file: &File, lowest: u64, place: u64) -> io::Result<u64> {
 pub(super) fn patch(file: &File, patches: &[(u64, Vec<u8>)]) -> io::Result<()> {
     patches
         .iter()
-        .try_for_each(|(at, bytes)| file.write_all_at(bytes, *at))
+        .try_for_each(|(at, bytes)| disk::write_at(file, bytes, *at))
 }
 
 /// Makes the side file that a process leaves which is killed in between.

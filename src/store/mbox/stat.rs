@@ -1,5 +1,6 @@
 //! What a file of messages is, so that a change by somebody else shows.
 
+use crate::store::side::disk;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -58,7 +59,7 @@ pub(super) fn stamp(file: &File, before: Option<Stat>) -> io::Result<Stat> {
             time = next;
         }
     }
-    file.set_modified(UNIX_EPOCH + time)?;
+    disk::set_time(file, UNIX_EPOCH + time)?;
     Stat::open(file)
 }
 

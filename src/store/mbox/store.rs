@@ -4,6 +4,7 @@ use super::draft::MboxDraft;
 use super::file::MboxFile;
 use super::line::{Line, uid_of};
 use super::root::Root;
+use super::stat::Stat;
 use super::syncs::Written;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::base;
@@ -256,6 +257,11 @@ impl Store for Mbox {
         let mut own = file.state();
         if own.uid_next < state.uid_next {
             own.uid_next = state.uid_next;
+        }
+        // UIDs of messages that the file has and the log does not, because it could not be written, would count
+        // as given to others.
+        if Stat::at(&own.path)? != own.seen {
+            drop(own.current()?);
         }
         let next = own.uid_next;
         own.log.put(Line::Next(next))?;

@@ -6,11 +6,57 @@ pub(crate) fn put(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{sum:08x} {text}\n").as_bytes());
 }
 
-/// The texts of all lines up to the first NUL, with which a file is filled up; `None` for a line that is
-/// cut or damaged.
+/// So many NULs in a row are a gap, which power cuts leave in whole sectors; fewer are damage of a line.
+pub(crate) const GAP: u64 = 32;
+
+/// Finds out where lines end: at the first gap, or where nothing but NULs follows, with which a file is filled
+/// up. Takes the text in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// Octets that were taken.
+    taken: u64,
+    /// Where the last NULs begin, and how many they are.
+    run: (u64, u64),
+}
+
+impl Ending {
+    /// The next piece. Returns where the lines end, if they do.
+    pub(crate) fn take(&mut self, piece: &[u8]) -> Option<u64> {
+        for at in memchr::memchr_iter(0, piece) {
+            let at = self.taken + at as u64;
+            let (start, count) = self.run;
+            self.run = match start + count == at && count > 0 {
+                true => (start, count + 1),
+                false => (at, 1),
+            };
+            if self.run.1 == GAP {
+                return Some(self.run.0);
+            }
+        }
+        self.taken += piece.len() as u64;
+        None
+    }
+
+    /// Where they end if there was no gap.
+    pub(crate) fn finish(self) -> u64 {
+        let (start, count) = self.run;
+        match count > 0 && start + count == self.taken {
+            true => start,
+            false => self.taken,
+        }
+    }
+}
+
+/// Where the lines of a text end.
+pub(crate) fn end(bytes: &[u8]) -> usize {
+    let mut ending = Ending::default();
+    let end = ending.take(bytes).unwrap_or_else(|| ending.finish());
+    usize::try_from(end).unwrap_or(bytes.len())
+}
+
+/// The texts of all lines; `None` for one that is cut or damaged.
 pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<&str>> {
-    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
-    let text = bytes.get(..end).unwrap_or_default();
+    let text = bytes.get(..end(bytes)).unwrap_or_default();
     let lines = text.split_inclusive(|b| *b == b'\n');
     lines.map(|line| line.strip_suffix(b"\n").and_then(checked))
 }
@@ -39,7 +85,15 @@ mod tests {
         };
         let whole = [Some("one".to_owned()), Some("zwei ä".to_owned())];
         assert_eq!(all(&bytes), whole);
-        assert_eq!(all(&[&bytes[..], b"\0\0x"].concat()), whole);
+        let gap = vec![0; GAP as usize];
+        assert_eq!(all(&[&bytes[..], &gap, b"x\n"].concat()), whole);
+        assert_eq!(all(&[&bytes[..], b"\0\0"].concat()), whole);
+        let damaged = [&bytes[..], b"\0\0x\n", &bytes].concat();
+        assert_eq!(all(&damaged).len(), 5, "a line lost is no gap");
+        let (one, other) = gap.split_at(9);
+        let mut ending = Ending::default();
+        assert_eq!(ending.take(&[&bytes[..], one].concat()), None);
+        assert_eq!(ending.take(other), Some(bytes.len() as u64));
         assert_eq!(all(&bytes[..bytes.len() - 1]), [whole[0].clone(), None]);
         for at in 0..12 {
             let mut damaged = bytes.clone();

@@ -61,7 +61,7 @@ impl DotLock {
                     Err(error) => return Err(error.into()),
                 }
             }
-            if remove_abandoned(file, &path) {
+            if remove_abandoned(file, &path)? {
                 continue;
             }
             if waited >= PATIENCE {
@@ -84,37 +84,39 @@ impl Drop for DotLock {
 /// Makes the lock with its content in one step, so that nobody sees it without.
 fn create(file: &Path, path: &Path) -> std::io::Result<File> {
     let staged = beside(file, &format!(".lock.{}", super::unique::unique("new")));
-    let mut lock = disk::create(&staged, OpenOptions::new().write(true).create_new(true))?;
+    let lock = disk::create(&staged, OpenOptions::new().write(true).create_new(true))?;
     let content = format!("{:0OWN_DIGITS$}:{}", std::process::id(), host());
     // Where the file system has no such locks, the pid has to do.
     let _ = try_lock(&lock);
-    let placed = lock
-        .write_all(content.as_bytes())
-        .and_then(|()| disk::place(&staged, path));
+    let placed = disk::write(&lock, content.as_bytes()).and_then(|()| disk::place(&staged, path));
     if placed.is_err() {
         let _ = disk::remove(&staged);
     }
     placed.map(|()| lock)
 }
 
-/// Removes the lock if its holder is gone. True if it is worth trying to take it at once.
-fn remove_abandoned(file: &Path, path: &Path) -> bool {
+/// Removes the lock if its holder is gone. True if it is worth trying to take it at once. Errors: it cannot be
+/// removed, however long one waits.
+fn remove_abandoned(file: &Path, path: &Path) -> io::Result<bool> {
     let lock = match regular::open(path) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == ErrorKind::NotFound => return true,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         // Somebody else's, which tells nothing but its age.
-        Err(_) => return is_old(path) && is_old(file) && disk::remove(path).is_ok(),
+        Err(_) => return Ok(is_old(path) && is_old(file) && disk::remove(path).is_ok()),
     };
     if !is_abandoned(&lock, file, path) {
-        return false;
+        return Ok(false);
     }
     // Of all who find it abandoned one removes it, and not the lock that another took since.
     let busy = try_lock(&lock) == Err(Errno::WOULDBLOCK);
     if busy || !is_at(&lock, path) {
-        return false;
+        return Ok(false);
     }
     log::warn!("removing the lock {}: its holder is gone", path.display());
-    disk::remove(path).is_ok()
+    match disk::remove(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(true),
+    }
 }
 
 fn try_lock(lock: &File) -> rustix::io::Result<()> {
@@ -206,7 +208,7 @@ pub(crate) fn replace_with(
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     let written = disk::create(&temporary, &options).and_then(|file| {
-        let mut out = io::BufWriter::new(&file);
+        let mut out = io::BufWriter::new(disk::Writer(&file));
         write(&mut out)?;
         out.flush()?;
         disk::sync_data(&file)
@@ -288,17 +290,17 @@ mod tests {
             String::new(),
         ] {
             let (_directory, file, path) = lock_with(&content);
-            assert!(!remove_abandoned(&file, &path), "{content}");
+            assert!(!remove_abandoned(&file, &path).unwrap(), "{content}");
             let old = SystemTime::now() - 2 * STALE;
             let times = fs::FileTimes::new().set_modified(old);
             let touch = |path: &Path| File::options().append(true).open(path)?.set_times(times);
             touch(&path).unwrap();
             // The file it guards is still written.
             fs::write(&file, "x").unwrap();
-            assert!(!remove_abandoned(&file, &path), "{content}");
+            assert!(!remove_abandoned(&file, &path).unwrap(), "{content}");
             touch(&file).unwrap();
             let local = content.ends_with(&host) && !host.is_empty();
-            assert_eq!(remove_abandoned(&file, &path), !local, "{content}");
+            assert_eq!(remove_abandoned(&file, &path).unwrap(), !local, "{content}");
         }
         let (_directory, file, path) = lock_with("");
         let touch = |time: SystemTime| {
@@ -308,9 +310,9 @@ mod tests {
         // What a power cut left.
         touch(crate::sys::clock::boot() - Duration::from_secs(1)).unwrap();
         fs::write(&file, "x").unwrap();
-        assert!(remove_abandoned(&file, &path));
+        assert!(remove_abandoned(&file, &path).unwrap());
         let lock = DotLock::take(&file).unwrap();
-        assert!(!remove_abandoned(&file, &path));
+        assert!(!remove_abandoned(&file, &path).unwrap());
         drop(lock);
         let names = fs::read_dir(_directory.path()).unwrap().flatten();
         let names: Vec<_> = names.map(|entry| entry.file_name()).collect();

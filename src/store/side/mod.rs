@@ -6,6 +6,8 @@ pub(crate) mod beyond;
 pub(crate) mod checked;
 pub(crate) mod disk;
 pub(crate) mod dotted;
+#[cfg(test)]
+pub(crate) mod faults;
 pub(crate) mod furnish;
 #[cfg(test)]
 pub(crate) mod journal;
