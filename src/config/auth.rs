@@ -12,9 +12,9 @@ pub(crate) struct Auth {
     /// the others. `None`: PLAIN and LOGIN, and SCRAM if everybody can use it.
     pub(crate) mechanisms: Option<Mechanisms>,
     pub(crate) scheme: Scheme,
-    /// Passwords stored otherwise are stored so when their user logs in. `None`: where the file of users is the
-    /// server's own.
-    pub(crate) rehash: Option<bool>,
+    /// Passwords stored otherwise are stored so when their user logs in. Off unless it is asked for: who wrote
+    /// {PLAIN} may need it, and each login costs what the scheme does from then on.
+    pub(crate) rehash: bool,
 }
 
 /// How a new password is stored.
@@ -62,7 +62,7 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Auth> {
     Some(Auth {
         mechanisms: mechanisms(reader, &part),
         scheme: reader.word(&part, "scheme", &SCHEMES).unwrap_or_default(),
-        rehash: reader.flag(&part, "rehash"),
+        rehash: reader.flag(&part, "rehash").unwrap_or_default(),
     })
 }
 
@@ -96,9 +96,9 @@ mod tests {
         let all = Auth {
             mechanisms: Some(Mechanisms::PASSWORD.with(Mechanism::ScramSha256)),
             scheme: Scheme::ScramSha256,
-            rehash: Some(false),
+            rehash: true,
         };
-        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\nrehash = false\n";
+        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\nrehash = true\n";
         assert_eq!(read(text), Ok(all));
         let config = parse(text, settings()).unwrap();
         assert_eq!(read(&show(&config)), Ok(all));

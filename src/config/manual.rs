@@ -205,12 +205,11 @@ pub(super) const AUTH: &Section = &Section {
             "How a password is stored: \"argon2id\", which is hardest to guess from a stolen file, or \
              \"scram-sha-256\", with which SCRAM can be used.",
         ),
-        example(
+        default(
             "rehash",
-            "true",
+            "false",
             "Whether a password that is stored otherwise is stored by this scheme as soon as its user sends it to log \
-             in; other fields stay, and so do keys for SCRAM. Without it: if the file of users is the one in data_dir, \
-             and CRAM-MD5 and APOP, which need passwords as they are, are not served.",
+             in; other fields stay, and so do keys for SCRAM. CRAM-MD5 and APOP need passwords as they are ({PLAIN}).",
         ),
     ],
 };

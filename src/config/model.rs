@@ -8,7 +8,6 @@ use super::auth::Auth;
 use super::imap::Imap;
 use super::limits::Limits;
 use super::lmtp::Lmtp;
-use super::mechanism::Mechanism;
 use super::pop3::Pop3;
 use super::postfix::Postfix;
 use super::storage::{Storage, component};
@@ -160,13 +159,6 @@ impl Config {
             log: Log::default(),
             process: Process::default(),
         }
-    }
-
-    /// Whether passwords that are stored by another scheme are stored anew when their user logs in.
-    pub(crate) fn rehashes(&self) -> bool {
-        let own = self.users == [UserSource::default_in(&self.data_dir)];
-        let needed = (self.auth.mechanisms).is_some_and(|set| set.contains(Mechanism::CramMd5));
-        (self.auth.rehash).unwrap_or(own && !needed && !self.pop3.apop)
     }
 
     /// Returns the directory of the index of a user (or of all).
@@ -330,25 +322,7 @@ impl fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mechanism::Mechanisms;
     use super::*;
-
-    #[test]
-    fn passwords_are_stored_anew_in_a_file_of_our_own() {
-        let config = || Config::with_defaults("/data".into(), "host.example".to_owned());
-        assert!(config().rehashes());
-        let mut other = config();
-        other.users = vec![UserSource::File("/etc/dovecot/users".into())];
-        assert!(!other.rehashes());
-        other.auth.rehash = Some(true);
-        assert!(other.rehashes());
-        let mut needed = config();
-        needed.pop3.apop = true;
-        assert!(!needed.rehashes());
-        needed.pop3.apop = false;
-        needed.auth.mechanisms = Some(Mechanisms::PASSWORD.with(Mechanism::CramMd5));
-        assert!(!needed.rehashes());
-    }
 
     #[test]
     fn without_a_file_everything_is_on_loopback() {

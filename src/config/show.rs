@@ -33,9 +33,7 @@ pub(crate) fn show(config: &Config) -> String {
     text.header("[auth]");
     text.plain("mechanisms", &config.auth.mechanisms());
     text.string("scheme", config.auth.scheme.as_str());
-    if let Some(rehash) = config.auth.rehash {
-        text.plain("rehash", &rehash.to_string());
-    }
+    text.plain("rehash", &config.auth.rehash.to_string());
     imap(config, &mut text);
     pop3(config, &mut text);
     lmtp(config, &mut text);

@@ -437,7 +437,7 @@ impl Parent {
     fn rehash(&mut self, user: &str, mark: u64, hash: &str) {
         let now = Instant::now();
         let early = self.rehashed.is_some_and(|last| now < last + REHASH_PAUSE);
-        if early || !self.config.rehashes() {
+        if early || !self.config.auth.rehash {
             return;
         }
         self.rehashed = Some(now);

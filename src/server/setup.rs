@@ -279,7 +279,7 @@ impl Setup {
             mechanisms: config.auth.mechanisms,
             userdb: serves(Protocol::DovecotUserdb),
             socketmap: serves(Protocol::Socketmap),
-            rehash: Some(config.auth.scheme).filter(|_| config.rehashes()),
+            rehash: Some(config.auth.scheme).filter(|_| config.auth.rehash),
             aliases: config.postfix.aliases.is_some(),
             domains: config.postfix.domains.clone(),
             imap: config.imap.clone(),
