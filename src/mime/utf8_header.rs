@@ -45,7 +45,10 @@ impl Utf8Header {
 
     /// What of the piece is the header's.
     fn of_header<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
-        for (at, byte) in piece.iter().enumerate().filter(|_| !self.ended) {
+        if self.ended {
+            return &[];
+        }
+        for (at, byte) in piece.iter().enumerate() {
             match byte {
                 b'\n' if self.blank => {
                     self.ended = true;
@@ -56,7 +59,7 @@ impl Utf8Header {
                 _ => self.blank = false,
             }
         }
-        if self.ended { &[] } else { piece }
+        piece
     }
 }
 

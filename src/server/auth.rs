@@ -52,6 +52,8 @@ struct Auth {
     parent: Channel,
     users: RefCell<Option<Arc<Users>>>,
     postal: RefCell<Postal>,
+    /// What can be used to log in; all users have to be looked at to find it out.
+    offered: Cell<Mechanisms>,
     /// Whose passwords were to be stored anew since users were read.
     renewed: RefCell<HashSet<String>>,
     /// The one that runs now.
@@ -81,6 +83,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         parent: Channel::new(parent)?,
         users: RefCell::default(),
         postal: RefCell::default(),
+        offered: Cell::default(),
         renewed: RefCell::default(),
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
@@ -223,6 +226,7 @@ impl Auth {
     /// Tells `front` what it may offer; also whether the greeting of POP3 may have a timestamp.
     async fn tell_mechanisms(&self) {
         let mechanisms = self.mechanisms();
+        self.offered.set(mechanisms);
         let users = self.users.borrow().clone();
         let apop = self.setup.pop3.apop && users.is_some_and(|users| users.has_plain());
         let front = self.front.borrow().clone();
@@ -317,7 +321,7 @@ impl Auth {
         message: &[u8],
     ) -> Option<(Dialogue, Vec<u8>)> {
         let users = self.users.borrow().clone()?;
-        let offered = self.mechanisms();
+        let offered = self.offered.get();
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).ok()?;
         let opening = Opening {

@@ -503,7 +503,10 @@ impl Front {
             .min(HANDSHAKE_PATIENCE);
         let handshake = deadline::within(patience, tls.acceptor.accept(socket));
         let stream = handshake.await?;
-        let binding = tls.binding(stream.get_ref().1);
+        let binding = match self.mechanisms.get().iter().any(|m| m.binds()) {
+            true => tls.binding(stream.get_ref().1),
+            false => Binding::default(),
+        };
         Ok((Transport::Tls(Box::new(stream)), binding))
     }
 }

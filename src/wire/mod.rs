@@ -2,6 +2,7 @@
 
 pub(crate) mod dovecot_auth;
 pub(crate) mod imap;
+pub(crate) mod lines;
 pub(crate) mod lmtp;
 pub(crate) mod pop3;
 mod reader;

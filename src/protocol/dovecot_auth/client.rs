@@ -5,7 +5,7 @@ use crate::auth::{Answer, Exchange, Question, Step, Verdict};
 use crate::codec::base64;
 use crate::config::{Mechanism, Mechanisms};
 use crate::wire::dovecot_auth::{Command, MAX_LINE, Parameters, line, parse};
-use crate::wire::pop3::{Line, Lines};
+use crate::wire::lines::{Line, Lines};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

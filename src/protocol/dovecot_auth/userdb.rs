@@ -4,7 +4,7 @@ use super::VERSION;
 use crate::auth::{Found, User, Wanted};
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
 use crate::wire::dovecot_auth::{Command, MAX_LINE, line, parse};
-use crate::wire::pop3::{Line, Lines};
+use crate::wire::lines::{Line, Lines};
 use std::time::Duration;
 
 /// A connection by which others ask.

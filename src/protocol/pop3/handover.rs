@@ -2,7 +2,7 @@
 
 use super::capability::Situation;
 use crate::config::Mechanisms;
-use crate::wire::pop3::Lines;
+use crate::wire::lines::Lines;
 
 /// A logged-in connection, as bytes between processes.
 #[derive(Clone, Debug, PartialEq, Eq)]

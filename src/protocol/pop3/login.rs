@@ -7,8 +7,9 @@ use crate::auth::{Answer, Closed, Credentials, Exchange, Proof, Question, Secret
 use crate::codec::base64;
 use crate::config::Mechanisms;
 use crate::protocol::{Event, Machine, Output, Progress, Turn};
+use crate::wire::lines::{Line, Lines};
 use crate::wire::lmtp::Forwarded;
-use crate::wire::pop3::{Auth, Command, Fault, Line, Lines, parse};
+use crate::wire::pop3::{Auth, Command, Fault, parse};
 use std::net::IpAddr;
 use std::time::Duration;
 

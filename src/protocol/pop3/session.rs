@@ -12,7 +12,8 @@ use crate::config::Pop3;
 use crate::mail::{SeqNum, Uid};
 use crate::mailbox::{Account, Error};
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
-use crate::wire::pop3::{Command, Fault, Line, Lines, Message, parse};
+use crate::wire::lines::{Line, Lines};
+use crate::wire::pop3::{Command, Fault, Message, parse};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! What a guest asks.
 
-use crate::mail::UidValidity;
-use crate::mail::{EntryName, Flags, Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid};
+use crate::mail::{
+    EntryName, Flags, Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity,
+};
 use crate::server::pack::{Pack, Unpack};
 
 /// A message that is to be filed, without its octets.

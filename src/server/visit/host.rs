@@ -246,13 +246,15 @@ impl Host<'_> {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut draft = self.account.draft();
-        let (mut written, mut crlf, mut digest) = (Ok(()), ToCrlf::default(), Sha256::new());
+        let mut written = Ok(());
+        // What it is known by is made of its octets where nobody says it.
+        let mut own = filed.guid.ok_or_else(Made::default);
         loop {
             match self.hear()? {
                 Some(Ask::Octets(octets)) if written.is_ok() => {
-                    let mut lines = Vec::with_capacity(octets.len() + octets.len() / 16);
-                    crlf.decode(&octets, &mut lines);
-                    digest.update(&lines);
+                    if let Err(made) = &mut own {
+                        made.take(&octets);
+                    }
                     written = draft.write(&octets);
                 }
                 Some(Ask::Octets(_)) => {}
@@ -264,15 +266,11 @@ impl Host<'_> {
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
-        let mut own = [0; 16];
-        let sum = digest.finalize();
-        own.iter_mut()
-            .zip(sum)
-            .for_each(|(own, octet)| *own = octet);
+        let own = own.unwrap_or_else(Made::guid);
         let guid = written.and_then(|()| {
             draft.identify(Identity {
                 uid: filed.uid,
-                guid: filed.guid.unwrap_or(Guid(own)),
+                guid: own,
                 saved: filed.saved,
             })
         });
@@ -338,6 +336,26 @@ impl Host<'_> {
             Err(Error::Limit(limit)) => Ok(Outcome::Refused(limit.to_owned())),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The GUID of a message, made of its octets with CRLF line ends.
+#[derive(Default)]
+struct Made {
+    crlf: ToCrlf,
+    digest: Sha256,
+}
+
+impl Made {
+    fn take(&mut self, octets: &[u8]) {
+        let mut lines = Vec::with_capacity(octets.len() + octets.len() / 16);
+        self.crlf.decode(octets, &mut lines);
+        self.digest.update(&lines);
+    }
+
+    fn guid(self) -> Guid {
+        let sum = self.digest.finalize();
+        Guid(sum.first_chunk().copied().unwrap_or_default())
     }
 }
 

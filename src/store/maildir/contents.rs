@@ -47,7 +47,11 @@ impl Maildir {
             others += scan::collect(part, place, list, &listed, &mut found)?;
         }
         drop(listed);
-        if self.others.insert(name.clone(), others).unwrap_or(0) != others {
+        let known = match others {
+            0 => self.others.remove(name),
+            some => self.others.insert(name.clone(), some),
+        };
+        if known.unwrap_or(0) != others {
             log::warn!(
                 "{}: {others} FIFOs, sockets or devices where messages should be: they are none",
                 self.path(name)?.display()
