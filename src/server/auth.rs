@@ -1,6 +1,7 @@
 //! The role that knows the users: verdicts, lookups of recipients, penalties. It has neither files nor network.
 
 use super::channel::Channel;
+use super::checked::{Checked, Renewal, checked};
 use super::control::Message;
 use super::deadline;
 use super::dialogues::Dialogues;
@@ -12,8 +13,7 @@ use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{
     Aliases, Binding, Complaint, Credentials, Current, Dialogue, Found, Judgement,
-    MAX_ALIASES_OCTETS, MAX_USERS_OCTETS, Opening, Postal, Proof, Throttle, User, Users, Verdict,
-    Wanted,
+    MAX_ALIASES_OCTETS, MAX_USERS_OCTETS, Opening, Postal, Proof, Throttle, Users, Verdict, Wanted,
 };
 use crate::codec::base64;
 use crate::config::{Mechanism, Mechanisms, Protocol};
@@ -612,60 +612,6 @@ impl<'a> Places<'a> {
             ..complaint
         };
         format!("{}, {own}", name.display())
-    }
-}
-
-/// What became of a claim.
-struct Checked {
-    verdict: Verdict,
-    /// If it is accepted.
-    user: Option<User>,
-    /// What the client is told then.
-    told: Vec<u8>,
-    /// What is to be stored then in place of what has this mark.
-    renewed: Option<(u64, String)>,
-}
-
-/// How a password is to be stored anew, in place of what has this mark.
-#[derive(Clone, Copy)]
-struct Renewal {
-    current: Current,
-    mark: u64,
-}
-
-impl Renewal {
-    fn of(self, claim: &Credentials) -> Option<(u64, String)> {
-        let Proof::Password(password) = &claim.proof else {
-            return None;
-        };
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).ok()?;
-        let hash = self.current.hash(password.bytes(), salt)?;
-        Some((self.mark, hash))
-    }
-}
-
-impl Checked {
-    const UNAVAILABLE: Checked = Checked {
-        verdict: Verdict::Unavailable,
-        user: None,
-        told: Vec::new(),
-        renewed: None,
-    };
-}
-
-fn checked(users: &Users, mut claim: Credentials, renewal: Option<Renewal>) -> Checked {
-    claim.derive();
-    let (verdict, user) = users.check(&claim);
-    let user = user.cloned().filter(|_| verdict == Verdict::Accepted);
-    let told = user.as_ref().map(|_| claim.server_final());
-    let renewed = renewal.filter(|_| user.is_some());
-    let renewed = renewed.and_then(|renewal| renewal.of(&claim));
-    Checked {
-        verdict,
-        user,
-        told: told.unwrap_or_default(),
-        renewed,
     }
 }
 

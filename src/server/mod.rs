@@ -3,6 +3,7 @@
 mod auth;
 mod certificate;
 mod channel;
+mod checked;
 mod children;
 #[cfg(debug_assertions)]
 mod compromised;
