@@ -134,11 +134,17 @@ fn table(rows: &[Row]) -> String {
             home,
         ]
     };
-    let head = ["NAME", "SCHEME", "UID", "GID", "HOME"].map(str::to_owned);
-    let lines: Vec<[String; 5]> = [head].into_iter().chain(rows.iter().map(cells)).collect();
-    let mut widths = [0; 5];
+    let heads = ["NAME", "SCHEME", "UID", "GID", "HOME"];
+    columns(&heads, &rows.iter().map(cells).collect::<Vec<_>>())
+}
+
+/// Lines of cells below their heads, one below the other.
+pub(super) fn columns<const N: usize>(heads: &[&str; N], rows: &[[String; N]]) -> String {
+    let head = heads.map(str::to_owned);
+    let lines: Vec<&[String; N]> = [&head].into_iter().chain(rows).collect();
+    let mut widths = [0; N];
     for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
+        for (width, cell) in widths.iter_mut().zip(line.iter()) {
             *width = cell.chars().count().max(*width);
         }
     }

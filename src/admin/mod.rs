@@ -1,6 +1,7 @@
 //! The command line: `dovelet help` describes it.
 
 mod adopt;
+mod app_password;
 mod arguments;
 mod backup;
 mod capabilities;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::app_password;
 use super::arguments;
 use super::console::{Console, Exit, Failure};
 use super::listing;
@@ -21,6 +22,7 @@ pub(crate) fn run(
     match command {
         User::Add { name, stdin } => add(&name, stdin, config, console),
         User::Passwd { name, stdin } => passwd(&name, stdin, config, console),
+        User::AppPassword(command) => return app_password::run(command, config, console),
         User::List { name, json } => return listing::show(name.as_deref(), json, config, console),
         User::Delete { name } => delete(&name, config, console),
     }?;
@@ -29,7 +31,7 @@ pub(crate) fn run(
 }
 
 /// A running server knows the change from now on.
-fn tell_server(config: &Config, console: &mut Console<'_>) {
+pub(super) fn tell_server(config: &Config, console: &mut Console<'_>) {
     if let Err(error) = reload(&config.data_dir) {
         console.complain(format_args!(
             "the running server was not told ({error}): send it SIGHUP"
@@ -100,6 +102,7 @@ fn delete(name: &str, config: &Config, console: &mut Console<'_>) -> Result<(), 
     users_file::edit(path, |text| {
         auth::remove(text, name).map_err(|fault| refused(name, fault))
     })?;
+    app_password::delete_all(name, config)?;
     let name = name.to_ascii_lowercase();
     console.say(format_args!("user {name} deleted from {}", path.display()));
     let home = users.find(&name).and_then(|user| user.home.as_deref());
@@ -118,6 +121,11 @@ fn holder<'a>(name: &str, config: &'a Config) -> Result<Option<(&'a Path, Users)
     Ok(found
         .into_iter()
         .find(|(_, users)| users.find(name).is_some()))
+}
+
+/// Whether there is this user.
+pub(super) fn exists(name: &str, config: &Config) -> Result<bool, Failure> {
+    holder(name, config).map(|found| found.is_some())
 }
 
 fn refused(name: &str, fault: EditFault) -> Failure {

@@ -1,9 +1,13 @@
 //! What is wrong with a line of a users file.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::password::Unusable;
 use super::user::NameFault;
+
+/// Most complaints about one file.
+pub(super) const MAX_COMPLAINTS: usize = 100;
 
 /// One fault and where it is. Never quotes a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,5 +104,39 @@ impl fmt::Display for Fault {
             }
             Fault::More => f.write_str("more faults follow"),
         }
+    }
+}
+
+/// Complaints so far, at most [`MAX_COMPLAINTS`].
+#[derive(Default)]
+pub(super) struct Complaints {
+    list: Vec<Complaint>,
+    /// Extra fields already told of.
+    unused: HashSet<String>,
+    more: Option<usize>,
+}
+
+impl Complaints {
+    pub(super) fn add(&mut self, line: usize, what: Fault) {
+        if self.list.len() >= MAX_COMPLAINTS {
+            self.more.get_or_insert(line);
+            return;
+        }
+        if let Fault::Unused(_, key) = &what
+            && !self.unused.insert(key.clone())
+        {
+            return;
+        }
+        self.list.push(Complaint { line, what });
+    }
+
+    pub(super) fn listed(mut self) -> Vec<Complaint> {
+        crate::mail::sort_by(&mut self.list, |a, b| a.line.cmp(&b.line));
+        let more = self.more.map(|line| Complaint {
+            line,
+            what: Fault::More,
+        });
+        self.list.extend(more);
+        self.list
     }
 }

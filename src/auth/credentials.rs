@@ -51,7 +51,7 @@ impl Credentials {
         }
     }
 
-    /// Whether the client asks to be itself; acting as another user is refused everywhere.
+    /// Whether the client asks to be itself; only a master user may act as another.
     pub(crate) fn is_own(&self) -> bool {
         self.authzid.is_empty() || self.authzid.eq_ignore_ascii_case(&self.authcid)
     }

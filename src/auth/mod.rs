@@ -13,6 +13,9 @@
 //! Nobody is told from the unknown: a name that is not there is compared with what another has (see
 //! [`Users::check`]), and SCRAM gives it a salt that stays the same, made with a key that only `auth` has.
 //!
+//! A program of a user's can have a password of its own ([`AppPasswords`]), for some protocols and until some day;
+//! a master user ([`Masters`]) logs in as another with the own password.
+//!
 //! A password that is stored otherwise than the settings have it now is hashed anew when its user sends it.
 //! `auth` has nothing to write to: the parent puts the new hash in the place of the old one, of which it is told a
 //! mark, under the same lock as `dovelet user passwd`, unless somebody else has changed it.
@@ -21,6 +24,7 @@
 //! `front` whenever that changes.
 
 mod address;
+mod app_password;
 mod closed;
 mod complaint;
 mod credentials;
@@ -28,6 +32,7 @@ mod current;
 mod dialogue;
 mod directory;
 mod exchange;
+mod masters;
 mod passwd_file;
 mod passwd_line;
 mod password;
@@ -42,6 +47,10 @@ mod users;
 #[cfg(test)]
 mod witness;
 
+pub(crate) use app_password::{
+    AppPasswords, MAX_APP_PASSWORDS_OCTETS, RANDOM_OCTETS, Scope, added, make, used, without,
+    without_user,
+};
 pub(crate) use closed::Closed;
 pub(crate) use complaint::Complaint;
 pub(crate) use credentials::{Credentials, MAX_PASSWORD, Proof, Verdict};
@@ -49,6 +58,7 @@ pub(crate) use current::Current;
 pub(crate) use dialogue::{Dialogue, Opening};
 pub(crate) use directory::{Found, Wanted};
 pub(crate) use exchange::{Answer, Exchange, Judgement, Question, Step};
+pub(crate) use masters::Masters;
 pub(crate) use passwd_file::{EditFault, add, change, remove, renew};
 #[cfg(test)]
 pub(crate) use password::Password;

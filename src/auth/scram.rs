@@ -107,16 +107,21 @@ impl Scram {
     ) -> Option<(Scram, Vec<u8>)> {
         let first = First::parse(message)?;
         let binding = first.binding(situation)?;
-        let authcid = name(first.username)?;
+        let mut authzid = match first.authzid {
+            "" => String::new(),
+            authzid => name(authzid)?,
+        };
+        let mut authcid = name(first.username)?;
+        let own = |user: &str| authzid.is_empty() || authzid.eq_ignore_ascii_case(user);
+        if let Some((user, master)) = users.divided(&authcid).filter(|(user, _)| own(user)) {
+            (authzid, authcid) = (user.to_owned(), master.to_owned());
+        }
         let offer = users.offer(&authcid, situation)?;
         let nonce = format!("{}{}", first.nonce, situation.nonce);
         let salt = BASE64.encode(&offer.salt);
         let challenge = format!("r={nonce},s={salt},i={}", offer.iterations);
         let scram = Scram {
-            authzid: match first.authzid {
-                "" => String::new(),
-                authzid => name(authzid)?,
-            },
+            authzid,
             authcid,
             hash: situation.hash,
             offer,

@@ -6,7 +6,7 @@ use super::mechanism::{Mechanism, Mechanisms};
 use super::reader::{Part, Reader, no_choice};
 
 /// How clients log in, and how passwords are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Auth {
     /// Those that are offered if anybody can use them, without those with channel binding, which come with
     /// the others. `None`: PLAIN and LOGIN, and SCRAM if everybody can use it.
@@ -15,6 +15,22 @@ pub(crate) struct Auth {
     /// Passwords stored otherwise are stored so when their user logs in. Off unless it is asked for: who wrote
     /// {PLAIN} may need it, and each login costs what the scheme does from then on.
     pub(crate) rehash: bool,
+    /// Users who may log in as others.
+    pub(crate) master_users: Vec<String>,
+    /// Stands between the user and the master user in a name; no user's name has it.
+    pub(crate) master_separator: char,
+}
+
+impl Default for Auth {
+    fn default() -> Auth {
+        Auth {
+            mechanisms: None,
+            scheme: Scheme::default(),
+            rehash: false,
+            master_users: Vec::new(),
+            master_separator: '*',
+        }
+    }
 }
 
 /// How a new password is stored.
@@ -29,6 +45,8 @@ const SCHEMES: [(&str, Scheme); 2] = [
     ("argon2id", Scheme::Argon2id),
     ("scram-sha-256", Scheme::ScramSha256),
 ];
+
+const SEPARATORS: [(&str, char); 3] = [("*", '*'), ("%", '%'), ("/", '/')];
 
 /// For messages.
 const MECHANISMS: [&str; 5] = ["plain", "login", "scram-sha-256", "scram-sha-1", "cram-md5"];
@@ -45,6 +63,12 @@ impl Scheme {
 }
 
 impl Auth {
+    /// As in the configuration file.
+    pub(super) fn masters(&self) -> String {
+        let names: Vec<String> = self.master_users.iter().map(|name| quoted(name)).collect();
+        format!("[{}]", names.join(", "))
+    }
+
     /// As in the configuration file.
     pub(super) fn mechanisms(&self) -> String {
         match self.mechanisms {
@@ -63,7 +87,15 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Auth> {
         mechanisms: mechanisms(reader, &part),
         scheme: reader.word(&part, "scheme", &SCHEMES).unwrap_or_default(),
         rehash: reader.flag(&part, "rehash").unwrap_or_default(),
+        master_users: masters(reader, &part),
+        master_separator: (reader.word(&part, "master_separator", &SEPARATORS)).unwrap_or('*'),
     })
+}
+
+fn masters(reader: &mut Reader<'_>, part: &Part<'_>) -> Vec<String> {
+    let texts = reader.texts(part, "master_users").unwrap_or_default();
+    let names = texts.into_iter().map(|(_, name)| name.to_ascii_lowercase());
+    names.collect()
 }
 
 fn mechanisms(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Mechanisms> {
@@ -97,9 +129,11 @@ mod tests {
             mechanisms: Some(Mechanisms::PASSWORD.with(Mechanism::ScramSha256)),
             scheme: Scheme::ScramSha256,
             rehash: true,
+            master_users: vec!["root".to_owned()],
+            master_separator: '%',
         };
-        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\nrehash = true\n";
-        assert_eq!(read(text), Ok(all));
+        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\nrehash = true\nmaster_users = [\"Root\"]\nmaster_separator = \"%\"\n";
+        assert_eq!(read(text), Ok(all.clone()));
         let config = parse(text, settings()).unwrap();
         assert_eq!(read(&show(&config)), Ok(all));
         assert_eq!(read(""), Ok(Auth::default()));

@@ -211,6 +211,17 @@ pub(super) const AUTH: &Section = &Section {
             "Whether a password that is stored otherwise is stored by this scheme as soon as its user sends it to log \
              in; other fields stay, and so do keys for SCRAM. CRAM-MD5 and APOP need passwords as they are ({PLAIN}).",
         ),
+        default(
+            "master_users",
+            "[]",
+            "Users who may log in as any other, with their own passwords: as \"ann*root\", or with ann as the \
+             authorization identity of SASL. Each such login is in the log.",
+        ),
+        default(
+            "master_separator",
+            "\"*\"",
+            "What stands between the user and the master user in such a name: \"*\", \"%\" or \"/\".",
+        ),
     ],
 };
 

@@ -34,6 +34,11 @@ pub(crate) fn show(config: &Config) -> String {
     text.plain("mechanisms", &config.auth.mechanisms());
     text.string("scheme", config.auth.scheme.as_str());
     text.plain("rehash", &config.auth.rehash.to_string());
+    text.plain("master_users", &config.auth.masters());
+    text.string(
+        "master_separator",
+        &config.auth.master_separator.to_string(),
+    );
     imap(config, &mut text);
     pop3(config, &mut text);
     lmtp(config, &mut text);

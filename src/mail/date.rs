@@ -99,9 +99,28 @@ impl Date {
             .unwrap_or("Jan")
     }
 
+    /// `2026-11-26` (ISO 8601); `None` for what is written otherwise, and where the calendar has no such day.
+    pub(crate) fn parse(text: &str) -> Option<Date> {
+        let digits = |from: usize, count: usize| {
+            let digits = text.get(from..from + count)?;
+            let all = digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse::<u16>().ok().filter(|_| all)
+        };
+        let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+        let shape = text.len() == 10 && text.get(4..5) == Some("-") && text.get(7..8) == Some("-");
+        let date = Date::new(year, u8::try_from(month).ok()?, u8::try_from(day).ok()?);
+        date.filter(|_| shape)
+    }
+
     fn calendar(self) -> Option<time::Date> {
         let month = Month::try_from(self.month).ok()?;
         time::Date::from_calendar_date(i32::from(self.year), month, self.day).ok()
+    }
+}
+
+impl std::fmt::Display for Date {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
 }
 
@@ -126,5 +145,24 @@ mod tests {
         }
         assert_eq!(Date::new(2023, 2, 29), None);
         assert_eq!(Date::month_named(b"feb"), Some(2));
+    }
+
+    #[test]
+    fn days_are_read_as_they_are_shown() {
+        for text in ["2026-11-26", "0001-01-01", "2024-02-29"] {
+            assert_eq!(Date::parse(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "2026-11-2",
+            "2026-11-266",
+            "2026/11/26",
+            "2026-13-01",
+            "2023-02-29",
+            "+026-11-26",
+            "",
+            "2026-11\u{e9}26",
+        ] {
+            assert_eq!(Date::parse(text), None, "{text}");
+        }
     }
 }

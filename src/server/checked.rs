@@ -9,6 +9,8 @@ pub(super) struct Checked {
     pub(super) user: Option<User>,
     /// What the client is told then.
     pub(super) told: Vec<u8>,
+    /// The id of the app password by which it is.
+    pub(super) app_password: Option<String>,
     /// What is to be stored then in place of what has this mark.
     pub(super) renewed: Option<(u64, String)>,
 }
@@ -37,6 +39,7 @@ impl Checked {
         verdict: Verdict::Unavailable,
         user: None,
         told: Vec::new(),
+        app_password: None,
         renewed: None,
     };
 }
@@ -53,6 +56,7 @@ pub(super) fn checked(users: &Users, mut claim: Credentials, renewal: Option<Ren
         verdict,
         user,
         told: told.unwrap_or_default(),
+        app_password: None,
         renewed,
     }
 }

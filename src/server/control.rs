@@ -53,6 +53,9 @@ pub(super) enum Message {
         /// The last descriptor is that of the aliases, which has no name here.
         aliases: bool,
     },
+    /// Parent to `auth`, behind `Users`: the app passwords are in the file that comes with it; without one there are
+    /// none.
+    AppPasswords,
     /// Parent to `front` or `auth`: the channel to the other one, which was started again.
     NewPeer,
     /// Parent to all: end in order.
@@ -125,6 +128,8 @@ pub(super) enum Message {
         mark: u64,
         hash: String,
     },
+    /// `auth` to parent: an app password was used, for the first time today.
+    AppPasswordUsed { user: String, id: String },
     /// `auth` to parent: to whom the connection may deliver.
     Grant {
         connection: u64,
@@ -319,6 +324,8 @@ impl Message {
                     Wanted::Alias(address) => p.u8(4).text(address),
                 };
             }
+            Message::AppPasswords => drop(p.u8(28)),
+            Message::AppPasswordUsed { user, id } => drop(p.u8(29).text(user).text(id)),
             Message::Rehash { user, mark, hash } => drop(p.u8(27).text(user).u64(*mark).text(hash)),
             Message::Found { connection, found } => {
                 p.u8(26).u64(*connection);
@@ -393,6 +400,11 @@ impl Message {
             2 => Message::Users {
                 files: u.list(unpath)?,
                 aliases: u.u8()? != 0,
+            },
+            28 => Message::AppPasswords,
+            29 => Message::AppPasswordUsed {
+                user: u.text()?,
+                id: u.text()?,
             },
             3 => Message::NewPeer,
             4 => Message::Stop,

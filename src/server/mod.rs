@@ -46,6 +46,7 @@ mod tls;
 mod transport;
 mod turn;
 mod users_file;
+mod uses;
 mod visit;
 
 pub(crate) use certificate::inspect as inspect_certificate;
@@ -55,4 +56,5 @@ pub(crate) use owners::Owners;
 pub(crate) use parent::{Started, run};
 pub(crate) use request::{Patient, care_for, deliver, reload, visit};
 pub(crate) use role::role_main;
+pub(crate) use uses::app_passwords;
 pub(crate) use visit::{Filed, Outcome, Reason, Refused, Visit, attend};

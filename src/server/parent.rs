@@ -12,6 +12,7 @@ use super::owners::Owners;
 use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::setup::Setup;
+use super::uses::{self, Uses};
 use super::{certificate, logging, role, users_file};
 use crate::auth;
 use crate::config::{Config, UserSource};
@@ -83,6 +84,7 @@ struct Parent {
     engines: Engines,
     logins: HashMap<u64, (Owner, Instant)>,
     grants: Grants,
+    uses: Uses,
 }
 
 /// Runs a server until it is told to stop. `started` is called once it accepts connections.
@@ -122,6 +124,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         engines: Engines::new(&config, owners),
         logins: HashMap::new(),
         grants: Grants::new(config.limits.max_recipients),
+        uses: Uses::default(),
         config,
     };
     parent.control.set_nonblocking(true).ok();
@@ -135,6 +138,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     parent.notifier.ready();
     parent.serve(&signals);
     parent.notifier.stopping();
+    parent.note_uses(Instant::now());
     parent.stop();
     Ok(())
 }
@@ -236,6 +240,7 @@ impl Parent {
         files.extend(aliases);
         let descriptors: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         auth.send(&message, &descriptors);
+        self.send_app_passwords(auth);
         self.grants.revoke();
         if let Some(front) = &self.front {
             let message = Message::Users {
@@ -243,6 +248,20 @@ impl Parent {
                 aliases: false,
             };
             front.send(&message, &[]);
+        }
+    }
+
+    /// Unless they cannot be opened: then they stay as they were.
+    fn send_app_passwords(&self, auth: &Role) {
+        let path = uses::app_passwords(&self.config.data_dir);
+        match layout::open(&path) {
+            Ok(file) => {
+                auth.send(&Message::AppPasswords, &[file.as_fd()]);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                auth.send(&Message::AppPasswords, &[]);
+            }
+            Err(error) => log::error!("{}: {error}; they stay as they were", path.display()),
         }
     }
 
@@ -322,6 +341,7 @@ impl Parent {
             until(self.auth_back_off.wait(now));
         }
         self.engines.deadlines(now).for_each(&mut until);
+        self.uses.wait(now).into_iter().for_each(&mut until);
         self.notifier.due(now).into_iter().for_each(&mut until);
         if !self.logins.is_empty() || !self.grants.is_empty() {
             until(GRANT_PATIENCE);
@@ -394,6 +414,14 @@ impl Parent {
         self.engines.revive(now);
         self.logins.retain(|_, (_, until)| *until > now);
         self.grants.expire(now);
+        if self.uses.wait(now).is_some_and(|wait| wait.is_zero()) {
+            self.note_uses(now);
+        }
+    }
+
+    fn note_uses(&mut self, now: Instant) {
+        let path = uses::app_passwords(&self.config.data_dir);
+        self.uses.write(&path, now);
     }
 
     fn hear_auth(&mut self) {
@@ -406,6 +434,7 @@ impl Parent {
                 let until = Instant::now() + GRANT_PATIENCE;
                 self.logins.insert(connection, (owner, until));
             }
+            Message::AppPasswordUsed { user, id } => self.uses.add(user, id, Instant::now()),
             Message::Rehash { user, mark, hash } => renewals.push((user, mark, hash)),
             Message::Grant {
                 connection,

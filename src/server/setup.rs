@@ -38,6 +38,9 @@ pub(super) struct Setup {
     pub(super) domains: Vec<String>,
     /// How passwords are to be stored, if those that are stored otherwise are to be stored anew.
     pub(super) rehash: Option<Scheme>,
+    /// Who may log in as others, and what stands before such a name.
+    pub(super) masters: Vec<String>,
+    pub(super) master_separator: String,
     /// For `auth` alone: what salts are made from that are not stored.
     pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
@@ -280,6 +283,8 @@ impl Setup {
             userdb: serves(Protocol::DovecotUserdb),
             socketmap: serves(Protocol::Socketmap),
             rehash: Some(config.auth.scheme).filter(|_| config.auth.rehash),
+            masters: config.auth.master_users.clone(),
+            master_separator: config.auth.master_separator.to_string(),
             aliases: config.postfix.aliases.is_some(),
             domains: config.postfix.domains.clone(),
             imap: config.imap.clone(),
@@ -313,6 +318,10 @@ impl Setup {
         pack.option(self.rehash.as_ref(), |pack, scheme| {
             pack.u8(*scheme as u8);
         });
+        pack.list(&self.masters, |pack, name| {
+            pack.text(name);
+        });
+        pack.text(&self.master_separator);
         pack.bytes(&self.seed);
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
@@ -350,6 +359,8 @@ impl Setup {
             aliases: unpack.u8()? != 0,
             domains: unpack.list(Unpack::text)?,
             rehash: unpack.option(scheme)?,
+            masters: unpack.list(Unpack::text)?,
+            master_separator: unpack.text()?,
             seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,

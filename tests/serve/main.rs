@@ -15,6 +15,7 @@ mod disk;
 mod faults;
 mod figures;
 mod forwarded;
+mod identities;
 mod idle;
 mod limits;
 mod lmtp;

@@ -1,6 +1,7 @@
 //! The commands there are.
 
 use crate::admin::adopt::Wish;
+use crate::admin::app_password;
 use crate::admin::backup::{Backup, Restore};
 use crate::admin::convert::Convert;
 use crate::admin::deliver::Deliver;
@@ -31,8 +32,26 @@ pub(crate) enum Command {
 pub(crate) enum User {
     Add { name: String, stdin: bool },
     Passwd { name: String, stdin: bool },
+    AppPassword(AppPassword),
     List { name: Option<String>, json: bool },
     Delete { name: String },
+}
+
+/// What to do with app passwords.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AppPassword {
+    Add {
+        name: String,
+        wanted: app_password::Wanted,
+    },
+    List {
+        name: Option<String>,
+        json: bool,
+    },
+    Delete {
+        name: String,
+        id: String,
+    },
 }
 
 /// What to do with settings.
@@ -62,10 +81,13 @@ pub(crate) const COMMANDS: [&str; 14] = [
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 18] = [
+pub(crate) const FORMS: [&str; 21] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
+    "user app-password add NAME [--for SCOPE] [--until DAY] [--label TEXT]",
+    "user app-password list [NAME] [--json]",
+    "user app-password delete NAME ID",
     "user list [NAME] [--json]",
     "user delete NAME",
     "config check",
@@ -82,5 +104,6 @@ pub(crate) const FORMS: [&str; 18] = [
     "convert FROM TO [--user NAME] [--json]",
     "capabilities [--json]",
 ];
-pub(super) const USER: [&str; 4] = ["add", "passwd", "list", "delete"];
+pub(super) const USER: [&str; 5] = ["add", "passwd", "app-password", "list", "delete"];
+pub(super) const APP_PASSWORD: [&str; 3] = ["add", "list", "delete"];
 pub(super) const CONFIG: [&str; 3] = ["check", "show", "reference"];

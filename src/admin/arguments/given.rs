@@ -4,10 +4,12 @@ use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::command::{COMMANDS, CONFIG, Command, Settings, USER, User};
+use super::command::{COMMANDS, CONFIG, Command, Settings, USER};
 use super::option::{OPTIONS, Opt, board, find};
+use super::user;
 use super::words::{Misuse, excess, hint, nothing_in, unknown};
 use crate::admin::adopt::{Way, Wish};
+use crate::admin::app_password;
 use crate::admin::backup::{Backup, Restore};
 use crate::admin::convert::Convert;
 use crate::admin::deliver::Deliver;
@@ -19,7 +21,7 @@ use crate::mailbox::Care;
 
 /// What was on the command line, in no order.
 #[derive(Default)]
-struct Given {
+pub(super) struct Given {
     words: Vec<String>,
     options: Options,
     user: Option<String>,
@@ -27,6 +29,7 @@ struct Given {
     mailbox: Option<String>,
     into: Option<String>,
     deliver: Deliver,
+    pub(super) app_password: app_password::Wanted,
     seen: Vec<&'static str>,
 }
 
@@ -53,7 +56,7 @@ pub(crate) fn parse(
 }
 
 impl Given {
-    fn has(&self, option: &str) -> bool {
+    pub(super) fn has(&self, option: &str) -> bool {
         self.seen.contains(&option)
     }
 
@@ -102,6 +105,9 @@ impl Given {
             "-f" => self.deliver.sender = Some(value.string()?),
             "-a" => self.deliver.original = Some(value.string()?),
             "-p" => self.deliver.file = Some(PathBuf::from(value)),
+            "for" => self.app_password.scope = Some(value.string()?),
+            "until" => self.app_password.until = Some(value.string()?),
+            "label" => self.app_password.label = value.string()?,
             "into" => self.into = Some(value.string()?),
             "to" => self.to = Some(value.string()?),
             _ => self.user = Some(value.string()?),
@@ -118,7 +124,7 @@ impl Given {
             "serve" => nothing_in(rest, "serve").map(|()| Command::Serve {
                 demo: self.has("demo"),
             }),
-            "user" => self.user_command(rest).map(Command::User),
+            "user" => user::command(self, rest).map(Command::User),
             "config" => self.config_command(rest).map(Command::Config),
             "doctor" => nothing_in(rest, "doctor").map(|()| Command::Care {
                 user: self.user.clone(),
@@ -158,32 +164,6 @@ impl Given {
             }),
             "help" => help_command(rest).map(Command::Help),
             other => Err(unknown("command", other, &COMMANDS, None)),
-        }
-    }
-
-    fn user_command(&self, words: &[String]) -> Result<User, Misuse> {
-        let Some((second, rest)) = words.split_first() else {
-            let what = "user needs add, passwd, list or delete behind it";
-            return Err(Misuse::new(what, Some("user")));
-        };
-        let name = || match rest {
-            [name] => Ok(name.clone()),
-            [] => Err(Misuse::new(
-                format!("user {second} needs the name of a user"),
-                Some("user"),
-            )),
-            [_, more, ..] => Err(excess(more, "user")),
-        };
-        let stdin = self.has("password-stdin");
-        match second.as_str() {
-            "add" => name().map(|name| User::Add { name, stdin }),
-            "passwd" => name().map(|name| User::Passwd { name, stdin }),
-            "list" => Ok(User::List {
-                name: (!rest.is_empty()).then(name).transpose()?,
-                json: self.has("json"),
-            }),
-            "delete" => name().map(|name| User::Delete { name }),
-            other => Err(unknown("command user", other, &USER, Some("user"))),
         }
     }
 

@@ -5,10 +5,11 @@ mod given;
 mod option;
 #[cfg(test)]
 mod tests;
+mod user;
 mod words;
 
+pub(crate) use command::{AppPassword, Command, Settings, User};
 #[cfg(test)]
 pub(crate) use command::{COMMANDS, FORMS};
-pub(crate) use command::{Command, Settings, User};
 pub(crate) use given::parse;
 pub(crate) use words::Misuse;

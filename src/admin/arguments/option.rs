@@ -12,7 +12,7 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 22] = [
+pub(super) const OPTIONS: [Opt; 25] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -25,6 +25,7 @@ pub(super) const OPTIONS: [Opt; 22] = [
         false,
         &[
             "user list",
+            "user app-password list",
             "config show",
             "adopt",
             "export",
@@ -35,6 +36,9 @@ pub(super) const OPTIONS: [Opt; 22] = [
             "capabilities",
         ],
     ),
+    opt("for", true, &["user app-password add"]),
+    opt("until", true, &["user app-password add"]),
+    opt("label", true, &["user app-password add"]),
     opt("dry-run", false, &["adopt", "export"]),
     opt("to", true, &["export"]),
     opt("user", true, &["doctor", "purge", "convert"]),

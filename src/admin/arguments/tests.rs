@@ -271,12 +271,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and config show and adopt and export and import and backup and restore and convert and capabilities",
+            "--json belongs to user list and user app-password list and config show and adopt and export and import and backup and restore and convert and capabilities",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and config show and adopt and export and import and backup and restore and convert and capabilities",
+            "--json belongs to user list and user app-password list and config show and adopt and export and import and backup and restore and convert and capabilities",
             Some("config"),
         ),
         (
@@ -286,7 +286,7 @@ fn misuses() {
         ),
         (
             "user",
-            "user needs add, passwd, list or delete behind it",
+            "user needs add, passwd, app-password, list or delete behind it",
             Some("user"),
         ),
         (
@@ -302,6 +302,36 @@ fn misuses() {
         (
             "user add ann bob",
             "\"bob\" is one word too many",
+            Some("user"),
+        ),
+        (
+            "user app-password",
+            "user app-password needs add, list or delete behind it",
+            Some("user"),
+        ),
+        (
+            "user app-password ad ann",
+            "unknown command user app-password \"ad\"; did you mean \"add\"?",
+            Some("user"),
+        ),
+        (
+            "user app-password add",
+            "user app-password add needs the name of a user",
+            Some("user"),
+        ),
+        (
+            "user app-password delete ann",
+            "user app-password delete needs the name of a user and the id behind it",
+            Some("user"),
+        ),
+        (
+            "user app-password delete ann abcd x",
+            "\"x\" is one word too many",
+            Some("user"),
+        ),
+        (
+            "user add ann --for imap",
+            "--for belongs to user app-password add",
             Some("user"),
         ),
         (

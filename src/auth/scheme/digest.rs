@@ -64,6 +64,11 @@ impl Salted {
         })
     }
 
+    /// The octets that [`Salted::new`] takes.
+    pub(crate) fn make(kind: Kind, password: &[u8], salt: &[u8]) -> Vec<u8> {
+        [&kind.digest(password, salt), salt].concat()
+    }
+
     pub(crate) fn verify(&self, password: &[u8]) -> bool {
         let digest = self.kind.digest(password, &self.salt);
         digest.ct_eq(&self.digest).into()
@@ -76,7 +81,7 @@ mod tests {
 
     #[test]
     fn salt_is_what_follows_the_digest() {
-        let stored = [Kind::Sha1.digest(b"tiger", b"pepper"), b"pepper".to_vec()].concat();
+        let stored = Salted::make(Kind::Sha1, b"tiger", b"pepper");
         let salted = Salted::new(Kind::Sha1, true, &stored).ok().unwrap();
         assert!(salted.verify(b"tiger") && !salted.verify(b"tigerpepper"));
         for (salted, length) in [(true, 20), (false, 21), (false, 19), (true, 0)] {

@@ -103,6 +103,11 @@ fn messages_come_back_and_broken_ones_do_not() {
             connection: 2,
             found: Found::Names(vec!["a".into(), "b".into()]),
         },
+        Message::AppPasswords,
+        Message::AppPasswordUsed {
+            user: "ann".into(),
+            id: "abcd".into(),
+        },
         Message::Rehash {
             user: "ann".into(),
             mark: 1 << 63,
