@@ -21,6 +21,22 @@ const LASTING: [&str; 6] = [
     "OR DRAFT SEEN",
 ];
 
+/// Mailboxes as URLs and as commands have them.
+const IN_URLS: [(&str, &str); 6] = [
+    ("INBOX", "INBOX"),
+    ("work", "work"),
+    ("a/b", "a/b"),
+    ("%C3%BCbung", "&APw-bung"),
+    ("two%20words", "\"two words\""),
+    ("nowhere", "nowhere"),
+];
+
+/// The mailboxes that the URLs of a command name, as commands have them.
+pub(crate) fn mailboxes(command: &str) -> impl Iterator<Item = &'static str> {
+    let named = |(url, _): &&(&str, &str)| command.contains(&format!("URL \"/{url}/;"));
+    IN_URLS.iter().filter(named).map(|(_, name)| *name)
+}
+
 impl Script {
     /// RFC 5464.
     pub(crate) fn metadata(&mut self) -> String {
@@ -63,14 +79,7 @@ impl Script {
     }
 
     fn url(&mut self) -> String {
-        let name = self.pick(&[
-            "INBOX",
-            "work",
-            "a/b",
-            "%C3%BCbung",
-            "two%20words",
-            "nowhere",
-        ]);
+        let (name, _) = self.pick(&IN_URLS);
         let uid = 1 + self.random.below(9);
         // Not part 1, which may end otherwise there (`differences.tsv`).
         let section = self.pick(&[

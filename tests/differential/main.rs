@@ -192,6 +192,13 @@ impl Pair {
         };
         let shown = ours.command(&step);
         let (good, our_facts) = ours.run(&step, selected);
+        // For some seconds Dovecot takes what a URL names from what this connection knew of it last.
+        for name in extensions::mailboxes(&shown).filter(|name| selected != Some(*name)) {
+            let status = format!("STATUS {name} (MESSAGES)");
+            theirs.imap.command(&status).unwrap();
+            // The tags of both stay the same.
+            ours.imap.command("NOOP").unwrap();
+        }
         let (also, their_facts) = theirs.run(&step, selected);
         if leaves(&shown) && !(good && also) {
             script.failed_to_select();
