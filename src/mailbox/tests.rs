@@ -1,8 +1,12 @@
+mod block_cut;
+mod blocks;
 mod damage;
 mod failing;
 mod platter;
 mod power_cut;
+mod script;
 mod steps;
+mod told;
 mod wounds;
 
 use super::*;

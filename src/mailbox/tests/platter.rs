@@ -47,7 +47,7 @@ impl Dice {
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
     }
 
-    fn coin(&mut self) -> bool {
+    pub(super) fn coin(&mut self) -> bool {
         self.below(2) == 0
     }
 }
@@ -406,13 +406,13 @@ const CHUNK: usize = 4096;
 
 /// Bytes that are cheap to clone.
 #[derive(Clone, Debug, Default)]
-struct Image {
+pub(super) struct Image {
     chunks: Vec<Arc<Vec<u8>>>,
     length: usize,
 }
 
 impl Image {
-    fn resize(&mut self, length: usize) {
+    pub(super) fn resize(&mut self, length: usize) {
         if length < self.length {
             // What is cut off reads as zeros should it come back.
             let zeros = vec![0; self.chunks.len() * CHUNK - length];
@@ -423,7 +423,7 @@ impl Image {
         self.length = length;
     }
 
-    fn write(&mut self, mut at: usize, mut data: &[u8]) {
+    pub(super) fn write(&mut self, mut at: usize, mut data: &[u8]) {
         while !data.is_empty() {
             let within = at % CHUNK;
             let count = data.len().min(CHUNK - within);
@@ -433,7 +433,14 @@ impl Image {
         }
     }
 
-    fn read(&self, mut at: usize, mut out: &mut [u8]) {
+    /// Places and chunks in which something stands.
+    pub(super) fn used(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let chunks = self.chunks.iter().map(|chunk| chunk.as_slice());
+        let used = |(_, chunk): &(usize, &[u8])| chunk.iter().any(|octet| *octet != 0);
+        (0..).step_by(CHUNK).zip(chunks).filter(used)
+    }
+
+    pub(super) fn read(&self, mut at: usize, mut out: &mut [u8]) {
         while !out.is_empty() {
             let within = at % CHUNK;
             let count = out.len().min(CHUNK - within);

@@ -1,0 +1,336 @@
+//! What a client does while the power is cut: everything that a mailbox can be told to do.
+
+use super::told::{DATE, Mailbox, Message, Told};
+use super::{flags, name, uids};
+use crate::mail::{DateTime, Flags, SystemFlags};
+use crate::mailbox::host::lock;
+use crate::mailbox::status::Asked;
+use crate::mailbox::{Access, Account, Care, FlagChange, Host, Limits, NewMessage, View};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The power is cut between the steps of a command, too; a file of an mdbox has few messages.
+pub(super) fn limits() -> Limits {
+    Limits {
+        step_messages: 2,
+        mdbox_rotate_octets: 700,
+        ..Limits::default()
+    }
+}
+
+/// An account and what its client was told.
+pub(super) struct Client {
+    root: PathBuf,
+    open: Box<dyn Fn() -> Host>,
+    /// Hears the number of each step before it is taken.
+    begins: Box<dyn FnMut(usize)>,
+    host: Option<Host>,
+    /// A session that has INBOX open, so that it is watched rather than scanned.
+    session: Option<View>,
+    told: Told,
+    /// What was told after each step.
+    steps: Vec<(&'static str, Told)>,
+}
+
+impl Client {
+    pub(super) fn new(
+        root: &Path,
+        open: impl Fn() -> Host + 'static,
+        begins: impl FnMut(usize) + 'static,
+    ) -> Client {
+        let mut client = Client {
+            root: root.to_owned(),
+            open: Box::new(open),
+            begins: Box::new(begins),
+            host: None,
+            session: None,
+            told: Told::default(),
+            steps: vec![("nothing", Told::default())],
+        };
+        client.open();
+        client
+    }
+
+    fn open(&mut self) {
+        self.host = Some((self.open)());
+    }
+
+    /// What was told after each step.
+    pub(super) fn finish(self) -> Vec<(&'static str, Told)> {
+        self.steps
+    }
+
+    fn host(&self) -> &Host {
+        self.host.as_ref().unwrap()
+    }
+
+    fn account(&self) -> Account {
+        self.host().account("u", &self.root).unwrap()
+    }
+
+    fn watch(&mut self) {
+        let view = self.account().select(&name("INBOX"), Access::ReadWrite);
+        self.session = Some(view.unwrap());
+    }
+
+    /// Does something that a client is told the end of.
+    fn step(&mut self, what: &'static str, action: impl FnOnce(&mut Client)) {
+        (self.begins)(self.steps.len());
+        action(self);
+        self.note_numbers();
+        self.steps.push((what, self.told.clone()));
+    }
+
+    /// Takes what the process knows of its mailboxes into what was told.
+    fn note_numbers(&mut self) {
+        let account = self.account();
+        for (name, mailbox) in &mut self.told.mailboxes {
+            let shared = account.shared(&super::name(name)).unwrap();
+            let state = lock(&shared.state);
+            if let Some(summary) = &state.summary {
+                mailbox.uid_validity = summary.uid_validity.number();
+                mailbox.uid_next = summary.uid_next.number();
+                mailbox.mod_seq = summary.highest_mod_seq.number();
+            }
+        }
+        for mailbox in self.told.mailboxes.values() {
+            for (uid, message) in &mailbox.messages {
+                let at = (mailbox.uid_validity, *uid);
+                let before = self.told.ever.insert(at, message.subject.clone());
+                assert!(before.is_none_or(|before| before == message.subject));
+            }
+        }
+    }
+
+    fn mailbox(&mut self, name: &str) -> &mut Mailbox {
+        self.told.mailboxes.get_mut(name).unwrap()
+    }
+
+    fn append(&mut self, mailbox: &str, subject: &str, system: SystemFlags, keywords: &[&str]) {
+        let all = flags(system, keywords);
+        let uid = super::append(&self.account(), mailbox, subject, &all);
+        let message = Message {
+            subject: subject.to_owned(),
+            flags: system.bits(),
+            keywords: keywords.iter().map(|&k| k.to_owned()).collect(),
+        };
+        self.mailbox(mailbox).messages.insert(uid, message);
+    }
+
+    /// One command with several messages.
+    fn append_together(&mut self, subjects: &[&str]) {
+        let account = self.account();
+        let draft = |subject: &&str| {
+            let mut draft = account.draft();
+            let text = format!("Subject: {subject}\r\nFrom: a@b\r\n\r\nbody of {subject}\r\n");
+            draft.write(text.as_bytes()).unwrap();
+            draft
+        };
+        let mut drafts: Vec<_> = subjects.iter().map(draft).collect();
+        let seen = flags(SystemFlags::SEEN, &[]);
+        let none = Flags::default();
+        let mut messages: Vec<_> = drafts
+            .iter_mut()
+            .enumerate()
+            .map(|(at, draft)| NewMessage {
+                draft,
+                flags: [&none, &seen][at % 2],
+                date: Some(DateTime::utc(DATE)),
+            })
+            .collect();
+        let appended = account.append_all(&name("INBOX"), &mut messages).unwrap();
+        for (at, (uid, subject)) in appended.uids.iter().zip(subjects).enumerate() {
+            let message = Message {
+                subject: (*subject).to_owned(),
+                flags: [&none, &seen][at % 2].system.bits(),
+                keywords: BTreeSet::new(),
+            };
+            self.mailbox("INBOX").messages.insert(uid.number(), message);
+        }
+        let together = subjects.iter().map(|&subject| subject.to_owned());
+        self.told.together.push(together.collect());
+    }
+
+    fn add_flags(&mut self, mailbox: &str, numbers: &[u32], system: SystemFlags, keyword: &str) {
+        let mut view = self
+            .account()
+            .select(&name(mailbox), Access::ReadWrite)
+            .unwrap();
+        let keywords: Vec<&str> = Some(keyword)
+            .filter(|k| !k.is_empty())
+            .into_iter()
+            .collect();
+        view.mark(
+            &uids(numbers),
+            FlagChange::Add,
+            &flags(system, &keywords),
+            None,
+        )
+        .unwrap();
+        for number in numbers {
+            let message = self.mailbox(mailbox).messages.get_mut(number).unwrap();
+            message.flags |= system.bits();
+            message
+                .keywords
+                .extend(keywords.iter().map(|&k| k.to_owned()));
+        }
+    }
+
+    fn expunge(&mut self, mailbox: &str, numbers: &[u32]) {
+        let mut view = self
+            .account()
+            .select(&name(mailbox), Access::ReadWrite)
+            .unwrap();
+        view.expunge(Some(&uids(numbers))).unwrap();
+        let messages = &mut self.mailbox(mailbox).messages;
+        numbers
+            .iter()
+            .for_each(|n| assert!(messages.remove(n).is_some()));
+    }
+
+    fn carry(&mut self, mailbox: &str, numbers: &[u32], to: &str, moves: bool) {
+        let account = self.account();
+        let mut view = account.select(&name(mailbox), Access::ReadWrite).unwrap();
+        let copied = match moves {
+            true => view.transfer(&uids(numbers), &name(to)),
+            false => view.copy(&uids(numbers), &name(to)),
+        }
+        .unwrap();
+        assert_eq!(copied.from, uids(numbers));
+        for (from, uid) in copied.from.iter().zip(copied.to.iter()) {
+            let messages = &mut self.mailbox(mailbox).messages;
+            let message = match moves {
+                true => messages.remove(&from.number()).unwrap(),
+                false => messages[&from.number()].clone(),
+            };
+            self.mailbox(to).messages.insert(uid.number(), message);
+        }
+    }
+
+    fn purge(&mut self) {
+        self.account().care(Care::Purge, &mut |_| {}).unwrap();
+    }
+
+    fn create(&mut self, mailbox: &str) {
+        self.account().create(&name(mailbox)).unwrap();
+        let mailboxes = &mut self.told.mailboxes;
+        mailboxes.insert(mailbox.to_owned(), Mailbox::default());
+        // A client asks for UIDVALIDITY.
+        self.account()
+            .status(&name(mailbox), Asked::default())
+            .unwrap();
+    }
+}
+
+/// All that the promises are about.
+pub(super) fn everything(client: &mut Client) {
+    let none = SystemFlags::NONE;
+    client.step("first look", |client| {
+        client
+            .told
+            .mailboxes
+            .insert("INBOX".into(), Mailbox::default());
+        client.watch();
+    });
+    client.step("create", |client| client.create("Archive"));
+    client.step("deliver", |client| client.append("INBOX", "1", none, &[]));
+    client.step("deliver", |client| client.append("INBOX", "2", none, &[]));
+    client.step("append", |client| {
+        client.append("INBOX", "3", SystemFlags::SEEN, &["$Forwarded", "x"]);
+    });
+    client.step("flags", |client| {
+        client.add_flags("INBOX", &[1, 2], SystemFlags::FLAGGED, "x");
+    });
+    client.step("keyword", |client| {
+        client.add_flags("INBOX", &[2, 3], none, "new")
+    });
+    client.step("copy", |client| {
+        client.carry("INBOX", &[1, 2, 3], "Archive", false)
+    });
+    client.step("deleted", |client| {
+        client.add_flags("INBOX", &[1, 3], SystemFlags::DELETED, "");
+    });
+    client.step("expunge", |client| client.expunge("INBOX", &[1, 3]));
+    client.step("deliver", |client| client.append("INBOX", "4", none, &[]));
+    client.step("move", |client| {
+        client.carry("INBOX", &[4], "Archive", true)
+    });
+    client.step("deliver", |client| client.append("INBOX", "5", none, &[]));
+    client.step("subscribe", |client| {
+        client.account().subscribe(&name("Archive"), true).unwrap();
+        client.told.subscriptions.insert("Archive".into());
+    });
+    client.step("rename", |client| {
+        let account = client.account();
+        account.create(&name("Old")).unwrap();
+        client
+            .told
+            .mailboxes
+            .insert("Old".into(), Mailbox::default());
+        account.status(&name("Old"), Asked::default()).unwrap();
+        account
+            .rename(&name("Archive"), &name("Old/Archive"))
+            .unwrap();
+        let mailbox = client.told.mailboxes.remove("Archive").unwrap();
+        client.told.mailboxes.insert("Old/Archive".into(), mailbox);
+    });
+    client.step("append", |client| {
+        client.append("Old/Archive", "6", SystemFlags::DRAFT, &["new"]);
+    });
+    client.step("flush", |client| client.host().flush().unwrap());
+    client.step("deliver", |client| client.append("INBOX", "7", none, &[]));
+    client.step("close and open", |client| {
+        client.session = None;
+        client.host().close().unwrap();
+        client.host = None;
+        client.open();
+        client.watch();
+    });
+    client.step("deleted", |client| {
+        client.add_flags("INBOX", &[6], SystemFlags::DELETED, "");
+    });
+    client.step("expunge the last", |client| client.expunge("INBOX", &[6]));
+    client.step("deliver", |client| client.append("INBOX", "8", none, &[]));
+    client.step("purge", Client::purge);
+    client.step("delete", |client| {
+        client.account().delete(&name("Old/Archive")).unwrap();
+        client.told.mailboxes.remove("Old/Archive");
+    });
+    client.step("create again", |client| client.create("Old/Archive"));
+    client.step("append", |client| {
+        client.append("Old/Archive", "9", SystemFlags::SEEN, &["y"]);
+    });
+    client.step("move to itself", |client| {
+        client.carry("INBOX", &[2], "INBOX", true)
+    });
+    client.step("rename INBOX", |client| {
+        super::rename_inbox(&client.account(), "All");
+        let messages = std::mem::take(&mut client.mailbox("INBOX").messages);
+        let all = Mailbox {
+            messages: (1..).zip(messages.into_values()).collect(),
+            ..Mailbox::default()
+        };
+        client.told.mailboxes.insert("All".into(), all);
+    });
+    client.step("deliver", |client| client.append("INBOX", "10", none, &[]));
+    client.step("purge", Client::purge);
+    client.step("append", |client| client.append("All", "11", none, &["z"]));
+    client.step("close", |client| client.host().close().unwrap());
+}
+
+/// Several messages in one command.
+pub(super) fn together(client: &mut Client) {
+    client.step("first look", |client| {
+        let inbox = Mailbox::default();
+        client.told.mailboxes.insert("INBOX".into(), inbox);
+        client.watch();
+    });
+    client.step("deliver", |client| {
+        client.append("INBOX", "1", SystemFlags::NONE, &[])
+    });
+    client.step("append", |client| client.append_together(&["2", "3", "4"]));
+    client.step("append", |client| client.append_together(&["5", "6"]));
+    client.step("deliver", |client| {
+        client.append("INBOX", "7", SystemFlags::SEEN, &[])
+    });
+}
