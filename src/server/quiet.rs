@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// After so long without an event a process needs little of its code.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// After so long, if it was needed again soon the last time.
-const LONG_PATIENCE: Duration = Duration::from_millis(200);
+const LONG_PATIENCE: Duration = Duration::from_millis(80);
 /// Code that is needed again earlier was given back too soon.
 const SOON: Duration = Duration::from_millis(400);
 
