@@ -1,7 +1,7 @@
 //! LIST with its options (RFC 5258 section 6), and CREATE with its (RFC 6154 section 6).
 
-use super::command::{StatusItem, status_items};
 use super::metadata::entries;
+use super::status::{StatusItem, status_items};
 use super::token::{Parsed, Syntax, atom, list_mailbox, space};
 use crate::mail::{EntryName, SpecialUse};
 use crate::wire::reader::Reader;
