@@ -48,6 +48,7 @@ fn setting(name: &str) -> Option<u64> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Maildir,
+    Sdbox,
     Mdbox,
     Mbox,
 }
@@ -55,6 +56,11 @@ enum Format {
 #[test]
 fn every_response_is_true_over_maildir() {
     stress(Format::Maildir);
+}
+
+#[test]
+fn every_response_is_true_over_sdbox() {
+    stress(Format::Sdbox);
 }
 
 #[test]
@@ -75,6 +81,7 @@ fn stress(format: Format) {
     let step = if seed.is_multiple_of(3) { 1024 } else { 2 };
     let storage = match format {
         Format::Maildir => "",
+        Format::Sdbox => "[storage]\nformat = \"sdbox\"\n",
         Format::Mdbox => "[storage]\nformat = \"mdbox\"\n",
         Format::Mbox => "[storage]\nformat = \"mbox\"\n",
     };
