@@ -82,6 +82,8 @@ pub(crate) struct Append {
 pub(crate) struct Search {
     pub(crate) by_uid: bool,
     pub(crate) key: Key,
+    /// By a field that is the same in all messages: in the order of their numbers (RFC 5256 section 3).
+    pub(crate) sorted: bool,
     /// `RETURN (MIN MAX COUNT ALL)`.
     pub(crate) extended: bool,
 }
@@ -215,6 +217,10 @@ impl Search {
         } else {
             ""
         };
-        format!("{uid}SEARCH {extended}{}", self.key.text())
+        let (word, order) = match self.sorted {
+            true => ("SORT", "(REVERSE TO) UTF-8 "),
+            false => ("SEARCH", ""),
+        };
+        format!("{uid}{word} {extended}{order}{}", self.key.text())
     }
 }

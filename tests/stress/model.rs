@@ -155,12 +155,16 @@ impl<'a> Model<'a> {
             Response::Fetch(fetched) => self.fetched(&fetched),
             Response::Code(name, value) => self.code(name, value),
             Response::Status { mailbox, items } => self.status(mailbox, &items),
-            Response::Search { found, mod_seq } => {
-                self.searched(|model, search, since| match search.extended {
-                    true => Err("SEARCH instead of ESEARCH".to_owned()),
-                    false => model.found(search, &found, mod_seq, since),
-                })
-            }
+            Response::Search {
+                sorted,
+                found,
+                mod_seq,
+            } => self.searched(|model, search, since| {
+                if search.extended || search.sorted != sorted {
+                    return Err("SEARCH, SORT or ESEARCH instead of another".to_owned());
+                }
+                model.found(search, &found, mod_seq, since)
+            }),
             Response::Esearch(answer) => {
                 self.searched(|model, search, since| match search.extended {
                     true => model.found_extended(search, &answer, since),

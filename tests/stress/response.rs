@@ -13,6 +13,7 @@ pub(crate) enum Response<'a> {
     },
     Fetch(Fetched<'a>),
     Search {
+        sorted: bool,
         found: Vec<u32>,
         mod_seq: Option<u64>,
     },
@@ -105,7 +106,7 @@ pub(crate) fn parse(text: &str) -> Checked<Response<'_>> {
                 uids: set(earlier.unwrap_or(rest))?,
             })
         }
-        "SEARCH" => search(rest),
+        "SEARCH" | "SORT" => search(first == "SORT", rest),
         "ESEARCH" => Ok(Response::Esearch(esearch(rest)?)),
         "STATUS" => status(rest),
         "OK" if rest.starts_with('[') => {
@@ -117,14 +118,18 @@ pub(crate) fn parse(text: &str) -> Checked<Response<'_>> {
     }
 }
 
-fn search(rest: &str) -> Checked<Response<'_>> {
+fn search(sorted: bool, rest: &str) -> Checked<Response<'_>> {
     let (found, mod_seq) = match rest.split_once("(MODSEQ ") {
         Some((found, highest)) => (found, Some(number(highest.trim_end_matches(')'))?)),
         None => (rest, None),
     };
     let found: Checked<Vec<u32>> = found.split_whitespace().map(number).collect();
     let found = found?;
-    Ok(Response::Search { found, mod_seq })
+    Ok(Response::Search {
+        sorted,
+        found,
+        mod_seq,
+    })
 }
 
 fn esearch(rest: &str) -> Checked<Esearch> {

@@ -237,9 +237,11 @@ impl Client<'_> {
 
     fn search(&mut self) {
         let (by_uid, key, extended) = (self.by_uid(), self.key(2), self.chance(2));
+        let sorted = self.chance(3);
         self.run(Doing::Search(Search {
             by_uid,
             key,
+            sorted,
             extended,
         }));
     }

@@ -143,6 +143,7 @@ fn search(key: Key, extended: bool) -> Doing {
     Doing::Search(Search {
         by_uid: false,
         key,
+        sorted: false,
         extended,
     })
 }

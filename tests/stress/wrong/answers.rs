@@ -159,7 +159,12 @@ fn what_cannot_be_found_is_seen() {
         extended(&["ESEARCH (TAG \"x\") COUNT 2 MIN 1 MAX 3 ALL 1:3"]),
         "of 1:3",
     );
-    wrong(PLAIN, extended(&["SEARCH 1 2 3"]), "instead of ESEARCH");
+    wrong(PLAIN, extended(&["SEARCH 1 2 3"]), "instead of another");
+    wrong(
+        PLAIN,
+        vec![step(0, search(Key::All, false), &["SORT 1 2 3"], "OK")],
+        "instead of another",
+    );
     wrong(PLAIN, extended(&[]), "nothing found");
     let newer = |told: &[&str]| vec![step(0, search(Key::ModSeq(12), false), told, "OK")];
     right(CONDSTORE, newer(&["SEARCH 2 3 (MODSEQ 13)"]));
