@@ -278,7 +278,7 @@ fn keep_keywords(
         let told =
             |error: Error| Failure(format!("{}: {}", patient.index.display(), error.reason()));
         let limits = Limits::from(&config.limits);
-        let host = Host::open(&patient.index, config.storage.format, limits).map_err(told)?;
+        let host = Host::open(&patient.index, config.storage.form(), limits).map_err(told)?;
         let kept = mark(&host, &patient, &some);
         host.close().map_err(told)?;
         Ok(kept)

@@ -136,7 +136,7 @@ fn examine(
         })
     };
     let host =
-        Host::open(index, config.storage.format, Limits::from(&config.limits)).map_err(told)?;
+        Host::open(index, config.storage.form(), Limits::from(&config.limits)).map_err(told)?;
     let mut healthy = true;
     for Patient { name, root, .. } in group {
         let checked = host.account(name, root).and_then(|account| {

@@ -103,7 +103,7 @@ fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), F
         Failure(format!("{}: {}", patient.index.display(), error.reason()))
     };
     let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, config.storage.format, limits).map_err(told)?;
+    let host = Host::open(&patient.index, config.storage.form(), limits).map_err(told)?;
     let account = host.account(&patient.name, &patient.root).map_err(told)?;
     account.prepare().map_err(told)?;
     // Who leaves early knows why.

@@ -5,4 +5,5 @@ pub(crate) mod crlf;
 pub(crate) mod deflate;
 pub(crate) mod dot;
 pub(crate) mod mutf7;
+pub(crate) mod packed;
 pub(crate) mod quoted;

@@ -159,6 +159,11 @@ pub(super) const STORAGE: &Section = &Section {
              not converted.",
         ),
         default(
+            "compression",
+            "\"none\"",
+            "How new messages are compressed: \"none\", \"gzip\", \"zstd\", \"lz4\". All are read, whatever is said here, and              Dovecot reads them with its plugin zlib. Not in mbox.",
+        ),
+        default(
             "path",
             "\"{data_dir}/mail/{user}\"",
             "The directory of a user's mail. {user} is the login name, {local_part} and {domain} what stands \

@@ -46,5 +46,5 @@ pub(crate) use parse::{Inspect, ParseSettings, Unusable, parse};
 pub(crate) use pop3::{Delete, Pop3};
 pub(crate) use profile::BOARDS;
 pub(crate) use show::{show, show_json};
-pub(crate) use storage::Format;
+pub(crate) use storage::{Form, Format, Storage};
 pub(crate) use suggest::nearest;

@@ -19,6 +19,7 @@ use super::profile::{BOARDS, Profile, profile};
 use super::reader::{Part, Reader, no_choice};
 use super::storage::{Format, Storage};
 use super::template::{Template, TemplateFault, VARIABLES};
+use crate::codec::packed::Method;
 
 /// More is not read.
 const MAX_OCTETS: usize = 1 << 20;
@@ -31,6 +32,13 @@ const FORMATS: [(&str, Format); 4] = [
     ("mbox", Format::Mbox),
     ("sdbox", Format::Sdbox),
     ("mdbox", Format::Mdbox),
+];
+
+const COMPRESSIONS: [(&str, Option<Method>); 4] = [
+    ("none", None),
+    ("gzip", Some(Method::Gzip)),
+    ("zstd", Some(Method::Zstd)),
+    ("lz4", Some(Method::Lz4)),
 ];
 
 const SOURCES: [(&str, ()); 1] = [("file", ())];
@@ -184,6 +192,7 @@ fn board(
 
 fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage {
     let format = reader.word(part, "format", &FORMATS).unwrap_or_default();
+    let compression = reader.word(part, "compression", &COMPRESSIONS);
     let path = reader.text(part, "path").and_then(|(at, text)| {
         let path = template(reader, at, text)?;
         if config.isolation == Isolation::Shared {
@@ -191,7 +200,11 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
         }
         Some(path)
     });
-    Storage { format, path }
+    Storage {
+        format,
+        compression: compression.flatten(),
+        path,
+    }
 }
 
 fn template(reader: &mut Reader<'_>, at: usize, text: &str) -> Option<Template> {

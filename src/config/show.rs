@@ -9,6 +9,7 @@ use super::document::{Node, Table, Value, quoted};
 use super::fault::Faults;
 use super::limits::LIMITS;
 use super::model::{Address, Config, UserSource};
+use super::storage::compression_word;
 
 /// Returns a settings file that says everything `config` does, defaults included. Bytes of paths
 /// that are not UTF-8, which no settings file can hold, are replaced.
@@ -22,6 +23,8 @@ pub(crate) fn show(config: &Config) -> String {
     tls(config, &mut text);
     text.header("[storage]");
     text.string("format", config.storage.format.as_str());
+    let compression = compression_word(config.storage.compression);
+    text.string("compression", compression);
     if let Some(template) = &config.storage.path {
         text.string("path", &template.to_string());
     }

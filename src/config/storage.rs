@@ -4,13 +4,38 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::template::Template;
+use crate::codec::packed::Method;
 
 /// The format of mailboxes and the place of a user's mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Storage {
     pub(crate) format: Format,
+    /// How new messages are compressed.
+    pub(crate) compression: Option<Method>,
     /// `{data_dir}/mail/{user}` if not set.
     pub(crate) path: Option<Template>,
+}
+
+/// In what form a message is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) format: Format,
+    /// How new messages are compressed.
+    pub(crate) compression: Option<Method>,
+}
+
+impl From<Format> for Form {
+    fn from(format: Format) -> Form {
+        Form {
+            format,
+            compression: None,
+        }
+    }
+}
+
+/// The word of the configuration file for a compression.
+pub(crate) fn compression_word(method: Option<Method>) -> &'static str {
+    method.map_or("none", Method::as_str)
 }
 
 /// How mailboxes are kept.
@@ -39,6 +64,14 @@ impl Format {
 }
 
 impl Storage {
+    /// In what form messages are kept. mbox has them as other programs expect it.
+    pub(crate) fn form(&self) -> Form {
+        Form {
+            format: self.format,
+            compression: self.compression.filter(|_| self.format != Format::Mbox),
+        }
+    }
+
     /// Returns the directory of `user`'s mail. Different users get different directories if the
     /// template names the whole user, and no user name leads out of the place that the template
     /// leaves for it. A user without `home` has `{data_dir}/home/{user}`.
@@ -94,8 +127,8 @@ mod tests {
 
     fn root(path: Option<&str>, user: &str, home: Option<&str>) -> String {
         let storage = Storage {
-            format: Format::Maildir,
             path: path.map(|p| Template::parse(p).unwrap().below(Path::new("/etc"))),
+            ..Storage::default()
         };
         let root = storage.root(Path::new("/data"), user, home.map(Path::new));
         root.to_str().unwrap().to_owned()
@@ -211,8 +244,11 @@ mod tests {
         ];
         for (path, expected) in cases {
             let path = path.map(|p| Template::parse(p).unwrap().below(Path::new("/etc")));
-            let format = Format::Maildir;
-            let root = Storage { format, path }.common_root(Path::new("/data"));
+            let storage = Storage {
+                path,
+                ..Storage::default()
+            };
+            let root = storage.common_root(Path::new("/data"));
             assert_eq!(root, Path::new(expected));
         }
     }

@@ -95,8 +95,8 @@ impl Inner {
     }
 
     fn open(&self) -> Result<Box<dyn Store>, Error> {
-        let (format, limits) = (self.host.format, &self.host.limits);
-        let opened = store::open(&self.root, format, limits.mdbox_rotate_octets);
+        let (form, limits) = (self.host.form, &self.host.limits);
+        let opened = store::open(&self.root, form, limits.mdbox_rotate_octets);
         opened.map_err(store_fault("opening the mail"))
     }
 

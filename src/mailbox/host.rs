@@ -5,6 +5,8 @@ use super::known::{Known, Prepared, is_recent};
 use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
+use crate::config::Form;
+#[cfg(test)]
 use crate::config::Format;
 use crate::index::{AccountId, Durable, Error as IndexError, Index, Reserve};
 use crate::mail::{MailboxId, MailboxName};
@@ -126,7 +128,7 @@ struct Pending {
 pub(super) struct HostInner {
     pub(super) index: Index,
     pub(super) watch: Option<Watch>,
-    pub(super) format: Format,
+    pub(super) form: Form,
     pub(super) limits: Limits,
     accounts: Mutex<Known>,
     dirty: AtomicBool,
@@ -151,13 +153,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Host {
     /// Opens the index file, or makes it. A damaged one is put aside and built anew from the store,
     /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
-    pub(crate) fn open(path: &Path, format: Format, limits: Limits) -> Result<Host, Error> {
+    pub(crate) fn open(path: &Path, form: impl Into<Form>, limits: Limits) -> Result<Host, Error> {
         let reserve = Reserve::beside(path);
         let index = match Host::open_index(path, limits) {
             Err(Error::Full) if reserve.use_up() => Host::open_index(path, limits),
             opened => opened,
         };
-        let mut host = Host::over(index?, format, limits);
+        let mut host = Host::over(index?, form, limits);
         if let Some(inner) = Arc::get_mut(&mut host.inner) {
             inner.reserve = reserve;
         }
@@ -192,17 +194,17 @@ impl Host {
         Host::over(index, Format::Maildir, limits)
     }
 
-    pub(super) fn over(index: Index, format: Format, limits: Limits) -> Host {
+    pub(super) fn over(index: Index, form: impl Into<Form>, limits: Limits) -> Host {
         let watch = Watch::new()
             .inspect_err(|e| log::info!("no inotify ({e}): directories are looked at instead"))
             .ok();
-        Host::start(index, format, limits, watch)
+        Host::start(index, form.into(), limits, watch)
     }
 
     /// As where the kernel has no inotify.
     #[cfg(test)]
     pub(super) fn unwatched(index: Index) -> Host {
-        Host::start(index, Format::Maildir, Limits::default(), None)
+        Host::start(index, Format::Maildir.into(), Limits::default(), None)
     }
 
     /// Directories that were read as a whole so far.
@@ -211,7 +213,7 @@ impl Host {
         self.inner.scans.load(Ordering::Acquire)
     }
 
-    fn start(index: Index, format: Format, limits: Limits, watch: Option<Watch>) -> Host {
+    fn start(index: Index, form: Form, limits: Limits, watch: Option<Watch>) -> Host {
         if !index.was_clean() {
             log::info!(
                 "the index was not closed: every mailbox is compared with its directory when it is opened"
@@ -221,7 +223,7 @@ impl Host {
         let inner = HostInner {
             index,
             watch,
-            format,
+            form,
             limits,
             accounts: Mutex::default(),
             dirty: AtomicBool::new(false),

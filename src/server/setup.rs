@@ -1,9 +1,10 @@
 //! What a role is told before it begins: which settings, and how they go from process to process.
 
 use super::pack::{Pack, Unpack, path, unpath};
+use crate::codec::packed::Method;
 use crate::config::{
-    Config, Delete, DeliveryAddress, FetchFailure, Format, Imap, Limits, Lmtp, Mechanisms, Network,
-    Pop3, Protocol, Scheme, Workarounds,
+    Config, Delete, DeliveryAddress, FetchFailure, Form, Format, Imap, Limits, Lmtp, Mechanisms,
+    Network, Pop3, Protocol, Scheme, Workarounds,
 };
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
@@ -46,7 +47,7 @@ pub(super) struct Setup {
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
     pub(super) lmtp: Lmtp,
-    pub(super) format: Format,
+    pub(super) form: Form,
     pub(super) limits: Limits,
 }
 
@@ -270,6 +271,20 @@ fn format(number: u8) -> Option<Format> {
         .find(|format| format_number(*format) == number)
 }
 
+/// Zero: none; else the place among all.
+fn compression_number(method: Option<Method>) -> u8 {
+    let place = |method| Method::ALL.iter().position(|own| *own == method);
+    let place = method.and_then(place).map_or(0, |place| place + 1);
+    u8::try_from(place).unwrap_or(0)
+}
+
+fn compression(number: u8) -> Option<Option<Method>> {
+    match usize::from(number).checked_sub(1) {
+        None => Some(None),
+        Some(place) => Method::ALL.get(place).map(|method| Some(*method)),
+    }
+}
+
 impl Setup {
     /// What every role is told.
     pub(super) fn of(config: &Config) -> Setup {
@@ -277,7 +292,7 @@ impl Setup {
         Setup {
             hostname: config.hostname.clone(),
             log_level: config.log.level as usize as u8,
-            format: config.storage.format,
+            form: config.storage.form(),
             limits: config.limits.clone(),
             mechanisms: config.auth.mechanisms,
             userdb: serves(Protocol::DovecotUserdb),
@@ -326,7 +341,8 @@ impl Setup {
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
         pack_lmtp(pack, &self.lmtp);
-        pack.u8(format_number(self.format));
+        pack.u8(format_number(self.form.format));
+        pack.u8(compression_number(self.form.compression));
         pack_limits(pack, &self.limits);
     }
 
@@ -365,7 +381,10 @@ impl Setup {
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,
             lmtp: unpack_lmtp(unpack)?,
-            format: format(unpack.u8()?)?,
+            form: Form {
+                format: format(unpack.u8()?)?,
+                compression: compression(unpack.u8()?)?,
+            },
             limits: unpack_limits(unpack)?,
         })
     }

@@ -1,6 +1,7 @@
 //! The bytes of a stored message.
 
 use super::mbox::Lease;
+use super::packed::Unpacked;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -22,13 +23,16 @@ enum Source {
     Memory(Arc<[u8]>),
     /// In order, where they begin and their lengths; nobody changes the file as long as the lease is there.
     Parts(Arc<(Lease, Vec<(u64, u64)>)>),
+    /// What is compressed.
+    Unpacked(Unpacked),
 }
 
 impl Source {
     /// Reads some octets of that place, at most to the end of a part.
-    fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<usize> {
+    fn read_at(&mut self, out: &mut [u8], at: u64) -> io::Result<usize> {
         match self {
-            Source::Part(file, start) => file.read_at(out, start + at),
+            Source::Part(file, start) => file.read_at(out, *start + at),
+            Source::Unpacked(unpacked) => unpacked.read_at(out, at),
             Source::Memory(bytes) => {
                 let at = usize::try_from(at).unwrap_or(usize::MAX);
                 let mut rest = bytes.get(at..).unwrap_or_default();
@@ -73,6 +77,11 @@ impl Body {
         Body::of(Source::Parts(Arc::new((lease, parts))), length)
     }
 
+    /// What is compressed, and has so many octets.
+    pub(super) fn unpacked(unpacked: Unpacked, octets: u64) -> Body {
+        Body::of(Source::Unpacked(unpacked), octets)
+    }
+
     fn of(source: Source, length: u64) -> Body {
         Body {
             source,
@@ -81,7 +90,7 @@ impl Body {
         }
     }
 
-    /// Octets as stored.
+    /// Octets as stored, or, of what is compressed, before that.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

@@ -9,6 +9,7 @@ mod face;
 mod maildir;
 mod mbox;
 mod open;
+mod packed;
 mod side;
 
 pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, hand_back, unused};
@@ -21,6 +22,7 @@ pub(crate) use face::{
 pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
 pub(crate) use open::open;
+pub(crate) use packed::unpacked_file;
 pub(crate) use side::base::{origin, saved, stored_octets};
 pub(crate) use side::beyond;
 pub(crate) use side::lock::replace;

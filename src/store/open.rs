@@ -4,20 +4,24 @@ use super::dbox::Dbox;
 use super::maildir::Maildir;
 use super::mbox::Mbox;
 use super::{Error, Store};
-use crate::config::Format;
+use crate::config::{Form, Format};
 use std::path::Path;
 
 /// A handle on the mail of one user, which lies below `root` and is made if it is not there.
 /// `rotate_octets`: a file of mdbox that has so many gets no more messages.
 pub(crate) fn open(
     root: &Path,
-    format: Format,
+    form: impl Into<Form>,
     rotate_octets: u32,
 ) -> Result<Box<dyn Store>, Error> {
+    let Form {
+        format,
+        compression,
+    } = form.into();
     Ok(match format {
-        Format::Maildir => Box::new(Maildir::open(root)?),
-        Format::Sdbox => Box::new(Dbox::sdbox(root)?),
-        Format::Mdbox => Box::new(Dbox::mdbox(root, rotate_octets)?),
+        Format::Maildir => Box::new(Maildir::open(root)?.compressing(compression)),
+        Format::Sdbox => Box::new(Dbox::sdbox(root)?.compressing(compression)),
+        Format::Mdbox => Box::new(Dbox::mdbox(root, rotate_octets)?.compressing(compression)),
         Format::Mbox => Box::new(Mbox::open(root, None)?),
     })
 }

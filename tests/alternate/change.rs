@@ -179,6 +179,11 @@ impl Changer {
         for _ in 0..lines {
             body.push_str(self.any(&LINES));
         }
+        if self.random.below(8) == 0 {
+            // More than is in memory at once.
+            let number = |random: &mut Random| format!("{:016x}\r\n", random.below(u64::MAX));
+            body.extend((0..6000).map(|_| number(&mut self.random)));
+        }
         let mut text = message(id, "by chance", &body);
         if self.random.below(4) == 0 {
             // No end of the last line.

@@ -31,9 +31,19 @@ struct Turns {
 }
 
 impl Turns {
-    fn start(format: &'static str) -> Turns {
-        let settings =
-            format!("[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat = \"{format}\"\n");
+    /// `methods`: how this server compresses messages, and how Dovecot does.
+    fn start(format: &'static str, methods: Option<(&str, &str)>) -> Turns {
+        let (ours, theirs) = match methods {
+            None => ("none", String::new()),
+            Some((ours, theirs)) => (
+                ours,
+                format!("mail_plugins = zlib\nplugin {{\n  zlib_save = {theirs}\n}}\n"),
+            ),
+        };
+        let settings = format!(
+            "[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat = \"{format}\"\n\
+             compression = \"{ours}\"\n"
+        );
         let server = Server::start(&settings);
         // Makes the directories and their owners.
         drop(server.imap("ann"));
@@ -44,7 +54,7 @@ impl Turns {
             _ => String::new(),
         };
         let location = format!(
-            "mail_location = {format}:{}/%u{inbox}\nmdbox_rotate_size = 64k\n",
+            "mail_location = {format}:{}/%u{inbox}\nmdbox_rotate_size = 64k\n{theirs}",
             mail.display()
         );
         let owner = (owner.uid(), owner.gid());
@@ -159,14 +169,14 @@ impl Drop for Turns {
     }
 }
 
-fn take_turns(format: &'static str) {
+fn take_turns(format: &'static str, methods: Option<(&str, &str)>) {
     if !Dovecot::possible() {
         return;
     }
     let rounds = number("DOVELET_ALTERNATE_ROUNDS").unwrap_or(ROUNDS);
     let seed = number("DOVELET_ALTERNATE_SEED").unwrap_or_else(Random::seed);
     println!("{format}: DOVELET_ALTERNATE_SEED={seed}");
-    let mut turns = Turns::start(format);
+    let mut turns = Turns::start(format, methods);
     let mut changer = Changer::new(format, seed);
     for round in 0..rounds {
         changer.change(&mut turns.server.imap("ann"), &format!("ours-{round}"));
@@ -194,20 +204,35 @@ fn take_turns(format: &'static str) {
 
 #[test]
 fn a_maildir_is_changed_in_turns() {
-    take_turns("maildir");
+    take_turns("maildir", None);
 }
 
 #[test]
 fn an_sdbox_is_changed_in_turns() {
-    take_turns("sdbox");
+    take_turns("sdbox", None);
 }
 
 #[test]
 fn an_mdbox_is_changed_in_turns() {
-    take_turns("mdbox");
+    take_turns("mdbox", None);
 }
 
 #[test]
 fn an_mbox_is_changed_in_turns() {
-    take_turns("mbox");
+    take_turns("mbox", None);
+}
+
+#[test]
+fn a_maildir_is_changed_in_turns_and_compressed() {
+    take_turns("maildir", Some(("gzip", "zstd")));
+}
+
+#[test]
+fn an_sdbox_is_changed_in_turns_and_compressed() {
+    take_turns("sdbox", Some(("lz4", "gz")));
+}
+
+#[test]
+fn an_mdbox_is_changed_in_turns_and_compressed() {
+    take_turns("mdbox", Some(("zstd", "lz4")));
 }

@@ -7,7 +7,7 @@ use crate::admin::options::{Options, load};
 use crate::admin::patient::{Lock, Patient, keep_server_away, patients, with_rights_of};
 use crate::admin::replica::{Letters, Replica, fault};
 use crate::admin::visit::{End, alone};
-use crate::config::{Config, Format};
+use crate::config::{Config, Format, Storage};
 use crate::mail::MailboxName;
 use crate::server::{Owners, Visit};
 use crate::store;
@@ -171,7 +171,11 @@ impl Work<'_> {
         let names = visit.account()?.mailboxes;
         self.places.admit(self.octets(visit, &names)?)?;
         let rotate = self.config.limits.mdbox_rotate_octets;
-        let open = || store::open(&self.places.new, self.wanted.to, rotate).map_err(fault);
+        let form = Storage {
+            format: self.wanted.to,
+            ..self.config.storage.clone()
+        };
+        let open = || store::open(&self.places.new, form.form(), rotate).map_err(fault);
         let mut store = open()?;
         let user = &row.user;
         let mut pass = |name: &MailboxName, at, of| {

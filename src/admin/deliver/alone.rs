@@ -36,7 +36,7 @@ fn file(
         Failure(format!("{}: {}", patient.index.display(), error.reason()))
     };
     let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, config.storage.format, limits).map_err(told)?;
+    let host = Host::open(&patient.index, config.storage.form(), limits).map_err(told)?;
     let account = host.account(&patient.name, &patient.root);
     let account = account.and_then(|account| account.prepare().map(|()| account));
     let recipient = Recipient {

@@ -7,7 +7,7 @@ use crate::admin::options::{Options, load};
 use crate::admin::visit::{End, patient, visiting};
 use crate::mail::{Flags, MailboxName, SystemFlags};
 use crate::server::{Filed, Outcome, Refused, Visit};
-use crate::store::{letters, maildir_files};
+use crate::store::{Error, letters, maildir_files, unpacked_file};
 use miniserde::Serialize;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -240,13 +240,14 @@ impl Importer<'_, '_> {
         flags: Flags,
         row: &mut Row,
     ) -> Result<(), Stop> {
-        let opened = File::open(path).and_then(|mut file| {
-            let head = dates::head(&mut file)?;
+        let opened = File::open(path).map_err(Error::from).and_then(|file| {
+            let mut body = unpacked_file(file.try_clone()?)?;
+            let head = dates::head(&mut body)?;
             let date = date(&file, &head);
-            file.rewind()?;
-            Ok((file, date))
+            body.rewind()?;
+            Ok((body, date))
         });
-        let (mut file, date) = match opened {
+        let (mut body, date) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 self.console
@@ -260,7 +261,7 @@ impl Importer<'_, '_> {
             flags,
             ..Filed::default()
         };
-        self.hand_over(filed, &mut file, path.display().to_string(), row)
+        self.hand_over(filed, &mut body, path.display().to_string(), row)
     }
 
     fn hand_over(

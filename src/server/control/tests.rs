@@ -1,7 +1,8 @@
 //! What comes back of every message between processes.
 
 use super::*;
-use crate::config::{Delete, FetchFailure, Format, Imap, Limits, Network, Pop3, Workarounds};
+use crate::codec::packed::Method;
+use crate::config::{Delete, FetchFailure, Form, Format, Imap, Limits, Network, Pop3, Workarounds};
 use crate::mail::Keyword;
 use crate::server::setup::Served;
 use crate::sys::accounts::Identity;
@@ -32,7 +33,10 @@ fn messages_come_back_and_broken_ones_do_not() {
             save_uidl: true,
             ..Pop3::default()
         },
-        format: Format::Mdbox,
+        form: Form {
+            format: Format::Mdbox,
+            compression: Some(Method::Lz4),
+        },
         mechanisms: Some(Mechanisms::PASSWORD),
         seed: b"seed".to_vec(),
         listeners: vec![Served {

@@ -1,14 +1,17 @@
-//! A message while it is written: in memory, or if it is large in a file without a name.
+//! A message while it is written.
 
-use super::files::{self, Files, Hold};
-use super::framing::{GUID, MAILBOX, Metadata, RECEIVED, WIRE_OCTETS, message_header};
+use super::files::{Files, Hold};
+use super::framing::{
+    GUID, MAILBOX, Metadata, PLAIN_OCTETS, RECEIVED, WIRE_OCTETS, message_header,
+};
 use super::layout::storage_name;
+use super::octets::{BUFFER_OCTETS, Octets};
 use super::record::Place;
 use super::root::Root;
 use super::staged::Staged;
 use crate::codec::crlf::ToLf;
+use crate::codec::packed::Method;
 use crate::mail::{Guid, MailboxName};
-use crate::store::side::disk;
 use crate::store::side::uid_validity::random_guid;
 use crate::store::{Body, Draft, Error};
 use std::any::Any;
@@ -16,17 +19,16 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Weak};
 
-/// Messages up to this many octets stay in memory until they are saved.
-const BUFFER_OCTETS: usize = 64 * 1024;
-
 pub(super) struct DboxDraft {
     root: Arc<Root>,
     encoder: ToLf,
-    buffer: Vec<u8>,
-    /// Where the octets are once they are more than the buffer takes; those in the buffer follow.
-    spool: Option<File>,
-    spooled: u64,
+    octets: Octets,
     finished: bool,
+    /// How it is to be compressed.
+    method: Option<Method>,
+    /// All of it compressed, once that was tried and made it smaller.
+    packed: Option<Octets>,
+    tried: bool,
     pub(super) received: i64,
     pub(super) guid: Guid,
     /// When it was saved, if that was before.
@@ -49,14 +51,15 @@ pub(super) enum Saved {
 }
 
 impl DboxDraft {
-    pub(super) fn new(root: &Arc<Root>) -> Result<DboxDraft, Error> {
+    pub(super) fn new(root: &Arc<Root>, method: Option<Method>) -> Result<DboxDraft, Error> {
         Ok(DboxDraft {
             root: root.clone(),
             encoder: ToLf::default(),
-            buffer: Vec::new(),
-            spool: None,
-            spooled: 0,
+            octets: Octets::new(root),
             finished: false,
+            method,
+            packed: None,
+            tried: false,
             received: crate::sys::clock::now_seconds(),
             guid: random_guid()?,
             since: None,
@@ -64,37 +67,33 @@ impl DboxDraft {
         })
     }
 
-    /// Octets as stored.
+    /// Octets as stored, before they are compressed.
     pub(super) fn stored_octets(&self) -> u64 {
         self.encoder.octets()
     }
 
-    /// All of it, if it is in memory.
-    fn body(&self) -> Option<&[u8]> {
-        self.spool.is_none().then_some(self.buffer.as_slice())
+    /// Octets of what is compressed, if it is.
+    pub(super) fn packed_octets(&self) -> Option<u64> {
+        self.packed.as_ref().map(Octets::length)
+    }
+
+    /// Octets in the file.
+    pub(super) fn framed_octets(&self) -> u64 {
+        self.packed_octets().unwrap_or(self.stored_octets())
     }
 
     /// Writes what is finished, with its header and these metadata, to an offset of a file. `before`:
     /// what stands in front of it.
     pub(super) fn write_frame(
         &self,
-        before: Vec<u8>,
+        mut before: Vec<u8>,
         metadata: &[u8],
         file: &File,
         at: u64,
     ) -> io::Result<()> {
-        let mut head = before;
-        let header = message_header(self.stored_octets());
-        head.reserve(header.len() + self.buffer.len() + metadata.len());
-        head.extend_from_slice(header.as_bytes());
-        let Some(spool) = &self.spool else {
-            head.extend_from_slice(&self.buffer);
-            head.extend_from_slice(metadata);
-            return disk::write_at(file, &head, at);
-        };
-        disk::write_at(file, &head, at)?;
-        let end = files::copy(spool, 0, self.spooled, file, at + head.len() as u64)?;
-        disk::write_at(file, metadata, end)
+        before.extend_from_slice(message_header(self.framed_octets()).as_bytes());
+        let octets = self.packed.as_ref().unwrap_or(&self.octets);
+        octets.write_between(before, metadata, file, at)
     }
 
     /// What stands behind it. `to`: the mailbox that it comes to first. Errors: `NoSuchMailbox` if that
@@ -103,31 +102,38 @@ impl DboxDraft {
         let mut metadata = Metadata::default();
         metadata.put(RECEIVED, format!("{:x}", self.received));
         metadata.put(WIRE_OCTETS, format!("{:x}", self.octets()));
+        if self.packed.is_some() {
+            metadata.put(PLAIN_OCTETS, format!("{:x}", self.stored_octets()));
+        }
         metadata.put(GUID, self.guid.to_string());
         metadata.put(MAILBOX, storage_name(to).ok_or(Error::NoSuchMailbox)?);
         Ok(metadata)
     }
 
     /// Nothing comes any more.
-    pub(super) fn finish(&mut self) -> Result<(), Error> {
+    fn close(&mut self) -> Result<(), Error> {
         if !self.finished {
             self.finished = true;
-            self.encoder.finish(&mut self.buffer);
+            self.encoder.finish(&mut self.octets.buffer);
         }
-        if self.spool.is_some() {
-            self.spool_buffer()?;
-        }
-        Ok(())
+        self.octets.finish()
     }
 
-    fn spool_buffer(&mut self) -> Result<(), Error> {
-        let spool = match &self.spool {
-            Some(spool) => spool,
-            None => self.spool.insert(self.root.nameless()?),
+    /// As it is to be saved.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        self.close()?;
+        self.pack()
+    }
+
+    fn pack(&mut self) -> Result<(), Error> {
+        let Some(method) = self.method.filter(|_| !self.tried) else {
+            return Ok(());
         };
-        disk::write_at(spool, &self.buffer, self.spooled)?;
-        self.spooled += self.buffer.len() as u64;
-        self.buffer.clear();
+        let mut packed = Octets::new(&self.root);
+        method.compress(&mut self.octets.reader(), &mut packed)?;
+        packed.finish()?;
+        self.packed = Some(packed).filter(|packed| packed.length() < self.octets.length());
+        self.tried = true;
         Ok(())
     }
 }
@@ -135,11 +141,10 @@ impl DboxDraft {
 impl Draft for DboxDraft {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.saved = None;
+        (self.packed, self.tried) = (None, false);
         for piece in bytes.chunks(BUFFER_OCTETS) {
-            self.encoder.encode(piece, &mut self.buffer);
-            if self.buffer.len() > BUFFER_OCTETS {
-                self.spool_buffer()?;
-            }
+            self.encoder.encode(piece, &mut self.octets.buffer);
+            self.octets.grown()?;
         }
         Ok(())
     }
@@ -149,21 +154,13 @@ impl Draft for DboxDraft {
     }
 
     fn whole(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.finish()?;
-        Ok(self.body())
+        self.close()?;
+        Ok(self.octets.memory())
     }
 
     fn reader(&mut self) -> Result<Body, Error> {
-        self.finish()?;
-        let file = match &self.spool {
-            Some(spool) => spool.try_clone()?,
-            None => {
-                let copy = self.root.nameless()?;
-                disk::write_at(&copy, &self.buffer, 0)?;
-                copy
-            }
-        };
-        Ok(Body::whole(file)?)
+        self.close()?;
+        Ok(Body::whole(self.octets.file()?)?)
     }
 
     fn date(&mut self, seconds: i64) -> Result<(), Error> {

@@ -142,7 +142,7 @@ impl Files {
         metadata: &Metadata,
     ) -> Result<(Place, Hold), Error> {
         let metadata = metadata.encode();
-        let octets = MESSAGE_HEADER as u64 + draft.stored_octets() + metadata.len() as u64;
+        let octets = MESSAGE_HEADER as u64 + draft.framed_octets() + metadata.len() as u64;
         let mut appending = self.appending();
         self.choose(&mut appending, octets)?;
         let Some(current) = &mut appending.current else {

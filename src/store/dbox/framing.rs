@@ -70,6 +70,8 @@ pub(super) struct Metadata {
 pub(super) const RECEIVED: u8 = b'R';
 /// RFC822.SIZE in hexadecimal digits.
 pub(super) const WIRE_OCTETS: u8 = b'V';
+/// Octets of the body where those in the file are others, as it is compressed, in hexadecimal digits.
+pub(super) const PLAIN_OCTETS: u8 = b'Z';
 pub(super) const GUID: u8 = b'G';
 /// Attachments that are not in the body.
 pub(super) const ATTACHMENTS: u8 = b'X';

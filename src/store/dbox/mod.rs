@@ -58,6 +58,7 @@ mod log;
 mod mailboxes;
 mod mdbox;
 mod messages;
+mod octets;
 mod purge;
 mod record;
 mod recover;

@@ -1,8 +1,8 @@
 //! What is known of a message in one word, which the index has in place of a file name: `<guid>,m=<file>:<offset>,
-//! S=<octets as stored>,W=<octets with CRLF>,R=<INTERNALDATE>,D=<save date>,U=<uid>`. Copies have the
-//! same GUID. In sdbox, where the file is `u.<uid>`, there is no `m`.
+//! S=<octets as stored>,W=<octets with CRLF>,Z=<octets compressed>,R=<INTERNALDATE>,D=<save date>,U=<uid>`. Copies have
+//! the same GUID. In sdbox, where the file is `u.<uid>`, there is no `m`, and no `Z` where it is not compressed.
 
-use super::framing::{GUID, RECEIVED, WIRE_OCTETS};
+use super::framing::{GUID, PLAIN_OCTETS, RECEIVED, WIRE_OCTETS};
 use super::walk::Framed;
 use crate::mail::{Guid, Uid};
 use crate::store::side::base::{field, number};
@@ -33,8 +33,11 @@ pub(super) struct Record {
     pub(super) guid: Box<str>,
     /// `None` in sdbox.
     pub(super) place: Option<Place>,
+    /// Octets with LF, before they are compressed.
     pub(super) stored: u64,
     pub(super) wire: u64,
+    /// Octets in the file, if they are compressed.
+    pub(super) packed: Option<u64>,
     /// INTERNALDATE and save date in seconds since 1970.
     pub(super) received: i64,
     pub(super) saved: i64,
@@ -48,6 +51,9 @@ impl std::fmt::Display for Record {
             write!(f, ",m={file}:{offset}")?;
         }
         write!(f, ",S={},W={}", self.stored, self.wire)?;
+        if let Some(packed) = self.packed {
+            write!(f, ",Z={packed}")?;
+        }
         write!(f, ",R={},D={},U={}", self.received, self.saved, self.uid)
     }
 }
@@ -63,6 +69,7 @@ impl Record {
             place,
             stored: number(text.as_bytes(), b'S')?,
             wire: number(text.as_bytes(), b'W')?,
+            packed: number(text.as_bytes(), b'Z'),
             received: field(text, "R")?.parse().ok()?,
             saved: field(text, "D")?.parse().ok()?,
             uid: Record::uid(text)?,
@@ -76,6 +83,7 @@ impl Record {
         let plain = |guid: &&str| !guid.is_empty() && !guid.contains([',', ' ']);
         let number = |letter, other| metadata.number(letter).unwrap_or(other);
         let received = number(RECEIVED, 0).cast_signed();
+        let stored = number(PLAIN_OCTETS, framed.octets);
         Record {
             guid: match guid.filter(plain) {
                 Some(guid) => guid.into(),
@@ -84,12 +92,18 @@ impl Record {
                     .into(),
             },
             place,
-            stored: framed.octets,
-            wire: number(WIRE_OCTETS, framed.octets),
+            stored,
+            wire: number(WIRE_OCTETS, stored),
+            packed: (stored != framed.octets).then_some(framed.octets),
             received,
             saved: received,
             uid,
         }
+    }
+
+    /// Octets of the body in the file.
+    pub(super) fn framed(&self) -> u64 {
+        self.packed.unwrap_or(self.stored)
     }
 
     /// Where it is in mdbox. Errors: `Corrupt` if that is not said.
@@ -134,6 +148,7 @@ mod tests {
             }),
             stored: 36,
             wire: 41,
+            packed: Some(29),
             received: -5,
             saved: 1_700_000_000,
             uid: Uid::MAX,
@@ -146,6 +161,7 @@ mod tests {
         );
         let single = Record {
             place: None,
+            packed: None,
             ..record
         };
         assert_eq!(Record::parse(&single.to_string()), Some(single));

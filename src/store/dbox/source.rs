@@ -1,12 +1,13 @@
 //! The messages that Dovecot's index of a mailbox names, as they lie in its files.
 
 use super::files::Files;
-use super::framing::{ATTACHMENTS, FileHeader, MAX_FILE_HEADER, UIDL};
+use super::framing::{ATTACHMENTS, FileHeader, MAX_FILE_HEADER, PLAIN_OCTETS, UIDL};
 use super::record::{Place, Record};
 use super::walk::{Framed, message_at};
 use crate::mail::Uid;
 use crate::store::Error;
 use crate::store::dovecot::{self, Cache, Index};
+use crate::store::packed;
 use crate::store::side::regular;
 use std::fs::File;
 use std::io;
@@ -14,16 +15,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// What the bodies of messages begin with that Dovecot's plugins changed, and what did it.
-const CHANGED: [(&[u8], &str); 6] = [
-    (b"\x1f\x8b\x08", "compressed"),
-    (b"BZh", "compressed"),
-    (b"\x28\xb5\x2f\xfd", "compressed"),
-    (b"\xfd7zXZ\x00", "compressed"),
-    (b"Dovecot-LZ4\x0d\x2a\x9b\xc5", "compressed"),
+const CHANGED: [(&[u8], &str); 3] = [
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz"),
     (b"CRYPTED\x03\x07", "encrypted"),
 ];
 /// Octets of the longest of them.
-const LONGEST: usize = 15;
+const LONGEST: usize = 9;
 
 /// Where messages are.
 pub(super) enum Source {
@@ -168,10 +166,15 @@ fn taken(
     let Some(framed) = message_at(file, start)? else {
         return Ok(None);
     };
-    let record = Record {
+    let mut record = Record {
         saved,
         ..Record::of_framed(&framed, uid, place)
     };
+    if framed.metadata.get(PLAIN_OCTETS).is_none() {
+        // Dovecot does not say so if it got neither larger nor smaller.
+        let part = packed::method(file, framed.body, framed.octets)?;
+        record.packed = part.map(|_| framed.octets);
+    }
     let uidl = framed.metadata.get(UIDL);
     let uidl = uidl.and_then(|uidl| std::str::from_utf8(uidl).ok());
     Ok(Some(Taken {

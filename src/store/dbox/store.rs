@@ -10,7 +10,9 @@ use super::record::Record;
 use super::root::Root;
 use super::sdbox::{self, Sdbox};
 use super::walk::octets_at;
+use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::store::packed;
 use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
@@ -30,7 +32,11 @@ pub(crate) struct Dbox {
     unsynced: Vec<Arc<Log>>,
     /// Messages that go once all that came is durable.
     going: Vec<(Arc<Log>, Uid)>,
+    /// How new messages are compressed.
+    method: Option<Method>,
 }
+
+const DAMAGED: Error = Error::Corrupt { what: "a message" };
 
 fn own(draft: &mut dyn Draft) -> Result<&mut DboxDraft, Error> {
     let own = draft.as_any().downcast_mut();
@@ -59,7 +65,14 @@ impl Dbox {
             messages,
             unsynced: Vec::new(),
             going: Vec::new(),
+            method: None,
         }
+    }
+
+    /// New messages are compressed like that.
+    pub(crate) fn compressing(mut self, method: Option<Method>) -> Dbox {
+        self.method = method;
+        self
     }
 
     fn put(&mut self, log: Arc<Log>, line: Line<'_>) -> Result<(), Error> {
@@ -136,7 +149,7 @@ impl Drop for Dbox {
 
 impl Store for Dbox {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
-        Ok(Box::new(DboxDraft::new(&self.root)?))
+        Ok(Box::new(DboxDraft::new(&self.root, self.method)?))
     }
 
     fn scratch(&mut self) -> Result<File, Error> {
@@ -165,6 +178,7 @@ impl Store for Dbox {
             place: self.messages.name(draft, &log, new)?,
             stored: draft.stored_octets(),
             wire: draft.octets(),
+            packed: draft.packed_octets(),
             received: draft.received,
             saved: draft.since.unwrap_or_else(crate::sys::clock::now_seconds),
             uid: new.uid,
@@ -252,12 +266,20 @@ impl Store for Dbox {
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         let record = Record::of(blob)?;
         let (file, offset) = self.messages.open(name, &record)?;
-        if octets_at(&file, offset)? != Some(record.stored) {
-            return Err(Error::Corrupt { what: "a message" });
+        let (stored, framed) = (record.stored, record.framed());
+        if octets_at(&file, offset)? != Some(framed) {
+            return Err(DAMAGED);
         }
         let start = offset + MESSAGE_HEADER as u64;
+        let body = match record.packed {
+            None => Body::part(file, start, stored),
+            Some(_) => packed::body(file, start, framed)?,
+        };
+        if body.length() != stored {
+            return Err(DAMAGED);
+        }
         Ok(Blob {
-            body: Body::part(file, start, record.stored),
+            body,
             internal_date: record.received,
         })
     }

@@ -98,9 +98,9 @@ fn what_cannot_be_served_is_in_the_way() {
         fs::write(path, bytes).unwrap();
     };
     let cases: [Case<'_>; 6] = [
-        ("9 messages are compressed", &|root| {
+        ("9 messages are compressed with bzip2", &|root| {
             UIDS.iter()
-                .for_each(|uid| put(root, *uid, b"\x1f\x8b\x08rest", &[(GUID, "g")]));
+                .for_each(|uid| put(root, *uid, b"BZh91rest", &[(GUID, "g")]));
         }),
         ("1 messages are encrypted", &|root| {
             put(root, 6, b"CRYPTED\x03\x07rest", &[(GUID, "g")]);

@@ -1,6 +1,7 @@
 //! A message while it is written: a file below `tmp/`.
 
 use crate::codec::crlf::ToLf;
+use crate::codec::packed::Method;
 use crate::mail::Guid;
 use crate::store::side::disk;
 use crate::store::side::unique::unique;
@@ -8,7 +9,9 @@ use crate::store::{Body, Draft, Error};
 use rustix::fs::{Timespec, Timestamps};
 use std::any::Any;
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 /// Bytes are collected up to this many before they are written.
@@ -25,6 +28,10 @@ pub(crate) struct MaildirDraft {
     /// The buffer has been emptied: the message is larger than it.
     large: bool,
     synced: bool,
+    /// How it is to be compressed.
+    method: Option<Method>,
+    /// As it came, once `file` is compressed.
+    plain: Option<File>,
     finished: bool,
     /// Where its name is now.
     pub(super) home: Home,
@@ -42,7 +49,11 @@ pub(super) enum Home {
 }
 
 impl MaildirDraft {
-    pub(super) fn create(tmp: &Arc<OwnedFd>, host: &str) -> Result<MaildirDraft, Error> {
+    pub(super) fn create(
+        tmp: &Arc<OwnedFd>,
+        host: &str,
+        method: Option<Method>,
+    ) -> Result<MaildirDraft, Error> {
         let unique = unique(host);
         let file = disk::create_in(tmp, &unique).map_err(std::io::Error::from)?;
         Ok(MaildirDraft {
@@ -52,6 +63,8 @@ impl MaildirDraft {
             written: 0,
             large: false,
             synced: false,
+            method,
+            plain: None,
             finished: false,
             home: Home::Staged(tmp.clone(), unique.clone()),
             unique,
@@ -89,15 +102,74 @@ impl MaildirDraft {
     pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
         if !self.synced {
+            self.pack()?;
             disk::sync(&self.file)?;
             self.synced = true;
         }
         Ok(())
     }
 
-    /// Octets as stored.
+    /// Has a compressed file in place of the one that was written, unless that would be no smaller.
+    fn pack(&mut self) -> Result<(), Error> {
+        let Home::Staged(tmp, name) = &self.home else {
+            return Ok(());
+        };
+        let Some(method) = self.method.filter(|_| self.plain.is_none()) else {
+            return Ok(());
+        };
+        let staged = format!("{name}{PACKED}");
+        let file = disk::create_in(tmp, &staged).map_err(std::io::Error::from)?;
+        let packed = self.pack_into(method, &file);
+        match packed {
+            Ok(octets) if octets < self.stored_octets() => {}
+            other => {
+                disk::unlink(tmp, &staged).map_err(std::io::Error::from)?;
+                // It stays as it is.
+                self.method = None;
+                return other.map(drop);
+            }
+        }
+        self.plain = Some(std::mem::replace(&mut self.file, file));
+        let (tmp, name) = (tmp.clone(), name.clone());
+        self.home = Home::Staged(tmp.clone(), staged);
+        Ok(disk::unlink(&tmp, &name).map_err(std::io::Error::from)?)
+    }
+
+    /// Writes it compressed, of the same date; returns how many octets that are.
+    fn pack_into(&self, method: Method, file: &File) -> Result<u64, Error> {
+        let mut out = Packing { file, octets: 0 };
+        match self.large {
+            false => method.compress(&mut self.buffer.as_slice(), &mut out)?,
+            true => method.compress(&mut Body::whole(self.file.try_clone()?)?, &mut out)?,
+        }
+        set_date(file, self.file.metadata()?.mtime())?;
+        Ok(out.octets)
+    }
+
+    /// Octets as stored, before they are compressed.
     pub(super) fn stored_octets(&self) -> u64 {
         self.encoder.octets()
+    }
+}
+
+/// What the name of a file ends with that is compressed and has no other name yet.
+const PACKED: &str = ".packed";
+
+/// A file that is written, and what it has by now.
+struct Packing<'a> {
+    file: &'a File,
+    octets: u64,
+}
+
+impl Write for Packing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        disk::write(self.file, bytes)?;
+        self.octets += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -116,6 +188,9 @@ pub(super) fn set_date(file: impl AsFd, seconds: i64) -> Result<(), Error> {
 
 impl Draft for MaildirDraft {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.plain.is_some() {
+            return Err(Error::Corrupt { what: "a draft" });
+        }
         for piece in bytes.chunks(BUFFER_OCTETS) {
             self.encoder.encode(piece, &mut self.buffer);
             if self.buffer.len() >= BUFFER_OCTETS {
@@ -140,7 +215,8 @@ impl Draft for MaildirDraft {
 
     fn reader(&mut self) -> Result<Body, Error> {
         self.flush()?;
-        Ok(Body::whole(self.file.try_clone()?)?)
+        let file = self.plain.as_ref().unwrap_or(&self.file);
+        Ok(Body::whole(file.try_clone()?)?)
     }
 
     fn date(&mut self, seconds: i64) -> Result<(), Error> {

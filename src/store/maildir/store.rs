@@ -5,12 +5,14 @@ use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
 use super::uidlist::{self, UidList};
 use super::{keywords, name, promise};
+use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::store::packed;
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, replace, replace_with};
 use crate::store::side::{disk, regular, unique};
 use crate::store::{
-    Blob, BlobId, Body, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
+    Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
 };
 use crate::sys::memory::can_allocate;
 use rustix::io::Errno;
@@ -38,6 +40,8 @@ pub(crate) struct Maildir {
     pub(super) others: HashMap<MailboxName, usize>,
     /// The root lies on a network file system, once somebody asked.
     pub(super) remote: OnceCell<bool>,
+    /// How new messages are compressed.
+    method: Option<Method>,
 }
 
 /// Types of file systems (statfs(2)) whose files other hosts or other layers may change: NFS, SMB,
@@ -86,7 +90,13 @@ impl Maildir {
             nameless: HashMap::new(),
             others: HashMap::new(),
             remote: OnceCell::new(),
+            method: None,
         })
+    }
+
+    /// New messages are compressed like that.
+    pub(crate) fn compressing(self, method: Option<Method>) -> Maildir {
+        Maildir { method, ..self }
     }
 
     fn open_file(&mut self, name: &MailboxName, blob: &BlobId) -> Result<File, Error> {
@@ -106,12 +116,13 @@ fn own(draft: &mut dyn Draft) -> Result<&mut MaildirDraft, Error> {
 impl Store for Maildir {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
         let tmp = self.tmp()?;
-        Ok(Box::new(MaildirDraft::create(&tmp, &self.host)?))
+        let draft = MaildirDraft::create(&tmp, &self.host, self.method)?;
+        Ok(Box::new(draft))
     }
 
     fn scratch(&mut self) -> Result<fs::File, Error> {
         let tmp = self.tmp()?;
-        MaildirDraft::create(&tmp, &self.host)?.nameless()
+        MaildirDraft::create(&tmp, &self.host, None)?.nameless()
     }
 
     fn save(&mut self, draft: &mut dyn Draft, _to: &MailboxName) -> Result<(), Error> {
@@ -272,7 +283,7 @@ impl Store for Maildir {
         let file = self.open_file(name, blob)?;
         let metadata = file.metadata()?;
         Ok(Blob {
-            body: Body::part(Arc::new(file), 0, metadata.len()),
+            body: packed::body(Arc::new(file), 0, metadata.len())?,
             internal_date: metadata.mtime(),
         })
     }
