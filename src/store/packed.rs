@@ -318,4 +318,49 @@ mod tests {
         let opened = body(Arc::new(file), 0, length);
         assert!(matches!(opened, Err(Error::Corrupt { .. })));
     }
+
+    /// It would be unpacked, and is no such thing.
+    #[test]
+    fn what_looks_compressed_is_read_as_it_came() {
+        use crate::config::{Form, Format};
+        use crate::mail::{MailboxName, SystemFlags, Uid};
+        let inbox = MailboxName::inbox();
+        let stored = [None, Some(Method::Lz4)];
+        for (format, compression) in [Format::Maildir, Format::Sdbox, Format::Mdbox]
+            .into_iter()
+            .flat_map(|format| stored.map(|compression| (format, compression)))
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let form = Form {
+                format,
+                compression,
+            };
+            let mut store = crate::store::open(directory.path(), form, 1 << 20).unwrap();
+            let mut uid = 0;
+            for magic in [
+                b"\x1f\x8b\x08".as_slice(),
+                b"\x28\xb5\x2f\xfd",
+                b"Dovecot-LZ4\x0d\x2a\x9b\xc5",
+            ] {
+                for octets in [0, 100, 200_000] {
+                    let text = [magic, &text(octets)].concat();
+                    let mut draft = store.stage().unwrap();
+                    draft.write(&text).unwrap();
+                    store.save(&mut *draft, &inbox).unwrap();
+                    uid += 1;
+                    let filing = crate::store::Filing {
+                        uid: Uid::new(uid).unwrap(),
+                        flags: SystemFlags::NONE,
+                        letters: 0,
+                    };
+                    let blob = store.commit(&mut *draft, &inbox, &filing).unwrap();
+                    store.sync().unwrap();
+                    let mut read = Vec::new();
+                    let mut body = store.open(&inbox, &blob).unwrap().body;
+                    body.read_to_end(&mut read).unwrap();
+                    assert!(read == text, "{form:?} {octets}");
+                }
+            }
+        }
+    }
 }

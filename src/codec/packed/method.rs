@@ -23,6 +23,12 @@ impl Method {
         all.find(|method| head.starts_with(method.magic()))
     }
 
+    /// How these octets have to be stored so that nobody who knows methods by their magic unpacks them, for what
+    /// is stored as it is; `None` where that does not matter.
+    pub(crate) fn guarding(head: &[u8]) -> Option<Method> {
+        Method::of(head).map(|_| Method::Gzip)
+    }
+
     fn magic(self) -> &'static [u8] {
         match self {
             Method::Gzip => gzip::MAGIC,

@@ -10,13 +10,13 @@ use super::record::Place;
 use super::root::Root;
 use super::staged::Staged;
 use crate::codec::crlf::ToLf;
-use crate::codec::packed::Method;
+use crate::codec::packed::{MAGIC_OCTETS, Method};
 use crate::mail::{Guid, MailboxName};
 use crate::store::side::uid_validity::random_guid;
 use crate::store::{Body, Draft, Error};
 use std::any::Any;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::sync::{Arc, Weak};
 
 pub(super) struct DboxDraft {
@@ -125,14 +125,22 @@ impl DboxDraft {
         self.pack()
     }
 
+    /// Compresses it, unless that would make it no smaller. What looks as if it were compressed is always.
     fn pack(&mut self) -> Result<(), Error> {
-        let Some(method) = self.method.filter(|_| !self.tried) else {
+        let mut head = Vec::with_capacity(MAGIC_OCTETS);
+        let mut start = self.octets.reader().take(MAGIC_OCTETS as u64);
+        start.read_to_end(&mut head)?;
+        drop(start);
+        let guarding = Method::guarding(&head);
+        let method = self.method.or(guarding);
+        let Some(method) = method.filter(|_| !self.tried) else {
             return Ok(());
         };
         let mut packed = Octets::new(&self.root);
         method.compress(&mut self.octets.reader(), &mut packed)?;
         packed.finish()?;
-        self.packed = Some(packed).filter(|packed| packed.length() < self.octets.length());
+        let smaller = |packed: &Octets| packed.length() < self.octets.length();
+        self.packed = Some(packed).filter(|packed| guarding.is_some() || smaller(packed));
         self.tried = true;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A message while it is written: a file below `tmp/`.
 
 use crate::codec::crlf::ToLf;
-use crate::codec::packed::Method;
+use crate::codec::packed::{MAGIC_OCTETS, Method};
 use crate::mail::Guid;
 use crate::store::side::disk;
 use crate::store::side::unique::unique;
@@ -11,7 +11,7 @@ use std::any::Any;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 /// Bytes are collected up to this many before they are written.
@@ -109,19 +109,33 @@ impl MaildirDraft {
         Ok(())
     }
 
-    /// Has a compressed file in place of the one that was written, unless that would be no smaller.
+    /// The octets that tell how a file is compressed.
+    fn head(&self) -> Result<Vec<u8>, Error> {
+        if !self.large {
+            return Ok(self.buffer.iter().copied().take(MAGIC_OCTETS).collect());
+        }
+        let mut head = vec![0; MAGIC_OCTETS];
+        let count = self.file.read_at(&mut head, 0)?;
+        head.truncate(count);
+        Ok(head)
+    }
+
+    /// Has a compressed file in place of the one that was written, unless that would be no smaller. What looks as if
+    /// it were compressed is always.
     fn pack(&mut self) -> Result<(), Error> {
         let Home::Staged(tmp, name) = &self.home else {
             return Ok(());
         };
-        let Some(method) = self.method.filter(|_| self.plain.is_none()) else {
+        let guarding = Method::guarding(&self.head()?);
+        let method = self.method.or(guarding);
+        let Some(method) = method.filter(|_| self.plain.is_none()) else {
             return Ok(());
         };
         let staged = format!("{name}{PACKED}");
         let file = disk::create_in(tmp, &staged).map_err(std::io::Error::from)?;
         let packed = self.pack_into(method, &file);
         match packed {
-            Ok(octets) if octets < self.stored_octets() => {}
+            Ok(octets) if octets < self.stored_octets() || guarding.is_some() => {}
             other => {
                 disk::unlink(tmp, &staged).map_err(std::io::Error::from)?;
                 // It stays as it is.
