@@ -170,7 +170,7 @@ impl Replica<'_> {
                 guid: portrait.guid,
                 keywords: scanned.state.keywords.clone(),
             };
-            store.record_all(name, &state, &[])?;
+            store.record_all(name, &state, &mut [].iter())?;
             scanned = store.scan(name)?;
         }
         let mut target = Target::of(scanned);
@@ -265,8 +265,8 @@ impl Replica<'_> {
                 .collect();
             // A store that takes no lines for a mailbox is told so where it was made.
             match lines.is_empty() {
-                true => store.record(name, &state, &[]),
-                false => store.record_all(name, &state, &lines),
+                true => store.record(name, &state, &mut [].iter()),
+                false => store.record_all(name, &state, &mut lines.iter()),
             }?;
         }
         let uidls: Vec<(Uid, String)> = listings

@@ -305,17 +305,39 @@ impl<'t> Writer<'t> {
         self.put(Kind::Previews, &at, text.as_bytes())
     }
 
-    /// All aliases of a mailbox, instead of those it has.
+    /// All aliases of the messages of a chunk, ascending, instead of those it has.
     pub(crate) fn set_aliases(
         &mut self,
         mailbox: MailboxId,
-        aliases: &[(Uid, Box<str>)],
+        number: u32,
+        aliases: &[(u8, Box<str>)],
     ) -> Result<(), Error> {
-        self.remove_range(Kind::Aliases, whole(mailbox))?;
-        aliases.iter().try_for_each(|(uid, alias)| {
-            let at = key(mailbox, uid.number());
-            self.put(Kind::Aliases, &at, alias.as_bytes())
-        })
+        // Few messages have some.
+        if aliases.is_empty() && self.table(Kind::Aliases)?.is_empty()? {
+            return Ok(());
+        }
+        let at = |slot: u8| key(mailbox, number << 8 | u32::from(slot));
+        let mut own = aliases.iter();
+        let mut same = true;
+        let (first, last) = (at(0), at(255));
+        let rows = self
+            .table(Kind::Aliases)?
+            .range::<&[u8]>(first.as_slice()..=last.as_slice())?;
+        for row in rows {
+            let (known, value) = row?;
+            let value = checksum::unseal(Kind::Aliases as u8, known.value(), value.value());
+            let is = |(slot, alias): &(u8, Box<str>)| {
+                at(*slot) == known.value() && value.as_ref().is_ok_and(|v| *v == alias.as_bytes())
+            };
+            same &= own.next().is_some_and(is);
+        }
+        if same && own.next().is_none() {
+            return Ok(());
+        }
+        self.remove_range(Kind::Aliases, first..=last)?;
+        aliases
+            .iter()
+            .try_for_each(|(slot, alias)| self.put(Kind::Aliases, &at(*slot), alias.as_bytes()))
     }
 
     /// Instead of what the chunk had.

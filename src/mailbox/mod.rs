@@ -34,6 +34,8 @@ mod append;
 mod arrive;
 mod beyond;
 mod binary;
+#[cfg(test)]
+mod bounded_tests;
 mod changes;
 mod content;
 mod copy;
@@ -55,6 +57,7 @@ mod maildrop;
 mod mark;
 #[cfg(test)]
 mod meddling_tests;
+mod merge;
 mod metadata;
 mod names;
 mod needle;
@@ -69,9 +72,11 @@ mod purge;
 mod reached;
 mod refill;
 mod resync;
+mod roster;
 mod rows;
 mod search;
 mod shared;
+mod sift;
 mod snapshot;
 mod sort;
 mod sorter;

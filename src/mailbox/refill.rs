@@ -41,7 +41,7 @@ impl Account {
             let mut founded = side_state(summary);
             (founded.uid_validity, founded.guid) = (uid_validity, guid);
             founded.uid_next = Uid::MIN;
-            let written = store.record_all(name, &founded, &[]);
+            let written = store.record_all(name, &founded, &mut [].iter());
             written.map_err(store_fault("making a mailbox what it was"))?;
             (state.forget, state.given, state.listed) = (true, None, Uid::MIN);
             state.unlisted.clear();

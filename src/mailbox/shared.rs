@@ -23,6 +23,9 @@ const KEYWORD_TRIES: usize = 4;
 const MAX_IDLE_RUNS: usize = 1024;
 /// For so long after the directories were found to be those that are watched they count as such.
 const REVISIT_AFTER: Duration = Duration::from_secs(1);
+/// Of the memory that SORT may take, one part in so many is for each of the things that are sorted when a
+/// mailbox is compared with its store.
+const SORTS: usize = 8;
 /// Runs of expunged UIDs remembered.
 const MAX_GONE: usize = 4096;
 
@@ -57,6 +60,8 @@ pub(super) struct State {
     pub(super) views: u32,
     /// Messages the side file does not have yet.
     pub(super) unlisted: Vec<(Uid, Box<str>)>,
+    /// It lacks more than are kept here: the mailbox has to be scanned for them.
+    pub(super) list_lags: bool,
     /// The side file says durably that UIDs below were given, or nobody looked yet.
     pub(super) listed: Uid,
     /// No UID from here on was given; `None`: see the summary.
@@ -89,6 +94,12 @@ pub(super) struct Change {
 }
 
 impl State {
+    /// The side file has all messages.
+    pub(super) fn forget_unlisted(&mut self) {
+        self.unlisted.clear();
+        self.list_lags = false;
+    }
+
     /// Errors: `Busy` if no new message may come now.
     pub(super) fn admit(&self) -> Result<(), Error> {
         match self.refilling {
@@ -161,6 +172,7 @@ impl Shared {
                 changes_after,
                 views: 0,
                 unlisted: Vec::new(),
+                list_lags: false,
                 listed: Uid::MIN,
                 given: None,
                 gone: UidSet::new(),
@@ -181,6 +193,11 @@ impl Shared {
 
     pub(super) fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Octets for each of the things that are sorted when the mailbox is compared with its store.
+    pub(super) fn sort_octets(&self) -> usize {
+        self.host.limits.sort_octets / SORTS
     }
 
     /// The index is about to change: from now on no session takes its view for current. One that looks
@@ -476,6 +493,9 @@ impl Shared {
         state: &mut State,
         store: &mut dyn Store,
     ) -> Result<(), Error> {
+        if state.list_lags {
+            return super::resync::resync(self, state, store);
+        }
         let Some(summary) = state.summary.as_mut() else {
             return Ok(());
         };
@@ -488,7 +508,7 @@ impl Shared {
             .iter()
             .map(|(uid, base)| (*uid, &**base))
             .collect();
-        match store.record(&state.name, &side_state(summary), &lines) {
+        match store.record(&state.name, &side_state(summary), &mut lines.iter()) {
             Err(crate::store::Error::Corrupt { .. }) => {
                 return super::resync::resync(self, state, store);
             }

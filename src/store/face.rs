@@ -2,7 +2,7 @@
 
 use super::side::beyond::Beyond;
 use super::side::{base, beyond, metadata, special_use, subscriptions};
-use super::{Annotations, Body, Error};
+use super::{Annotations, Body, Census, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
 use std::fs::File;
@@ -71,6 +71,11 @@ pub(crate) trait Store: Send {
     /// Everything that is really there, in the order in which new messages get their UIDs
     /// (those with a UID first, ascending, then by file name). Reads the side files first.
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error>;
+    /// As `scan`, without all of it in memory where there may be very many messages. `_octets`: what may be
+    /// for each of the things that have to be sorted, a few at a time.
+    fn census(&mut self, name: &MailboxName, _octets: usize) -> Result<Census, Error> {
+        Census::of(self.scan(name)?)
+    }
     /// Puts lines, ascending, behind those that the side file has, which must be lower. Durable when
     /// it returns; the file then says of every UID below `state.uid_next` that it was given.
     /// Errors: `Corrupt` if the file is not there or not what it was; it then has to be written anew.
@@ -78,14 +83,14 @@ pub(crate) trait Store: Send {
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        lines: &[(Uid, &str)],
+        lines: &mut dyn Lines,
     ) -> Result<(), Error>;
     /// Writes the side file anew; `lines` are all messages there are. Durable.
     fn record_all(
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        lines: &[(Uid, &str)],
+        lines: &mut dyn Lines,
     ) -> Result<(), Error>;
     /// Writes into the side file which unique-ids these messages, ascending, have in POP3; a text has no spaces.
     /// Durable. Messages without a line there are left out.
@@ -210,6 +215,19 @@ pub(crate) trait Store: Send {
     }
     /// Removes drafts that nobody finished for 36 hours.
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error>;
+}
+
+/// Messages for lines of a side file, ascending.
+pub(crate) trait Lines {
+    /// The UID and [`BlobId::name`] of the next one.
+    fn line(&mut self) -> Result<Option<(Uid, &str)>, Error>;
+}
+
+/// Those of a slice.
+impl Lines for std::slice::Iter<'_, (Uid, &str)> {
+    fn line(&mut self) -> Result<Option<(Uid, &str)>, Error> {
+        Ok(self.next().copied())
+    }
 }
 
 /// What came of a step of a purge.

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod body;
+mod census;
 mod dbox;
 mod dovecot;
 mod error;
@@ -11,13 +12,15 @@ mod mbox;
 mod open;
 mod packed;
 mod side;
+mod sorter;
 
 pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, hand_back, unused};
 pub(crate) use body::Body;
+pub(crate) use census::{Census, Cursor, Roll, Sighting, Sightings, Totals};
 pub(crate) use error::Error;
 pub(crate) use face::{
-    Blob, BlobId, Compacted, Draft, Filing, Found, MailboxState, Place, Replaced, Scanned, Stamp,
-    Store,
+    Blob, BlobId, Compacted, Draft, Filing, Found, Lines, MailboxState, Place, Replaced, Scanned,
+    Stamp, Store,
 };
 pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
@@ -29,3 +32,4 @@ pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;
 #[cfg(test)]
 pub(crate) use side::{faults, journal};
+pub(crate) use sorter::{Merge, Scratch, Sorter};

@@ -11,13 +11,13 @@ use super::root::Root;
 use super::sdbox::{self, Sdbox};
 use super::walk::octets_at;
 use crate::codec::packed::Method;
-use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet};
 use crate::store::packed;
 use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
-    Blob, BlobId, Body, Compacted, Draft, Error, Filing, Found, MailboxState, Place as Directory,
-    Replaced, Scanned, Stamp, Store,
+    Blob, BlobId, Body, Compacted, Draft, Error, Filing, Found, Lines, MailboxState,
+    Place as Directory, Replaced, Scanned, Stamp, Store,
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ impl Dbox {
     }
 
     /// Writes the log of a mailbox anew: these messages, of those it has, and that state.
-    fn renew(&self, name: &MailboxName, state: &MailboxState, uids: &[Uid]) -> Result<(), Error> {
+    fn renew(&self, name: &MailboxName, state: &MailboxState, uids: &UidSet) -> Result<(), Error> {
         self.root.log(name)?.renew(&|contents| {
             let known = Some((state.uid_validity, state.guid));
             // UIDs of another mailbox say nothing of those that this one gave.
@@ -135,8 +135,7 @@ impl Dbox {
             contents.uid_next = contents.uid_next.max(Some(state.uid_next));
             let letters = state.keywords.iter().take(line::MAX_LETTERS);
             contents.keywords = letters.cloned().collect();
-            let there = |uid: &Uid| uids.binary_search(uid).is_ok();
-            contents.messages.retain(|uid, _| there(uid));
+            contents.messages.retain(|uid, _| uids.contains(*uid));
         })
     }
 }
@@ -364,7 +363,7 @@ impl Store for Dbox {
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        _lines: &[(Uid, &str)],
+        _lines: &mut dyn Lines,
     ) -> Result<(), Error> {
         // It had the lines when the messages got their UIDs.
         self.root.log(name)?.give(state.uid_next)
@@ -374,9 +373,12 @@ impl Store for Dbox {
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        lines: &[(Uid, &str)],
+        lines: &mut dyn Lines,
     ) -> Result<(), Error> {
-        let uids: Vec<Uid> = lines.iter().map(|(uid, _)| *uid).collect();
+        let mut uids = UidSet::new();
+        while let Some((uid, _)) = lines.line()? {
+            uids.insert(uid);
+        }
         self.renew(name, state, &uids)
     }
 

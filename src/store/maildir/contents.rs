@@ -1,19 +1,17 @@
 //! What is in the directories of a mailbox, and what its side files say.
 
+use super::census::Looked;
 use super::directory::Unsynced;
 use super::filing::file_name;
+use super::keywords;
 use super::store::Maildir;
-use super::uidlist::{self, Entry, UidList};
-use super::{keywords, scan};
-use crate::mail::{Keyword, MailboxName};
+use crate::mail::{Keyword, MailboxName, Uid};
 use crate::store::side::uid_validity::{self, random_guid};
 use crate::store::side::{disk, regular};
-use crate::store::{BlobId, Error, Found, MailboxState, Place, Scanned, Stamp};
+use crate::store::{BlobId, Census, Error, MailboxState, Place, Stamp};
 use crate::sys::clock::file_time;
 use rustix::fs::AtFlags;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::Duration;
 
 /// What letters mean that nobody has named yet is asked so often, with so long a pause between.
@@ -23,87 +21,41 @@ const LETTER_WAIT: Duration = Duration::from_millis(20);
 const FRESH: i64 = 1_000_000_000;
 
 impl Maildir {
-    pub(super) fn read_uidlist(path: &Path) -> Result<Option<String>, Error> {
-        match regular::read(&path.join(uidlist::FILE)) {
-            Ok(text) => Ok(Some(String::from_utf8(text).unwrap_or_else(|error| {
-                String::from_utf8_lossy(error.as_bytes()).into_owned()
-            }))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(super) fn scan_once(
+    /// What a look at the directories and the side files tells.
+    pub(super) fn told(
         &mut self,
         name: &MailboxName,
-        list: &UidList<'_>,
-    ) -> Result<Vec<Found>, Error> {
-        let directory = self.directory(name)?;
-        let mut found = Vec::new();
-        let listed = list.by_base();
-        let mut others = 0;
-        for place in [Place::New, Place::Cur] {
-            let part = directory.of(place).as_fd();
-            others += scan::collect(part, place, list, &listed, &mut found)?;
-        }
-        drop(listed);
-        let known = match others {
-            0 => self.others.remove(name),
-            some => self.others.insert(name.clone(), some),
-        };
-        if known.unwrap_or(0) != others {
-            log::warn!(
-                "{}: {others} FIFOs, sockets or devices where messages should be: they are none",
-                self.path(name)?.display()
-            );
-        }
-        let (ordered, twins) = scan::order(found);
-        for twin in twins {
-            let file = ordered.iter().find(|f| f.blob.name == twin.name);
-            if let Some(file) = file {
-                self.remove_twin(name, &twin, &file.blob)?;
-            }
-        }
-        Ok(ordered)
-    }
-
-    pub(super) fn scanned(
-        &mut self,
-        name: &MailboxName,
-        path: &Path,
-        list: Option<UidList<'_>>,
-        found: Vec<Found>,
+        looked: Looked,
         stamp: Stamp,
-    ) -> Result<Scanned, Error> {
-        let missing = list.is_none();
-        let list = list.unwrap_or_default();
-        let keywords = self.named_keywords(name, path, &found, &stamp);
-        let live = found.iter().filter(|f| f.listed).count();
+    ) -> Result<Census, Error> {
+        let (totals, listing) = (looked.totals, looked.all.listing.as_ref());
+        let keywords = self.named_keywords(name, totals.letters, &stamp)?;
+        let header = listing.map(|listing| listing.header.clone());
+        let rewrite = header.as_ref().is_none_or(|header| header.guid.is_none())
+            || looked.damaged
+            || (looked.lines - totals.listed) * 4 > looked.lines + 100;
+        let header = header.unwrap_or_default();
+        let used = totals.uids.last().and_then(Uid::next);
         let state = MailboxState {
-            uid_validity: list
+            uid_validity: header
                 .uid_validity
                 .map_or_else(|| uid_validity::next(&self.root), Ok)?,
-            uid_next: scan::uid_next(&list, &found),
-            guid: list.guid.map_or_else(random_guid, Ok)?,
+            uid_next: header.uid_next.max(used).unwrap_or(Uid::MIN),
+            guid: header.guid.map_or_else(random_guid, Ok)?,
             keywords,
         };
-        let rewrite = missing
-            || list.damaged
-            || list.guid.is_none()
-            || (list.entries.len() - live) * 4 > list.entries.len() + 100;
-        let aliases = list.entries.iter().filter_map(Entry::alias).collect();
-        Ok(Scanned {
+        Ok(Census {
             state,
-            found,
+            all: Box::new(looked.all),
+            totals,
             stamp,
-            header_known: list.uid_validity.is_some(),
+            header_known: header.uid_validity.is_some(),
             rewrite,
-            aliases,
         })
     }
 
     /// A move from `new` to `cur` that a power cut left half done: the file has both names.
-    fn remove_twin(
+    pub(super) fn remove_twin(
         &mut self,
         name: &MailboxName,
         twin: &BlobId,
@@ -131,16 +83,14 @@ impl Maildir {
     fn named_keywords(
         &mut self,
         name: &MailboxName,
-        path: &Path,
-        found: &[Found],
+        letters: u32,
         stamp: &Stamp,
-    ) -> Vec<Option<Keyword>> {
-        let letters = found.iter().fold(0, |all, f| all | f.blob.letters);
+    ) -> Result<Vec<Option<Keyword>>, Error> {
+        let file = self.path(name)?.join(keywords::FILE);
         let nameless = self.nameless.remove(name).unwrap_or(0);
         let mut waits = 0;
         loop {
-            let named =
-                keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default());
+            let named = keywords::parse(&regular::read(&file).unwrap_or_default());
             let unknown = named.iter().enumerate().fold(letters, |left, (at, name)| {
                 left & !(u32::from(name.is_some()) << at)
             });
@@ -149,7 +99,7 @@ impl Maildir {
                 if unknown != 0 {
                     self.nameless.insert(name.clone(), unknown);
                 }
-                return named;
+                return Ok(named);
             }
             waits += 1;
             std::thread::sleep(LETTER_WAIT);

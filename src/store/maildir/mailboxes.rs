@@ -2,7 +2,7 @@
 
 use super::promise;
 use super::store::Maildir;
-use super::uidlist::{self, UidList};
+use super::uidlist::{self, Header};
 use crate::mail::{MailboxName, Uid};
 use crate::store::Error;
 use crate::store::side::disk;
@@ -60,7 +60,7 @@ impl Maildir {
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
         disk::create(&staged.join("maildirfolder"), &options)?;
-        let header = UidList::header(uid_validity, Uid::MIN, random_guid()?, &[]);
+        let header = Header::encode(uid_validity, Uid::MIN, random_guid()?, &[]);
         replace(&staged.join(uidlist::FILE), header.as_bytes())?;
         if let Err(error) = disk::rename_over(&staged, &path) {
             let _ = disk::remove_tree(&staged);

@@ -7,6 +7,9 @@
 //! the same message (EMAILID); where that is too long, `,G=<128 bits in hex>` stands for it. `,D=<seconds>` says
 //! since when such a copy is where it is (SAVEDATE).
 
+mod census;
+#[cfg(test)]
+mod census_tests;
 mod contents;
 mod directory;
 mod draft;
@@ -14,6 +17,7 @@ mod filing;
 mod folders;
 mod keywords;
 mod layout;
+mod listing;
 mod mailboxes;
 pub(super) mod name;
 mod promise;

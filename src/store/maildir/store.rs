@@ -3,8 +3,8 @@
 use super::directory::{Directory, Unsynced, make_durable_directory};
 use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
-use super::uidlist::{self, UidList};
-use super::{keywords, name, promise};
+use super::listing::{self, Listing};
+use super::{keywords, name, promise, uidlist};
 use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::packed;
@@ -12,9 +12,8 @@ use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, replace, replace_with};
 use crate::store::side::{disk, regular, unique};
 use crate::store::{
-    Blob, BlobId, Draft, Error, Filing, MailboxState, Place, Scanned, Stamp, Store,
+    Blob, BlobId, Census, Draft, Error, Filing, Lines, MailboxState, Place, Scanned, Stamp, Store,
 };
-use crate::sys::memory::can_allocate;
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -26,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How often a directory that changes while it is read is read again.
-const SCANS: usize = 5;
+const LOOKS: usize = 5;
 
 /// A handle on the mailboxes of one user.
 pub(crate) struct Maildir {
@@ -355,24 +354,21 @@ impl Store for Maildir {
     }
 
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
-        let path = self.path(name)?;
+        self.census(name, usize::MAX)?.whole()
+    }
+
+    fn census(&mut self, name: &MailboxName, octets: usize) -> Result<Census, Error> {
         // Other directories may have the name by now.
         self.close(name)?;
         let mut stamp = self.stamp(name)?;
-        let mut scans = 0;
+        let mut looks = 0;
         loop {
-            let text = Self::read_uidlist(&path)?;
-            // Its lines and their names take somewhat more again.
-            if !can_allocate(text.as_deref().map_or(0, str::len) / 4 * 5) {
-                return Err(Error::TooMany);
-            }
-            let list = text.as_deref().map(UidList::parse);
-            let found = self.scan_once(name, list.as_ref().unwrap_or(&UidList::default()))?;
+            let looked = self.look(name, octets)?;
             // A file renamed while the directory was read may have been missed.
             let after = self.stamp(name)?;
-            scans += 1;
-            if after == stamp || scans == SCANS {
-                return self.scanned(name, &path, list, found, stamp);
+            looks += 1;
+            if after == stamp || looks == LOOKS {
+                return self.told(name, looked, stamp);
             }
             stamp = after;
         }
@@ -382,7 +378,7 @@ impl Store for Maildir {
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        lines: &[(Uid, &str)],
+        lines: &mut dyn Lines,
     ) -> Result<(), Error> {
         let path = self.path(name)?;
         let file = path.join(uidlist::FILE);
@@ -391,34 +387,38 @@ impl Store for Maildir {
             return Ok(());
         }
         // UIDs were given to what is gone already: only the header can say so.
-        let text = Self::read_uidlist(&path)?.unwrap_or_default();
-        let list = UidList::parse(&text);
-        let lines = list.entries.iter();
-        let lines: Vec<(Uid, &str)> = lines.map(|e| (e.uid, e.base)).collect();
-        replace_with(&file, &mut |out| list.write(state, &lines, out))
+        let old = Listing::open(&path)?;
+        let old = old.ok_or(Error::Corrupt {
+            what: uidlist::FILE,
+        })?;
+        replace_with(&file, &mut |out| {
+            listing::write(Some(&old), state, &mut old.entries(), out)
+        })
     }
 
     fn record_all(
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        lines: &[(Uid, &str)],
+        lines: &mut dyn Lines,
     ) -> Result<(), Error> {
         let path = self.path(name)?;
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
-        let text = Self::read_uidlist(&path)?.unwrap_or_default();
-        let list = UidList::parse(&text);
-        replace_with(&file, &mut |out| list.write(state, lines, out))
+        let old = Listing::open(&path)?;
+        replace_with(&file, &mut |out| {
+            listing::write(old.as_ref(), state, lines, out)
+        })
     }
 
     fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error> {
         let path = self.path(name)?;
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
-        let text = Self::read_uidlist(&path)?.unwrap_or_default();
-        let list = UidList::parse(&text);
-        replace_with(&file, &mut |out| list.write_uidls(&text, uidls, out))
+        let Some(old) = Listing::open(&path)? else {
+            return Ok(());
+        };
+        replace_with(&file, &mut |out| Ok(old.write_uidls(uidls, out)?))
     }
 
     fn record_keywords(

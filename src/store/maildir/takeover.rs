@@ -1,9 +1,9 @@
 //! Taking over a Maildir of Dovecot's, which is served as it is, or of Courier's, whose UIDs and subscriptions
 //! are in files of other names. What no file of a Maildir can hold is in Dovecot's index.
 
-use super::keywords;
 use super::store::Maildir;
 use super::uidlist::{self, UidList};
+use super::{keywords, listing};
 use crate::config::Format;
 use crate::mail::{Keyword, MailboxName, Uid, UidSet};
 use crate::store::adopt::{Adopted, Found};
@@ -85,8 +85,11 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
     let mut adopted = Adopted::new(name);
     let (text, _) = listed(path)?;
     let list = UidList::parse(&text);
-    adopted.uid_validity = list.uid_validity.map_or(0, |validity| validity.number());
-    adopted.uid_next = list.uid_next.map_or(1, Uid::number);
+    adopted.uid_validity = list
+        .header
+        .uid_validity
+        .map_or(0, |validity| validity.number());
+    adopted.uid_next = list.header.uid_next.map_or(1, Uid::number);
     let words = list
         .entries
         .iter()
@@ -170,7 +173,8 @@ fn convert(path: &Path) -> Result<(), Error> {
         return Ok(());
     };
     let list = UidList::parse(&text);
-    let (Some(uid_validity), Some(uid_next)) = (list.uid_validity, list.uid_next) else {
+    let (Some(uid_validity), Some(uid_next)) = (list.header.uid_validity, list.header.uid_next)
+    else {
         return Ok(());
     };
     let state = MailboxState {
@@ -182,7 +186,7 @@ fn convert(path: &Path) -> Result<(), Error> {
     let lines = list.entries.iter();
     let lines: Vec<(Uid, &str)> = lines.map(|entry| (entry.uid, entry.base)).collect();
     replace_with(&file, &mut |out| {
-        UidList::default().write(&state, &lines, out)
+        listing::write(None, &state, &mut lines.iter(), out)
     })
 }
 

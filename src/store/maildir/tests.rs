@@ -164,11 +164,11 @@ fn side_files_keep_uids_of_foreign_names() {
     let mut state = scanned.state.clone();
     state.uid_next = Uid::new(4).unwrap();
     let lines: Vec<(Uid, &str)> = (1..).filter_map(Uid::new).zip(names).collect();
-    store.record_all(&inbox, &state, &lines).unwrap();
+    store.record_all(&inbox, &state, &mut lines.iter()).unwrap();
     fs::write(root.join("new/4.d.h,U=9"), "x").unwrap();
     state.uid_next = Uid::new(10).unwrap();
     let line = [(Uid::new(9).unwrap(), "4.d.h,U=9")];
-    store.record(&inbox, &state, &line).unwrap();
+    store.record(&inbox, &state, &mut line.iter()).unwrap();
     let again = store.scan(&inbox).unwrap();
     assert_eq!(again.state.uid_validity, state.uid_validity);
     assert_eq!(again.state.guid, state.guid);
@@ -262,12 +262,16 @@ fn a_side_file_says_what_was_given_and_notices_damage() {
     let uid = |n| Uid::new(n).unwrap();
     let list = root.join("dovecot-uidlist");
     let mut state = store.scan(&inbox).unwrap().state;
-    let missing = store.record(&inbox, &state, &[]);
+    let missing = store.record(&inbox, &state, &mut [].iter());
     assert!(matches!(missing, Err(Error::Corrupt { .. })));
-    store.record_all(&inbox, &state, &[(uid(1), "a")]).unwrap();
+    store
+        .record_all(&inbox, &state, &mut [(uid(1), "a")].iter())
+        .unwrap();
     // A UID whose message is gone before it had a line.
     state.uid_next = uid(8);
-    store.record(&inbox, &state, &[(uid(5), "b")]).unwrap();
+    store
+        .record(&inbox, &state, &mut [(uid(5), "b")].iter())
+        .unwrap();
     assert_eq!(store.scan(&inbox).unwrap().state.uid_next, uid(8));
     let text = fs::read_to_string(&list).unwrap();
     assert!(
@@ -275,7 +279,9 @@ fn a_side_file_says_what_was_given_and_notices_damage() {
         "{text}"
     );
     assert!(
-        store.record(&inbox, &state, &[(uid(5), "c")]).is_err(),
+        store
+            .record(&inbox, &state, &mut [(uid(5), "c")].iter())
+            .is_err(),
         "not above"
     );
     for broken in [
@@ -286,7 +292,7 @@ fn a_side_file_says_what_was_given_and_notices_damage() {
         String::new(),
     ] {
         fs::write(&list, &broken).unwrap();
-        let recorded = store.record(&inbox, &state, &[(uid(9), "c")]);
+        let recorded = store.record(&inbox, &state, &mut [(uid(9), "c")].iter());
         assert!(matches!(recorded, Err(Error::Corrupt { .. })), "{broken:?}");
         assert_eq!(fs::read_to_string(&list).unwrap(), broken);
     }
@@ -310,7 +316,7 @@ fn a_uid_in_a_name_does_not_count_below_those_of_the_side_file() {
     assert_eq!(uids(&mut store), [3, 7, 20], "no side file: names count");
     state.uid_next = uid(10);
     store
-        .record_all(&inbox, &state, &[(uid(7), "2.b,U=7")])
+        .record_all(&inbox, &state, &mut [(uid(7), "2.b,U=7")].iter())
         .unwrap();
     assert_eq!(uids(&mut store), [7, 20, 0]);
     let list = root.join("dovecot-uidlist");

@@ -2,23 +2,32 @@
 
 use crate::mail::{Guid, Uid, UidValidity};
 use crate::store::side::{disk, regular};
-use crate::store::{Error, MailboxState};
-use std::collections::HashMap;
+use crate::store::{Error, Lines, MailboxState};
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub(crate) const FILE: &str = "dovecot-uidlist";
 
-/// A parsed side file. Lines keep their extension fields, unknown header keys are kept.
-#[derive(Debug, Default)]
-pub(crate) struct UidList<'t> {
+/// The first line. Unknown keys are kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Header {
     pub(crate) uid_validity: Option<UidValidity>,
     pub(crate) uid_next: Option<Uid>,
     pub(crate) guid: Option<Guid>,
-    /// Header keys other than V, N and G, as they stand.
+    /// Keys other than V, N and G, as they stand.
     pub(crate) other_keys: Vec<String>,
+    /// The file is Courier's, whose lines are others.
+    pub(crate) courier: bool,
+    /// Some of it could not be read.
+    pub(crate) damaged: bool,
+}
+
+/// A whole side file. Lines keep their extension fields.
+#[derive(Debug, Default)]
+pub(crate) struct UidList<'t> {
+    pub(crate) header: Header,
     pub(crate) entries: Vec<Entry<'t>>,
     /// Some of it could not be read.
     pub(crate) damaged: bool,
@@ -33,49 +42,26 @@ pub(crate) struct Entry<'t> {
     pub(crate) base: &'t str,
 }
 
-impl<'t> UidList<'t> {
-    /// Reads version 3 (Dovecot) and version 1 (Courier). What is broken is left out and noted.
-    pub(crate) fn parse(text: &'t str) -> UidList<'t> {
-        let mut lines = text.split_inclusive('\n');
-        let mut list = UidList::default();
-        let Some(header) = lines.next() else {
-            return list;
-        };
-        let mut words = header.split_whitespace();
-        let version = words.next();
-        match version {
-            Some("3") => words.for_each(|word| list.header_word(word)),
+impl Header {
+    /// Reads version 3 (Dovecot) and version 1 (Courier); what is broken is left out and noted.
+    pub(crate) fn parse(line: &str) -> Header {
+        let mut header = Header::default();
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("3") => words.for_each(|word| header.word(word)),
             Some("1") => {
-                list.uid_validity = words
-                    .next()
-                    .and_then(|w| w.parse().ok())
-                    .and_then(UidValidity::new);
-                list.uid_next = words.next().and_then(|w| w.parse().ok()).and_then(Uid::new);
+                header.courier = true;
+                let mut number = || words.next().and_then(|w| w.parse().ok());
+                header.uid_validity = number().and_then(UidValidity::new);
+                header.uid_next = number().and_then(Uid::new);
             }
-            _ => list.damaged = true,
+            _ => header.damaged = true,
         }
-        list.damaged |= list.uid_validity.is_none() || list.uid_next.is_none();
-        for line in lines {
-            // A torn last line has no end.
-            let entry = line
-                .strip_suffix('\n')
-                .and_then(|l| entry(l, version == Some("1")));
-            match entry {
-                Some(entry) if list.entries.last().is_none_or(|last| last.uid < entry.uid) => {
-                    list.entries.push(entry)
-                }
-                _ => list.damaged = true,
-            }
-        }
-        if let (Some(last), Some(next)) = (list.entries.last(), list.uid_next)
-            && last.uid >= next
-        {
-            list.uid_next = last.uid.next();
-        }
-        list
+        header.damaged |= header.uid_validity.is_none() || header.uid_next.is_none();
+        header
     }
 
-    fn header_word(&mut self, word: &str) {
+    fn word(&mut self, word: &str) {
         let mut chars = word.chars();
         let (key, value) = (chars.next(), chars.as_str());
         match key {
@@ -86,59 +72,15 @@ impl<'t> UidList<'t> {
         }
     }
 
-    /// Base name to entry.
-    pub(crate) fn by_base(&self) -> HashMap<&[u8], &Entry<'t>> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.base.as_bytes(), entry))
-            .collect()
-    }
-
-    /// Writes the whole file with these lines, whose extension fields are kept.
-    pub(crate) fn write(
-        &self,
-        state: &MailboxState,
-        lines: &[(Uid, &str)],
-        out: &mut dyn Write,
-    ) -> std::io::Result<()> {
-        let known = self.by_base();
-        let (validity, next) = (state.uid_validity, state.uid_next);
-        let header = UidList::header(validity, next, state.guid, &self.other_keys);
-        out.write_all(header.as_bytes())?;
-        for (uid, base) in lines {
-            let extensions = known.get(base.as_bytes()).map_or("", |e| e.extensions);
-            put_line(*uid, extensions, base, out)?;
+    /// A UID in use is not given again.
+    pub(super) fn used(&mut self, last: Uid) {
+        if self.uid_next.is_some_and(|next| last >= next) {
+            self.uid_next = last.next();
         }
-        Ok(())
     }
 
-    /// Writes the whole file of this text, of version 3, with these unique-ids of POP3, ascending.
-    pub(crate) fn write_uidls(
-        &self,
-        text: &str,
-        uidls: &[(Uid, &str)],
-        out: &mut dyn Write,
-    ) -> std::io::Result<()> {
-        let header = text.split_inclusive('\n').next().unwrap_or_default();
-        out.write_all(header.as_bytes())?;
-        for entry in &self.entries {
-            let at = uidls.binary_search_by_key(&entry.uid, |(uid, _)| *uid);
-            let Some((_, uidl)) = at.ok().and_then(|at| uidls.get(at)) else {
-                put_line(entry.uid, entry.extensions, entry.base, out)?;
-                continue;
-            };
-            let words = entry.extensions.split(' ');
-            let others = words.filter(|word| !word.is_empty() && !word.starts_with('P'));
-            let mut words: Vec<&str> = others.collect();
-            let named = format!("P{uidl}");
-            words.push(&named);
-            put_line(entry.uid, &words.join(" "), entry.base, out)?;
-        }
-        Ok(())
-    }
-
-    /// The header line of version 3.
-    pub(crate) fn header(
+    /// The line of version 3.
+    pub(crate) fn encode(
         uid_validity: UidValidity,
         uid_next: Uid,
         guid: Guid,
@@ -154,17 +96,53 @@ impl<'t> UidList<'t> {
     }
 }
 
+impl<'t> UidList<'t> {
+    /// Reads a file; see [`Header::parse`].
+    pub(crate) fn parse(text: &'t str) -> UidList<'t> {
+        let mut lines = text.split_inclusive('\n');
+        let mut list = UidList::default();
+        let Some(header) = lines.next() else {
+            return list;
+        };
+        list.header = Header::parse(header);
+        list.damaged = list.header.damaged;
+        for line in lines {
+            // A torn last line has no end.
+            let entry = line
+                .strip_suffix('\n')
+                .and_then(|l| entry(l, list.header.courier));
+            match entry {
+                Some(entry) if list.entries.last().is_none_or(|last| last.uid < entry.uid) => {
+                    list.entries.push(entry)
+                }
+                _ => list.damaged = true,
+            }
+        }
+        if let Some(last) = list.entries.last() {
+            list.header.used(last.uid);
+        }
+        list
+    }
+}
+
 impl Entry<'_> {
-    /// Words that say what the message is called elsewhere.
-    pub(super) fn alias(&self) -> Option<(Uid, Box<str>)> {
-        let named = |word: &&str| word.starts_with(['P', 'G']);
-        let words: Vec<&str> = self.extensions.split(' ').filter(named).collect();
-        (!words.is_empty()).then(|| (self.uid, words.join(" ").into()))
+    /// Words that say what the message is called elsewhere, put there; `None` if there are none.
+    pub(super) fn alias<'w>(&self, words: &'w mut String) -> Option<&'w str> {
+        words.clear();
+        for word in self
+            .extensions
+            .split(' ')
+            .filter(|w| w.starts_with(['P', 'G']))
+        {
+            words.push_str(if words.is_empty() { "" } else { " " });
+            words.push_str(word);
+        }
+        (!words.is_empty()).then_some(words)
     }
 }
 
 /// `<uid> [X<value> ...] :<base>`; version 1: `<uid> <base>`.
-fn entry(line: &str, courier: bool) -> Option<Entry<'_>> {
+pub(super) fn entry(line: &str, courier: bool) -> Option<Entry<'_>> {
     let (uid, rest) = line.split_once(' ')?;
     let uid = Uid::new(uid.parse().ok()?)?;
     let (extensions, name) = if courier {
@@ -186,8 +164,8 @@ fn entry(line: &str, courier: bool) -> Option<Entry<'_>> {
     })
 }
 
-/// Octets of lines that are written at a time.
-const PIECE: usize = 64 * 1024;
+/// Octets of lines that are written or read at a time.
+const PIECE: usize = 16 * 1024;
 
 /// Octets at either end of the file within which its first and its last line end.
 const LINE_OCTETS: u64 = 4096;
@@ -215,7 +193,7 @@ fn ends(file: &File, uid_validity: UidValidity) -> std::io::Result<Option<Ends>>
 
 fn told(head: &[u8], tail: &[u8], length: u64, uid_validity: UidValidity) -> Option<Ends> {
     let end = memchr::memchr(b'\n', head)? + 1;
-    let header = UidList::parse(std::str::from_utf8(head.get(..end)?).ok()?);
+    let header = Header::parse(std::str::from_utf8(head.get(..end)?).ok()?);
     let own = head.starts_with(b"3 ") && header.uid_validity == Some(uid_validity);
     let next = header.uid_next.filter(|_| own && !header.damaged)?;
     let mut last = None;
@@ -237,7 +215,7 @@ fn told(head: &[u8], tail: &[u8], length: u64, uid_validity: UidValidity) -> Opt
 pub(super) fn append(
     file: &Path,
     state: &MailboxState,
-    lines: &[(Uid, &str)],
+    lines: &mut dyn Lines,
 ) -> Result<bool, Error> {
     let corrupt = Error::Corrupt { what: FILE };
     let file = match regular::open_with(file, OpenOptions::new().read(true).append(true)) {
@@ -247,25 +225,34 @@ pub(super) fn append(
     let Some(ends) = ends(&file, state.uid_validity)? else {
         return Err(corrupt);
     };
-    if lines
-        .first()
-        .is_some_and(|(uid, _)| Some(*uid) <= ends.last)
-    {
-        return Err(corrupt);
-    }
-    let mut out = BufWriter::with_capacity((lines.len() * 80).min(PIECE), disk::Writer(&file));
-    let mut put = |(uid, base): &(Uid, &str)| put_line(*uid, "", base, &mut out);
-    let written = lines.iter().try_for_each(&mut put);
-    let written = written.and_then(|()| out.flush());
-    drop(out.into_parts());
-    if let Err(error) = written {
-        // Half a line would spoil the one that comes behind it.
-        disk::set_length(&file, ends.length)?;
-        return Err(error.into());
+    let mut last = ends.last;
+    if let Err(error) = put_lines(&file, &mut last, lines) {
+        if file.metadata()?.len() != ends.length {
+            // Half a line would spoil the one that comes behind it.
+            disk::set_length(&file, ends.length)?;
+        }
+        return Err(error);
     }
     disk::sync_data(&file)?;
-    let above = lines.last().and_then(|(uid, _)| uid.next());
+    let above = last.and_then(Uid::next);
     Ok(above.map_or(ends.next, |above| above.max(ends.next)) >= state.uid_next)
+}
+
+/// Writes lines behind that of `last`. Errors: `Corrupt` if they are not above it.
+fn put_lines(file: &File, last: &mut Option<Uid>, lines: &mut dyn Lines) -> Result<(), Error> {
+    let mut out = Vec::new();
+    while let Some((uid, base)) = lines.line()? {
+        if Some(uid) <= *last {
+            return Err(Error::Corrupt { what: FILE });
+        }
+        *last = Some(uid);
+        put_line(uid, "", base, &mut out)?;
+        if out.len() >= PIECE {
+            disk::Writer(file).write_all(&out)?;
+            out.clear();
+        }
+    }
+    Ok(disk::Writer(file).write_all(&out)?)
 }
 
 /// Writes the line of one message.
@@ -289,15 +276,17 @@ mod tests {
             "3 V1275660208 N25022 G3085f01b7f11094c501100008c4a11c1 Pv\n25006 :127.M1.h,W=28\n25017 W2481 S2400 :128.M2.h:2,S\n",
         );
         assert!(!list.damaged);
-        assert_eq!(list.uid_validity.map(|v| v.number()), Some(1275660208));
-        assert_eq!(list.uid_next.map(|v| v.number()), Some(25022));
         assert_eq!(
-            list.guid.unwrap().to_string(),
+            list.header.uid_validity.map(|v| v.number()),
+            Some(1275660208)
+        );
+        assert_eq!(list.header.uid_next.map(|v| v.number()), Some(25022));
+        assert_eq!(
+            list.header.guid.unwrap().to_string(),
             "3085f01b7f11094c501100008c4a11c1"
         );
-        assert_eq!(list.other_keys, ["Pv"]);
+        assert_eq!(list.header.other_keys, ["Pv"]);
         assert_eq!(list.entries[1].extensions, "W2481 S2400");
-        assert_eq!(list.by_base()[b"128.M2.h".as_slice()].uid.number(), 25017);
         let courier = UidList::parse("1 9 12\n3 a\n11 b:2,S\n");
         assert_eq!((courier.damaged, courier.entries.len()), (false, 2));
     }
@@ -318,7 +307,7 @@ mod tests {
         }
         let list = UidList::parse("3 V1 N2\n7 :a\n");
         assert_eq!(
-            list.uid_next.map(|v| v.number()),
+            list.header.uid_next.map(|v| v.number()),
             Some(8),
             "a UID in use is not given again"
         );

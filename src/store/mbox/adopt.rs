@@ -39,7 +39,7 @@ pub(crate) fn adopt(
         if !dry {
             let mut store = Mbox::open(root, None)?;
             let scanned = store.scan(&name)?;
-            store.record(&name, &scanned.state, &[])?;
+            store.record(&name, &scanned.state, &mut [].iter())?;
             store.settle(&name)?;
             adopted.uid_validity = scanned.state.uid_validity.number();
             adopted.uid_next = scanned.state.uid_next.number();

@@ -10,7 +10,9 @@ use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::side::base;
 use crate::store::side::furnish::furnish;
 use crate::store::side::subscriptions;
-use crate::store::{Blob, BlobId, Draft, Error, Filing, MailboxState, Scanned, Stamp, Store};
+use crate::store::{
+    Blob, BlobId, Draft, Error, Filing, Lines, MailboxState, Scanned, Stamp, Store,
+};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -250,7 +252,7 @@ impl Store for Mbox {
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        _lines: &[(Uid, &str)],
+        _lines: &mut dyn Lines,
     ) -> Result<(), Error> {
         // Messages have their UIDs in the file, or their lines were put when they were found.
         let file = self.root.get(name)?;
@@ -274,9 +276,9 @@ impl Store for Mbox {
         &mut self,
         name: &MailboxName,
         state: &MailboxState,
-        lines: &[(Uid, &str)],
+        lines: &mut dyn Lines,
     ) -> Result<(), Error> {
-        if lines.is_empty() {
+        if lines.line()?.is_none() {
             let file = self.root.get(name)?;
             file.state().found(state.uid_validity, state.guid)?;
         }

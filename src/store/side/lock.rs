@@ -196,26 +196,28 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Replaces `path` by `bytes`, durably: a temporary file, synced, renamed, its directory synced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    replace_with(path, &mut |out| out.write_all(bytes))
+    replace_with(path, &mut |out| Ok(out.write_all(bytes)?))
 }
 
 /// As `replace`, by what is written piece by piece.
 pub(crate) fn replace_with(
     path: &Path,
-    write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+    write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let temporary = beside(path, ".tmp");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    let written = disk::create(&temporary, &options).and_then(|file| {
+    let written = disk::create(&temporary, &options).map_err(Error::from);
+    let written = written.and_then(|file| {
         let mut out = io::BufWriter::new(disk::Writer(&file));
         write(&mut out)?;
         out.flush()?;
-        disk::sync_data(&file)
+        disk::sync_data(&file)?;
+        Ok(disk::rename_over(&temporary, path)?)
     });
-    if let Err(error) = written.and_then(|()| disk::rename_over(&temporary, path)) {
+    if let Err(error) = written {
         let _ = disk::remove(&temporary);
-        return Err(error.into());
+        return Err(error);
     }
     if let Some(parent) = path.parent() {
         disk::sync_directory_at(parent)?;

@@ -133,9 +133,7 @@ fn resynchronisation_and_select() {
 #[ignore = "makes a million files; prints its figure"]
 fn a_million_messages() {
     let begin = Instant::now();
-    let mut server = Server::start(&format!(
-        "{BOARD}[limits]\nengine_memory_octets = \"1GiB\"\n"
-    ));
+    let mut server = Server::start(BOARD);
     drop(server.imap("ann"));
     fill(
         &server.maildir("ann").join("cur"),
@@ -149,7 +147,7 @@ fn a_million_messages() {
     imap.ok("SORT (SUBJECT) UTF-8 ALL");
     println!("indexed after {:?}", begin.elapsed());
     drop(imap);
-    server.restart_with(BOARD);
+    server.restart();
     let resident = |server: &Server| resident_kib(server, "engine");
     let mut imap = server.imap("ann");
     std::thread::sleep(Duration::from_secs(2));
