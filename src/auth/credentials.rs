@@ -3,6 +3,7 @@
 use super::closed::Closed;
 use super::scram::Proved;
 use super::secret::Secret;
+use super::shown::Shown;
 use std::net::IpAddr;
 
 /// Longest user name accepted from a client or a file, in octets.
@@ -36,6 +37,10 @@ pub(crate) enum Proof {
         challenge: String,
         digest: Vec<u8>,
     },
+    /// EXTERNAL: what came with the connection.
+    Certificate(Box<Shown>),
+    /// A certificate that was found to be good, and to be the user's. Only where the secrets are.
+    Certified,
     /// Only where the secrets are.
     Scram(Box<Proved>),
 }
@@ -86,6 +91,8 @@ pub(crate) enum Verdict {
     Accepted,
     /// The password is right, and the user may not log in here.
     Closed(Box<Closed>),
+    /// The credentials are right, and the user has logged in too recently (RFC 2449 section 8.1.1).
+    TooSoon,
     /// Unknown user, wrong password, locked account or foreign authorization identity: the
     /// client is not told which.
     Rejected,

@@ -1,7 +1,7 @@
 //! SASL exchanges without I/O, as the process has them that talks with the client: responses in, challenges
 //! out, and questions for whoever has the secrets.
 //!
-//! PLAIN is RFC 4616; LOGIN has no standard, its two prompts are what clients expect. Mechanisms whose
+//! PLAIN is RFC 4616, EXTERNAL RFC 4422; LOGIN has no standard, its two prompts are what clients expect. Mechanisms whose
 //! server has to know what is stored (SCRAM, CRAM-MD5) are a [`super::Dialogue`] elsewhere, to which this
 //! one passes on what the client says.
 
@@ -133,6 +133,7 @@ impl Exchange {
             (State::Password(authcid), Some(response)) => {
                 self.verify(password(response).map(|p| Credentials::new(authcid, p)))
             }
+            (State::First(Mechanism::External), Some(authzid)) => self.verify(external(authzid)),
             (State::First(Mechanism::CramMd5), None) => self.begin(Mechanism::CramMd5, b""),
             (State::First(Mechanism::CramMd5), Some(_)) => Step::Failed,
             (state @ State::First(_), None) => self.challenge(state, b""),
@@ -235,6 +236,20 @@ fn plain(response: &[u8]) -> Option<Credentials> {
         authzid,
         authcid: name(authcid)?,
         proof: Proof::Password(password),
+        client: None,
+    })
+}
+
+/// Who somebody is comes with the connection; whom to act as may be said (RFC 4422 appendix A).
+fn external(authzid: &[u8]) -> Option<Credentials> {
+    let authzid = match authzid {
+        b"" => String::new(),
+        authzid => name(authzid)?,
+    };
+    Some(Credentials {
+        authzid,
+        authcid: String::new(),
+        proof: Proof::Certificate(Box::default()),
         client: None,
     })
 }

@@ -172,8 +172,13 @@ impl Users {
 
     /// What becomes of a proof for that name, or for the one that stands for it.
     fn verdict(&self, name: &str, proof: &Proof) -> Verdict {
-        if let Proof::Scram(proved) = proof {
-            return match proved.is_right() {
+        let right = match proof {
+            Proof::Scram(proved) => Some(proved.is_right()),
+            Proof::Certified => Some(true),
+            _ => None,
+        };
+        if let Some(right) = right {
+            return match right {
                 true => Verdict::Accepted,
                 false => Verdict::Rejected,
             };
@@ -186,7 +191,7 @@ impl Users {
             Proof::Password(password) => stored.check(password.bytes()),
             Proof::Apop { stamp, digest } => stored.check_apop(stamp, digest),
             Proof::CramMd5 { challenge, digest } => stored.check_cram_md5(challenge, digest),
-            Proof::Scram(_) => Verdict::Rejected,
+            Proof::Scram(_) | Proof::Certificate(_) | Proof::Certified => Verdict::Rejected,
         }
     }
 
@@ -229,7 +234,7 @@ impl Users {
         let able = open
             .filter_map(|entry| entry.password.as_ref())
             .map(|p| match mechanism {
-                Mechanism::Plain | Mechanism::Login => true,
+                Mechanism::Plain | Mechanism::Login | Mechanism::External => true,
                 Mechanism::CramMd5 => p.is_plain(),
                 Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => p.scram(Hash::Sha1).is_some(),
                 Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
@@ -269,7 +274,10 @@ impl Users {
                 compared.is_some_and(Password::is_slow)
             }
             Proof::Scram(proved) => proved.is_slow(),
-            Proof::Apop { .. } | Proof::CramMd5 { .. } => false,
+            Proof::Apop { .. }
+            | Proof::CramMd5 { .. }
+            | Proof::Certificate(_)
+            | Proof::Certified => false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! For tests of protocols: answers questions as the process with the secrets does, about the user of the RFCs.
 
-use super::credentials::{Credentials, Verdict};
+use super::credentials::{Credentials, Proof, Verdict};
 use super::dialogue::{Dialogue, Opening};
 use super::exchange::{Answer, Judgement, Question};
 use super::scram::Binding;
@@ -25,6 +25,18 @@ impl Witness {
     ) -> Answer {
         let rejected = || Answer::from(Verdict::Rejected);
         match question {
+            // Whoever shows a certificate is ann.
+            Question::Verify(Credentials {
+                proof: Proof::Certificate(_),
+                authzid,
+                ..
+            }) => match authzid.as_str() {
+                "" | "ann" => Answer::Verdict(Judgement {
+                    user: "ann".to_owned(),
+                    ..Judgement::from(Verdict::Accepted)
+                }),
+                _ => rejected(),
+            },
             Question::Verify(credentials) => Answer::Verdict(Judgement {
                 verdict: verdict(&credentials),
                 user: credentials.authcid,

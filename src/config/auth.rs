@@ -49,7 +49,14 @@ const SCHEMES: [(&str, Scheme); 2] = [
 const SEPARATORS: [(&str, char); 3] = [("*", '*'), ("%", '%'), ("/", '/')];
 
 /// For messages.
-const MECHANISMS: [&str; 5] = ["plain", "login", "scram-sha-256", "scram-sha-1", "cram-md5"];
+const MECHANISMS: [&str; 6] = [
+    "plain",
+    "login",
+    "scram-sha-256",
+    "scram-sha-1",
+    "cram-md5",
+    "external",
+];
 
 /// What stands for `None`.
 const AUTO: &str = "auto";
@@ -81,10 +88,11 @@ impl Auth {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Auth> {
+/// `certificates`: clients can show some.
+pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>, certificates: bool) -> Option<Auth> {
     let part = reader.table(top, AUTH)?;
     Some(Auth {
-        mechanisms: mechanisms(reader, &part),
+        mechanisms: mechanisms(reader, &part, certificates),
         scheme: reader.word(&part, "scheme", &SCHEMES).unwrap_or_default(),
         rehash: reader.flag(&part, "rehash").unwrap_or_default(),
         master_users: masters(reader, &part),
@@ -98,13 +106,17 @@ fn masters(reader: &mut Reader<'_>, part: &Part<'_>) -> Vec<String> {
     names.collect()
 }
 
-fn mechanisms(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Mechanisms> {
+fn mechanisms(reader: &mut Reader<'_>, part: &Part<'_>, certificates: bool) -> Option<Mechanisms> {
     if matches!(&part.table.node("mechanisms")?.value, Value::Text(text) if text == AUTO) {
         return None;
     }
     let mut set = Mechanisms::default();
     for (at, name) in reader.texts(part, "mechanisms")? {
         match Mechanism::named(name).filter(|m| !m.binds()) {
+            Some(Mechanism::External) if !certificates => {
+                let what = "\"external\" needs `client_ca` in [tls]: who may vouch for users";
+                reader.faults.add(at, what);
+            }
             Some(mechanism) => set = set.with(mechanism),
             None => (reader.faults).add(at, no_choice("mechanisms", name, &MECHANISMS)),
         }
@@ -156,6 +168,10 @@ mod tests {
             (
                 "[auth]\nmechanisms = [\"scram-sha-257\"]",
                 "2:15: `mechanisms` cannot be \"scram-sha-257\"; did you mean \"scram-sha-256\"?",
+            ),
+            (
+                "[auth]\nmechanisms = [\"external\"]",
+                "2:15: \"external\" needs `client_ca` in [tls]: who may vouch for users",
             ),
             (
                 "[auth]\nscheme = \"argon\"",

@@ -2,10 +2,23 @@
 
 use super::document::quoted;
 use super::manual::TLS_NAME;
-use super::model::{ServerName, Tls};
+use super::model::{ClientName, ServerName, Tls};
 use super::parse::{Inspect, Unusable};
 use super::reader::{Part, Reader};
 use std::path::Path;
+
+const CLIENT_NAMES: [(&str, ClientName); 2] = [
+    ("common-name", ClientName::CommonName),
+    ("email", ClientName::Email),
+];
+
+impl ClientName {
+    /// The word of the configuration file.
+    pub(super) fn as_str(self) -> &'static str {
+        let named = CLIENT_NAMES.into_iter().find(|(_, name)| *name == self);
+        named.map_or("", |(word, _)| word)
+    }
+}
 
 /// The certificates that `part` names.
 pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Inspect>) -> Tls {
@@ -45,6 +58,8 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Ins
         certificate,
         key,
         names,
+        client_ca: reader.path(part, "client_ca"),
+        client_name: (reader.word(part, "client_name", &CLIENT_NAMES)).unwrap_or_default(),
     }
 }
 

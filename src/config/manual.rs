@@ -128,6 +128,20 @@ pub(super) const TLS: &Section = &Section {
             "\"/etc/ssl/mail.key\"",
             "PEM file with the private key.",
         ),
+        example(
+            "client_ca",
+            "\"/etc/ssl/users.pem\"",
+            "PEM file with the certificates of those who vouch for users. Clients are then asked for certificates, and \
+             whoever shows a good one, with TLS 1.3, may log in by EXTERNAL, if [auth] mechanisms has it: as the user of \
+             the name in it, without a password. A user who may not log in (!) may not so either. There are no \
+             lists of what was revoked: give certificates short lives.",
+        ),
+        default(
+            "client_name",
+            "\"common-name\"",
+            "Where in a client's certificate the name of the user is: \"common-name\", of its subject, or \"email\", the \
+             mail address among its alternative names. There has to be one, and one only.",
+        ),
     ],
 };
 
@@ -199,7 +213,7 @@ pub(super) const AUTH: &Section = &Section {
             "mechanisms",
             "\"auto\"",
             "The SASL mechanisms that are offered, if anybody can use them: of \"plain\", \"login\", \
-             \"scram-sha-256\", \"scram-sha-1\" and \"cram-md5\". SCRAM can be used by whoever has a password stored by \
+             \"scram-sha-256\", \"scram-sha-1\", \"cram-md5\" and \"external\" (for that see client_ca in [tls]). SCRAM can be used by whoever has a password stored by \
              its scheme of that name, or as it is ({PLAIN}), CRAM-MD5 by the latter only. With TLS, SCRAM is offered \
              with channel binding, too. \"auto\": plain and login, and SCRAM if everybody can use it, as many mail \
              programs try nothing else where it is offered.",
@@ -264,7 +278,9 @@ pub(super) const POP3: &Section = &Section {
     name: "pop3",
     list: false,
     doc: "How POP3 is spoken. A maildrop that comes from another server keeps its unique-ids if they are made as \
-          they were there; those that Dovecot kept in its uidlists count before that.",
+          they were there; those that Dovecot kept in its uidlists count before that. Messages with UTF-8 in their \
+          headers go out as they are, also to clients that did not say UTF8, unlike RFC 6856 has it: such mail is old \
+          or spam as often as not, and whoever fetches it must not be stuck with it.",
     keys: &[
         default(
             "uidl_format",
@@ -272,6 +288,11 @@ pub(super) const POP3: &Section = &Section {
             "How the unique-id of a message is made, as Dovecot's pop3_uidl_format says it: %{uid} and \
              %{uidvalidity} (also with | hex(8)), %{md5} of the header, %{filename}, %{guid}; or in its older form, \
              %08Xu%08Xv.",
+        ),
+        default(
+            "login_delay",
+            "\"0s\"",
+            "How long a user has to wait from one login to the next (LOGIN-DELAY): \"10m\", a day at most.",
         ),
         default(
             "uidl_duplicates",

@@ -10,11 +10,12 @@ pub(crate) enum Mechanism {
     ScramSha1,
     ScramSha1Plus,
     CramMd5,
+    External,
 }
 
 impl Mechanism {
     /// In the order in which they are listed.
-    pub(crate) const ALL: [Mechanism; 7] = [
+    pub(crate) const ALL: [Mechanism; 8] = [
         Mechanism::Plain,
         Mechanism::Login,
         Mechanism::ScramSha256Plus,
@@ -22,6 +23,7 @@ impl Mechanism {
         Mechanism::ScramSha1Plus,
         Mechanism::ScramSha1,
         Mechanism::CramMd5,
+        Mechanism::External,
     ];
 
     /// The registered name.
@@ -34,6 +36,7 @@ impl Mechanism {
             Mechanism::ScramSha1 => "SCRAM-SHA-1",
             Mechanism::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Mechanism::CramMd5 => "CRAM-MD5",
+            Mechanism::External => "EXTERNAL",
         }
     }
 
@@ -94,6 +97,16 @@ impl Mechanisms {
         all.fold(Mechanisms::default(), Mechanisms::with)
     }
 
+    /// Without EXTERNAL, unless the client has shown a certificate that is good.
+    #[must_use]
+    pub(crate) fn certified(self, certified: bool) -> Mechanisms {
+        let external = match certified {
+            true => 0,
+            false => Mechanism::External.bit(),
+        };
+        Mechanisms(self.0 & !external)
+    }
+
     /// The set as a number, for other processes.
     pub(crate) fn bits(self) -> u16 {
         self.0
@@ -122,6 +135,9 @@ mod tests {
             assert_eq!(Mechanisms::of_bits(set.bits()), set);
             assert_eq!(set.bound(false) == set, !mechanism.binds());
             assert_eq!(set.bound(true), set);
+            let external = mechanism == Mechanism::External;
+            assert_eq!(set.certified(false) == set, !external);
+            assert_eq!(set.certified(true), set);
         }
         assert_eq!(Mechanism::named("SCRAM-SHA-512"), None);
         let all = Mechanisms::of_bits(u16::MAX);

@@ -40,7 +40,9 @@ pub(crate) use limits::{Limits, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_WORK_KIB};
 pub(crate) use lmtp::{DeliveryAddress, Lmtp};
 pub(crate) use manual::reference;
 pub(crate) use mechanism::{Mechanism, Mechanisms};
-pub(crate) use model::{Address, Config, Isolation, Listener, ListenerTls, Protocol, UserSource};
+pub(crate) use model::{
+    Address, ClientName, Config, Isolation, Listener, ListenerTls, Protocol, UserSource,
+};
 pub(crate) use network::Network;
 pub(crate) use parse::{Inspect, ParseSettings, Unusable, parse};
 pub(crate) use pop3::{Delete, Pop3};

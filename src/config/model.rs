@@ -102,6 +102,18 @@ pub(crate) struct Tls {
     pub(crate) key: Option<PathBuf>,
     /// Certificates for clients that name a server (SNI).
     pub(crate) names: Vec<ServerName>,
+    /// PEM file with the certificates of those who vouch for users.
+    pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) client_name: ClientName,
+}
+
+/// Where in a client's certificate the name of the user is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ClientName {
+    #[default]
+    CommonName,
+    /// The mail address among the alternative names.
+    Email,
 }
 
 /// The certificate for one server name.

@@ -127,7 +127,7 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     if let Some(users) = users(reader, top, &config) {
         config.users = users;
     }
-    if let Some(auth) = auth::read(reader, top) {
+    if let Some(auth) = auth::read(reader, top, config.tls.client_ca.is_some()) {
         config.auth = auth;
     }
     if let Some(imap) = imap::read(reader, top) {

@@ -1,9 +1,11 @@
 //! The table `[pop3]`.
 
+use super::amount::{duration_text, parse_duration};
 use super::document::quoted;
 use super::manual::POP3;
 use super::reader::{Part, Reader};
 use crate::mail::{Keyword, UidlFormat};
+use std::time::Duration;
 
 /// How POP3 is spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) struct Pop3 {
     pub(crate) apop: bool,
     /// LAST is served (RFC 1081).
     pub(crate) enable_last: bool,
+    /// From a login of a user to the next one, at least; zero: any time.
+    pub(crate) login_delay: Duration,
     /// NUL goes out as 0x80.
     pub(crate) no_nuls: bool,
     /// A header without a body gets its empty line.
@@ -40,6 +44,8 @@ pub(crate) enum Delete {
     /// They get `deleted_flag`.
     Flag,
 }
+
+const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 const DUPLICATES: [(&str, bool); 2] = [("allow", false), ("rename", true)];
 
@@ -62,6 +68,12 @@ impl Pop3 {
             ("apop", self.apop),
             ("enable_last", self.enable_last),
         ]
+    }
+
+    /// As in the configuration file.
+    pub(super) fn login_delay(&self) -> String {
+        let milliseconds = u64::try_from(self.login_delay.as_millis());
+        duration_text(milliseconds.unwrap_or(u64::MAX))
     }
 
     /// The word of the configuration file, as the next two.
@@ -130,8 +142,25 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Pop3> {
             }
         }
     }
+    pop3.login_delay = delay(reader, &part).unwrap_or_default();
     workarounds(reader, &part, &mut pop3);
     Some(pop3)
+}
+
+/// Whole seconds, which clients are told, and a day at most.
+fn delay(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Duration> {
+    let (at, text) = reader.text(part, "login_delay")?;
+    let read = parse_duration(text).ok().map(Duration::from_millis);
+    let whole = |delay: &Duration| delay.subsec_millis() == 0 && *delay <= MAX_DELAY;
+    let read = read.filter(whole);
+    if read.is_none() {
+        let message = format!(
+            "{} is no time such as \"10m\", of a day at most",
+            quoted(text)
+        );
+        reader.faults.add(at, message);
+    }
+    read
 }
 
 fn keyword(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Keyword> {
@@ -173,7 +202,7 @@ mod tests {
     fn all_of_it_is_read_and_shown() {
         let text = "[pop3]\nuidl_format = \"%08Xv%08Xu\"\nuidl_duplicates = \"rename\"\nreuse_xuidl = true\n\
                     save_uidl = true\nlock_session = true\nno_flag_updates = true\ndeleted_flag = \"$x\"\n\
-                    apop = true\nenable_last = true\nclient_workarounds = [\"oe-ns-eoh\", \"outlook-no-nuls\"]\n";
+                    apop = true\nenable_last = true\nlogin_delay = \"15m\"\nclient_workarounds = [\"oe-ns-eoh\", \"outlook-no-nuls\"]\n";
         let all = Pop3 {
             uidl_format: UidlFormat::parse("%08Xv%08Xu").unwrap(),
             rename_duplicates: true,
@@ -185,6 +214,7 @@ mod tests {
             deleted_flag: Keyword::new("$x"),
             apop: true,
             enable_last: true,
+            login_delay: Duration::from_secs(900),
             no_nuls: true,
             end_of_header: true,
         };
@@ -210,6 +240,10 @@ mod tests {
             (
                 "[pop3]\ndeleted_flag = \"a b\"",
                 "2:16: \"a b\" is no keyword; write \"$POP3Deleted\"",
+            ),
+            (
+                "[pop3]\nlogin_delay = \"1500ms\"",
+                "2:15: \"1500ms\" is no time such as \"10m\", of a day at most",
             ),
             (
                 "[pop3]\nclient_workarounds = [\"oe-ns-eoj\"]",

@@ -101,11 +101,15 @@ fn listeners(config: &Config, text: &mut Toml) {
 
 fn tls(config: &Config, text: &mut Toml) {
     let tls = &config.tls;
+    text.header("[tls]");
     if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
-        text.header("[tls]");
         text.path("certificate", certificate);
         text.path("key", key);
     }
+    if let Some(authorities) = &tls.client_ca {
+        text.path("client_ca", authorities);
+    }
+    text.string("client_name", tls.client_name.as_str());
     for name in &tls.names {
         text.header("[[tls.name]]");
         text.string("name", &name.name);
@@ -130,6 +134,7 @@ fn imap(config: &Config, text: &mut Toml) {
 fn pop3(config: &Config, text: &mut Toml) {
     let pop3 = &config.pop3;
     text.header("[pop3]");
+    text.string("login_delay", &pop3.login_delay());
     text.string("uidl_format", pop3.uidl_format.as_str());
     text.string("uidl_duplicates", pop3.duplicates());
     for (key, on) in pop3.flags() {

@@ -99,8 +99,9 @@ pub(crate) enum Event {
     TimedOut,
     /// The server ends: say goodbye.
     Stopping,
-    /// TLS is up (after `StartTls`, or from the beginning). `bindable`: there is channel binding.
-    Secured { bindable: bool },
+    /// TLS is up (after `StartTls`, or from the beginning). `bindable`: there is channel binding; `certified`: the
+    /// client has shown a certificate that is good.
+    Secured { bindable: bool, certified: bool },
     /// The peer is gone: what is still to be kept is kept now, nothing is said.
     Gone,
 }

@@ -3,11 +3,13 @@
 mod load;
 mod verdicts;
 
+use super::authorities::Authorities;
 use super::channel::Channel;
 use super::control::Message;
 use super::dialogues::Dialogues;
 use super::pool::Pool;
 use super::reactor;
+use super::recent::Recent;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{AppPasswords, Credentials, Found, Postal, Throttle, Users, Wanted};
@@ -40,6 +42,7 @@ struct Auth {
     users: RefCell<Option<Arc<Users>>>,
     postal: RefCell<Postal>,
     app_passwords: RefCell<AppPasswords>,
+    authorities: RefCell<Option<Authorities>>,
     /// What can be used to log in; all users have to be looked at to find it out.
     offered: Cell<Mechanisms>,
     /// Whose passwords were to be stored anew since users were read.
@@ -48,6 +51,7 @@ struct Auth {
     front: RefCell<Option<Rc<Channel>>>,
     throttle: RefCell<Throttle>,
     dialogues: RefCell<Dialogues>,
+    recent: RefCell<Recent>,
     pool: Pool,
     /// Slow hashes at once.
     hashing: Semaphore,
@@ -72,11 +76,13 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         users: RefCell::default(),
         postal: RefCell::default(),
         app_passwords: RefCell::default(),
+        authorities: RefCell::default(),
         offered: Cell::default(),
         renewed: RefCell::default(),
         front: RefCell::default(),
         throttle: RefCell::new(throttle),
         dialogues: RefCell::new(Dialogues::new(limits.max_connections)),
+        recent: RefCell::new(Recent::new(setup.pop3.login_delay)),
         hashing: Semaphore::new(parallel),
         alone: RwLock::new(()),
         pool: Pool::new(limits.blocking_threads),
@@ -95,6 +101,10 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
                     auth.load_addresses(aliases);
                     auth.tell_mechanisms().await;
                 }
+                Message::Authorities { pem, name } => match Authorities::new(&pem, name) {
+                    Ok(all) => *auth.authorities.borrow_mut() = Some(all),
+                    Err(why) => log::error!("client_ca stays as it was: {why}"),
+                },
                 Message::AppPasswords => auth.load_app_passwords(descriptors.pop()),
                 Message::NewPeer => {
                     if let Some(Ok(front)) = descriptors.pop().map(Channel::new) {

@@ -1,5 +1,6 @@
 //! The certificates of a server, read or, where there is none, made.
 
+use super::authorities::Authorities;
 use super::control::Certificate;
 use super::error::Error;
 use super::tls::Fault;
@@ -10,6 +11,9 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Octets of the certificates of those who vouch for users.
+const MAX_AUTHORITIES_OCTETS: usize = 64 << 10;
 
 /// Years that a certificate of our own is good for.
 const YEARS: i32 = 10;
@@ -39,6 +43,25 @@ pub(super) fn load(config: &Config) -> Result<Vec<Certificate>, Error> {
         all.push(read(&one.name, &one.certificate, &one.key)?);
     }
     Ok(all)
+}
+
+/// Who vouches for clients' certificates, as PEM, if somebody does.
+pub(super) fn authorities(config: &Config) -> Result<Option<Vec<u8>>, Error> {
+    let Some(path) = &config.tls.client_ca else {
+        return Ok(None);
+    };
+    let because = |why: String| Error::Tls(format!("[tls] client_ca {}: {why}", path.display()));
+    let mut pem = Vec::new();
+    let read = super::layout::open(path).and_then(|file| {
+        let most = u64::try_from(MAX_AUTHORITIES_OCTETS).unwrap_or(u64::MAX);
+        file.take(most + 1).read_to_end(&mut pem)
+    });
+    read.map_err(|error| because(error.to_string()))?;
+    if pem.len() > MAX_AUTHORITIES_OCTETS {
+        return Err(because("more than 64 KiB".to_owned()));
+    }
+    Authorities::new(&pem, config.tls.client_name).map_err(because)?;
+    Ok(Some(pem))
 }
 
 /// What keeps a server from using a certificate and its key; nothing is made.

@@ -3,8 +3,8 @@
 
 use super::pack::{Pack, Unpack, path, unpath};
 use super::setup::{Setup, protocol, unpack_mechanisms};
-use crate::auth::{Binding, Closed, Found, Judgement, Proof, Secret, User, Verdict, Wanted};
-use crate::config::{Mechanism, Mechanisms, Protocol};
+use crate::auth::{Binding, Closed, Found, Judgement, Proof, Secret, Shown, User, Verdict, Wanted};
+use crate::config::{ClientName, Mechanism, Mechanisms, Protocol};
 use crate::mailbox::Care;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -46,6 +46,8 @@ pub(super) enum Message {
         last: bool,
         certificate: Certificate,
     },
+    /// Parent to `front`, before the certificates, and to `auth`: who vouches for clients' certificates, as PEM.
+    Authorities { pem: Vec<u8>, name: ClientName },
     /// Parent to `auth`, with a descriptor for each passwd-file, whose names these are; to `front`: the users
     /// may be others now.
     Users {
@@ -324,6 +326,7 @@ impl Message {
                     Wanted::Alias(address) => p.u8(4).text(address),
                 };
             }
+            Message::Authorities { pem, name } => drop(p.u8(30).bytes(pem).u8(*name as u8)),
             Message::AppPasswords => drop(p.u8(28)),
             Message::AppPasswordUsed { user, id } => drop(p.u8(29).text(user).text(id)),
             Message::Rehash { user, mark, hash } => drop(p.u8(27).text(user).u64(*mark).text(hash)),
@@ -400,6 +403,14 @@ impl Message {
             2 => Message::Users {
                 files: u.list(unpath)?,
                 aliases: u.u8()? != 0,
+            },
+            30 => Message::Authorities {
+                pem: u.bytes()?.to_vec(),
+                name: match u.u8()? {
+                    0 => ClientName::CommonName,
+                    1 => ClientName::Email,
+                    _ => return None,
+                },
             },
             28 => Message::AppPasswords,
             29 => Message::AppPasswordUsed {
@@ -544,7 +555,14 @@ fn pack_proof(proof: &Proof, p: &mut Pack) {
     match proof {
         Proof::Password(password) => drop(p.u8(0).bytes(password.bytes())),
         Proof::Apop { stamp, digest } => drop(p.u8(1).text(stamp).bytes(digest)),
-        Proof::CramMd5 { .. } | Proof::Scram(_) => drop(p.u8(u8::MAX)),
+        Proof::Certificate(shown) => {
+            p.u8(2).list(&shown.chain, |p, one| {
+                p.bytes(one);
+            });
+            p.u32(shown.scheme.into());
+            p.bytes(&shown.message).bytes(&shown.signature);
+        }
+        Proof::CramMd5 { .. } | Proof::Scram(_) | Proof::Certified => drop(p.u8(u8::MAX)),
     }
 }
 
@@ -555,6 +573,12 @@ fn unpack_proof(u: &mut Unpack<'_>) -> Option<Proof> {
             stamp: u.text()?,
             digest: u.bytes()?.to_vec(),
         },
+        2 => Proof::Certificate(Box::new(Shown {
+            chain: u.list(octets)?,
+            scheme: u16::try_from(u.u32()?).ok()?,
+            message: octets(u)?,
+            signature: octets(u)?,
+        })),
         _ => return None,
     })
 }
@@ -595,6 +619,7 @@ fn pack_verdict(verdict: &Verdict, p: &mut Pack) {
         Verdict::Accepted => drop(p.u8(0)),
         Verdict::Rejected => drop(p.u8(1)),
         Verdict::Unavailable => drop(p.u8(2)),
+        Verdict::TooSoon => drop(p.u8(4)),
         Verdict::Closed(closed) => {
             let text = |p: &mut Pack, text: &String| {
                 p.text(text);
@@ -611,6 +636,7 @@ fn unpack_verdict(u: &mut Unpack<'_>) -> Option<Verdict> {
         0 => Verdict::Accepted,
         1 => Verdict::Rejected,
         2 => Verdict::Unavailable,
+        4 => Verdict::TooSoon,
         3 => Verdict::Closed(Box::new(Closed {
             user: u.text()?,
             server: u.option(Unpack::text)?,

@@ -1,5 +1,6 @@
 //! The hash of a certificate that clients can tie an exchange to (RFC 5929 section 4, `tls-server-end-point`).
 
+use super::der::element;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// Signature algorithms by the content of their identifier (RFC 3279, RFC 4055 and RFC 5758), and the octets of
@@ -37,23 +38,6 @@ fn algorithm(certificate: &[u8]) -> Option<&[u8]> {
     let (_, algorithm, _) = element(behind)?;
     let (tag, identifier, _) = element(algorithm)?;
     (tag == 6).then_some(identifier)
-}
-
-/// The tag of a DER element, its content, and what is behind it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first.checked_sub(0x80) {
-        None => (usize::from(*first), rest),
-        Some(count @ 1..=3) => {
-            let (octets, rest) = rest.split_at_checked(usize::from(count))?;
-            let length = (octets.iter()).fold(0, |length, octet| length << 8 | usize::from(*octet));
-            (length, rest)
-        }
-        Some(_) => return None,
-    };
-    let (content, behind) = rest.split_at_checked(length)?;
-    Some((*tag, content, behind))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The role that faces the network: TLS, everything before login, LMTP. It has no files and names no user.
 
+use super::authorities::Authorities;
 use super::channel::Channel;
 use super::control::{Certificate, Message};
 use super::deadline::{self, Rounds};
@@ -13,12 +14,13 @@ use super::stop::Stop;
 use super::tasks::Tasks;
 use super::tls::Tls;
 use super::transport::{Socket, Transport, socket};
-use crate::auth::{Answer, Binding, Found, Question, Verdict, Wanted};
+use crate::auth::{Answer, Binding, Found, Proof, Question, Shown, Verdict, Wanted};
 use crate::config::{Mechanisms, Protocol};
 use crate::protocol::dovecot_auth::Userdb;
 use crate::protocol::socketmap::Socketmap;
-use crate::protocol::{Event, Machine, imap, pop3};
+use crate::protocol::{self, Machine, imap, pop3};
 use crate::sys::{memory, message};
+use event_listener::Event;
 use rustix::net::{RecvFlags, SocketAddrAny, SocketFlags, acceptfrom_with};
 use smol::channel::Sender;
 use smol::future::{FutureExt, or};
@@ -29,6 +31,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a connection waits for from another role.
@@ -48,6 +51,8 @@ pub(super) struct Front {
     pub(super) parent: Channel,
     auth: RefCell<Option<Rc<Channel>>>,
     tls: RefCell<Option<Tls>>,
+    /// They take effect with the certificates that come behind them.
+    authorities: RefCell<Option<Arc<Authorities>>>,
     pub(super) stop: Stop,
     next: Cell<u64>,
     waiting: RefCell<HashMap<u64, Sender<Reply>>>,
@@ -58,8 +63,9 @@ pub(super) struct Front {
     permits: Rc<Permits>,
     /// Changes whenever the users may be others.
     pub(super) users: Cell<u32>,
-    /// What can be used to log in.
-    mechanisms: Cell<Mechanisms>,
+    /// What can be used to log in, once `auth` has told.
+    mechanisms: Cell<Option<Mechanisms>>,
+    mechanisms_told: Event,
     /// There are users for whom APOP can be used.
     apop: Cell<bool>,
     /// Places of connections that are in an engine now.
@@ -69,6 +75,8 @@ pub(super) struct Front {
 
 /// How long another role may take to answer.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a new connection waits to know how users can log in.
+const MECHANISMS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a handshake may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a proxy may take to say for whom it connects.
@@ -87,6 +95,7 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         parent: Channel::new(parent)?,
         auth: RefCell::default(),
         tls: RefCell::default(),
+        authorities: RefCell::default(),
         stop: Stop::default(),
         next: Cell::new(u64::from(setup.generation) << 40),
         waiting: RefCell::default(),
@@ -94,7 +103,8 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
         certificates: RefCell::default(),
         handed_over: RefCell::default(),
         users: Cell::new(0),
-        mechanisms: Cell::new(Mechanisms::PASSWORD),
+        mechanisms: Cell::default(),
+        mechanisms_told: Event::new(),
         apop: Cell::new(false),
         open: Cell::new(0),
         setup,
@@ -132,6 +142,10 @@ impl Front {
                     last,
                     certificate,
                 } => self.certificate(number, last, certificate),
+                Message::Authorities { pem, name } => match Authorities::new(&pem, name) {
+                    Ok(all) => *self.authorities.borrow_mut() = Some(Arc::new(all)),
+                    Err(why) => log::error!("client_ca stays as it was: {why}"),
+                },
                 Message::NewPeer => {
                     if let Some(Ok(channel)) = descriptors.pop().map(Channel::new) {
                         self.set_auth(channel, tasks);
@@ -161,7 +175,8 @@ impl Front {
         }
         all.push(certificate);
         if last {
-            match super::tls::acceptor(&std::mem::take(&mut *all)) {
+            let authorities = self.authorities.borrow().clone();
+            match super::tls::prepared(&std::mem::take(&mut *all), authorities) {
                 Ok(tls) => *self.tls.borrow_mut() = Some(tls),
                 Err(why) => log::error!("the certificates stay as they were: {why}"),
             }
@@ -205,7 +220,8 @@ impl Front {
                     connection, lookup, ..
                 } => self.reply(connection, Reply::Lookup(lookup)),
                 Message::Mechanisms { mechanisms, apop } => {
-                    self.mechanisms.set(mechanisms);
+                    self.mechanisms.set(Some(mechanisms));
+                    self.mechanisms_told.notify(usize::MAX);
                     self.apop.set(apop);
                 }
                 _ => log::error!("auth sent what it should not"),
@@ -256,7 +272,7 @@ impl Front {
         &self,
         connection: u64,
         accepted: &Accepted,
-        binding: &Binding,
+        secured: &Secured,
         question: Question,
     ) -> Answer {
         let protocol = accepted.protocol;
@@ -268,7 +284,10 @@ impl Front {
                 address: address(claim.client),
                 authzid: claim.authzid,
                 authcid: claim.authcid,
-                proof: claim.proof,
+                proof: match (claim.proof, &secured.shown) {
+                    (Proof::Certificate(_), Some(shown)) => Proof::Certificate(shown.clone()),
+                    (proof, _) => proof,
+                },
             },
             Question::Begin {
                 mechanism,
@@ -279,7 +298,7 @@ impl Front {
                 protocol,
                 address: address(client),
                 mechanism,
-                binding: binding.clone(),
+                binding: secured.binding.clone(),
                 message,
             },
             Question::Respond(message) => Message::Respond {
@@ -309,9 +328,35 @@ impl Front {
         number
     }
 
-    pub(super) fn mechanisms(&self) -> Mechanisms {
-        self.mechanisms.get()
+    /// What can be used to log in; whoever comes before that is known waits for it.
+    pub(super) async fn mechanisms(&self) -> Mechanisms {
+        loop {
+            let told = self.mechanisms_told.listen();
+            if let Some(mechanisms) = self.mechanisms.get() {
+                return mechanisms;
+            }
+            let waited = async {
+                told.await;
+                true
+            };
+            let late = async {
+                deadline::after(MECHANISMS_PATIENCE).await;
+                false
+            };
+            if !or(waited, late).await {
+                // There are no users yet, as their file cannot be read.
+                self.mechanisms.set(Some(Mechanisms::PASSWORD));
+            }
+        }
     }
+}
+
+/// What TLS gives to logins.
+#[derive(Default)]
+pub(super) struct Secured {
+    binding: Binding,
+    /// A certificate of the client that is good.
+    shown: Option<Box<Shown>>,
 }
 
 /// A connection as it was accepted.
@@ -490,24 +535,31 @@ impl Front {
         served.then(|| format!("<{number}.{now}@{}>", self.setup.hostname))
     }
 
-    /// TLS on this connection from now on, agreed upon by then or not at all, and what can be bound to it.
+    /// TLS on this connection from now on, agreed upon by then or not at all, and what comes of it. `login`: for
+    /// users who log in.
     pub(super) async fn secure(
         &self,
         socket: Socket,
         until: Instant,
-    ) -> io::Result<(Transport, Binding)> {
+        login: bool,
+    ) -> io::Result<(Transport, Secured)> {
         let tls = self.tls.borrow().clone();
         let tls = tls.ok_or(io::ErrorKind::Unsupported)?;
         let patience = until
             .saturating_duration_since(Instant::now())
             .min(HANDSHAKE_PATIENCE);
-        let handshake = deadline::within(patience, tls.acceptor.accept(socket));
+        let (acceptor, asking) = tls.acceptor(login);
+        let handshake = deadline::within(patience, acceptor.accept(socket));
         let stream = handshake.await?;
-        let binding = match self.mechanisms.get().iter().any(|m| m.binds()) {
+        let binding = match self.mechanisms().await.iter().any(|m| m.binds()) {
             true => tls.binding(stream.get_ref().1),
             false => Binding::default(),
         };
-        Ok((Transport::Tls(Box::new(stream)), binding))
+        let secured = Secured {
+            binding,
+            shown: asking.and_then(|asking| asking.shown().map(Box::new)),
+        };
+        Ok((Transport::Tls(Box::new(stream)), secured))
     }
 }
 
@@ -520,7 +572,7 @@ async fn imap(
     let limits = &front.setup.limits;
     let mut login = Box::new(imap::Login::new(imap::LoginSettings {
         secured: served.tls == 2,
-        mechanisms: front.mechanisms.get(),
+        mechanisms: front.mechanisms().await,
         plaintext: accepted.local,
         starttls: served.tls == 1,
         trusted: limits.trusts(accepted.address),
@@ -546,9 +598,11 @@ async fn pop3(
     accepted: Accepted,
 ) -> io::Result<()> {
     let limits = &front.setup.limits;
+    let delay = front.setup.pop3.login_delay.as_secs();
     let settings = pop3::LoginSettings {
+        delay_seconds: u32::try_from(delay).unwrap_or(u32::MAX),
         secured: served.tls == 2,
-        mechanisms: front.mechanisms.get(),
+        mechanisms: front.mechanisms().await,
         plaintext: accepted.local,
         starttls: served.tls == 1,
         trusted: limits.trusts(accepted.address),
@@ -575,7 +629,7 @@ async fn converse<M: Machine<Question = Question, Answer = Answer>>(
     accepted: &Accepted,
 ) -> io::Result<Option<Transport>> {
     let deadline = Instant::now() + front.setup.limits.login_timeout;
-    let mut binding = Binding::default();
+    let mut secured = Secured::default();
     let mut transport = Transport::Plain(socket);
     let mut secure = served.tls == 2;
     loop {
@@ -583,13 +637,15 @@ async fn converse<M: Machine<Question = Question, Answer = Answer>>(
             let Transport::Plain(socket) = transport else {
                 return Ok(None);
             };
-            (transport, binding) = Box::pin(front.secure(socket, deadline)).await?;
-            let bindable = !binding.is_empty();
-            login.event(Event::Secured { bindable });
+            (transport, secured) = Box::pin(front.secure(socket, deadline, true)).await?;
+            login.event(protocol::Event::Secured {
+                bindable: !secured.binding.is_empty(),
+                certified: secured.shown.is_some(),
+            });
         }
         let ask = async |question| {
             let connection = accepted.number;
-            front.judge(connection, accepted, &binding, question).await
+            front.judge(connection, accepted, &secured, question).await
         };
         let driven = drive(login, &mut transport, Some(deadline), &front.stop, ask);
         match Box::pin(driven).await? {

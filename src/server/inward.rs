@@ -3,9 +3,9 @@
 
 use super::deadline::Rounds;
 use super::drive::{drive, write};
-use super::front::{Accepted, Front};
+use super::front::{Accepted, Front, Secured};
 use super::transport::{Socket, Transport};
-use crate::auth::{Answer, Binding, Found, Wanted};
+use crate::auth::{Answer, Found, Wanted};
 use crate::protocol::Machine;
 use crate::protocol::dovecot_auth::{Asked, Client, ClientSettings};
 use smol::future::or;
@@ -36,7 +36,7 @@ pub(super) async fn client(
     let mut cookie = [0; 16];
     getrandom::fill(&mut cookie).map_err(|error| io::Error::other(error.to_string()))?;
     let settings = ClientSettings {
-        mechanisms: front.mechanisms(),
+        mechanisms: front.mechanisms().await,
         number: accepted.number,
         cookie: cookie.iter().map(|octet| format!("{octet:02x}")).collect(),
         requests: front.setup.limits.auth_requests,
@@ -92,7 +92,7 @@ fn answer<'a>(front: &'a Rc<Front>, accepted: &'a Accepted, asked: Asked) -> Ans
     Box::pin(async move {
         let connection = asked.connection;
         // Another server's TLS is none of ours.
-        let none = Binding::default();
+        let none = Secured::default();
         let judged = front.judge(connection, accepted, &none, asked.question);
         (asked.id, connection, judged.await)
     })

@@ -154,7 +154,10 @@ pub(super) async fn serve(
             (Ok(Driven::StartTls), Transport::Plain(client)) => secure(front, client).await?,
             (driven, transport) => break (driven, transport),
         };
-        session.event(Event::Secured { bindable: false });
+        session.event(Event::Secured {
+            bindable: false,
+            certified: false,
+        });
     };
     if running.borrow().next_ticket > 0 {
         forget(front, accepted.number, u32::MAX).await?;
@@ -167,7 +170,7 @@ pub(super) async fn serve(
 
 async fn secure(front: &Front, client: Socket) -> io::Result<Transport> {
     let until = Instant::now() + front.setup.limits.login_timeout;
-    let (transport, _) = Box::pin(front.secure(client, until)).await?;
+    let (transport, _) = Box::pin(front.secure(client, until, false)).await?;
     Ok(transport)
 }
 

@@ -1,6 +1,7 @@
 //! Sockets, TLS, roles, limits, logging: the only room that waits.
 
 mod auth;
+mod authorities;
 mod certificate;
 mod channel;
 mod checked;
@@ -11,6 +12,7 @@ mod concurrency;
 mod control;
 mod deadline;
 mod delivery;
+mod der;
 mod dialogues;
 mod drive;
 mod end_point;
@@ -33,6 +35,7 @@ mod pool;
 mod proxy;
 mod quiet;
 mod reactor;
+mod recent;
 mod recipients;
 mod refusal;
 mod relay;
@@ -41,6 +44,7 @@ mod role;
 mod sessions;
 mod setup;
 mod stop;
+mod subject;
 mod tasks;
 mod tls;
 mod transport;

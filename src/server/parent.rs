@@ -85,6 +85,8 @@ struct Parent {
     logins: HashMap<u64, (Owner, Instant)>,
     grants: Grants,
     uses: Uses,
+    /// Who vouches for clients' certificates.
+    authorities: Option<Message>,
 }
 
 /// Runs a server until it is told to stop. `started` is called once it accepts connections.
@@ -125,6 +127,7 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
         logins: HashMap::new(),
         grants: Grants::new(config.limits.max_recipients),
         uses: Uses::default(),
+        authorities: authorities(&config)?,
         config,
     };
     parent.control.set_nonblocking(true).ok();
@@ -159,6 +162,9 @@ impl Parent {
         };
         let setup = Message::Setup(Box::new(setup));
         let role = Role::start("auth", &self.config.limits, &setup, &[to_front.as_fd()])?;
+        if let Some(authorities) = &self.authorities {
+            role.send(authorities, &[]);
+        }
         self.auth = Some(role);
         self.send_users();
         if let Some(front) = &self.front {
@@ -187,6 +193,9 @@ impl Parent {
         let mut descriptors = vec![to_auth.as_fd()];
         descriptors.extend(self.listeners.all.iter().map(|(socket, _)| socket.as_fd()));
         let role = Role::start("front", &self.config.limits, &setup, &descriptors)?;
+        if let Some(authorities) = &self.authorities {
+            role.send(authorities, &[]);
+        }
         send_certificates(&role, certificates)?;
         self.front = Some(role);
         // Its predecessor's places are gone with it.
@@ -281,6 +290,15 @@ impl Parent {
         log::info!("reading users and certificates again; other settings need a restart");
         self.engines.owners.look_again();
         self.send_users();
+        match authorities(&self.config) {
+            Ok(authorities) => self.authorities = authorities,
+            Err(error) => log::error!("{error}; it stays as it was"),
+        }
+        if let Some(authorities) = &self.authorities {
+            for role in [&self.auth, &self.front].into_iter().flatten() {
+                role.send(authorities, &[]);
+            }
+        }
         match certificate::load(&self.config) {
             Ok(certificates) => {
                 if let Some(front) = &self.front {
@@ -758,6 +776,13 @@ impl Parent {
         }
         std::fs::remove_file(self.config.data_dir.join(request::SOCKET)).ok();
     }
+}
+
+/// What roles are told of those who vouch for clients' certificates.
+fn authorities(config: &Config) -> Result<Option<Message>, Error> {
+    let pem = certificate::authorities(config)?;
+    let name = config.tls.client_name;
+    Ok(pem.map(|pem| Message::Authorities { pem, name }))
 }
 
 /// One by one: all of them together may be more than a message holds.

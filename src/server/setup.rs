@@ -124,6 +124,7 @@ fn pack_pop3(pack: &mut Pack, pop3: &Pop3) {
     for flag in flags {
         pack.u8(u8::from(flag));
     }
+    pack.u64(pop3.login_delay.as_secs());
 }
 
 fn unpack_pop3(unpack: &mut Unpack<'_>) -> Option<Pop3> {
@@ -147,6 +148,7 @@ fn unpack_pop3(unpack: &mut Unpack<'_>) -> Option<Pop3> {
         enable_last: flag()?,
         no_nuls: flag()?,
         end_of_header: flag()?,
+        login_delay: Duration::from_secs(unpack.u64()?),
     })
 }
 

@@ -1,11 +1,15 @@
 //! TLS: which certificate for which name, and how little of it stays in memory.
 
+use super::authorities::{Asking, Authorities};
 use super::control::Certificate;
 use super::end_point;
 use crate::auth::Binding;
 use futures_rustls::TlsAcceptor;
 use futures_rustls::rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
-use futures_rustls::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use futures_rustls::rustls::server::{
+    ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert,
+    danger::ClientCertVerifier,
+};
 use futures_rustls::rustls::sign::CertifiedKey;
 use futures_rustls::rustls::{self, ProtocolVersion, ServerConfig, ServerConnection, version};
 use rustls_pki_types::pem::{self, PemObject};
@@ -42,11 +46,24 @@ impl ResolvesServerCert for Certificates {
 /// What handshakes need, and what they showed.
 #[derive(Clone)]
 pub(super) struct Tls {
-    pub(super) acceptor: TlsAcceptor,
+    acceptor: TlsAcceptor,
     certificates: Arc<Certificates>,
+    provider: Arc<CryptoProvider>,
+    /// If clients are asked for certificates.
+    authorities: Option<Arc<Authorities>>,
 }
 
 impl Tls {
+    /// What a handshake is made with. `login`: users log in; with what then takes a certificate, if one is wanted.
+    pub(super) fn acceptor(&self, login: bool) -> (TlsAcceptor, Option<Arc<Asking>>) {
+        let own = || {
+            let asking = self.authorities.as_ref().filter(|_| login)?.asking();
+            let config = config(&self.provider, &self.certificates, asking.clone()).ok()?;
+            Some((TlsAcceptor::from(Arc::new(config)), Some(asking)))
+        };
+        own().unwrap_or_else(|| (self.acceptor.clone(), None))
+    }
+
     /// What SASL exchanges on this connection can be bound to. Of TLS 1.2 keys are not exported: one session
     /// could pass them on to another (RFC 9266 section 4.2).
     pub(super) fn binding(&self, connection: &ServerConnection) -> Binding {
@@ -128,7 +145,7 @@ fn certified(one: &Certificate, provider: &CryptoProvider) -> Result<CertifiedKe
 
 fn provider() -> CryptoProvider {
     CryptoProvider {
-        // Clients show no certificates, so nothing is ever verified.
+        // What clients show is verified elsewhere.
         signature_verification_algorithms: WebPkiSupportedAlgorithms {
             all: &[],
             mapping: &[],
@@ -146,7 +163,10 @@ pub(super) fn table(name: &str) -> String {
 }
 
 /// What handshakes need. Errors say which certificate is wrong and how.
-pub(super) fn acceptor(certificates: &[Certificate]) -> Result<Tls, String> {
+pub(super) fn prepared(
+    certificates: &[Certificate],
+    authorities: Option<Arc<Authorities>>,
+) -> Result<Tls, String> {
     let provider = provider();
     let mut all = Certificates {
         named: Vec::new(),
@@ -161,20 +181,33 @@ pub(super) fn acceptor(certificates: &[Certificate]) -> Result<Tls, String> {
             all.named.push((one.name.clone(), Arc::new(key)));
         }
     }
-    let certificates = Arc::new(all);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .map_err(|error| error.to_string())?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates.clone());
+    let (certificates, provider) = (Arc::new(all), Arc::new(provider));
+    let mut config = config(&provider, &certificates, Arc::new(NoClientAuth))?;
     // Clients resume with what they keep themselves.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
     config.send_tls13_tickets = 1;
     Ok(Tls {
         acceptor: TlsAcceptor::from(Arc::new(config)),
         certificates,
+        provider,
+        authorities,
     })
+}
+
+/// Without resumption: whoever resumes shows no certificate anew.
+fn config(
+    provider: &Arc<CryptoProvider>,
+    certificates: &Arc<Certificates>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, String> {
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .map_err(|error| error.to_string())?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(certificates.clone());
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
 }
 
 #[cfg(test)]

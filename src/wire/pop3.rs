@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Rset,
     /// The highest number that was read (RFC 1081).
     Last,
+    /// RFC 6856 section 2.1.
+    Utf8,
+    /// RFC 6856 section 3.2: a language range; without one: which languages there are.
+    Lang(Option<Vec<u8>>),
 }
 
 /// What a client authenticates with.
@@ -60,7 +64,7 @@ pub(crate) enum Fault {
 pub(crate) fn parse(line: &[u8]) -> Result<Command, Fault> {
     let mut r = Reader::new(line);
     let keyword = r
-        .take_while(|b| b.is_ascii_alphabetic())
+        .take_while(|b| b.is_ascii_alphanumeric())
         .to_ascii_uppercase();
     let own = (r.at_end() || r.peek() == Some(b' ')).then_some(keyword.as_slice());
     let command = match own.unwrap_or_default() {
@@ -77,6 +81,11 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, Fault> {
         b"STAT" => Command::Stat,
         b"RSET" => Command::Rset,
         b"LAST" => Command::Last,
+        b"UTF8" => Command::Utf8,
+        b"LANG" => Command::Lang(match word(&mut r) {
+            [] => None,
+            range => Some(range.to_vec()),
+        }),
         b"PASS" => return argument(&mut r).map(Command::Pass).ok_or(Fault::Arguments),
         b"USER" => {
             let name = argument(&mut r).map(|name| name.trim_ascii().to_vec());
@@ -211,6 +220,12 @@ mod tests {
                     lines: 10,
                 }),
             ),
+            ("UTF8", Ok(Command::Utf8)),
+            ("UTF8 x", Err(Fault::Arguments)),
+            ("UTF", Err(Fault::Unknown)),
+            ("lang ", Ok(Command::Lang(None))),
+            ("LANG en-gb", Ok(Command::Lang(Some(b"en-gb".to_vec())))),
+            ("LANG en de", Err(Fault::Arguments)),
             ("TOP 3", Err(Fault::Arguments)),
             ("TOP 3 x", Err(Fault::Arguments)),
             ("DELE 2 3", Err(Fault::Arguments)),

@@ -12,6 +12,7 @@ mod deliver;
 mod delivery;
 mod departure;
 mod disk;
+mod external;
 mod faults;
 mod figures;
 mod forwarded;

@@ -315,3 +315,17 @@ fn guesses_by_pop3_count_for_imap() {
     assert!(refused.starts_with("NO [UNAVAILABLE] "), "{refused}");
     assert!(log_in("198.51.100.7").starts_with("OK "));
 }
+
+#[test]
+fn logins_have_to_be_apart_where_the_settings_say_so() {
+    let server = Server::start("[pop3]\nlogin_delay = \"1h\"\n");
+    let login = |user: &str| {
+        let mut pop3 = Pop3::connect(server.pop3).unwrap();
+        pop3.login(user, PASSWORD).unwrap()
+    };
+    assert!(login("ann").starts_with("+OK") && login("bob").starts_with("+OK"));
+    assert!(login("ann").starts_with("-ERR [LOGIN-DELAY]"));
+    assert!(!login("ann").starts_with("+OK") && server.imap("ann").command("NOOP").is_ok());
+    let mut pop3 = Pop3::connect(server.pop3).unwrap();
+    assert!(pop3.list("CAPA").contains(&"LOGIN-DELAY 3600".to_owned()));
+}

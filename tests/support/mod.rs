@@ -32,7 +32,7 @@ pub(crate) use processes::{Process, of_group};
 pub(crate) use program::{Finished, Guard, can, is_root, python, run, skip, wait_until};
 pub(crate) use random::Random;
 pub(crate) use server::{Server, Start, free_port, line};
-pub(crate) use tls::{Tls, fingerprint, implicit, secure};
+pub(crate) use tls::{Tls, fingerprint, implicit, secure, secure_with};
 
 /// The password of every user of a test server.
 pub(crate) const PASSWORD: &str = "secret";

@@ -8,7 +8,7 @@ use futures_rustls::rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::net::TcpStream;
@@ -58,17 +58,36 @@ impl ServerCertVerifier for Anybody {
 
 /// TLS over a connection, asking for the server `name`, with this version only.
 pub(crate) fn secure(
+    stream: TcpStream,
+    name: &str,
+    version: &'static SupportedProtocolVersion,
+) -> io::Result<Tls> {
+    secure_with(stream, name, version, None)
+}
+
+/// A chain of certificates, and the key of the first.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// As `secure`, showing that certificate.
+pub(crate) fn secure_with(
     mut stream: TcpStream,
     name: &str,
     version: &'static SupportedProtocolVersion,
+    identity: Option<Identity>,
 ) -> io::Result<Tls> {
     let provider = ring::default_provider();
     let config = ClientConfig::builder_with_provider(Arc::new(provider.clone()))
         .with_protocol_versions(&[version])
         .map_err(io::Error::other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)));
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some((chain, key)) => {
+            let config = config.with_client_auth_cert(chain, key);
+            config.map_err(io::Error::other)?
+        }
+    };
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::new(config), name);
     let mut connection = connection.map_err(io::Error::other)?;

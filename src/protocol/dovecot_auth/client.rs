@@ -52,7 +52,7 @@ impl Client {
     /// Begins, with what is said first: not all clients speak before.
     pub(crate) fn new(settings: ClientSettings, out: &mut Vec<u8>) -> Client {
         line(VERSION, out);
-        for mechanism in settings.mechanisms.bound(false).iter() {
+        for mechanism in offered(settings.mechanisms).iter() {
             let mut fields = vec!["MECH", mechanism.name()];
             fields.extend_from_slice(flags(mechanism));
             line(fields, out);
@@ -159,7 +159,7 @@ impl Client {
             line(["FAIL", &number, "temp", "code=temp_fail"], out);
             return None;
         }
-        let offered = self.settings.mechanisms.bound(false);
+        let offered = offered(self.settings.mechanisms);
         let Some(mut exchange) = Exchange::new(mechanism, offered) else {
             let reason = "reason=Unsupported authentication mechanism";
             line(["FAIL", &number, reason], out);
@@ -232,13 +232,20 @@ impl Client {
     }
 }
 
+/// Without what rests on TLS, which is another server's.
+fn offered(mechanisms: Mechanisms) -> Mechanisms {
+    mechanisms.bound(false).certified(false)
+}
+
 /// The last line of an exchange.
 fn ended(number: &str, verdict: &Verdict, user: &str, out: &mut Vec<u8>) {
     let user = format!("user={user}");
     match verdict {
         Verdict::Accepted => line(["OK", number, &user], out),
         Verdict::Rejected => line(["FAIL", number], out),
-        Verdict::Unavailable => line(["FAIL", number, "temp", "code=temp_fail"], out),
+        Verdict::Unavailable | Verdict::TooSoon => {
+            line(["FAIL", number, "temp", "code=temp_fail"], out)
+        }
         Verdict::Closed(closed) => {
             let reason = closed.reason.as_deref().unwrap_or("Not allowed here");
             let reason = format!("reason={reason}");
@@ -252,6 +259,7 @@ fn flags(mechanism: Mechanism) -> &'static [&'static str] {
     match mechanism {
         Mechanism::Plain | Mechanism::Login => &["plaintext"],
         Mechanism::CramMd5 => &["dictionary", "active"],
+        Mechanism::External => &[],
         Mechanism::ScramSha1
         | Mechanism::ScramSha256
         | Mechanism::ScramSha1Plus

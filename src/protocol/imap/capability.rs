@@ -125,6 +125,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     mechanism("AUTH=SCRAM-SHA-1-PLUS", 5802, Mechanism::ScramSha1Plus),
     mechanism("AUTH=SCRAM-SHA-1", 5802, Mechanism::ScramSha1),
     mechanism("AUTH=CRAM-MD5", 2195, Mechanism::CramMd5),
+    mechanism("AUTH=EXTERNAL", 4422, Mechanism::External),
 ];
 
 /// The state a capability line is made for.
@@ -155,6 +156,9 @@ impl Capability {
             }
             When::Mechanism(mechanism) if mechanism.binds() => {
                 "before login, with TLS, if users can use it"
+            }
+            When::Mechanism(Mechanism::External) => {
+                "before login, with TLS, if the client has shown a certificate"
             }
             When::Mechanism(_) => "before login, with TLS or from loopback, if users can use it",
             When::NoPassword => "before login, without TLS",

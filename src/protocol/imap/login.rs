@@ -45,6 +45,8 @@ pub(crate) struct Login {
     client: Option<IpAddr>,
     /// There is channel binding.
     bindable: bool,
+    /// The client has shown a certificate that is good.
+    certified: bool,
     bad: u32,
     /// Failed logins on this connection.
     failed: u32,
@@ -74,6 +76,7 @@ impl Login {
             doing: Doing::Greeting,
             client: None,
             bindable: false,
+            certified: false,
             bad: 0,
             failed: 0,
         }
@@ -102,7 +105,8 @@ impl Login {
     }
 
     fn offered(&self) -> Mechanisms {
-        self.settings.mechanisms.bound(self.bindable)
+        let mechanisms = self.settings.mechanisms.bound(self.bindable);
+        mechanisms.certified(self.certified)
     }
 
     fn password_allowed(&self) -> bool {
@@ -298,7 +302,7 @@ impl Login {
         match verdict {
             Verdict::Accepted => self.doing = Doing::Accepted(tag),
             Verdict::Closed(closed) => self.tagged(&tag, &elsewhere(&closed), out),
-            Verdict::Unavailable => {
+            Verdict::Unavailable | Verdict::TooSoon => {
                 let text = "NO [UNAVAILABLE] Logins cannot be checked now; try again later.";
                 self.tagged(&tag, text, out);
             }
@@ -423,9 +427,13 @@ impl Machine for Login {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Secured { bindable } => {
+            Event::Secured {
+                bindable,
+                certified,
+            } => {
                 self.settings.secured = true;
                 self.bindable = bindable;
+                self.certified = certified;
                 self.framer.clear();
             }
             Event::TimedOut => self.doing = Doing::Goodbye("* BYE Login takes too long.\r\n"),

@@ -163,7 +163,10 @@ impl Connection {
                         Progress::Flush
                     }
                     Progress::StartTls => {
-                        login.event(Event::Secured { bindable: true });
+                        login.event(Event::Secured {
+                            bindable: true,
+                            certified: true,
+                        });
                         Progress::Flush
                     }
                     Progress::NeedInput => Progress::NeedInput,

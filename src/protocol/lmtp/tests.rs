@@ -192,7 +192,10 @@ fn run(name: &str, text: &str, cut: usize) {
             "T" => {
                 assert!(run.tls, "{name} at {cut}: no TLS begins");
                 run.tls = false;
-                run.session.event(Event::Secured { bindable: false });
+                run.session.event(Event::Secured {
+                    bindable: false,
+                    certified: false,
+                });
                 run.advance();
             }
             _ => {}

@@ -7,6 +7,8 @@ use crate::config::Mechanisms;
 enum When {
     Always,
     StartTls,
+    /// Logins have to be apart.
+    Delayed,
     /// A password may be sent.
     Password,
 }
@@ -22,6 +24,8 @@ pub(crate) struct Capability {
 
 /// Told with the mechanisms there are.
 const SASL: &str = "SASL";
+/// Told with the seconds (RFC 2449 section 6.5).
+const DELAY: &str = "LOGIN-DELAY";
 
 const fn capability(name: &'static str, rfc: u16, when: When) -> Capability {
     Capability { name, rfc, when }
@@ -35,6 +39,9 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     capability("AUTH-RESP-CODE", 3206, When::Always),
     capability("PIPELINING", 2449, When::Always),
     capability("EXPIRE NEVER", 2449, When::Always),
+    capability(DELAY, 2449, When::Delayed),
+    capability("UTF8", 6856, When::Always),
+    capability("LANG", 6856, When::Always),
     capability("STLS", 2595, When::StartTls),
     capability("USER", 1939, When::Password),
     capability(SASL, 5034, When::Password),
@@ -46,6 +53,8 @@ pub(super) struct Situation {
     pub(super) starttls: bool,
     pub(super) password: bool,
     pub(super) mechanisms: Mechanisms,
+    /// From a login to the next one of the user, at least.
+    pub(super) delay_seconds: u32,
 }
 
 impl Capability {
@@ -54,6 +63,7 @@ impl Capability {
         match self.when {
             When::Always => "always",
             When::StartTls => "until TLS",
+            When::Delayed => "where the settings have `login_delay`",
             When::Password => "with TLS or from loopback",
         }
     }
@@ -62,6 +72,7 @@ impl Capability {
         match self.when {
             When::Always => true,
             When::StartTls => now.starttls,
+            When::Delayed => now.delay_seconds > 0,
             When::Password if self.name == SASL => {
                 now.password && now.mechanisms != Mechanisms::default()
             }
@@ -85,6 +96,9 @@ pub(super) fn capabilities(now: Situation, out: &mut Vec<u8>) {
         out.extend_from_slice(capability.name.as_bytes());
         if capability.name == SASL {
             mechanisms(now.mechanisms, out);
+        }
+        if capability.name == DELAY {
+            out.extend_from_slice(format!(" {}", now.delay_seconds).as_bytes());
         }
         out.extend_from_slice(b"\r\n");
     }

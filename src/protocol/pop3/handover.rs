@@ -22,9 +22,11 @@ impl Handover {
             starttls,
             password,
             mechanisms,
+            delay_seconds,
         } = self.situation;
         let mut out = vec![u8::from(starttls) | u8::from(password) << 1];
         out.extend_from_slice(&mechanisms.bits().to_le_bytes());
+        out.extend_from_slice(&delay_seconds.to_le_bytes());
         out.extend_from_slice(&self.input);
         out
     }
@@ -32,13 +34,15 @@ impl Handover {
     /// `None` if the bytes are no handover.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Handover> {
         let (marks, bytes) = bytes.split_first()?;
-        let (bits, input) = bytes.split_first_chunk()?;
+        let (bits, bytes) = bytes.split_first_chunk()?;
+        let (delay, input) = bytes.split_first_chunk()?;
         let good = *marks < 4 && input.len() <= Self::MAX_INPUT;
         good.then(|| Handover {
             situation: Situation {
                 starttls: marks & 1 != 0,
                 password: marks & 2 != 0,
                 mechanisms: Mechanisms::of_bits(u16::from_le_bytes(*bits)),
+                delay_seconds: u32::from_le_bytes(*delay),
             },
             input: input.to_vec(),
         })
@@ -57,6 +61,7 @@ mod tests {
                     starttls,
                     password,
                     mechanisms: Mechanisms::PASSWORD,
+                    delay_seconds: 900,
                 },
                 input: b"STAT\r\n".to_vec(),
             };
@@ -64,7 +69,7 @@ mod tests {
         }
         assert_eq!(Handover::decode(b""), None);
         assert_eq!(Handover::decode(b"\0\0"), None);
-        assert_eq!(Handover::decode(b"\x04\0\0x"), None);
-        assert_eq!(Handover::decode(&vec![0; Handover::MAX_INPUT + 4]), None);
+        assert_eq!(Handover::decode(b"\x04\0\0\0\0\0\0x"), None);
+        assert_eq!(Handover::decode(&vec![0; Handover::MAX_INPUT + 8]), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::capability::{Situation, capabilities, mechanism_list};
 use super::handover::Handover;
+use super::language::language;
 use super::refusal::{ARGUMENTS, TOO_LONG, UNKNOWN};
 use crate::auth::{Answer, Closed, Credentials, Exchange, Proof, Question, Secret, Step, Verdict};
 use crate::codec::base64;
@@ -23,6 +24,8 @@ pub(crate) struct LoginSettings {
     /// Passwords are taken without TLS: the peer is this machine.
     pub(crate) plaintext: bool,
     pub(crate) starttls: bool,
+    /// From a login to the next one of the user, at least.
+    pub(crate) delay_seconds: u32,
     /// The peer may say for whom it connects.
     pub(crate) trusted: bool,
     pub(crate) line_octets: usize,
@@ -46,6 +49,8 @@ pub(crate) struct Login {
     client: Option<IpAddr>,
     /// There is channel binding.
     bindable: bool,
+    /// The client has shown a certificate that is good.
+    certified: bool,
     bad: u32,
     /// Failed logins on this connection.
     failed: u32,
@@ -78,6 +83,7 @@ impl Login {
             user: None,
             client: None,
             bindable: false,
+            certified: false,
             bad: 0,
             failed: 0,
         }
@@ -100,11 +106,13 @@ impl Login {
             starttls: self.settings.starttls && !self.settings.secured,
             password: self.settings.secured || self.settings.plaintext,
             mechanisms: self.offered(),
+            delay_seconds: self.settings.delay_seconds,
         }
     }
 
     fn offered(&self) -> Mechanisms {
-        self.settings.mechanisms.bound(self.bindable)
+        let mechanisms = self.settings.mechanisms.bound(self.bindable);
+        mechanisms.certified(self.certified)
     }
 
     /// Counts a bad command; too many end the connection.
@@ -140,6 +148,9 @@ impl Login {
             Command::Capa => capabilities(self.situation(), out.buffer()),
             Command::Noop => out.put(b"+OK\r\n"),
             Command::Quit => self.doing = Doing::Goodbye("+OK Logging out.\r\n"),
+            // Messages go out as they are, whatever was said before: see the manual of [pop3].
+            Command::Utf8 => out.put(b"+OK UTF-8 from now on.\r\n"),
+            Command::Lang(range) => language(range.as_deref(), out.buffer()),
             Command::Xclient(forwarded) => self.xclient(&forwarded, out),
             Command::Stls => return self.start_tls(out),
             Command::User(name) => self.name(name, out),
@@ -303,6 +314,9 @@ impl Login {
         match verdict {
             Verdict::Accepted => self.doing = Doing::Accepted,
             Verdict::Closed(closed) => out.put(elsewhere(&closed).as_bytes()),
+            Verdict::TooSoon => {
+                out.put(b"-ERR [LOGIN-DELAY] Your last login is too recent.\r\n");
+            }
             Verdict::Unavailable => {
                 out.put(b"-ERR [SYS/TEMP] Logins cannot be checked now; try again later.\r\n");
             }
@@ -381,9 +395,13 @@ impl Machine for Login {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Secured { bindable } => {
+            Event::Secured {
+                bindable,
+                certified,
+            } => {
                 self.settings.secured = true;
                 self.bindable = bindable;
+                self.certified = certified;
                 self.lines.clear();
             }
             Event::TimedOut => self.doing = Doing::Goodbye("-ERR Login takes too long.\r\n"),

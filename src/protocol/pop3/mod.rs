@@ -9,6 +9,7 @@
 mod ahead;
 mod capability;
 mod handover;
+mod language;
 mod listing;
 mod login;
 mod maildrop;

@@ -3,6 +3,7 @@
 use super::ahead::PATIENCE;
 use super::capability::{Situation, capabilities};
 use super::handover::Handover;
+use super::language::language;
 use super::listing::{Kind, Listing, one};
 use super::maildrop::Maildrop;
 use super::refusal::{ARGUMENTS, LOCKED, TOO_LONG, UNKNOWN, refusal};
@@ -139,6 +140,7 @@ impl Session {
         match command {
             Command::Capa => capabilities(self.situation, out.buffer()),
             Command::Noop => out.put(b"+OK\r\n"),
+            Command::Lang(range) => language(range.as_deref(), out.buffer()),
             Command::Quit => self.doing = Doing::Update,
             Command::Stat => match maildrop.known_octets() {
                 Some(octets) => stat(maildrop.count(), octets, out),

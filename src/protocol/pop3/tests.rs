@@ -35,6 +35,7 @@ const LOGIN: LoginSettings = LoginSettings {
     mechanisms: Mechanisms::PASSWORD,
     plaintext: true,
     starttls: true,
+    delay_seconds: 0,
     trusted: false,
     line_octets: 500,
     failures: 3,
@@ -70,6 +71,7 @@ fn verdict(credentials: &Credentials) -> Verdict {
     let good = credentials.authcid == "ann" && right;
     match (credentials.authcid.as_str(), good) {
         ("busy", _) => Verdict::Unavailable,
+        ("early", _) => Verdict::TooSoon,
         ("gone", _) => Verdict::Closed(Box::new(Closed {
             server: Some("mail2.test".into()),
             ..Closed::default()
@@ -103,6 +105,7 @@ impl Connection {
                 starttls: false,
                 password: true,
                 mechanisms: Mechanisms::PASSWORD,
+                delay_seconds: 0,
             },
             input: Vec::new(),
         };
@@ -142,7 +145,10 @@ impl Connection {
                         Progress::Flush
                     }
                     Progress::StartTls => {
-                        login.event(Event::Secured { bindable: true });
+                        login.event(Event::Secured {
+                            bindable: true,
+                            certified: true,
+                        });
                         Progress::Flush
                     }
                     Progress::NeedInput => Progress::NeedInput,
@@ -252,6 +258,7 @@ fn login(text: &str) -> Login {
             "secured" => settings.secured = true,
             "remote" => settings.plaintext = false,
             "plain" => settings.starttls = false,
+            "delayed" => settings.delay_seconds = 900,
             other => panic!("no listener {other}"),
         }
     }

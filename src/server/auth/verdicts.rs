@@ -2,7 +2,7 @@
 
 use super::{Auth, Peer};
 use crate::auth::{
-    Binding, Credentials, Current, Dialogue, Judgement, Opening, Proof, Users, Verdict,
+    Binding, Credentials, Current, Dialogue, Judgement, Opening, Proof, User, Users, Verdict,
 };
 use crate::codec::base64;
 use crate::config::{Mechanism, Protocol};
@@ -76,7 +76,7 @@ impl Auth {
                 deadline::after(delay).await;
             }
         }
-        let claim = self.divided(claim);
+        let claim = self.divided(self.certified(claim));
         let blamed = self.blamed(&claim).to_owned();
         let master = (!claim.is_own()).then(|| claim.authcid.clone());
         let name = claim.authcid.clone();
@@ -94,7 +94,13 @@ impl Auth {
             user: String::new(),
             told: checked.told,
         };
-        if let Some(user) = user {
+        let soon = |user: &User| {
+            let mut recent = self.recent.borrow_mut();
+            protocol == Protocol::Pop3 && !recent.admits(&user.name, self.now())
+        };
+        if user.as_ref().is_some_and(soon) {
+            judged = Judgement::from(Verdict::TooSoon);
+        } else if let Some(user) = user {
             let how = match protocol {
                 Protocol::DovecotAuth => "was accepted for another server",
                 _ => "logged in",
@@ -131,6 +137,23 @@ impl Auth {
             judgement: judged,
         };
         front.send(&message, &[]).await.ok();
+    }
+
+    /// The claim as that of the user whose certificate was shown, if it is good.
+    fn certified(&self, claim: Credentials) -> Credentials {
+        let Proof::Certificate(shown) = &claim.proof else {
+            return claim;
+        };
+        let authorities = self.authorities.borrow();
+        let user = authorities.as_ref().and_then(|all| all.user(shown));
+        match user {
+            Some(authcid) => Credentials {
+                authcid,
+                proof: Proof::Certified,
+                ..claim
+            },
+            None => claim,
+        }
     }
 
     /// The claim with `user*master` as both.

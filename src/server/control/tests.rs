@@ -107,6 +107,10 @@ fn messages_come_back_and_broken_ones_do_not() {
             connection: 2,
             found: Found::Names(vec!["a".into(), "b".into()]),
         },
+        Message::Authorities {
+            pem: b"x".to_vec(),
+            name: crate::config::ClientName::Email,
+        },
         Message::AppPasswords,
         Message::AppPasswordUsed {
             user: "ann".into(),
