@@ -86,12 +86,18 @@ mod tests {
     #[test]
     fn cram_md5_of_the_rfc() {
         // RFC 2195 section 2.
-        let (users, _) = Users::parse(b"tim:{PLAIN}tanstaaftanstaaf\nsha:{SHA256}x\n");
+        let (users, _) = Users::parse(
+            b"tim:{PLAIN}tanstaaftanstaaf\nsha:{SHA256}x\n\
+              keyed:{CRAM-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56\n",
+        );
         let begun = || Dialogue::CramMd5("<1896.697170952@postoffice.reston.mci.net>".to_owned());
         for (message, expected) in [
             ("tim b913a602c7eda7a495b4e6e7334d3890", Some(true)),
             ("TIM b913a602c7eda7a495b4e6e7334d3890", Some(true)),
             ("tim b913a602c7eda7a495b4e6e7334d3891", Some(false)),
+            // HMAC of this challenge with the key `secret`.
+            ("keyed 733ba87e64ed7e441f062c4ac6db0103", Some(true)),
+            ("keyed b913a602c7eda7a495b4e6e7334d3890", Some(false)),
             ("tim tanstaaftanstaaf", Some(false)),
             ("sha b913a602c7eda7a495b4e6e7334d3890", Some(false)),
             ("nobody b913a602c7eda7a495b4e6e7334d3890", Some(false)),

@@ -24,7 +24,8 @@ pub(crate) enum Found {
     Nothing,
     /// Nobody can tell now.
     Unavailable,
-    User(User),
+    /// With the place of the mail as Dovecot's `mail_location` has it, where that is known.
+    User(User, Option<String>),
     /// None: that was all.
     Names(Vec<String>),
     /// Of what it is depends on the question.
@@ -36,7 +37,7 @@ impl Users {
     pub(crate) fn look_up(&self, wanted: &Wanted, at_most: usize) -> Found {
         match wanted {
             Wanted::User(name) => match self.find(name) {
-                Some(user) => Found::User(user.clone()),
+                Some(user) => Found::User(user.clone(), None),
                 None => Found::Nothing,
             },
             Wanted::Names { after } => {
@@ -72,7 +73,7 @@ mod tests {
             assert_eq!(names(after, at_most), expected, "{after} {at_most}");
         }
         let user = |name: &str| users.look_up(&Wanted::User(name.to_owned()), 1);
-        assert!(matches!(user("B@X"), Found::User(user) if user.name == "b@x"));
+        assert!(matches!(user("B@X"), Found::User(user, None) if user.name == "b@x"));
         assert_eq!(user("b"), Found::Nothing);
     }
 }

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use super::credentials::{MAX_PASSWORD, Verdict};
 use super::current::Current;
 use super::saslprep;
-use super::scheme::{Argon, Bcrypt, Hash, Kind, Pbkdf2, Salted, Scram, ShaCrypt};
+use super::scheme::{Argon, Bcrypt, CramMd5, Hash, Kind, Pbkdf2, Salted, Scram, ShaCrypt};
 use super::scram::Known;
 use super::secret::Secret;
 use crate::config::Scheme::{Argon2id, ScramSha256};
@@ -58,6 +58,7 @@ enum Scheme {
     Pbkdf2(Pbkdf2),
     Salted(Salted),
     Scram(Scram),
+    CramMd5(CramMd5),
     Plain(Secret),
 }
 
@@ -104,6 +105,7 @@ impl Password {
             Scheme::Pbkdf2(pbkdf2) => pbkdf2.verify(password),
             Scheme::Salted(salted) => salted.verify(password),
             Scheme::Scram(scram) => scram.verify(password),
+            Scheme::CramMd5(keyed) => keyed.verify(password),
             Scheme::Plain(secret) => same(secret.bytes(), password),
         };
         if right {
@@ -126,6 +128,9 @@ impl Password {
 
     /// Whether `digest` is that of `challenge`, keyed with the password (RFC 2195 section 2, CRAM-MD5).
     pub(crate) fn check_cram_md5(&self, challenge: &str, digest: &[u8]) -> Verdict {
+        if let Scheme::CramMd5(keyed) = &self.0 {
+            return judged(digest, &keyed.digest(challenge.as_bytes()));
+        }
         self.check_digest(digest, |password| {
             let mac = <Hmac<Md5> as KeyInit>::new_from_slice(password);
             let mac = mac.map(|mac| mac.chain_update(challenge).finalize());
@@ -137,11 +142,7 @@ impl Password {
         let Scheme::Plain(secret) = &self.0 else {
             return Verdict::Rejected;
         };
-        let expected = HEXLOWER_PERMISSIVE.encode(&expected(secret.bytes()));
-        match same(expected.as_bytes(), digest) {
-            true => Verdict::Accepted,
-            false => Verdict::Rejected,
-        }
+        judged(digest, &expected(secret.bytes()))
     }
 
     /// Whether it is to be stored anew. Keys for SCRAM stay what they are, unless they cost less than now.
@@ -173,6 +174,11 @@ impl Password {
         }
     }
 
+    /// Whether CRAM-MD5 can be done with it.
+    pub(super) fn serves_cram_md5(&self) -> bool {
+        self.is_plain() || matches!(self.0, Scheme::CramMd5(_))
+    }
+
     /// Whether it is stored as it is.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.0, Scheme::Plain(_))
@@ -188,7 +194,10 @@ impl Password {
 
     /// Whether verification takes milliseconds and more, so that it belongs on another thread.
     pub(crate) fn is_slow(&self) -> bool {
-        !matches!(self.0, Scheme::Salted(_) | Scheme::Plain(_))
+        !matches!(
+            self.0,
+            Scheme::Salted(_) | Scheme::Plain(_) | Scheme::CramMd5(_)
+        )
     }
 }
 
@@ -265,6 +274,7 @@ fn textual(scheme: &str, hash: &[u8]) -> Result<Scheme, Unusable> {
         "ARGON2ID" | "ARGON2I" | "ARGON2" => Argon::parse(hash).map(Scheme::Argon),
         "SCRAM-SHA-1" => Scram::parse(Hash::Sha1, hash).map(Scheme::Scram),
         "SCRAM-SHA-256" => Scram::parse(Hash::Sha256, hash).map(Scheme::Scram),
+        "CRAM-MD5" | "HMAC-MD5" => CramMd5::parse(hash).map(Scheme::CramMd5),
         "PBKDF2" => Pbkdf2::parse(hash).map(Scheme::Pbkdf2),
         "CRYPT" | "BLF-CRYPT" | "SHA256-CRYPT" | "SHA512-CRYPT" => crypt(hash),
         _ => Err(Unusable::Scheme),
@@ -279,6 +289,15 @@ fn crypt(hash: &str) -> Result<Scheme, Unusable> {
         ShaCrypt::parse(hash).map(Scheme::ShaCrypt)
     } else {
         Err(Unusable::Scheme)
+    }
+}
+
+/// Whether a digest, in hexadecimal, is the right one.
+fn judged(digest: &[u8], expected: &[u8]) -> Verdict {
+    let expected = HEXLOWER_PERMISSIVE.encode(expected);
+    match same(expected.as_bytes(), digest) {
+        true => Verdict::Accepted,
+        false => Verdict::Rejected,
     }
 }
 

@@ -235,7 +235,7 @@ impl Users {
             .filter_map(|entry| entry.password.as_ref())
             .map(|p| match mechanism {
                 Mechanism::Plain | Mechanism::Login | Mechanism::External => true,
-                Mechanism::CramMd5 => p.is_plain(),
+                Mechanism::CramMd5 => p.serves_cram_md5(),
                 Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => p.scram(Hash::Sha1).is_some(),
                 Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
                     p.scram(Hash::Sha256).is_some()

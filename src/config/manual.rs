@@ -214,7 +214,7 @@ pub(super) const AUTH: &Section = &Section {
             "\"auto\"",
             "The SASL mechanisms that are offered, if anybody can use them: of \"plain\", \"login\", \
              \"scram-sha-256\", \"scram-sha-1\", \"cram-md5\" and \"external\" (for that see client_ca in [tls]). SCRAM can be used by whoever has a password stored by \
-             its scheme of that name, or as it is ({PLAIN}), CRAM-MD5 by the latter only. With TLS, SCRAM is offered \
+             its scheme of that name, or as it is ({PLAIN}), CRAM-MD5 by the latter and by {CRAM-MD5}. With TLS, SCRAM is offered \
              with channel binding, too. \"auto\": plain and login, and SCRAM if everybody can use it, as many mail \
              programs try nothing else where it is offered.",
         ),

@@ -50,3 +50,4 @@ pub(crate) use profile::BOARDS;
 pub(crate) use show::{show, show_json};
 pub(crate) use storage::{Form, Format, Storage};
 pub(crate) use suggest::nearest;
+pub(crate) use template::Template;

@@ -12,8 +12,8 @@ use super::reactor;
 use super::recent::Recent;
 use super::setup::Setup;
 use super::tasks::Tasks;
-use crate::auth::{AppPasswords, Credentials, Found, Postal, Throttle, Users, Wanted};
-use crate::config::{Mechanism, Mechanisms, Protocol};
+use crate::auth::{AppPasswords, Credentials, Found, Postal, Throttle, User, Users, Wanted};
+use crate::config::{Mechanism, Mechanisms, Protocol, Storage, Template};
 use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
@@ -121,6 +121,22 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
 }
 
 impl Auth {
+    /// Where the mail of a user is, as others are told.
+    fn mail(&self, user: &User) -> Option<String> {
+        let setup = &self.setup;
+        let path = match &setup.storage_path {
+            Some(text) => Some(Template::parse(text).ok()?),
+            None => None,
+        };
+        let storage = Storage {
+            format: setup.form.format,
+            path,
+            ..Storage::default()
+        };
+        let root = storage.root(&setup.data_dir, &user.name, user.home.as_deref());
+        Some(format!("{}:{}", setup.form.format.as_str(), root.to_str()?))
+    }
+
     /// The answer to whoever may ask that.
     fn look_up(&self, wanted: &Wanted) -> Found {
         let about_users = matches!(wanted, Wanted::User(_) | Wanted::Names { .. });
@@ -132,7 +148,13 @@ impl Auth {
             return Found::Unavailable;
         };
         match about_users {
-            true => users.look_up(wanted, NAMES),
+            true => match users.look_up(wanted, NAMES) {
+                Found::User(user, _) => {
+                    let mail = self.mail(&user);
+                    Found::User(user, mail)
+                }
+                other => other,
+            },
             false => {
                 let delimiters = &self.setup.lmtp.recipient_delimiter;
                 self.postal.borrow().look_up(&users, wanted, delimiters)

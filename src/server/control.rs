@@ -587,7 +587,12 @@ fn pack_found(found: &Found, p: &mut Pack) {
     match found {
         Found::Nothing => drop(p.u8(0)),
         Found::Unavailable => drop(p.u8(1)),
-        Found::User(user) => Owner::from(user.clone()).pack(p.u8(2)),
+        Found::User(user, mail) => {
+            Owner::from(user.clone()).pack(p.u8(2));
+            p.option(mail.as_ref(), |p, mail| {
+                p.text(mail);
+            });
+        }
         Found::Names(names) => drop(p.u8(3).list(names, |p, name| {
             p.text(name);
         })),
@@ -601,12 +606,13 @@ fn unpack_found(u: &mut Unpack<'_>) -> Option<Found> {
         1 => Found::Unavailable,
         2 => {
             let owner = Owner::unpack(u)?;
-            Found::User(User {
+            let user = User {
                 name: owner.name,
                 uid: owner.uid,
                 gid: owner.gid,
                 home: owner.home,
-            })
+            };
+            Found::User(user, u.option(Unpack::text)?)
         }
         3 => Found::Names(u.list(Unpack::text)?),
         4 => Found::Text(u.text()?),

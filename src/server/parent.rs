@@ -157,6 +157,8 @@ impl Parent {
         let setup = Setup {
             identity: self.identities.auth,
             jail: self.jail(),
+            data_dir: self.config.data_dir.clone(),
+            storage_path: self.config.storage.path.as_ref().map(ToString::to_string),
             seed: self.seed.to_vec(),
             ..Setup::of(&self.config)
         };

@@ -42,6 +42,9 @@ pub(super) struct Setup {
     /// Who may log in as others, and what stands before such a name.
     pub(super) masters: Vec<String>,
     pub(super) master_separator: String,
+    /// For `auth` alone: where mail is, to tell others.
+    pub(super) data_dir: PathBuf,
+    pub(super) storage_path: Option<String>,
     /// For `auth` alone: what salts are made from that are not stored.
     pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
@@ -339,6 +342,10 @@ impl Setup {
             pack.text(name);
         });
         pack.text(&self.master_separator);
+        path(pack, &self.data_dir);
+        pack.option(self.storage_path.as_ref(), |pack, template| {
+            pack.text(template);
+        });
         pack.bytes(&self.seed);
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
@@ -379,6 +386,8 @@ impl Setup {
             rehash: unpack.option(scheme)?,
             masters: unpack.list(Unpack::text)?,
             master_separator: unpack.text()?,
+            data_dir: unpath(unpack)?,
+            storage_path: unpack.option(Unpack::text)?,
             seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,

@@ -10,6 +10,7 @@
 
 mod compressed;
 mod large;
+mod logins;
 mod sessions;
 mod storage;
 
@@ -72,7 +73,7 @@ fn median_cpu(server: &Server, times: usize, mut work: impl FnMut()) -> Duration
 }
 
 /// Prints a figure beside what it may be at most.
-fn at_most<T: PartialOrd + std::fmt::Debug>(what: &str, figure: T, limit: T) {
+pub(crate) fn at_most<T: PartialOrd + std::fmt::Debug>(what: &str, figure: T, limit: T) {
     let holds = figure <= limit;
     let word = if holds { "" } else { ", which it is not" };
     println!("{what}: {figure:?}, to be at most {limit:?}{word}");

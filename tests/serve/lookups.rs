@@ -51,7 +51,9 @@ fn users_are_looked_up_and_listed() {
         "USER",
     );
     assert_eq!(said[0], "VERSION\t1\t2");
-    assert_eq!(said.last().unwrap(), "USER\t1\tu0007\tuid=8");
+    let mail = server.data().join("mail/u0007");
+    let expected = format!("USER\t1\tu0007\tuid=8\tmail=maildir:{}", mail.display());
+    assert_eq!(*said.last().unwrap(), expected);
     assert_eq!(
         asked(&stream, "PASS\t2\tANN\n", "PASS"),
         ["PASS\t2\tuser=ann"]

@@ -15,6 +15,7 @@ mod disk;
 mod external;
 mod faults;
 mod figures;
+mod flood;
 mod forwarded;
 mod identities;
 mod idle;

@@ -66,8 +66,8 @@ impl Userdb {
     fn answered(&mut self, request: Request, found: Found, out: &mut Output) {
         let out = out.buffer();
         match (request, found) {
-            (Request::User(id), Found::User(user)) => told(id, &user, out),
-            (Request::Pass(id), Found::User(user)) => {
+            (Request::User(id), Found::User(user, mail)) => told(id, &user, mail, out),
+            (Request::Pass(id), Found::User(user, _)) => {
                 // Nobody needs more than to know that there is a password.
                 line(
                     ["PASS", &id.to_string(), &format!("user={}", user.name)],
@@ -95,14 +95,15 @@ impl Userdb {
     }
 }
 
-/// `USER`, with what the source of users says itself.
-fn told(id: u32, user: &User, out: &mut Vec<u8>) {
+/// `USER`, with what the source of users says itself, and where the mail is.
+fn told(id: u32, user: &User, mail: Option<String>, out: &mut Vec<u8>) {
     let number = |key: &str, number: Option<u32>| number.map(|n| format!("{key}={n}"));
     let home = user.home.as_ref().and_then(|home| home.to_str());
     let more = [
         number("uid", user.uid),
         number("gid", user.gid),
         home.map(|home| format!("home={home}")),
+        mail.map(|mail| format!("mail={mail}")),
     ];
     let id = id.to_string();
     let fields = ["USER", &id, &user.name];

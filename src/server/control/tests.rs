@@ -96,12 +96,15 @@ fn messages_come_back_and_broken_ones_do_not() {
         },
         Message::Found {
             connection: 2,
-            found: Found::User(User {
-                name: "ann".into(),
-                uid: None,
-                gid: Some(7),
-                home: Some("/h".into()),
-            }),
+            found: Found::User(
+                User {
+                    name: "ann".into(),
+                    uid: None,
+                    gid: Some(7),
+                    home: Some("/h".into()),
+                },
+                Some("maildir:/m".into()),
+            ),
         },
         Message::Found {
             connection: 2,
