@@ -204,8 +204,8 @@ impl Carry {
             source.raise();
             if result.is_err() {
                 // Nobody knows which of the two has them.
-                source.doubt();
-                self.target.doubt();
+                source.mistrust();
+                self.target.mistrust();
             }
         }
         result

@@ -289,6 +289,15 @@ impl Shared {
         lock(&self.events).doubt();
     }
 
+    /// As `doubt`, also where the directories are as old as the index has them.
+    pub(super) fn mistrust(&self) {
+        if let Some(summary) = lock(&self.state).summary.as_mut() {
+            // It means nothing then.
+            summary.stamp_time = 0;
+        }
+        self.doubt();
+    }
+
     pub(super) fn drain(&self) {
         if let Some(watch) = &self.host.watch {
             watch.drain();

@@ -65,6 +65,14 @@ impl Sdbox {
         }
     }
 
+    /// Gives files their names that a sync which failed was to give them.
+    fn name_again(&mut self, log: &Log) -> Result<(), Error> {
+        log.sync()?;
+        log.name_files(file_name)?;
+        self.soil(&log.directory()?);
+        Ok(())
+    }
+
     /// A second file without a name, a copy where there can be no link: then its bytes are durable.
     fn stage_again(
         &self,
@@ -179,6 +187,11 @@ impl Messages for Sdbox {
 
     fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {
         let directory = log.directory()?;
+        if !log.unnamed().is_empty()
+            && let Err(error) = self.name_again(log)
+        {
+            log::warn!("{name}: messages whose files have no names yet: {error}");
+        }
         let unnamed = log.unnamed();
         let there = listed(&directory)?;
         let mut contents = log.contents()?;
