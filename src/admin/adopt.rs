@@ -71,7 +71,10 @@ pub(super) fn run(
         )));
     }
     let mut outputs = console.outputs();
-    let (found, notes) = with_rights_of(owner, || look(wish, &path, &mut outputs))?;
+    let (found, notes) = with_rights_of(owner, || {
+        let attachments = config.storage.attachments.as_deref();
+        look(wish, &path, attachments, &mut outputs)
+    })?;
     let done = found.obstacles.is_empty() && !wish.dry_run;
     let mut report = report(&path, &found, notes, done);
     if wish.way == Way::Dovecot {
@@ -102,6 +105,7 @@ pub(super) fn run(
 fn look(
     wish: &Wish,
     path: &Path,
+    attachments: Option<&Path>,
     outputs: &mut Outputs<'_>,
 ) -> Result<(Adoption, Vec<String>), Failure> {
     let format = store::format_of(path).ok_or_else(|| {
@@ -117,7 +121,7 @@ fn look(
         }
     };
     let found = match wish.way {
-        Way::Here => store::adopt(path, format, wish.dry_run, &mut each),
+        Way::Here => store::adopt(path, format, wish.dry_run, attachments, &mut each),
         Way::Dovecot => store::hand_back(path, format, wish.dry_run, &mut each),
     };
     let found = found.map_err(|error| Failure(format!("{}: {error}", path.display())))?;

@@ -183,6 +183,11 @@ pub(super) const STORAGE: &Section = &Section {
             "The directory of a user's mail. {user} is the login name, {local_part} and {domain} what stands \
              before and behind its last @, {home} the home directory in the user source.",
         ),
+        example(
+            "attachments",
+            "\"/var/attachments\"",
+            "The directory in which Dovecot kept attachments apart from messages of sdbox and mdbox: its              mail_attachment_dir. They are read; new messages are whole, and attachments of messages that are              expunged stay.",
+        ),
     ],
 };
 

@@ -200,10 +200,12 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
         }
         Some(path)
     });
+    let attachments = reader.path(part, "attachments");
     Storage {
         format,
         compression: compression.flatten(),
         path,
+        attachments,
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) fn show(config: &Config) -> String {
     if let Some(template) = &config.storage.path {
         text.string("path", &template.to_string());
     }
+    if let Some(path) = &config.storage.attachments {
+        text.path("attachments", path);
+    }
     for UserSource::File(path) in &config.users {
         text.header("[[users]]");
         text.string("source", "file");

@@ -14,21 +14,25 @@ pub(crate) struct Storage {
     pub(crate) compression: Option<Method>,
     /// `{data_dir}/mail/{user}` if not set.
     pub(crate) path: Option<Template>,
+    /// Where Dovecot keeps attachments apart from messages.
+    pub(crate) attachments: Option<PathBuf>,
 }
 
 /// In what form a message is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) format: Format,
     /// How new messages are compressed.
     pub(crate) compression: Option<Method>,
+    /// Where attachments are that Dovecot kept apart.
+    pub(crate) attachments: Option<PathBuf>,
 }
 
 impl From<Format> for Form {
     fn from(format: Format) -> Form {
         Form {
             format,
-            compression: None,
+            ..Form::default()
         }
     }
 }
@@ -69,6 +73,7 @@ impl Storage {
         Form {
             format: self.format,
             compression: self.compression.filter(|_| self.format != Format::Mbox),
+            attachments: self.attachments.clone(),
         }
     }
 

@@ -167,7 +167,7 @@ fn open(setup: &Setup) -> Result<Host, String> {
     let (index, limits) = (&setup.index, Limits::from(&setup.limits));
     let mut tries = 0;
     loop {
-        match Host::open(index, setup.form, limits) {
+        match Host::open(index, setup.form.clone(), limits) {
             Ok(host) => return Ok(host),
             Err(Error::Busy) if tries < 50 => {
                 tries += 1;

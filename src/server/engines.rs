@@ -190,9 +190,12 @@ impl Engines {
             Some(owner) => self.root(owner),
             None => self.config.storage.common_root(&self.config.data_dir),
         };
+        let mut trees = vec![index.clone(), tree.clone()];
+        let attachments = self.config.storage.attachments.iter();
+        trees.extend(attachments.filter(|path| path.is_dir()).cloned());
         let setup = Setup {
             identity,
-            trees: vec![index.clone(), tree.clone()],
+            trees,
             index: self.config.index_file(name),
             single,
             ..Setup::of(&self.config)

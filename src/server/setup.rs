@@ -352,6 +352,9 @@ impl Setup {
         pack_lmtp(pack, &self.lmtp);
         pack.u8(format_number(self.form.format));
         pack.u8(compression_number(self.form.compression));
+        pack.option(self.form.attachments.as_ref(), |pack, directory| {
+            path(pack, directory);
+        });
         pack_limits(pack, &self.limits);
     }
 
@@ -395,6 +398,7 @@ impl Setup {
             form: Form {
                 format: format(unpack.u8()?)?,
                 compression: compression(unpack.u8()?)?,
+                attachments: unpack.option(unpath)?,
             },
             limits: unpack_limits(unpack)?,
         })

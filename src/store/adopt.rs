@@ -69,17 +69,18 @@ pub(crate) fn format_of(root: &Path) -> Option<Format> {
 }
 
 /// Takes over the mail below `root`, which no server has open, unless `dry` or something is in the way. Each
-/// mailbox is told to `each`, once it was looked at. Durable.
+/// mailbox is told to `each`, once it was looked at. `attachments`: where Dovecot kept those apart. Durable.
 pub(crate) fn adopt(
     root: &Path,
     format: Format,
     dry: bool,
+    attachments: Option<&Path>,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     match format {
         Format::Maildir => maildir::adopt(root, dry, each),
         Format::Mbox => mbox::adopt(root, dry, each),
-        Format::Sdbox | Format::Mdbox => dbox::adopt(root, format, dry, each),
+        Format::Sdbox | Format::Mdbox => dbox::adopt(root, format, (dry, attachments), each),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The bytes of a stored message.
 
+use super::joined::Joined;
 use super::mbox::Lease;
 use super::packed::Unpacked;
 use std::fs::File;
@@ -25,6 +26,8 @@ enum Source {
     Parts(Arc<(Lease, Vec<(u64, u64)>)>),
     /// What is compressed.
     Unpacked(Unpacked),
+    /// What is in several files.
+    Joined(Joined),
 }
 
 impl Source {
@@ -33,6 +36,7 @@ impl Source {
         match self {
             Source::Part(file, start) => file.read_at(out, *start + at),
             Source::Unpacked(unpacked) => unpacked.read_at(out, at),
+            Source::Joined(joined) => joined.read_at(out, at),
             Source::Memory(bytes) => {
                 let at = usize::try_from(at).unwrap_or(usize::MAX);
                 let mut rest = bytes.get(at..).unwrap_or_default();
@@ -80,6 +84,11 @@ impl Body {
     /// What is compressed, and has so many octets.
     pub(super) fn unpacked(unpacked: Unpacked, octets: u64) -> Body {
         Body::of(Source::Unpacked(unpacked), octets)
+    }
+
+    /// What is in several files, and has so many octets.
+    pub(super) fn joined(joined: Joined, octets: u64) -> Body {
+        Body::of(Source::Joined(joined), octets)
     }
 
     fn of(source: Source, length: u64) -> Body {

@@ -7,6 +7,7 @@ mod dbox;
 mod dovecot;
 mod error;
 mod face;
+mod joined;
 mod maildir;
 mod mbox;
 mod open;

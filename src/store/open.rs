@@ -17,11 +17,18 @@ pub(crate) fn open(
     let Form {
         format,
         compression,
+        attachments,
     } = form.into();
     Ok(match format {
         Format::Maildir => Box::new(Maildir::open(root)?.compressing(compression)),
-        Format::Sdbox => Box::new(Dbox::sdbox(root)?.compressing(compression)),
-        Format::Mdbox => Box::new(Dbox::mdbox(root, rotate_octets)?.compressing(compression)),
+        Format::Sdbox => {
+            let dbox = Dbox::sdbox(root)?.compressing(compression);
+            Box::new(dbox.attachments_in(attachments))
+        }
+        Format::Mdbox => {
+            let dbox = Dbox::mdbox(root, rotate_octets)?.compressing(compression);
+            Box::new(dbox.attachments_in(attachments))
+        }
         Format::Mbox => Box::new(Mbox::open(root, None)?),
     })
 }

@@ -334,8 +334,9 @@ mod tests {
             let form = Form {
                 format,
                 compression,
+                ..Form::default()
             };
-            let mut store = crate::store::open(directory.path(), form, 1 << 20).unwrap();
+            let mut store = crate::store::open(directory.path(), form.clone(), 1 << 20).unwrap();
             let mut uid = 0;
             for magic in [
                 b"\x1f\x8b\x08".as_slice(),

@@ -36,6 +36,7 @@ fn messages_come_back_and_broken_ones_do_not() {
         form: Form {
             format: Format::Mdbox,
             compression: Some(Method::Lz4),
+            attachments: Some("/a".into()),
         },
         mechanisms: Some(Mechanisms::PASSWORD),
         seed: b"seed".to_vec(),

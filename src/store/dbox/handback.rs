@@ -1,6 +1,7 @@
 //! Handing an sdbox or mdbox over to Dovecot: the index of each mailbox says what its log does, in place of
 //! what Dovecot knew before, and the log is put aside, so that one of the two alone has the last word.
 
+use super::attachments::suffix;
 use super::line;
 use super::record::{Place, Record};
 use super::walk::message_at;
@@ -56,7 +57,7 @@ pub(crate) fn hand_back(
         for message in &scanned.found {
             map.refer(&Record::of(&message.blob)?);
         }
-        let adopted = told(name, &scanned);
+        let adopted = told(name, &scanned)?;
         each(&adopted);
         found.mailboxes.push(adopted);
     }
@@ -128,7 +129,7 @@ fn remove_all(directory: &Path, prefix: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn told(name: &MailboxName, scanned: &Scanned) -> Adopted {
+fn told(name: &MailboxName, scanned: &Scanned) -> Result<Adopted, Error> {
     let state = &scanned.state;
     let mut adopted = Adopted::new(name);
     adopted.messages = scanned.found.len();
@@ -140,7 +141,19 @@ fn told(name: &MailboxName, scanned: &Scanned) -> Adopted {
         let lost = "keywords beyond the first 26, which only the index of this server has";
         adopted.lost.push(lost.to_owned());
     }
-    adopted
+    let mut elsewhere = 0;
+    for message in &scanned.found {
+        let record = Record::of(&message.blob)?;
+        let own = suffix(state.guid, record.uid);
+        elsewhere += usize::from(record.suffix.is_some_and(|known| *known != *own));
+    }
+    if elsewhere > 0 {
+        adopted.lost.push(format!(
+            "the attachments of {elsewhere} messages that came from other mailboxes, which Dovecot looks for \
+             under other names"
+        ));
+    }
+    Ok(adopted)
 }
 
 /// Frames of an mdbox that mailboxes have.

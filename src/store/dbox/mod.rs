@@ -47,6 +47,7 @@
 //!
 //! A file that is expunged is gone durably before the log is written anew without its line X.
 
+mod attachments;
 mod draft;
 mod files;
 mod framing;

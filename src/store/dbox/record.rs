@@ -1,6 +1,7 @@
 //! What is known of a message in one word, which the index has in place of a file name: `<guid>,m=<file>:<offset>,
-//! S=<octets as stored>,W=<octets with CRLF>,Z=<octets compressed>,R=<INTERNALDATE>,D=<save date>,U=<uid>`. Copies have
-//! the same GUID. In sdbox, where the file is `u.<uid>`, there is no `m`, and no `Z` where it is not compressed.
+//! S=<octets as stored>,W=<octets with CRLF>,Z=<octets in the file>,A=<suffix>,R=<INTERNALDATE>,D=<save date>,U=<uid>`. Copies have
+//! the same GUID. In sdbox, where the file is `u.<uid>`, there is no `m`, and no `Z` where all of it is
+//! in the file as it is. `A` is what the names of its attachments end with in sdbox.
 
 use super::framing::{GUID, PLAIN_OCTETS, RECEIVED, WIRE_OCTETS};
 use super::walk::Framed;
@@ -36,8 +37,10 @@ pub(super) struct Record {
     /// Octets with LF, before they are compressed.
     pub(super) stored: u64,
     pub(super) wire: u64,
-    /// Octets in the file, if they are compressed.
+    /// Octets in the file, if they are compressed or not all.
     pub(super) packed: Option<u64>,
+    /// What the names of its attachments end with.
+    pub(super) suffix: Option<Box<str>>,
     /// INTERNALDATE and save date in seconds since 1970.
     pub(super) received: i64,
     pub(super) saved: i64,
@@ -53,6 +56,9 @@ impl std::fmt::Display for Record {
         write!(f, ",S={},W={}", self.stored, self.wire)?;
         if let Some(packed) = self.packed {
             write!(f, ",Z={packed}")?;
+        }
+        if let Some(suffix) = &self.suffix {
+            write!(f, ",A={suffix}")?;
         }
         write!(f, ",R={},D={},U={}", self.received, self.saved, self.uid)
     }
@@ -70,6 +76,7 @@ impl Record {
             stored: number(text.as_bytes(), b'S')?,
             wire: number(text.as_bytes(), b'W')?,
             packed: number(text.as_bytes(), b'Z'),
+            suffix: field(text, "A").map(String::into_boxed_str),
             received: field(text, "R")?.parse().ok()?,
             saved: field(text, "D")?.parse().ok()?,
             uid: Record::uid(text)?,
@@ -95,6 +102,7 @@ impl Record {
             stored,
             wire: number(WIRE_OCTETS, stored),
             packed: (stored != framed.octets).then_some(framed.octets),
+            suffix: None,
             received,
             saved: received,
             uid,
@@ -149,6 +157,7 @@ mod tests {
             stored: 36,
             wire: 41,
             packed: Some(29),
+            suffix: Some("-0a-7".into()),
             received: -5,
             saved: 1_700_000_000,
             uid: Uid::MAX,
@@ -162,6 +171,7 @@ mod tests {
         let single = Record {
             place: None,
             packed: None,
+            suffix: None,
             ..record
         };
         assert_eq!(Record::parse(&single.to_string()), Some(single));

@@ -1,14 +1,15 @@
 //! The messages that Dovecot's index of a mailbox names, as they lie in its files.
 
+use super::attachments::{join, suffix};
 use super::files::Files;
 use super::framing::{ATTACHMENTS, FileHeader, MAX_FILE_HEADER, PLAIN_OCTETS, UIDL};
 use super::record::{Place, Record};
 use super::walk::{Framed, message_at};
-use crate::mail::Uid;
-use crate::store::Error;
+use crate::mail::{Guid, Uid};
 use crate::store::dovecot::{self, Cache, Index};
 use crate::store::packed;
 use crate::store::side::regular;
+use crate::store::{Body, Error};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -45,6 +46,17 @@ pub(super) struct Taken {
     pub(super) uidl: Option<Box<str>>,
     /// What has to be undone before anybody else can read it.
     pub(super) changed: Option<&'static str>,
+    /// An attachment is not there.
+    pub(super) broken: bool,
+}
+
+/// What is known of the messages of a mailbox.
+pub(super) struct Around<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) index: &'a Index,
+    pub(super) cache: Option<&'a Cache>,
+    /// Where attachments are.
+    pub(super) attachments: Option<&'a Path>,
 }
 
 impl Source {
@@ -80,23 +92,17 @@ impl Source {
     }
 
     /// `None`: it is not where it should be.
-    pub(super) fn take(
-        &mut self,
-        directory: &Path,
-        index: &Index,
-        cache: Option<&Cache>,
-        uid: Uid,
-    ) -> Result<Option<Taken>, Error> {
+    pub(super) fn take(&mut self, around: &Around<'_>, uid: Uid) -> Result<Option<Taken>, Error> {
         match self {
-            Source::Single => single(directory, index, cache, uid),
-            Source::Many(many) => many.take(index, uid),
+            Source::Single => single(around, uid),
+            Source::Many(many) => many.take(around, uid),
         }
     }
 }
 
 impl Many {
-    fn take(&mut self, index: &Index, uid: Uid) -> Result<Option<Taken>, Error> {
-        let Some((place, saved)) = placed(&self.map, index, uid.number()) else {
+    fn take(&mut self, around: &Around<'_>, uid: Uid) -> Result<Option<Taken>, Error> {
+        let Some((place, saved)) = placed(&self.map, around.index, uid.number()) else {
             return Ok(None);
         };
         let file = match self.reading.take() {
@@ -106,18 +112,25 @@ impl Many {
                 opened => opened?,
             },
         };
-        let taken = taken(&file, place.offset, uid, Some(place), saved)?;
+        let known = Known {
+            uid,
+            place: Some(place),
+            suffix: None,
+            saved,
+        };
+        let taken = taken(&file, place.offset, known, around.attachments)?;
         self.reading = Some((place.file, file));
         Ok(taken)
     }
 }
 
-fn single(
-    directory: &Path,
-    index: &Index,
-    cache: Option<&Cache>,
-    uid: Uid,
-) -> Result<Option<Taken>, Error> {
+fn single(around: &Around<'_>, uid: Uid) -> Result<Option<Taken>, Error> {
+    let Around {
+        directory,
+        index,
+        cache,
+        attachments,
+    } = *around;
     let Some(file) = opened(regular::open(&directory.join(format!("u.{uid}"))))? else {
         return Ok(None);
     };
@@ -132,7 +145,17 @@ fn single(
     let count = file.read_at(&mut head, 0)?;
     let header = head.get(..count).and_then(FileHeader::parse);
     match header {
-        Some(header) => taken(&file, header.octets as u64, uid, None, saved),
+        Some(header) => {
+            let guid = index.extension_header("dbox-hdr").get(4..20);
+            let guid = guid.and_then(|guid| guid.try_into().ok()).map(Guid);
+            let known = Known {
+                uid,
+                place: None,
+                suffix: guid.map(|guid| suffix(guid, uid)),
+                saved,
+            };
+            taken(&file, header.octets as u64, known, attachments)
+        }
         None => Ok(None),
     }
 }
@@ -156,37 +179,58 @@ fn placed(map: &Index, index: &Index, uid: u32) -> Option<(Place, i64)> {
     Some((Place { file, offset }, i64::from(number(own, 4)?)))
 }
 
+/// What is known of a message beside what its file says.
+struct Known {
+    uid: Uid,
+    place: Option<Place>,
+    /// What the names of its attachments end with.
+    suffix: Option<String>,
+    saved: i64,
+}
+
 fn taken(
     file: &File,
     start: u64,
-    uid: Uid,
-    place: Option<Place>,
-    saved: i64,
+    known: Known,
+    attachments: Option<&Path>,
 ) -> Result<Option<Taken>, Error> {
     let Some(framed) = message_at(file, start)? else {
         return Ok(None);
     };
     let mut record = Record {
-        saved,
-        ..Record::of_framed(&framed, uid, place)
+        saved: known.saved,
+        ..Record::of_framed(&framed, known.uid, known.place)
     };
     if framed.metadata.get(PLAIN_OCTETS).is_none() {
         // Dovecot does not say so if it got neither larger nor smaller.
         let part = packed::method(file, framed.body, framed.octets)?;
         record.packed = part.map(|_| framed.octets);
     }
+    let mut broken = false;
+    if let Some(directory) = attachments.filter(|_| framed.metadata.get(ATTACHMENTS).is_some()) {
+        let end = known.suffix.as_deref().unwrap_or_default();
+        let joined = join(Body::memory(Vec::new()), &framed.metadata, directory, end);
+        broken = matches!(joined, Err(Error::Corrupt { .. }));
+        record.suffix = known.suffix.map(String::into_boxed_str);
+    }
     let uidl = framed.metadata.get(UIDL);
     let uidl = uidl.and_then(|uidl| std::str::from_utf8(uidl).ok());
     Ok(Some(Taken {
         record,
         uidl: uidl.map(Box::from),
-        changed: changed(file, &framed)?,
+        changed: changed(file, &framed, attachments)?,
+        broken,
     }))
 }
 
-fn changed(file: &File, framed: &Framed) -> io::Result<Option<&'static str>> {
-    if framed.metadata.get(ATTACHMENTS).is_some() {
-        return Ok(Some("without their attachments, which are kept apart"));
+fn changed(
+    file: &File,
+    framed: &Framed,
+    attachments: Option<&Path>,
+) -> io::Result<Option<&'static str>> {
+    if framed.metadata.get(ATTACHMENTS).is_some() && attachments.is_none() {
+        let why = "without their attachments (say in [storage] attachments where those are)";
+        return Ok(Some(why));
     }
     let mut head = [0; LONGEST];
     let count = file.read_at(&mut head, framed.body)?;

@@ -1,5 +1,6 @@
 //! The store over the sdbox or mdbox of one user.
 
+use super::attachments;
 use super::draft::DboxDraft;
 use super::framing::MESSAGE_HEADER;
 use super::line::{self, Line};
@@ -9,7 +10,7 @@ use super::messages::Messages;
 use super::record::Record;
 use super::root::Root;
 use super::sdbox::{self, Sdbox};
-use super::walk::octets_at;
+use super::walk::{message_at, octets_at};
 use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet};
 use crate::store::packed;
@@ -34,6 +35,8 @@ pub(crate) struct Dbox {
     going: Vec<(Arc<Log>, Uid)>,
     /// How new messages are compressed.
     method: Option<Method>,
+    /// Where attachments are.
+    attachments: Option<PathBuf>,
 }
 
 const DAMAGED: Error = Error::Corrupt { what: "a message" };
@@ -66,7 +69,32 @@ impl Dbox {
             unsynced: Vec::new(),
             going: Vec::new(),
             method: None,
+            attachments: None,
         }
+    }
+
+    /// Attachments that Dovecot kept apart are there.
+    pub(crate) fn attachments_in(mut self, directory: Option<PathBuf>) -> Dbox {
+        self.attachments = directory;
+        self
+    }
+
+    /// A message that is more than its body, of which the frame begins there.
+    fn joined(
+        &self,
+        record: &Record,
+        body: Body,
+        (file, offset): (&File, u64),
+    ) -> Result<Body, Error> {
+        let framed = message_at(file, offset)?.ok_or(DAMAGED)?;
+        let Some(directory) = &self.attachments else {
+            log::error!(
+                "a message has its attachments elsewhere: [storage] attachments says where"
+            );
+            return Err(DAMAGED);
+        };
+        let suffix = record.suffix.as_deref().unwrap_or_default();
+        attachments::join(body, &framed.metadata, directory, suffix)
     }
 
     /// New messages are compressed like that.
@@ -178,6 +206,7 @@ impl Store for Dbox {
             stored: draft.stored_octets(),
             wire: draft.octets(),
             packed: draft.packed_octets(),
+            suffix: None,
             received: draft.received,
             saved: draft.since.unwrap_or_else(crate::sys::clock::now_seconds),
             uid: new.uid,
@@ -271,8 +300,12 @@ impl Store for Dbox {
         }
         let start = offset + MESSAGE_HEADER as u64;
         let body = match record.packed {
-            None => Body::part(file, start, stored),
-            Some(_) => packed::body(file, start, framed)?,
+            None => Body::part(file.clone(), start, stored),
+            Some(_) => packed::body(file.clone(), start, framed)?,
+        };
+        let body = match body.length() < stored {
+            true => self.joined(&record, body, (&file, offset))?,
+            false => body,
         };
         if body.length() != stored {
             return Err(DAMAGED);

@@ -6,7 +6,7 @@ use super::layout;
 use super::line::{self, Contents, MAX_LETTERS, Message};
 use super::log::Log;
 use super::mailboxes::storage_names;
-use super::source::Source;
+use super::source::{Around, Source};
 use crate::config::Format;
 use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::Error;
@@ -43,7 +43,7 @@ pub(crate) fn format_of(root: &Path) -> Option<Format> {
 pub(crate) fn adopt(
     root: &Path,
     format: Format,
-    dry: bool,
+    (dry, attachments): (bool, Option<&Path>),
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     let mut found = Found::new(format);
@@ -86,6 +86,7 @@ pub(crate) fn adopt(
             name: &name,
             directory: &directory,
             obstacles: &mut found.obstacles,
+            attachments,
         };
         let Some((adopted, contents)) = mailbox.look(root, &mut source, dry)? else {
             continue;
@@ -153,6 +154,7 @@ struct Mailbox<'a> {
     name: &'a MailboxName,
     directory: &'a Path,
     obstacles: &'a mut Vec<String>,
+    attachments: Option<&'a Path>,
 }
 
 impl Mailbox<'_> {
@@ -232,12 +234,18 @@ impl Mailbox<'_> {
         };
         let keywords = Keywords::of(index, adopted);
         contents.keywords = keywords.lettered();
-        let (mut gone, mut elsewhere, mut changed) = (0, 0, Vec::new());
+        let (mut gone, mut elsewhere, mut changed, mut broken) = (0, 0, Vec::new(), 0);
         for (number, row) in &index.rows {
             let Some(uid) = Uid::new(*number) else {
                 continue;
             };
-            let Some(taken) = source.take(self.directory, index, cache.as_ref(), uid)? else {
+            let around = Around {
+                directory: self.directory,
+                index,
+                cache: cache.as_ref(),
+                attachments: self.attachments,
+            };
+            let Some(taken) = source.take(&around, uid)? else {
                 match row.flags & dovecot::BACKEND {
                     0 => gone += 1,
                     _ => elsewhere += 1,
@@ -245,6 +253,7 @@ impl Mailbox<'_> {
                 continue;
             };
             changed.extend(taken.changed);
+            broken += usize::from(taken.broken);
             let mut letters = 0;
             for keyword in &row.keywords {
                 letters |= keywords.put(*keyword, uid, adopted);
@@ -264,6 +273,11 @@ impl Mailbox<'_> {
             adopted
                 .lost
                 .push(format!("{gone} messages are not where its index says"));
+        }
+        if broken > 0 {
+            adopted.lost.push(format!(
+                "{broken} messages lack attachments that Dovecot kept apart: they cannot be read"
+            ));
         }
         if elsewhere > 0 {
             self.obstruct(&format!(
