@@ -98,38 +98,22 @@ impl<'a> Console<'a> {
     /// How far something is, for whoever waits for it: the next line takes the place of this one. Nothing where
     /// nobody looks.
     pub(crate) fn pass(&mut self, line: impl fmt::Display) {
-        let now = crate::sys::clock::now();
-        let stands = self.passing.is_some_and(|at| now < at + PASSES_AFTER);
-        if self.watched && !stands {
-            let _ = write!(self.err, "\r{line}\x1b[K");
-            let _ = self.err.flush();
-            self.passing = Some(now);
-        }
-    }
-
-    fn wipe(&mut self) {
-        if self.passing.take().is_some() {
-            let _ = self.err.write_all(b"\r\x1b[K");
-        }
+        self.outputs().pass(line);
     }
 
     /// A line of results.
     pub(crate) fn say(&mut self, line: impl fmt::Display) {
-        self.print(&format!("{line}\n"));
+        self.outputs().say(line);
     }
 
     /// Results as they are.
     pub(crate) fn print(&mut self, text: &str) {
-        self.wipe();
-        if self.lost.is_none() {
-            self.lost = self.out.write_all(text.as_bytes()).err();
-        }
+        self.outputs().print(text);
     }
 
     /// A line for whoever typed the command. There is nobody to tell if it is lost.
     pub(crate) fn complain(&mut self, line: impl fmt::Display) {
-        self.wipe();
-        let _ = self.err.write_all(format!("dovelet: {line}\n").as_bytes());
+        self.outputs().complain(line);
     }
 
     /// As [`Console::complain`], without the name of the program in front.
@@ -143,6 +127,8 @@ impl<'a> Console<'a> {
             out: self.out,
             err: self.err,
             lost: &mut self.lost,
+            watched: self.watched,
+            passing: &mut self.passing,
         }
     }
 
@@ -167,19 +153,44 @@ pub(crate) struct Outputs<'a> {
     out: &'a mut (dyn Write + Send),
     err: &'a mut (dyn Write + Send),
     lost: &'a mut Option<io::Error>,
+    watched: bool,
+    passing: &'a mut Option<Duration>,
 }
 
 impl Outputs<'_> {
     /// A line of results.
     pub(crate) fn say(&mut self, line: impl fmt::Display) {
+        self.print(&format!("{line}\n"));
+    }
+
+    fn print(&mut self, text: &str) {
+        self.wipe();
         if self.lost.is_none() {
-            *self.lost = self.out.write_all(format!("{line}\n").as_bytes()).err();
+            *self.lost = self.out.write_all(text.as_bytes()).err();
         }
     }
 
     /// A line for whoever typed the command.
     pub(crate) fn complain(&mut self, line: impl fmt::Display) {
+        self.wipe();
         let _ = self.err.write_all(format!("dovelet: {line}\n").as_bytes());
+    }
+
+    /// As [`Console::pass`].
+    pub(crate) fn pass(&mut self, line: impl fmt::Display) {
+        let now = crate::sys::clock::now();
+        let stands = self.passing.is_some_and(|at| now < at + PASSES_AFTER);
+        if self.watched && !stands {
+            let _ = write!(self.err, "\r{line}\x1b[K");
+            let _ = self.err.flush();
+            *self.passing = Some(now);
+        }
+    }
+
+    fn wipe(&mut self) {
+        if self.passing.take().is_some() {
+            let _ = self.err.write_all(b"\r\x1b[K");
+        }
     }
 }
 

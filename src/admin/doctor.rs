@@ -1,18 +1,29 @@
 //! `dovelet doctor`: the index compared with the mail, mended or made anew; and `dovelet purge`.
 
+use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
+use std::time::Duration;
 
 use super::console::{Console, Exit, Failure, Outputs};
 use super::patient::{Lock, Patient, keep_server_away, log_faults, patients, with_rights_of};
+use super::teller::Teller;
 use crate::config::Config;
-use crate::mailbox::{Care, Error, Host, Limits};
+use crate::mailbox::{Care, Error, Host, Limits, Report};
 use crate::server::{Owners, care_for};
 use crate::sys::access::explanation;
+use crate::sys::clock;
+
+/// What is to be done, and how it is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Treatment {
+    pub(crate) care: Care,
+    pub(crate) json: bool,
+}
 
 /// Cares for the mail of `user`, or of all users.
 pub(crate) fn run(
     user: Option<&str>,
-    care: Care,
+    treatment: Treatment,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
@@ -30,12 +41,14 @@ pub(crate) fn run(
         patients.iter().partition(|patient| patient.root.is_dir());
     for patient in absent {
         let root = patient.root.display();
-        console.say(format_args!("{}: no mail yet in {root}", patient.name));
+        if !treatment.json {
+            console.say(format_args!("{}: no mail yet in {root}", patient.name));
+        }
     }
     log_faults(config);
     let healthy = match keep_server_away(config)? {
-        Lock::Running => online(&present, care, config, console)?,
-        Lock::Ours(_lock) => offline(&present, care, config, console)?,
+        Lock::Running => online(&present, treatment, config, console)?,
+        Lock::Ours(_lock) => offline(&present, treatment, config, console)?,
     };
     Ok(if healthy {
         Exit::Success
@@ -44,30 +57,73 @@ pub(crate) fn run(
     })
 }
 
+/// Who does it for a user, and tells of it.
+type Ask<'a, E> = dyn FnMut(Care, &mut dyn FnMut(Report)) -> Result<(), E> + 'a;
+
+/// Has it done. A scrub goes in slices, with so much time between them that no more than `scrub_octets` are
+/// read in a second. Returns whether no message needs to be looked at.
+fn treat<E>(
+    care: Care,
+    config: &Config,
+    teller: &mut Teller<'_, '_>,
+    ask: &mut Ask<'_, E>,
+) -> Result<bool, E> {
+    if care != Care::Scrub {
+        ask(care, &mut |report| teller.tell(report))?;
+        return Ok(!teller.damaged);
+    }
+    ask(Care::Check, &mut |report| teller.tell(report))?;
+    loop {
+        let (began, mut read, mut more) = (clock::now(), 0, false);
+        ask(Care::Scrub, &mut |report| {
+            if let Report::Scrubbed { octets, ended, .. } = report {
+                (read, more) = (octets, !ended);
+            }
+            teller.tell(report);
+        })?;
+        if !more {
+            return Ok(!teller.damaged);
+        }
+        let rate = u64::from(config.limits.scrub_octets).max(1);
+        let due = Duration::from_millis(read.saturating_mul(1000) / rate);
+        let took = clock::now().saturating_sub(began);
+        std::thread::sleep(due.saturating_sub(took));
+    }
+}
+
 /// Has the running server do it, which has the index files open. Returns whether all went well.
 /// Errors: the server does not answer at all.
 fn online(
     patients: &[&Patient],
-    care: Care,
+    treatment: Treatment,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<bool, Failure> {
+    let Treatment { care, json } = treatment;
+    let mut outputs = console.outputs();
     let mut healthy = true;
     for patient in patients {
-        let name = &patient.name;
-        let checked = care_for(&config.data_dir, patient.asked(), care, &mut |line| {
-            console.say(format_args!("{name}: {line}"));
-        });
-        match checked {
-            Ok(true) => {}
-            Ok(false) => {
+        let mut teller = Teller::new(&mut outputs, &patient.name, json);
+        let done = treat(
+            care,
+            config,
+            &mut teller,
+            &mut |care, report| match care_for(&config.data_dir, patient.asked(), care, report) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(IoError::from(ErrorKind::NotConnected)),
+                Err(error) => Err(error),
+            },
+        );
+        match done {
+            Ok(well) => healthy &= well,
+            Err(error) if error.kind() == ErrorKind::NotConnected => {
                 let data = config.data_dir.display();
                 return Err(Failure(format!(
                     "a server runs over {data} and cannot be asked: stop it first, then try again"
                 )));
             }
             Err(error) => {
-                console.complain(format_args!("{name}: {error}"));
+                outputs.complain(format_args!("{}: {error}", patient.name));
                 healthy = false;
             }
         }
@@ -79,7 +135,7 @@ fn online(
 /// went well. Errors: the data directory cannot be used.
 fn offline(
     present: &[&Patient],
-    care: Care,
+    treatment: Treatment,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<bool, Failure> {
@@ -104,7 +160,9 @@ fn offline(
             }
         }
         let mut outputs = console.outputs();
-        let examined = with_rights_of(identity, || examine(&ready, care, config, &mut outputs));
+        let examined = with_rights_of(identity, || {
+            examine(&ready, treatment, config, &mut outputs)
+        });
         match examined {
             Ok(well) => healthy &= well,
             Err(failure) => {
@@ -119,7 +177,7 @@ fn offline(
 /// Whether the mail of all these users, who share an index file, could be looked at.
 fn examine(
     group: &[&Patient],
-    care: Care,
+    treatment: Treatment,
     config: &Config,
     outputs: &mut Outputs<'_>,
 ) -> Result<bool, Failure> {
@@ -139,14 +197,17 @@ fn examine(
         Host::open(index, config.storage.form(), Limits::from(&config.limits)).map_err(told)?;
     let mut healthy = true;
     for Patient { name, root, .. } in group {
-        let checked = host.account(name, root).and_then(|account| {
-            account.care(care, &mut |line| {
-                outputs.say(format_args!("{name}: {line}"));
-            })
+        let mut teller = Teller::new(outputs, name, treatment.json);
+        let done = host.account(name, root).and_then(|account| {
+            let mut ask = |care, report: &mut dyn FnMut(Report)| account.care(care, report);
+            treat(treatment.care, config, &mut teller, &mut ask)
         });
-        if let Err(error) = checked {
-            outputs.complain(format_args!("{name}: {}", why(error, root)));
-            healthy = false;
+        match done {
+            Ok(well) => healthy &= well,
+            Err(error) => {
+                outputs.complain(format_args!("{name}: {}", why(error, root)));
+                healthy = false;
+            }
         }
     }
     host.close().map_err(told)?;
@@ -230,6 +291,52 @@ mod tests {
             let expected = format!("ann: INBOX: {word}, {numbers}");
             assert_eq!(machine.run(command, ""), Told::success(&expected));
         }
+    }
+
+    #[test]
+    fn a_scrub_tells_of_damage_and_of_what_it_repaired() {
+        use std::os::unix::fs::PermissionsExt;
+        let machine = machine();
+        let path = machine.data().join("mail/ann/new/1700000000.M1P1.host");
+        let told = machine.run("doctor --user ann --scrub", "");
+        let last = "ann: read 1 messages, 22 octets\n";
+        assert!(told.out.ends_with(last), "{told:?}");
+        assert_eq!(told.exit, Exit::Success);
+        // Nobody may read it but root, as whom nothing is done.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+        let told = machine.run("doctor --user ann --scrub", "");
+        let line = format!(
+            "ann: INBOX: UID 1: repaired: nobody was allowed to read it ({})\n{last}",
+            path.display()
+        );
+        assert!(told.out.ends_with(&line), "{told:?}");
+        assert_eq!((told.exit, told.err.as_str()), (Exit::Success, ""));
+        // Its octets are as many as they were.
+        let message = "Subject: one\r\n\r\ntexx\r\n";
+        fs::write(&path, message).unwrap();
+        let told = machine.run("doctor --user ann --scrub --json", "");
+        assert_eq!(told.exit, Exit::Failure);
+        let lines: Vec<&str> = told.out.lines().collect();
+        let [mailbox, damaged, scrub] = lines[..] else {
+            panic!("{told:?}");
+        };
+        let about = |about: &str| format!("{{\"user\":\"ann\",\"about\":\"{about}\",");
+        assert!(mailbox.starts_with(&about("mailbox")), "{mailbox}");
+        let start = format!(
+            "{}\"mailbox\":\"INBOX\",\"uid\":1,\"verdict\":\"damaged\",\"why\":\"its octets are others than they \
+             were\",\"file\":\"{}\",",
+            about("message"),
+            path.display()
+        );
+        assert!(damaged.starts_with(&start), "{damaged}");
+        assert!(scrub.starts_with(&about("scrub")) && scrub.ends_with(",\"octets\":22}"));
+        // What it was is still known.
+        let told = machine.run("doctor --user ann --scrub", "");
+        assert!(told.exit == Exit::Failure && told.out.contains("UID 1: damaged: "));
+        fs::write(&path, message.replace("texx", "text")).unwrap();
+        assert_eq!(machine.run("doctor --scrub", "").exit, Exit::Success);
+        let told = machine.run("doctor --scrub --rebuild", "");
+        assert_eq!(told.exit, Exit::Usage, "{told:?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod run;
 mod sample;
 mod serve;
 mod settings;
+mod teller;
 #[cfg(test)]
 mod tests;
 mod user;

@@ -41,9 +41,10 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
         Command::User(command) => {
             load(options).and_then(|config| user::run(command, &config, console))
         }
-        Command::Care { user, care } => {
-            load(options).and_then(|config| doctor::run(user.as_deref(), care, &config, console))
-        }
+        Command::Care { user, care, json } => load(options).and_then(|config| {
+            let treatment = doctor::Treatment { care, json };
+            doctor::run(user.as_deref(), treatment, &config, console)
+        }),
         Command::Deliver(wanted) => Ok(deliver::run(&wanted, options, console)),
         Command::Adopt(wish) => {
             load(options).and_then(|config| adopt::run(&wish, &config, console))

@@ -162,6 +162,7 @@ limits! {
     metadata_octets: usize, Size, 1024, 16 << 10, "Length of the value of an annotation.";
     mdbox_rotate_octets: u32, Size, 65_536, 10 << 20, "Length at which a file of mdbox gets no more messages.";
     expunge_history: u32, Count, 1, 1000, "Expunges of one mailbox that are remembered (RFC 7162); a client that was away longer is told every UID that is missing.";
+    scrub_octets: u32, Size, 4096, 20 << 20, "Octets of messages that `dovelet doctor --scrub` reads in a second.";
     step_messages: usize, Count, 1, 1024, "Messages that COPY, MOVE, STORE or EXPUNGE takes at a time; in between other sessions have their turns.";
     argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";
     argon2_passes: u32, Count, 1, 2, "Passes over that memory.";

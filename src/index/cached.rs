@@ -2,6 +2,7 @@
 
 use super::bits::{put_varint, take, take_varint};
 use crate::mail::DateTime;
+use std::borrow::Cow;
 
 /// What messages are looked for and sorted by: a few octets of each, in rows of their own, so that who
 /// looks at all of them reads little.
@@ -15,6 +16,8 @@ pub(crate) struct Keys<'a> {
     pub(crate) sent: Option<DateTime>,
     /// `None`: to be computed from the header.
     pub(crate) subject: Option<SubjectKey<'a>>,
+    /// CRC-32 of the message as stored, which only a row of keys has; `None`: nobody read it since it came.
+    pub(crate) checksum: Option<u32>,
 }
 
 /// What is worth remembering of a message.
@@ -50,8 +53,9 @@ pub(crate) enum Kept {
 /// Cached fields of one message, in one buffer as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cached {
-    /// The row of facts; it begins with that of keys.
+    /// The row of facts; it begins with that of keys, but for the checksum.
     bytes: Vec<u8>,
+    checksum: Option<u32>,
 }
 
 /// 1: without date and subject to sort by.
@@ -71,18 +75,27 @@ impl Cached {
             .iter()
             .for_each(|text| put_varint(text.len() as u64, &mut bytes));
         texts.iter().for_each(|text| bytes.extend_from_slice(text));
-        Cached { bytes }
+        Cached {
+            bytes,
+            checksum: facts.keys.checksum,
+        }
+    }
+
+    /// As it is, but with this checksum.
+    pub(crate) fn checked(self, checksum: Option<u32>) -> Cached {
+        Cached { checksum, ..self }
     }
 
     /// The row of this kind.
-    pub(crate) fn encode(&self, kept: Kept) -> &[u8] {
-        let rest = &mut self.bytes.as_slice();
+    pub(crate) fn encode(&self, kept: Kept) -> Cow<'_, [u8]> {
         match kept {
-            Kept::Keys if Keys::take(rest).is_some() => {
-                let length = self.bytes.len() - rest.len();
-                self.bytes.get(..length).unwrap_or_default()
+            Kept::Keys => {
+                let mut rest = self.bytes.as_slice();
+                let keys = Keys::take(&mut rest).unwrap_or_default();
+                let checksum = self.checksum;
+                Cow::Owned(Keys { checksum, ..keys }.row())
             }
-            _ => &self.bytes,
+            Kept::Facts => Cow::Borrowed(&self.bytes),
         }
     }
 
@@ -91,11 +104,14 @@ impl Cached {
         Facts::decode(bytes)?;
         Some(Cached {
             bytes: bytes.to_vec(),
+            checksum: None,
         })
     }
 
     pub(crate) fn facts(&self) -> Facts<'_> {
-        Facts::decode(&self.bytes).unwrap_or_default()
+        let mut facts = Facts::decode(&self.bytes).unwrap_or_default();
+        facts.keys.checksum = self.checksum;
+        facts
     }
 }
 
@@ -150,12 +166,30 @@ impl<'a> Keys<'a> {
             internal_date,
             sent,
             subject,
+            checksum: None,
         })
     }
 
-    /// Reads a row of keys, or the start of one of facts. `None` for what this version did not write.
+    /// The row; the checksum, if there is one, stands at its end, where programs that do not know of it do not
+    /// look.
+    pub(crate) fn row(&self) -> Vec<u8> {
+        let mut bytes =
+            Vec::with_capacity(48 + self.subject.map_or(0, |subject| subject.base.len()));
+        self.encode(&mut bytes);
+        if let Some(checksum) = self.checksum {
+            bytes.extend_from_slice(&checksum.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a row of keys. `None` for what this version did not write.
     pub(crate) fn decode(mut bytes: &'a [u8]) -> Option<Keys<'a>> {
-        Keys::take(&mut bytes)
+        let keys = Keys::take(&mut bytes)?;
+        let checksum = match bytes {
+            [] => None,
+            rest => Some(u32::from_le_bytes(rest.try_into().ok()?)),
+        };
+        Some(Keys { checksum, ..keys })
     }
 }
 
@@ -196,16 +230,17 @@ mod tests {
             base: b"X",
             is_reply: true,
         };
-        for (sent, subject) in [
-            (None, None),
-            (Some(sent), None),
-            (Some(sent), Some(subject)),
+        for (sent, subject, checksum) in [
+            (None, None, None),
+            (Some(sent), None, Some(7)),
+            (Some(sent), Some(subject), Some(u32::MAX)),
         ] {
             let keys = Keys {
                 octets: 300,
                 internal_date: -5,
                 sent,
                 subject,
+                checksum,
             };
             let cached = Cached::new(&Facts {
                 keys,
@@ -214,20 +249,22 @@ mod tests {
                 header: b"A: b\r\n",
             });
             let (row, short) = (cached.encode(Kept::Facts), cached.encode(Kept::Keys));
-            assert_eq!(Cached::decode(row).as_ref(), Some(&cached));
+            let decoded = Cached::decode(&row).map(|decoded| decoded.checked(checksum));
+            assert_eq!(decoded.as_ref(), Some(&cached));
             let facts = cached.facts();
             assert_eq!((facts.keys, facts.envelope), (keys, &b"(NIL)"[..]));
             assert!(facts.bodystructure.is_empty());
             assert_eq!(facts.header, b"A: b\r\n");
-            assert_eq!(Keys::decode(short), Some(keys));
-            assert!(short.len() < 30);
+            assert_eq!(Keys::decode(&short), Some(keys));
+            assert!(short.len() < 30 + 4);
             for cut in 0..row.len() {
                 assert_eq!(Cached::decode(&row[..cut]), None);
             }
-            for cut in 0..short.len() {
+            let without = short.len() - checksum.map_or(0, |_| 4);
+            for cut in (0..short.len()).filter(|cut| *cut != without) {
                 assert_eq!(Keys::decode(&short[..cut]), None);
             }
-            let more = [row, b"x"].concat();
+            let more = [&*row, b"x"].concat();
             assert_eq!(Cached::decode(&more), None);
         }
         assert_eq!(Cached::decode(b"\x01\x05\x05\0\0\0"), None);

@@ -26,7 +26,7 @@ impl Error {
     /// True for damage that a rebuild from the store mends.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
-            Error::Corrupt { .. } | Error::Newer => true,
+            Error::Corrupt { .. } => true,
             Error::Database(error) => match &**error {
                 redb::Error::Corrupted(_)
                 | redb::Error::UpgradeRequired(_)

@@ -1,8 +1,8 @@
 //! Reading rows.
 
 use super::schema::{
-    AccountId, Bytes, Kind, Row, flags_of, key, low, mailbox_key, names_of, overview_of, short,
-    whole,
+    AccountId, Bytes, Kind, Row, flags_of, key, low, mailbox_key, names_of, number, overview_of,
+    short, whole,
 };
 use super::{
     Cached, Error, FlagChunk, Glance, Kept, Keys, Name, NameChunk, Overview, SizeChunk, Summary,
@@ -210,6 +210,23 @@ impl Reader {
         Ok(found)
     }
 
+    /// Checksums of the messages from `first` to `last` that have one, ascending.
+    pub(crate) fn checksums(
+        &self,
+        mailbox: MailboxId,
+        first: Uid,
+        last: Uid,
+    ) -> Result<Vec<(Uid, u32)>, Error> {
+        let mut found = Vec::new();
+        let rows = (Kept::Keys, Checked::Yes);
+        self.each_cached(mailbox, rows, first, last, &mut |uid, row| {
+            let checksum = Keys::decode(row).and_then(|keys| keys.checksum);
+            found.extend(checksum.map(|checksum| (uid, checksum)));
+            true
+        })?;
+        Ok(found)
+    }
+
     /// Calls `each` with the row of every message from `first` to `last` of which something is
     /// remembered, ascending, until it returns `false`. Copies nothing.
     pub(crate) fn each_cached(
@@ -252,6 +269,11 @@ impl Reader {
             }
             Ok(true)
         })
+    }
+
+    /// What [`super::Writer::set_meta`] noted.
+    pub(crate) fn mark(&self, name: &str) -> Result<Option<u64>, Error> {
+        number(self.get(Kind::Meta, name.as_bytes())?)
     }
 
     pub(crate) fn account(&self, name: &str) -> Result<Option<AccountId>, Error> {

@@ -14,6 +14,12 @@ pub(super) const SCHEMA_VERSION: u64 = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AccountId(pub(super) u32);
 
+impl AccountId {
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// Keys and values of every table are bytes: one B-tree in the binary instead of one for each pair of
 /// types. Numbers in keys are big-endian, so that their order is that of the bytes.
 pub(super) type Bytes = &'static [u8];

@@ -291,8 +291,18 @@ impl<'t> Writer<'t> {
         cached: &Cached,
     ) -> Result<(), Error> {
         let at = key(mailbox, uid.number());
-        self.put(Kind::Cache, &at, cached.encode(Kept::Facts))?;
-        self.put(Kind::Keys, &at, cached.encode(Kept::Keys))
+        self.put(Kind::Cache, &at, &cached.encode(Kept::Facts))?;
+        self.put(Kind::Keys, &at, &cached.encode(Kept::Keys))
+    }
+
+    /// The row of a message's keys alone, instead of the one it has.
+    pub(crate) fn set_keys(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Uid,
+        row: &[u8],
+    ) -> Result<(), Error> {
+        self.put(Kind::Keys, &key(mailbox, uid.number()), row)
     }
 
     pub(crate) fn set_preview(

@@ -465,49 +465,4 @@ impl Account {
         boxes.put(name.clone(), shared.clone());
         Ok(shared)
     }
-
-    /// Compares the index with the store, mailbox by mailbox, telling `report` a line for each.
-    /// `rebuild`: what the index knows is forgotten first. Returns how many mailboxes differed.
-    pub(crate) fn check(
-        &self,
-        rebuild: bool,
-        report: &mut dyn FnMut(String),
-    ) -> Result<u32, Error> {
-        let names = self
-            .0
-            .store()?
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
-        let mut different = 0;
-        for name in names {
-            let shared = self.shared(&name)?;
-            let mut store = self.0.store()?;
-            let mut state = lock(&shared.state);
-            let before = state
-                .summary
-                .as_ref()
-                .map(|s| (s.messages, s.seen, s.highest_mod_seq));
-            if rebuild {
-                shared.list(&mut state, &mut *store).ok();
-                state.forget = true;
-            }
-            super::resync::resync(&shared, &mut state, &mut *store)?;
-            let Some(after) = state.summary.as_ref() else {
-                continue;
-            };
-            let now = (after.messages, after.seen, after.highest_mod_seq);
-            let word = match before {
-                _ if rebuild => "rebuilt",
-                None => "indexed for the first time",
-                Some(before) if before == now => "ok",
-                Some(_) => "mended",
-            };
-            different += u32::from(before.is_some_and(|before| before != now));
-            report(format!(
-                "{name}: {word}, {} messages, UIDVALIDITY {}, UIDNEXT {}",
-                after.messages, after.uid_validity, after.uid_next
-            ));
-        }
-        Ok(different)
-    }
 }

@@ -86,6 +86,14 @@ impl Ahead {
         }
     }
 
+    /// What the message that was gone to is known by, if rows of keys are read.
+    pub(super) fn keys(&self, uid: Uid) -> Option<Keys<'_>> {
+        match self.kept {
+            Kept::Keys => Keys::decode(self.row(uid)?),
+            Kept::Facts => None,
+        }
+    }
+
     /// Forgets the row of a message.
     pub(super) fn forget(&mut self, uid: Uid) {
         self.rows.retain(|(own, _)| *own != uid);

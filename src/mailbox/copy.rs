@@ -330,12 +330,18 @@ impl Shared {
                 .map_err(fault("reading the index"))?
                 .into_iter()
                 .peekable();
+            let checksums = reader.checksums(self.id, first, last);
+            let checksums = checksums.map_err(fault("reading the index"))?;
+            let mut checksums = checksums.into_iter().peekable();
             for name in names.names.into_iter().filter(|n| wanted.has(n.slot)) {
                 let Some(uid) = uid(name.slot) else { continue };
                 while cached.next_if(|(other, _)| *other < uid).is_some() {}
+                while checksums.next_if(|(other, _)| *other < uid).is_some() {}
+                let checksum = checksums.next_if(|(other, _)| *other == uid);
+                let checksum = checksum.map(|(_, checksum)| checksum);
                 let cached = cached
                     .next_if(|(other, _)| *other == uid)
-                    .map(|(_, cached)| cached);
+                    .map(|(_, cached)| cached.checked(checksum));
                 let mut keywords = Vec::new();
                 flags.keywords(name.slot, &mut keywords);
                 items.push(Item {

@@ -198,7 +198,9 @@ fn sessions_go_on_while_files_are_purged() {
             let mut purges = 0;
             while !over.load(Ordering::Acquire) {
                 account
-                    .purge(&mut |line| purges += u32::from(!line.starts_with("purged 0 ")))
+                    .purge(&mut |line| {
+                        purges += u32::from(!matches!(line, Report::Purged { files: 0, .. }));
+                    })
                     .unwrap();
             }
             purges

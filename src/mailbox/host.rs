@@ -178,6 +178,16 @@ impl Host {
                 crate::index::remove(path).map_err(fault("removing an old index"))?;
                 Index::open(path, limits.index_cache_octets)
             }
+            Err(IndexError::Newer) => {
+                let aside = Host::rename_aside(path, "newer")?;
+                log::warn!(
+                    "index {}: of a newer version, kept as {} and made again from the mail: nothing \
+                     is lost; the newer version can have it back under its old name, or make its own",
+                    path.display(),
+                    aside.display()
+                );
+                Index::open(path, limits.index_cache_octets)
+            }
             Err(error) if error.is_damage() => {
                 log::error!("index {}: {error}", path.display());
                 Host::put_aside(path)?;
@@ -318,10 +328,18 @@ impl Host {
 
     /// Renames a damaged index file, so that the next `open` builds it anew and somebody can look at it.
     pub(crate) fn put_aside(path: &Path) -> Result<(), Error> {
-        let now = crate::sys::clock::now_seconds();
-        let aside = PathBuf::from(format!("{}.damaged-{now}", path.display()));
+        let aside = Host::rename_aside(path, "damaged")?;
         log::error!("the damaged index is kept as {}", aside.display());
-        crate::index::set_aside(path, &aside).map_err(fault("putting the index aside"))
+        Ok(())
+    }
+
+    /// Returns the new name.
+    fn rename_aside(path: &Path, what: &str) -> Result<PathBuf, Error> {
+        let now = crate::sys::clock::now_seconds();
+        let aside = PathBuf::from(format!("{}.{what}-{now}", path.display()));
+        let renamed = crate::index::set_aside(path, &aside);
+        renamed.map_err(fault("putting the index aside"))?;
+        Ok(aside)
     }
 
     /// True once the index was found damaged. The process should put it aside then and end: the next

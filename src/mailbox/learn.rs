@@ -59,6 +59,36 @@ pub(super) fn from_draft(
     from_body(&mut draft.reader().ok()?, internal_date, limits).ok()
 }
 
+/// What is read through it is added up.
+pub(super) struct Summed<'a> {
+    body: &'a mut Body,
+    sum: crc32fast::Hasher,
+}
+
+impl Summed<'_> {
+    /// Of a message from where it is on.
+    pub(super) fn new(body: &mut Body) -> Summed<'_> {
+        Summed {
+            body,
+            sum: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// Reads what is left; the checksum of all that was read.
+    pub(super) fn rest(mut self) -> io::Result<u32> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(self.sum.finalize())
+    }
+}
+
+impl Read for Summed<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.body.read(out)?;
+        self.sum.update(out.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
 /// Reads a message from its start and computes what is to be remembered.
 pub(super) fn from_body(
     body: &mut Body,
@@ -71,13 +101,21 @@ pub(super) fn from_body(
         body.read_to_end(&mut bytes)?;
         return Ok(from_bytes(&bytes, internal_date, limits));
     }
-    let message = mime::parse(body, limits)?;
+    let mut summed = Summed::new(body);
+    let message = mime::parse(&mut summed, limits)?;
+    let checksum = summed.rest()?;
     let header_end = message.root().map_or(0, |root| root.header.end);
     let header_end = usize::try_from(header_end).unwrap_or(usize::MAX);
     let mut header = vec![0; header_end.min(limits.header_octets)];
     body.rewind()?;
     body.read_exact(&mut header)?;
-    Ok(remember(&message, &header, internal_date, limits))
+    let checksum = Some(checksum);
+    Ok(remember(
+        &message,
+        &header,
+        (internal_date, checksum),
+        limits,
+    ))
 }
 
 /// As `from_body` for a message in memory.
@@ -90,7 +128,7 @@ pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits
     remember(
         &message,
         bytes.get(..end).unwrap_or_default(),
-        internal_date,
+        (internal_date, Some(crc32fast::hash(bytes))),
         limits,
     )
 }
@@ -98,7 +136,7 @@ pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits
 fn remember(
     message: &mime::Message,
     header: &[u8],
-    internal_date: i64,
+    (internal_date, checksum): (i64, Option<u32>),
     limits: &mime::Limits,
 ) -> Cached {
     let short = |text: Vec<u8>| {
@@ -124,6 +162,7 @@ fn remember(
             internal_date,
             sent,
             subject: (base.len() <= MAX_SUBJECT).then_some(SubjectKey { base, is_reply }),
+            checksum,
         },
         envelope: &envelope,
         bodystructure: &structure,

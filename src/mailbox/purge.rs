@@ -1,6 +1,7 @@
 //! Giving back the room of messages that are in no mailbox any more.
 
 use super::host::lock;
+use super::report::Report;
 use super::shared::{Shared, State};
 use super::{Account, Error, store_fault};
 use crate::mail::MailboxName;
@@ -11,50 +12,10 @@ use std::time::Duration;
 /// How long messages on their way to a mailbox are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is done for an account though no client asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
-    /// The index is compared with the store.
-    Check,
-    /// The index is made anew from the store.
-    Rebuild,
-    /// The store gives back the room of what is in no mailbox.
-    Purge,
-}
-
-impl Care {
-    /// All of them with their words.
-    pub(crate) const ALL: [(Care, &'static str); 3] = [
-        (Care::Check, "check"),
-        (Care::Rebuild, "rebuild"),
-        (Care::Purge, "purge"),
-    ];
-
-    pub(crate) fn word(self) -> &'static str {
-        let mut all = Care::ALL.iter();
-        all.find(|(own, _)| *own == self)
-            .map_or("", |(_, word)| word)
-    }
-
-    pub(crate) fn named(word: &str) -> Option<Care> {
-        let mut all = Care::ALL.iter();
-        all.find(|(_, own)| *own == word).map(|(care, _)| *care)
-    }
-}
-
 impl Account {
-    /// Does it, telling `report` a line for each thing that was done or looked at.
-    pub(crate) fn care(&self, care: Care, report: &mut dyn FnMut(String)) -> Result<(), Error> {
-        match care {
-            Care::Check => self.check(false, report).map(|_| ()),
-            Care::Rebuild => self.check(true, report).map(|_| ()),
-            Care::Purge => self.purge(report),
-        }
-    }
-
     /// Removes messages that no mailbox has from where the store keeps them, while sessions go on.
     /// Tells `report` what was done.
-    pub(crate) fn purge(&self, report: &mut dyn FnMut(String)) -> Result<(), Error> {
+    pub(crate) fn purge(&self, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
         let _alone = lock(&self.0.purging);
         let mut store = self.0.store()?;
         let (mut files, mut octets, mut begins) = (0u32, 0u64, true);
@@ -72,7 +33,7 @@ impl Account {
                 octets = octets.saturating_add(compacted.freed);
             }
         }
-        report(format!("purged {files} files, {octets} octets are free"));
+        report(Report::Purged { files, octets });
         Ok(())
     }
 

@@ -235,7 +235,7 @@ impl Rows {
         name.ok_or(Error::Expunged)
     }
 
-    fn open(&mut self) -> Result<Blob, Error> {
+    pub(super) fn open(&mut self) -> Result<Blob, Error> {
         let name = blob(self.name()?);
         let mut opened = self.account.0.store()?.open(&self.name, &name);
         if opened.is_err() {

@@ -5,6 +5,7 @@ mod failing;
 mod platter;
 mod power_cut;
 mod script;
+mod scrub;
 mod steps;
 mod told;
 mod wounds;

@@ -403,9 +403,9 @@ impl Engine {
             stream.set_write_timeout(Some(CHECK_PATIENCE)).ok();
             let mut told = stream.try_clone().ok();
             let checked = Engine::account(&host, &user, &root).and_then(|account| {
-                account.care(care, &mut |line| {
+                account.care(care, &mut |report| {
                     if let Some(told) = told.as_mut() {
-                        writeln!(told, "- {line}").ok();
+                        writeln!(told, "- {}", report.encode()).ok();
                     }
                 })
             });

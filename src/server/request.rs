@@ -7,7 +7,7 @@ use super::control::Owner;
 use super::lmtp::{COMMIT, frame};
 use super::visit::Visit;
 use crate::deliver::{Envelope, Outcome};
-use crate::mailbox::Care;
+use crate::mailbox::{Care, Report};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -124,19 +124,20 @@ pub(crate) struct Patient<'a> {
 }
 
 /// Has the server that runs over this data directory care for a user's mail; what it tells goes to
-/// `each`, line by line. False if none runs there. Errors: it cannot be asked, or what it says went wrong.
+/// `each`. False if none runs there. Errors: it cannot be asked, or what it says went wrong.
 pub(crate) fn care_for(
     data_dir: &Path,
     user: Patient<'_>,
     care: Care,
-    each: &mut dyn FnMut(&str),
+    each: &mut dyn FnMut(Report),
 ) -> io::Result<bool> {
     let Some(stream) = connect(data_dir)? else {
         return Ok(false);
     };
     let owner = Owner::from(user);
     let asked = Asked::Care { owner, care };
-    ask(stream, &told(asked)?, each).map(|()| true)
+    let mut each = |line: &str| Report::decode(line).into_iter().for_each(&mut *each);
+    ask(stream, &told(asked)?, &mut each).map(|()| true)
 }
 
 /// What can be told. Errors: it has characters that cannot.

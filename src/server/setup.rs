@@ -243,6 +243,7 @@ limits!(
     metadata_octets: size,
     mdbox_rotate_octets: number,
     expunge_history: number,
+    scrub_octets: number,
     step_messages: size,
     argon2_memory_kib: number,
     argon2_passes: number,

@@ -1,7 +1,7 @@
 //! The seam between message bytes and everything that knows about messages.
 
 use super::side::beyond::Beyond;
-use super::side::{base, beyond, metadata, special_use, subscriptions};
+use super::side::{base, beyond, metadata, regular, special_use, subscriptions};
 use super::{Annotations, Body, Census, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
 use std::any::Any;
@@ -183,6 +183,15 @@ pub(crate) trait Store: Send {
         all: &Beyond,
     ) -> Result<(), Error> {
         beyond::write_of(&self.directory(of)?, validity, all)
+    }
+    /// Where the octets of a message are, for a person: its file, or what holds that.
+    fn whereabouts(&self, name: &MailboxName, _blob: &BlobId) -> PathBuf {
+        let directory = self.directory(name);
+        directory.unwrap_or_else(|_| self.root().to_owned())
+    }
+    /// Lets the owner of a message's file read and write it. Errors: this process may not do that.
+    fn make_readable(&self, name: &MailboxName, blob: &BlobId) -> Result<(), Error> {
+        regular::make_readable(&self.whereabouts(name, blob)).map_err(Error::from)
     }
     /// RFC822.SIZE if the name of the message tells it.
     fn wire_octets(&self, blob: &BlobId) -> Option<u64> {

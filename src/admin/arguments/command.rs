@@ -12,17 +12,25 @@ use crate::mailbox::Care;
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    Serve { demo: bool },
+    Serve {
+        demo: bool,
+    },
     User(User),
     Config(Settings),
-    Care { user: Option<String>, care: Care },
+    Care {
+        user: Option<String>,
+        care: Care,
+        json: bool,
+    },
     Deliver(Deliver),
     Adopt(Wish),
     Import(Import),
     Backup(Backup),
     Restore(Restore),
     Convert(Convert),
-    Capabilities { json: bool },
+    Capabilities {
+        json: bool,
+    },
     Help(&'static help::Topic),
     Version,
 }
@@ -93,7 +101,7 @@ pub(crate) const FORMS: [&str; 21] = [
     "config check",
     "config show [--json]",
     "config reference",
-    "doctor [--user NAME] [--rebuild]",
+    "doctor [--user NAME] [--rebuild | --scrub] [--json]",
     "purge [--user NAME]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "adopt PATH [--dry-run] [--json]",

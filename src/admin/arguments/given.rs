@@ -115,6 +115,14 @@ impl Given {
         Ok(())
     }
 
+    fn care(&self, care: Care) -> Command {
+        Command::Care {
+            user: self.user.clone(),
+            care,
+            json: self.has("json"),
+        }
+    }
+
     fn command(&self) -> Result<Command, Misuse> {
         let (first, rest) = match self.words.split_first() {
             Some((first, rest)) => (first.as_str(), rest),
@@ -126,17 +134,20 @@ impl Given {
             }),
             "user" => user::command(self, rest).map(Command::User),
             "config" => self.config_command(rest).map(Command::Config),
-            "doctor" => nothing_in(rest, "doctor").map(|()| Command::Care {
-                user: self.user.clone(),
-                care: match self.has("rebuild") {
-                    true => Care::Rebuild,
-                    false => Care::Check,
-                },
+            "doctor" => nothing_in(rest, "doctor").and_then(|()| {
+                let care = match (self.has("rebuild"), self.has("scrub")) {
+                    (false, false) => Care::Check,
+                    (true, false) => Care::Rebuild,
+                    (false, true) => Care::Scrub,
+                    (true, true) => {
+                        let what =
+                            "--rebuild forgets what --scrub compares with: one after the other";
+                        return Err(Misuse::new(what, Some("doctor")));
+                    }
+                };
+                Ok(self.care(care))
             }),
-            "purge" => nothing_in(rest, "purge").map(|()| Command::Care {
-                user: self.user.clone(),
-                care: Care::Purge,
-            }),
+            "purge" => nothing_in(rest, "purge").map(|()| self.care(Care::Purge)),
             "deliver" if self.deliver.user.is_empty() => {
                 Err(Misuse::new("deliver needs -d USER", Some("deliver")))
             }

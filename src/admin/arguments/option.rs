@@ -12,7 +12,7 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 25] = [
+pub(super) const OPTIONS: [Opt; 26] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -27,6 +27,7 @@ pub(super) const OPTIONS: [Opt; 25] = [
             "user list",
             "user app-password list",
             "config show",
+            "doctor",
             "adopt",
             "export",
             "import",
@@ -43,6 +44,7 @@ pub(super) const OPTIONS: [Opt; 25] = [
     opt("to", true, &["export"]),
     opt("user", true, &["doctor", "purge", "convert"]),
     opt("rebuild", false, &["doctor"]),
+    opt("scrub", false, &["doctor"]),
     opt("seen", false, &["import"]),
     opt("merge", false, &["restore"]),
     opt("into", true, &["restore"]),

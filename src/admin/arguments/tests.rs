@@ -73,6 +73,7 @@ fn commands() {
             Command::Care {
                 user: Some(ann()),
                 care: Care::Rebuild,
+                json: false,
             },
         ),
         (
@@ -80,6 +81,15 @@ fn commands() {
             Command::Care {
                 user: Some(ann()),
                 care: Care::Check,
+                json: false,
+            },
+        ),
+        (
+            "doctor --scrub --json",
+            Command::Care {
+                user: None,
+                care: Care::Scrub,
+                json: true,
             },
         ),
         (
@@ -87,6 +97,7 @@ fn commands() {
             Command::Care {
                 user: Some(ann()),
                 care: Care::Purge,
+                json: false,
             },
         ),
         (
@@ -271,12 +282,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and user app-password list and config show and adopt and export and import and backup and restore and convert and capabilities",
+            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and user app-password list and config show and adopt and export and import and backup and restore and convert and capabilities",
+            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities",
             Some("config"),
         ),
         (

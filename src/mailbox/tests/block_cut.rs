@@ -199,7 +199,9 @@ fn survives(format: Format) {
         });
         if checked.is_err() {
             let step = recorded.steps[recorded.step(point.end)].0;
-            failures.push(format!("{point:?}, index {with_index}, in {step:?}"));
+            let what = format!("{point:?}, index {with_index}, in {step:?}");
+            println!("{what}");
+            failures.push(what);
         }
         assert!(failures.len() < 8, "seed {seed}: {failures:#?}");
     }

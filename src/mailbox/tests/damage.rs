@@ -189,12 +189,20 @@ fn indexes_of_other_versions_and_deleted_ones_change_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let seen = prepared(root, format);
+        let mut newer = false;
         for version in [None, Some(1), Some(4), Some(99), None] {
+            newer |= version == Some(99);
             match version {
                 Some(version) => of_version(&root.join("index"), version),
                 None => fs::remove_file(root.join("index")).unwrap(),
             }
             let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
+            // Whoever goes on with the newer version may want it back.
+            let names = fs::read_dir(root).unwrap().flatten().map(|e| e.file_name());
+            let kept = names
+                .filter(|n| n.to_string_lossy().starts_with("index.newer-"))
+                .count();
+            assert_eq!(kept > 0, newer, "{version:?}");
             let account = host.account("u", &root.join("mail")).unwrap();
             for (mailbox, seen) in ["INBOX", "other"].iter().zip(&seen) {
                 assert_eq!(look(&account, mailbox), *seen, "{format:?} {version:?}");
@@ -206,6 +214,88 @@ fn indexes_of_other_versions_and_deleted_ones_change_nothing() {
             }
             drop(account);
             host.close().unwrap();
+        }
+    }
+}
+
+/// An account as a version left it: messages by subject, with what only the index had of them then.
+const KEPT: [&str; 1] = ["index-5"];
+
+fn kept(version: &str) -> std::path::PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/data").join(version)
+}
+
+/// An index file has far more room than is in use: it is kept deflated.
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    miniz_oxide::deflate::compress_to_vec(bytes, 9)
+}
+
+fn highest(account: &Account, mailbox: &str) -> u64 {
+    let view = account.select(&name(mailbox), Access::ReadOnly).unwrap();
+    view.highest_mod_seq().number()
+}
+
+/// What is looked for in `SEEN`: UIDs and flags, keywords, UIDVALIDITY, UIDNEXT, and HIGHESTMODSEQ.
+fn portrait(account: &Account) -> String {
+    let lines = ["INBOX", "other"].map(|mailbox| {
+        let seen = look(account, mailbox);
+        format!("{mailbox} {seen:?} {}\n", highest(account, mailbox))
+    });
+    lines.concat()
+}
+
+/// Makes what the next version is tested with: `cargo test -- --ignored keeps_an_account`.
+#[test]
+#[ignore = "writes tests/data for this version"]
+fn keeps_an_account_of_this_version() {
+    let to = kept(KEPT[KEPT.len() - 1]);
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    prepared(root, Format::Maildir);
+    let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
+    let account = host.account("u", &root.join("mail")).unwrap();
+    let portrait = portrait(&account);
+    drop(account);
+    host.close().unwrap();
+    copy(&root.join("mail"), &to.join("mail"));
+    let index = fs::read(root.join("index")).unwrap();
+    fs::write(to.join("index.deflated"), packed(&index)).unwrap();
+    fs::write(to.join("seen"), portrait).unwrap();
+}
+
+#[test]
+fn an_account_of_each_earlier_version_is_as_it_was() {
+    for version in KEPT {
+        let from = kept(version);
+        for with_index in [true, false] {
+            let directory = tempfile::tempdir().unwrap();
+            let root = directory.path();
+            copy(&from.join("mail"), &root.join("mail"));
+            for part in ["new", "cur", "tmp"] {
+                // Git keeps no empty directories.
+                fs::create_dir_all(root.join("mail").join(part)).unwrap();
+                fs::create_dir_all(root.join("mail/.other").join(part)).unwrap();
+            }
+            if with_index {
+                let bytes = fs::read(from.join("index.deflated")).unwrap();
+                let bytes = miniz_oxide::inflate::decompress_to_vec(&bytes).unwrap();
+                fs::write(root.join("index"), bytes).unwrap();
+            }
+            let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
+            let account = host.account("u", &root.join("mail")).unwrap();
+            let before = fs::read_to_string(from.join("seen")).unwrap();
+            for (line, mailbox) in before.lines().zip(["INBOX", "other"]) {
+                let (seen, mod_seq) = line.rsplit_once(' ').unwrap();
+                let now = format!("{mailbox} {:?}", look(&account, mailbox));
+                assert_eq!(now, seen, "{version}");
+                // RFC 7162 section 3.1.1: it never goes back.
+                let before: u64 = mod_seq.parse().unwrap();
+                assert!(
+                    highest(&account, mailbox) >= before,
+                    "{version} {with_index}"
+                );
+            }
         }
     }
 }

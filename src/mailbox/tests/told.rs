@@ -42,6 +42,14 @@ impl Told {
             .find(|(_, m)| m.uid_validity == uid_validity)
     }
 
+    /// Messages of that subject.
+    fn count(&self, subject: &str) -> usize {
+        let messages = self.mailboxes.values().flat_map(|m| m.messages.values());
+        messages
+            .filter(|message| message.subject == subject)
+            .count()
+    }
+
     pub(super) fn subjects(&self) -> BTreeSet<&String> {
         let messages = self.mailboxes.values().flat_map(|m| m.messages.values());
         messages.map(|message| &message.subject).collect()
@@ -128,9 +136,18 @@ fn compare(before: &Told, after: &Told, left: &Told) {
         assert!(mailbox.mod_seq >= old.mod_seq, "{name}");
         for (uid, message) in &mailbox.messages {
             let may = [old.messages.get(uid), new.messages.get(uid)];
+            // Nobody was told of it: where it is found without what was noted of it, it has no flags, or
+            // another UID, which nobody was told of either.
+            let is_new = after.subjects().contains(&message.subject)
+                && !before.subjects().contains(&message.subject);
+            let found = is_new && *uid >= old.uid_next;
             assert!(
-                may.contains(&Some(message)),
+                may.contains(&Some(message)) || found,
                 "{name} {uid}: {message:?}, not {may:?}"
+            );
+            assert!(
+                !is_new || left.count(&message.subject) == 1,
+                "{message:?} is there twice"
             );
         }
         for (uid, message) in &old.messages {

@@ -74,9 +74,9 @@ fn logged() -> Vec<String> {
 }
 
 /// UID, flags and text of a message; `None`: it cannot be read.
-type Seen = (u32, u8, Option<String>);
+pub(super) type Seen = (u32, u8, Option<String>);
 
-fn look(account: &Account, mailbox: &str) -> Result<Vec<Seen>, Error> {
+pub(super) fn look(account: &Account, mailbox: &str) -> Result<Vec<Seen>, Error> {
     let view = account.select(&name(mailbox), Access::ReadWrite)?;
     let want = Want {
         body: true,
@@ -100,13 +100,13 @@ fn look(account: &Account, mailbox: &str) -> Result<Vec<Seen>, Error> {
     Ok(all)
 }
 
-fn opened(root: &Path, format: Format) -> (Host, Account) {
+pub(super) fn opened(root: &Path, format: Format) -> (Host, Account) {
     let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     (host, account)
 }
 
-fn prepared(root: &Path, format: Format) -> BTreeMap<&'static str, Vec<Seen>> {
+pub(super) fn prepared(root: &Path, format: Format) -> BTreeMap<&'static str, Vec<Seen>> {
     let (host, account) = opened(root, format);
     account.create(&name("other")).unwrap();
     account.subscribe(&name("other"), true).unwrap();
@@ -129,7 +129,7 @@ fn prepared(root: &Path, format: Format) -> BTreeMap<&'static str, Vec<Seen>> {
     seen.into()
 }
 
-fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+pub(super) fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap().flatten() {
         let path = entry.path();
         match path.is_dir() {
@@ -140,7 +140,7 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     found.sort();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());
@@ -187,7 +187,7 @@ fn strike(path: &Path, wound: Wound, dice: &mut Dice) {
 }
 
 /// Texts of the messages that a file holds, none for a side file.
-fn texts_in(path: &Path) -> BTreeSet<String> {
+pub(super) fn texts_in(path: &Path) -> BTreeSet<String> {
     let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     let subjects = text.split("Subject: ").skip(1);
     subjects

@@ -95,7 +95,7 @@ impl Files {
         lock(&self.appending)
     }
 
-    fn path(&self, number: u32) -> PathBuf {
+    pub(super) fn path(&self, number: u32) -> PathBuf {
         self.directory.join(format!("{PREFIX}{number}"))
     }
 

@@ -12,6 +12,7 @@ use crate::mail::{MailboxName, Uid};
 use crate::store::{Compacted, Error, Filing, Replaced};
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 /// Files kept open for reading by one handle.
@@ -119,6 +120,10 @@ impl Messages for Mdbox {
     fn open(&mut self, _name: &MailboxName, record: &Record) -> Result<(Arc<File>, u64), Error> {
         let Place { file, offset } = record.placed()?;
         Ok((self.reading(file)?, offset))
+    }
+
+    fn whereabouts(&self, _name: &MailboxName, record: &Record) -> Option<PathBuf> {
+        record.place.map(|place| self.files.path(place.file))
     }
 
     fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {

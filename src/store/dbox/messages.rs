@@ -7,6 +7,7 @@ use super::record::{Place, Record};
 use crate::mail::{MailboxName, Uid};
 use crate::store::{Compacted, Error, Filing, Replaced};
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The message files of an account. A mailbox is mostly known by its log, which stays the same when
@@ -40,6 +41,8 @@ pub(super) trait Messages: Send {
     }
     /// A file of messages, and where in it the frame of this one begins. Errors: `NoSuchMessage`.
     fn open(&mut self, name: &MailboxName, record: &Record) -> Result<(Arc<File>, u64), Error>;
+    /// The path of that file, if it can be told.
+    fn whereabouts(&self, name: &MailboxName, record: &Record) -> Option<PathBuf>;
     /// What the log says of those messages whose files are there, and of those that it does not know yet.
     fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error>;
     /// Says in a log that messages come together or not at all, durably before anything that comes then.

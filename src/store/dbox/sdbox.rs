@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 pub(super) struct Sdbox {
@@ -183,6 +184,11 @@ impl Messages for Sdbox {
         let header = head.get(..count).and_then(FileHeader::parse);
         let header = header.ok_or(Error::Corrupt { what: "a message" })?;
         Ok((Arc::new(file), header.octets as u64))
+    }
+
+    fn whereabouts(&self, name: &MailboxName, record: &Record) -> Option<PathBuf> {
+        let directory = self.root.directory(name).ok()?;
+        Some(directory.join(file_name(record.uid)))
     }
 
     fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {

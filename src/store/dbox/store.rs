@@ -291,6 +291,12 @@ impl Store for Dbox {
         Ok(together.map(|together| together.ends()).collect())
     }
 
+    fn whereabouts(&self, name: &MailboxName, blob: &BlobId) -> PathBuf {
+        let file = Record::of(blob).ok();
+        let file = file.and_then(|record| self.messages.whereabouts(name, &record));
+        file.unwrap_or_else(|| self.root().to_owned())
+    }
+
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         let record = Record::of(blob)?;
         let (file, offset) = self.messages.open(name, &record)?;

@@ -278,6 +278,15 @@ impl Store for Maildir {
         promise::all(&self.path(name)?.join("tmp"))
     }
 
+    fn whereabouts(&self, name: &MailboxName, blob: &BlobId) -> PathBuf {
+        let mailbox = self.path(name).unwrap_or_else(|_| self.root.clone());
+        let place = match blob.place {
+            Place::New => "new",
+            Place::Cur => "cur",
+        };
+        mailbox.join(place).join(file_name(blob))
+    }
+
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         let file = self.open_file(name, blob)?;
         let metadata = file.metadata()?;

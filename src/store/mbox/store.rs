@@ -213,6 +213,12 @@ impl Store for Mbox {
         Ok(self.root.get(name)?.state().together.clone())
     }
 
+    fn whereabouts(&self, name: &MailboxName, _blob: &BlobId) -> PathBuf {
+        self.root
+            .file(name)
+            .unwrap_or_else(|_| self.root().to_owned())
+    }
+
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
         self.root.get(name)?.read(blob)
     }

@@ -5,7 +5,7 @@ use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// On a file it changes nothing; what else may be there is opened without waiting.
@@ -54,6 +54,18 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read`], of a text. Errors: `InvalidData` also for what is not UTF-8.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Lets the owner of a file read and write it. Errors: `InvalidData` if it is something else, and those of
+/// chmod(2).
+pub(crate) fn make_readable(path: &Path) -> io::Result<()> {
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut permissions = metadata.permissions();
+    permissions.set_mode(permissions.mode() | 0o600);
+    std::fs::set_permissions(path, permissions)
 }
 
 fn checked(file: File) -> io::Result<File> {

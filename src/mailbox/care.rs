@@ -1,0 +1,116 @@
+//! What is done for an account though no client asks.
+
+use super::host::lock;
+use super::report::Report;
+use super::{Account, Error, fault, store_fault};
+use crate::mail::UidSet;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// The index is compared with the store.
+    Check,
+    /// The index is made anew from the store.
+    Rebuild,
+    /// The store gives back the room of what is in no mailbox.
+    Purge,
+    /// Some messages are read and compared with what is known of them, behind those that were read last.
+    Scrub,
+}
+
+impl Care {
+    /// All of them with their words.
+    pub(crate) const ALL: [(Care, &'static str); 4] = [
+        (Care::Check, "check"),
+        (Care::Rebuild, "rebuild"),
+        (Care::Purge, "purge"),
+        (Care::Scrub, "scrub"),
+    ];
+
+    pub(crate) fn word(self) -> &'static str {
+        let mut all = Care::ALL.iter();
+        all.find(|(own, _)| *own == self)
+            .map_or("", |(_, word)| word)
+    }
+
+    pub(crate) fn named(word: &str) -> Option<Care> {
+        let mut all = Care::ALL.iter();
+        all.find(|(_, own)| *own == word).map(|(care, _)| *care)
+    }
+}
+
+impl Account {
+    /// Does it, telling `report` of each thing that was done or looked at.
+    pub(crate) fn care(&self, care: Care, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
+        match care {
+            Care::Check => self.check(false, report).map(|_| ()),
+            Care::Rebuild => self.check(true, report).map(|_| ()),
+            Care::Purge => self.purge(report),
+            Care::Scrub => self.scrub(report),
+        }
+    }
+
+    /// Compares the index with the store, mailbox by mailbox, telling `report` of each.
+    /// `rebuild`: what the index knows is forgotten first. Returns how many mailboxes differed.
+    pub(crate) fn check(
+        &self,
+        rebuild: bool,
+        report: &mut dyn FnMut(Report),
+    ) -> Result<u32, Error> {
+        let names = self
+            .0
+            .store()?
+            .mailboxes()
+            .map_err(store_fault("listing mailboxes"))?;
+        let mut different = 0;
+        for name in names {
+            let shared = self.shared(&name)?;
+            let mut store = self.0.store()?;
+            let mut state = lock(&shared.state);
+            let before = state
+                .summary
+                .as_ref()
+                .map(|s| (s.messages, s.seen, s.highest_mod_seq));
+            let known = match before {
+                Some(_) => shared.known_uids()?,
+                None => UidSet::new(),
+            };
+            if rebuild {
+                shared.list(&mut state, &mut *store).ok();
+                state.forget = true;
+            }
+            super::resync::resync(&shared, &mut state, &mut *store)?;
+            let Some(after) = state.summary.as_ref() else {
+                continue;
+            };
+            let now = (after.messages, after.seen, after.highest_mod_seq);
+            let verdict = match before {
+                _ if rebuild => "rebuilt",
+                None => "indexed for the first time",
+                Some(before) if before == now => "ok",
+                Some(_) => "mended",
+            };
+            different += u32::from(before.is_some_and(|before| before != now));
+            let there = shared.known_uids()?;
+            let new = before.map_or(0, |_| there.difference(&known).count());
+            report(Report::Mailbox {
+                mailbox: name.to_string(),
+                verdict: verdict.to_owned(),
+                messages: after.messages,
+                uid_validity: after.uid_validity.number(),
+                uid_next: after.uid_next.number(),
+                gone: known.difference(&there).to_string(),
+                new: u32::try_from(new).unwrap_or(u32::MAX),
+            });
+        }
+        Ok(different)
+    }
+}
+
+impl super::shared::Shared {
+    /// What the index has.
+    fn known_uids(&self) -> Result<UidSet, Error> {
+        let reading = fault("reading the index");
+        let reader = self.host.index.read().map_err(&reading)?;
+        reader.uids(self.id).map_err(&reading)
+    }
+}

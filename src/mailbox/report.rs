@@ -1,0 +1,237 @@
+//! What whoever cares for mail tells of it, a line each.
+
+use std::fmt;
+
+/// A thing that was done or looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// A mailbox was compared with its files.
+    Mailbox {
+        mailbox: String,
+        /// `ok`, `mended`, `rebuilt` or `indexed for the first time`.
+        verdict: String,
+        messages: u32,
+        uid_validity: u32,
+        uid_next: u32,
+        /// UIDs whose messages were known and are not there any more, as IMAP writes sets.
+        gone: String,
+        /// Messages that nobody knew of.
+        new: u32,
+    },
+    /// Something is wrong with a message.
+    Message {
+        mailbox: String,
+        uid: u32,
+        /// `damaged`, `unreadable`, `misnamed`, or `repaired` where nothing is wrong any more.
+        verdict: String,
+        why: String,
+        /// Where its octets are.
+        file: String,
+    },
+    /// So many messages were read since the last such line.
+    Scrubbed {
+        messages: u32,
+        octets: u64,
+        /// All were read; the next scrub begins anew.
+        ended: bool,
+    },
+    Purged {
+        files: u32,
+        octets: u64,
+    },
+}
+
+impl Report {
+    /// True of a message that needs somebody to look at it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Report::Message { verdict, .. } if verdict != "repaired")
+    }
+
+    /// One line, without its end; words with tabs between them.
+    pub(crate) fn encode(&self) -> String {
+        let words: Vec<String> = match self {
+            Report::Mailbox {
+                mailbox,
+                verdict,
+                messages,
+                uid_validity,
+                uid_next,
+                gone,
+                new,
+            } => vec![
+                "mailbox".into(),
+                mailbox.clone(),
+                verdict.clone(),
+                messages.to_string(),
+                uid_validity.to_string(),
+                uid_next.to_string(),
+                gone.clone(),
+                new.to_string(),
+            ],
+            Report::Message {
+                mailbox,
+                uid,
+                verdict,
+                why,
+                file,
+            } => vec![
+                "message".into(),
+                mailbox.clone(),
+                uid.to_string(),
+                verdict.clone(),
+                why.clone(),
+                file.clone(),
+            ],
+            Report::Scrubbed {
+                messages,
+                octets,
+                ended,
+            } => vec![
+                "scrubbed".into(),
+                messages.to_string(),
+                octets.to_string(),
+                ended.to_string(),
+            ],
+            Report::Purged { files, octets } => {
+                vec!["purged".into(), files.to_string(), octets.to_string()]
+            }
+        };
+        // Names of files may hold anything.
+        let shown = |word: &String| word.replace(char::is_control, "\u{fffd}");
+        words.iter().map(shown).collect::<Vec<_>>().join("\t")
+    }
+
+    /// `None` for what no version of [`Report::encode`] wrote.
+    pub(crate) fn decode(line: &str) -> Option<Report> {
+        let words: Vec<&str> = line.split('\t').collect();
+        Some(match words.as_slice() {
+            [
+                "mailbox",
+                mailbox,
+                verdict,
+                messages,
+                validity,
+                next,
+                gone,
+                new,
+            ] => Report::Mailbox {
+                mailbox: (*mailbox).to_owned(),
+                verdict: (*verdict).to_owned(),
+                messages: messages.parse().ok()?,
+                uid_validity: validity.parse().ok()?,
+                uid_next: next.parse().ok()?,
+                gone: (*gone).to_owned(),
+                new: new.parse().ok()?,
+            },
+            ["message", mailbox, uid, verdict, why, file] => Report::Message {
+                mailbox: (*mailbox).to_owned(),
+                uid: uid.parse().ok()?,
+                verdict: (*verdict).to_owned(),
+                why: (*why).to_owned(),
+                file: (*file).to_owned(),
+            },
+            ["scrubbed", messages, octets, ended] => Report::Scrubbed {
+                messages: messages.parse().ok()?,
+                octets: octets.parse().ok()?,
+                ended: ended.parse().ok()?,
+            },
+            ["purged", files, octets] => Report::Purged {
+                files: files.parse().ok()?,
+                octets: octets.parse().ok()?,
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// For a person.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Report::Mailbox {
+                mailbox,
+                verdict,
+                messages,
+                uid_validity,
+                uid_next,
+                gone,
+                new,
+            } => {
+                write!(f, "{mailbox}: {verdict}, {messages} messages, ")?;
+                write!(f, "UIDVALIDITY {uid_validity}, UIDNEXT {uid_next}")?;
+                if !gone.is_empty() {
+                    write!(f, "; gone: UID {gone}")?;
+                }
+                match new {
+                    0 => Ok(()),
+                    new => write!(f, "; new: {new}"),
+                }
+            }
+            Report::Message {
+                mailbox,
+                uid,
+                verdict,
+                why,
+                file,
+            } => write!(f, "{mailbox}: UID {uid}: {verdict}: {why} ({file})"),
+            Report::Scrubbed {
+                messages, octets, ..
+            } => write!(f, "read {messages} messages, {octets} octets"),
+            Report::Purged { files, octets } => {
+                write!(f, "purged {files} files, {octets} octets are free")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_and_their_lines() {
+        let mailbox = Report::Mailbox {
+            mailbox: "a b".into(),
+            verdict: "mended".into(),
+            messages: 3,
+            uid_validity: 7,
+            uid_next: 9,
+            gone: "4:5".into(),
+            new: 1,
+        };
+        let message = Report::Message {
+            mailbox: "INBOX".into(),
+            uid: 5,
+            verdict: "damaged".into(),
+            why: "it had 3 octets and has 2".into(),
+            file: "/m/x".into(),
+        };
+        let scrubbed = Report::Scrubbed {
+            messages: 2,
+            octets: 1 << 40,
+            ended: true,
+        };
+        let purged = Report::Purged {
+            files: 1,
+            octets: 2,
+        };
+        for (report, text) in [
+            (
+                mailbox,
+                "a b: mended, 3 messages, UIDVALIDITY 7, UIDNEXT 9; gone: UID 4:5; new: 1",
+            ),
+            (
+                message,
+                "INBOX: UID 5: damaged: it had 3 octets and has 2 (/m/x)",
+            ),
+            (scrubbed, "read 2 messages, 1099511627776 octets"),
+            (purged, "purged 1 files, 2 octets are free"),
+        ] {
+            assert_eq!(report.to_string(), text);
+            assert_eq!(Report::decode(&report.encode()).as_ref(), Some(&report));
+        }
+        for line in ["", "mailbox", "message\tINBOX\tx\ta\tb\tc", "purged\t1\t-2"] {
+            assert_eq!(Report::decode(line), None, "{line}");
+        }
+    }
+}
