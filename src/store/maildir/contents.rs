@@ -6,7 +6,7 @@ use super::filing::file_name;
 use super::keywords;
 use super::store::Maildir;
 use crate::mail::{Keyword, MailboxName, Uid};
-use crate::store::side::uid_validity::{self, random_guid};
+use crate::store::side::uid_validity::random_guid;
 use crate::store::side::{disk, regular};
 use crate::store::{BlobId, Census, Error, MailboxState, Place, Stamp};
 use crate::sys::clock::file_time;
@@ -39,7 +39,7 @@ impl Maildir {
         let state = MailboxState {
             uid_validity: header
                 .uid_validity
-                .map_or_else(|| uid_validity::next(&self.root), Ok)?,
+                .map_or_else(|| self.validities.next(&self.root), Ok)?,
             uid_next: header.uid_next.max(used).unwrap_or(Uid::MIN),
             guid: header.guid.map_or_else(random_guid, Ok)?,
             keywords,

@@ -8,7 +8,7 @@ use crate::store::Error;
 use crate::store::side::disk;
 use crate::store::side::dotted::mailbox_name;
 use crate::store::side::lock::replace;
-use crate::store::side::uid_validity::{self, random_guid};
+use crate::store::side::uid_validity::random_guid;
 use crate::store::side::unique::unique;
 use std::fs;
 use std::io;
@@ -51,7 +51,7 @@ impl Maildir {
         if path.exists() {
             return Err(Error::MailboxExists);
         }
-        let uid_validity = uid_validity::next(&self.root)?;
+        let uid_validity = self.validities.next(&self.root)?;
         let staged = self.root.join(format!("{CREATING}{}", unique(&self.host)));
         disk::make_directory(&staged)?;
         for part in ["tmp", "new", "cur"] {

@@ -9,7 +9,8 @@ use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::packed;
 use crate::store::side::furnish::furnish;
-use crate::store::side::lock::{DotLock, replace, replace_with};
+use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
+use crate::store::side::uid_validity::Reserved;
 use crate::store::side::{disk, regular, unique};
 use crate::store::{
     Blob, BlobId, Census, Draft, Error, Filing, Lines, MailboxState, Place, Scanned, Stamp, Store,
@@ -37,6 +38,7 @@ pub(crate) struct Maildir {
     pub(super) nameless: HashMap<MailboxName, u32>,
     /// How many entries are no messages, for each mailbox, as far as the log has it.
     pub(super) others: HashMap<MailboxName, usize>,
+    pub(super) validities: Reserved,
     /// The root lies on a network file system, once somebody asked.
     pub(super) remote: OnceCell<bool>,
     /// How new messages are compressed.
@@ -88,6 +90,7 @@ impl Maildir {
             open: Vec::new(),
             nameless: HashMap::new(),
             others: HashMap::new(),
+            validities: Reserved::default(),
             remote: OnceCell::new(),
             method: None,
         })
@@ -414,10 +417,13 @@ impl Store for Maildir {
         let path = self.path(name)?;
         let file = path.join(uidlist::FILE);
         let _lock = DotLock::take(&file)?;
-        let old = Listing::open(&path)?;
-        replace_with(&file, &mut |out| {
-            listing::write(old.as_ref(), state, lines, out)
-        })
+        match Listing::open(&path)? {
+            Some(old) => replace_with(&file, &mut |out| {
+                listing::write(Some(&old), state, lines, out)
+            }),
+            // One that is cut says nothing that anybody was told.
+            None => create_with(&file, &mut |out| listing::write(None, state, lines, out)),
+        }
     }
 
     fn record_uidls(&mut self, name: &MailboxName, uidls: &[(Uid, &str)]) -> Result<(), Error> {
@@ -484,6 +490,10 @@ impl Store for Maildir {
 
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    fn tells_changes(&self) -> bool {
+        !self.is_remote()
     }
 
     fn is_remote(&self) -> bool {

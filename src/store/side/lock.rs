@@ -199,10 +199,30 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     replace_with(path, &mut |out| Ok(out.write_all(bytes)?))
 }
 
+/// What is written piece by piece.
+type Writing<'w> = dyn FnMut(&mut dyn Write) -> Result<(), Error> + 'w;
+
 /// As `replace`, by what is written piece by piece.
-pub(crate) fn replace_with(
+pub(crate) fn replace_with(path: &Path, write: &mut Writing<'_>) -> Result<(), Error> {
+    beside_first(path, write, |file, temporary| {
+        disk::sync_data(file)?;
+        Ok(disk::rename_over(temporary, path)?)
+    })
+}
+
+/// As `replace_with`, where there is no such file yet: it has its name before it is synced, so that a journal
+/// is written once for both. If the power is cut before that, the file may be cut too.
+pub(crate) fn create_with(path: &Path, write: &mut Writing<'_>) -> Result<(), Error> {
+    beside_first(path, write, |file, temporary| {
+        disk::rename_over(temporary, path)?;
+        Ok(disk::sync_data(file)?)
+    })
+}
+
+fn beside_first(
     path: &Path,
-    write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
+    write: &mut Writing<'_>,
+    finish: impl Fn(&File, &Path) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let temporary = beside(path, ".tmp");
     let mut options = OpenOptions::new();
@@ -212,8 +232,7 @@ pub(crate) fn replace_with(
         let mut out = io::BufWriter::new(disk::Writer(&file));
         write(&mut out)?;
         out.flush()?;
-        disk::sync_data(&file)?;
-        Ok(disk::rename_over(&temporary, path)?)
+        finish(&file, &temporary)
     });
     if let Err(error) = written {
         let _ = disk::remove(&temporary);
