@@ -7,13 +7,12 @@ use super::kept::Kept;
 use super::known::{Prepared, is_recent};
 use super::names::Names;
 use super::news::Recent;
-use super::shared::Shared;
+use super::shared::{Shared, is_current};
 use super::special;
 use super::{Access, Carry, Error, View, fault, store_fault};
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
 use event_listener::Event;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -88,6 +87,42 @@ pub(crate) struct Renamed {
     pub(crate) made: Vec<MailboxName>,
     /// What is still to be done: the messages of INBOX are to be moved.
     pub(crate) rest: Option<Carry>,
+}
+
+impl Listed {
+    fn new(name: MailboxName, selectable: bool) -> Listed {
+        Listed {
+            name,
+            selectable,
+            children: false,
+            special_uses: Vec::new(),
+        }
+    }
+
+    /// The names above these, which are sorted, that are not among them, sorted.
+    fn above(names: &[MailboxName]) -> Vec<MailboxName> {
+        let mut above: Vec<MailboxName> = Vec::new();
+        for name in names {
+            let mut next = name.parent();
+            while let Some(parent) = next.filter(|parent| names.binary_search(parent).is_err()) {
+                // Names below one mostly stand one behind the other.
+                if above.last() == Some(&parent) {
+                    break;
+                }
+                next = parent.parent();
+                above.push(parent);
+            }
+        }
+        crate::mail::sort(&mut above);
+        above.dedup();
+        above
+    }
+
+    /// That of this name, among those that are sorted.
+    fn find<'l>(all: &'l mut [Listed], name: &MailboxName) -> Option<&'l mut Listed> {
+        let at = all.binary_search_by(|listed| listed.name.cmp(name)).ok()?;
+        all.get_mut(at)
+    }
 }
 
 impl Account {
@@ -172,34 +207,30 @@ impl Account {
     /// Every mailbox and every name above one, sorted.
     pub(crate) fn list(&self) -> Result<Vec<Listed>, Error> {
         let mut store = self.0.store()?;
-        let names = store
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
+        let names = store.mailboxes();
+        let mut names = names.map_err(store_fault("listing mailboxes"))?;
         let holders = special::holders(&special::read(&mut *store)?, &names);
-        let mut all: BTreeMap<MailboxName, Listed> = BTreeMap::new();
-        let listed = |name: &MailboxName| Listed {
-            name: name.clone(),
-            selectable: false,
-            children: false,
-            special_uses: holders
-                .iter()
-                .filter(|(_, holder)| holder == name)
-                .map(|(special_use, _)| *special_use)
-                .collect(),
-        };
-        for name in names {
-            let mut above = name.parent();
-            while let Some(parent) = above {
-                all.entry(parent.clone())
-                    .or_insert_with(|| listed(&parent))
-                    .children = true;
-                above = parent.parent();
+        drop(store);
+        crate::mail::sort(&mut names);
+        names.dedup();
+        // There may be very many: none is in memory more than once.
+        let above = Listed::above(&names);
+        let names = names.into_iter().map(|name| Listed::new(name, true));
+        let mut all: Vec<Listed> = names.collect();
+        all.extend(above.into_iter().map(|name| Listed::new(name, false)));
+        crate::mail::sort_by(&mut all, |a, b| a.name.cmp(&b.name));
+        for at in 0..all.len() {
+            let parent = all.get(at).and_then(|listed| listed.name.parent());
+            if let Some(parent) = parent.and_then(|parent| Listed::find(&mut all, &parent)) {
+                parent.children = true;
             }
-            all.entry(name.clone())
-                .or_insert_with(|| listed(&name))
-                .selectable = true;
         }
-        Ok(all.into_values().collect())
+        for (special_use, holder) in holders {
+            if let Some(listed) = Listed::find(&mut all, &holder) {
+                listed.special_uses.push(special_use);
+            }
+        }
+        Ok(all)
     }
 
     /// Every subscribed name, sorted, whether it exists or not.
@@ -425,9 +456,12 @@ impl Account {
             return Ok(shared);
         }
         let mut store = self.0.store()?;
-        store
+        let stamp = store
             .stamp(name)
             .map_err(store_fault("looking at a mailbox"))?;
+        // Of messages that were to come together some may have to go, before others get their UIDs.
+        let tells_changes = store.tells_changes()
+            && (self.0.host.was_clean() || store.promised(name).is_ok_and(|open| open.is_empty()));
         let events = match store.is_exclusive() {
             true => Events::alone(),
             false => Events::default(),
@@ -454,6 +488,10 @@ impl Account {
             }
         });
         let summary = summary.map_err(fault("reading the index"))?;
+        // Whatever happened since was told to nobody: it would have changed the stamp.
+        if tells_changes && summary.as_ref().is_some_and(|s| is_current(s, stamp)) {
+            self.0.host.set_in_line_at_first(id);
+        }
         let shared = Arc::new(Shared::new(
             &self.0.host,
             Arc::downgrade(&self.0),

@@ -171,3 +171,43 @@ fn who_is_ended_between_two_transactions_goes_on_with_the_same_uids() {
     }
     assert!(partly >= 3, "{partly}");
 }
+
+#[test]
+fn after_a_hard_stop_what_is_as_it_was_is_not_looked_at_again() {
+    let [directory, beside] = [memory(), memory()];
+    let (root, path) = (directory.path(), beside.path().join("index"));
+    let open = |path: &Path| Host::open(path, Format::Maildir, Limits::default()).unwrap();
+    let host = open(&path);
+    let account = host.account("u", root).unwrap();
+    for subject in ["a", "b", "c"] {
+        super::tests::append(&account, "INBOX", subject, &Default::default());
+    }
+    let known = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    host.flush().unwrap();
+    let copies = ["as it was", "promised", "changed"].map(|copy| beside.path().join(copy));
+    for copy in &copies {
+        std::fs::copy(&path, copy).unwrap();
+    }
+    let look = |copy: &Path| {
+        let host = open(copy);
+        let account = host.account("u", root).unwrap();
+        let view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        (
+            host.scans(),
+            shown(&view),
+            view.highest_mod_seq(),
+            view.uid_next(),
+        )
+    };
+    let before = (0, shown(&known), known.highest_mod_seq(), known.uid_next());
+    assert_eq!(look(&copies[0]), before);
+    // Messages that were to come together, of which none came: others get their UIDs.
+    let promise = root.join("tmp/dovelet-together.4-5");
+    std::fs::write(&promise, "").unwrap();
+    let (scans, rows, mod_seq, _) = look(&copies[1]);
+    assert!(scans == 1 && rows == before.1 && mod_seq > before.2 && !promise.exists());
+    super::tests::append(&account, "INBOX", "d", &Default::default());
+    let (scans, rows, mod_seq, _) = look(&copies[2]);
+    assert!(scans == 1 && rows.len() == 4 && mod_seq > before.2);
+}

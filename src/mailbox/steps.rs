@@ -172,7 +172,8 @@ impl Steps {
         self.store
             .sync()
             .map_err(store_fault("syncing a mailbox"))?;
-        if self.store.settles() {
+        // The summary is to have the stamp of what was changed.
+        if self.store.settles() || self.store.tells_changes() {
             self.shared.host.settle_later(&self.shared);
         }
         Ok(())

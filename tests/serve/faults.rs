@@ -247,6 +247,47 @@ fn a_mailbox_larger_than_the_memory_is_opened_and_nobody_else_notices() {
 }
 
 #[test]
+fn very_many_mailboxes_are_listed_on_the_smallest_board() {
+    // LIST of 20,000 took more memory than the engine has there, which was gone.
+    const COUNT: usize = 20_000;
+    let server = Server::start("board = \"openwrt-64\"\n");
+    drop(server.imap("ann"));
+    let maildir = server.maildir("ann");
+    let mut subscribed = String::new();
+    for at in 0..COUNT {
+        fs::create_dir(maildir.join(format!(".Project {}.part {at}", at % 100))).unwrap();
+        subscribed.push_str(&format!("Project {}.part {at}\n", at % 100));
+    }
+    fs::write(maildir.join("subscriptions"), subscribed).unwrap();
+    let mut ann = server.imap("ann").raw();
+    let engine = server.role("engine").pop().unwrap();
+    // Those above them are told too.
+    for (command, count) in [
+        ("LIST \"\" \"Project*\"", COUNT + 100),
+        (
+            "LIST \"\" \"Project*\" RETURN (SUBSCRIBED CHILDREN)",
+            COUNT + 100,
+        ),
+        ("LIST (SUBSCRIBED RECURSIVEMATCH) \"\" \"Project %\"", 100),
+        ("LSUB \"\" \"Project*\"", COUNT),
+        ("LSUB \"\" \"Project %\"", 100),
+    ] {
+        let told = ann.ok(command).untagged;
+        assert_eq!(told.len(), count, "{command}");
+        assert!(told.is_sorted_by_key(|line| line.split("\"/\"").nth(1).unwrap().to_owned()));
+    }
+    let one = "LIST \"\" \"Project 7/part 19907\" RETURN (SUBSCRIBED)";
+    let told = ann.ok(one).untagged.join("\n");
+    assert!(told.contains("\\Subscribed"), "{told}");
+    assert!(
+        server
+            .role("engine")
+            .iter()
+            .any(|own| own.pid == engine.pid)
+    );
+}
+
+#[test]
 fn a_fifo_in_one_maildir_stops_nobody() {
     // Threads of the engine waited for its other end, and everybody waited for them.
     let server = Server::start("isolation = \"shared\"\n");

@@ -6,20 +6,25 @@ use super::metadata;
 use super::session::{Doing, Ran, Session};
 use super::table::Rule;
 use super::tag::Tag;
-use crate::mail::{EntryName, MailboxName, Pattern, SpecialUse};
+use crate::mail::{MailboxName, Pattern, SpecialUse};
 use crate::mailbox::{Account, Error, Expunges, Listed};
 use crate::protocol::{Output, Progress, Turn};
 use crate::wire::imap::{Form, List, Select, StatusItem};
-use std::collections::{BTreeMap, VecDeque};
 
 /// A running LIST.
 pub(super) struct Listing {
     tag: Tag,
     expunges: Expunges,
     word: &'static str,
-    lines: VecDeque<Line>,
-    status: Vec<StatusItem>,
-    metadata: Vec<EntryName>,
+    wanted: List,
+    lines: Lines,
+}
+
+/// What is still to be told: a line is made when it is its turn.
+enum Lines {
+    Names(std::vec::IntoIter<Known>),
+    /// Of LSUB; with whether the name gets no `\\Noselect`.
+    Subscribed(std::vec::IntoIter<(MailboxName, bool)>),
 }
 
 /// One mailbox, to be told.
@@ -60,7 +65,7 @@ pub(super) fn list(
         .collect();
     let lines = match wanted.form {
         Form::Lsub => lsub(session, &patterns),
-        _ => Names::of(&session.account, &wanted).map(|names| names.lines(&wanted, &patterns)),
+        _ => Names::of(&session.account, &wanted).map(|names| names.told(&wanted, &patterns)),
     };
     let lines = match lines {
         Ok(lines) => lines,
@@ -70,9 +75,8 @@ pub(super) fn list(
         tag: tag.clone(),
         expunges: rule.expunges,
         word,
+        wanted,
         lines,
-        status: wanted.status,
-        metadata: wanted.metadata,
     }));
     Ran::GoesOn
 }
@@ -84,81 +88,135 @@ fn matched(patterns: &[Pattern], name: &MailboxName) -> bool {
 }
 
 /// What is known of a name.
-#[derive(Default)]
 struct Known {
+    name: MailboxName,
     /// A mailbox, or a name above one.
-    listed: Option<Listed>,
+    there: bool,
+    selectable: bool,
+    children: bool,
     subscribed: bool,
     /// Something below it meets the selection options; and does not match the patterns.
     below: bool,
     below_only: bool,
+    special_uses: Vec<SpecialUse>,
 }
 
-/// Every name that can be told.
-struct Names(BTreeMap<MailboxName, Known>);
+/// Every name that can be told, sorted: there may be very many, and none is in memory more than once.
+struct Names(Vec<Known>);
 
 impl Names {
     fn of(account: &Account, wanted: &List) -> Result<Names, Error> {
-        let mut names: BTreeMap<MailboxName, Known> = BTreeMap::new();
-        for listed in account.list()? {
-            let name = listed.name.clone();
-            names.entry(name).or_default().listed = Some(listed);
-        }
+        let listed = account.list()?.into_iter();
+        let mut names = Names(listed.map(Known::of).collect());
         if wanted.subscribed {
+            let mut others = Vec::new();
             for name in account.subscriptions()? {
-                names.entry(name).or_default().subscribed = true;
+                match names.find(&name) {
+                    Some(known) => known.subscribed = true,
+                    None => others.push(Known {
+                        subscribed: true,
+                        ..Known::new(name)
+                    }),
+                }
             }
+            names.add(others);
         }
-        Ok(Names(names))
+        Ok(names)
     }
 
-    fn lines(mut self, wanted: &List, patterns: &[Pattern]) -> VecDeque<Line> {
+    fn find(&mut self, name: &MailboxName) -> Option<&mut Known> {
+        let at = self.0.binary_search_by(|known| known.name.cmp(name)).ok()?;
+        self.0.get_mut(at)
+    }
+
+    /// Adds names that are not among them.
+    fn add(&mut self, others: Vec<Known>) {
+        if !others.is_empty() {
+            self.0.extend(others);
+            crate::mail::sort_by(&mut self.0, |a, b| a.name.cmp(&b.name));
+        }
+        self.0.dedup_by(|b, a| {
+            let same = a.name == b.name;
+            a.below |= same && b.below;
+            a.below_only |= same && b.below_only;
+            same
+        });
+    }
+
+    /// Those that are to be told.
+    fn told(mut self, wanted: &List, patterns: &[Pattern]) -> Lines {
         if wanted.select.recursive {
             self.look_below(wanted.select, patterns);
         }
-        let told = self.0.into_iter().filter(|(name, known)| {
-            matched(patterns, name) && (known.meets(wanted.select) || known.below_only)
+        self.0.retain(|known| {
+            matched(patterns, &known.name) && (known.meets(wanted.select) || known.below_only)
         });
-        told.map(|(name, known)| known.line(name, wanted)).collect()
+        Lines::Names(self.0.into_iter())
     }
 
     /// Marks the names above those that meet the options (RFC 5258 section 3.5).
     fn look_below(&mut self, select: Select, patterns: &[Pattern]) {
-        let met: Vec<MailboxName> = self
-            .0
-            .iter()
-            .filter(|(_, known)| known.meets(select))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in met {
-            let told = matched(patterns, &name);
-            let mut above = name.parent();
+        let mut others = Vec::new();
+        for at in 0..self.0.len() {
+            let Some(known) = self.0.get(at).filter(|known| known.meets(select)) else {
+                continue;
+            };
+            let below_only = !matched(patterns, &known.name);
+            let mut above = known.name.parent();
             while let Some(parent) = above {
                 above = parent.parent();
-                let known = self.0.entry(parent).or_default();
-                known.below = true;
-                known.below_only |= !told;
+                match self.find(&parent) {
+                    Some(known) => {
+                        known.below = true;
+                        known.below_only |= below_only;
+                    }
+                    None => others.push(Known {
+                        below: true,
+                        below_only,
+                        ..Known::new(parent)
+                    }),
+                }
             }
         }
+        self.add(others);
     }
 }
 
 impl Known {
-    fn special_uses(&self) -> &[SpecialUse] {
-        self.listed.as_ref().map_or(&[], |l| &l.special_uses)
+    /// Of a name that nothing is known of.
+    fn new(name: MailboxName) -> Known {
+        Known {
+            name,
+            there: false,
+            selectable: false,
+            children: false,
+            subscribed: false,
+            below: false,
+            below_only: false,
+            special_uses: Vec::new(),
+        }
+    }
+
+    fn of(listed: Listed) -> Known {
+        Known {
+            there: true,
+            selectable: listed.selectable,
+            children: listed.children,
+            special_uses: listed.special_uses,
+            ..Known::new(listed.name)
+        }
     }
 
     fn meets(&self, select: Select) -> bool {
-        let exists = self.listed.is_some() || select.subscribed;
+        let exists = self.there || select.subscribed;
         exists
             && (!select.subscribed || self.subscribed)
-            && (!select.special_use || !self.special_uses().is_empty())
+            && (!select.special_use || !self.special_uses.is_empty())
     }
 
-    fn line(&self, name: MailboxName, wanted: &List) -> Line {
+    fn line(self, wanted: &List) -> Line {
         let mut attributes = Vec::new();
-        let selectable = self.listed.as_ref().is_some_and(|l| l.selectable);
-        if !selectable {
+        if !self.selectable {
             // RFC 5258 section 3: \NonExistent implies \Noselect for who asks in the new way.
             attributes.push(if wanted.extended {
                 "\\NonExistent"
@@ -169,16 +227,15 @@ impl Known {
         if wanted.subscribed && self.subscribed {
             attributes.push("\\Subscribed");
         }
-        let children = self.listed.as_ref().is_some_and(|l| l.children);
-        attributes.push(if children {
+        attributes.push(if self.children {
             "\\HasChildren"
         } else {
             "\\HasNoChildren"
         });
-        if wanted.form == Form::Xlist && name.is_inbox() {
+        if wanted.form == Form::Xlist && self.name.is_inbox() {
             attributes.push("\\Inbox");
         }
-        attributes.extend(self.special_uses().iter().map(|u| u.attribute()));
+        attributes.extend(self.special_uses.iter().map(|u| u.attribute()));
         let mut child_info = Vec::new();
         if self.below && wanted.select.recursive {
             let options = [
@@ -188,8 +245,8 @@ impl Known {
             child_info.extend(options.iter().filter(|o| o.0).map(|o| o.1));
         }
         Line {
-            selectable: selectable && self.meets(wanted.select),
-            name,
+            selectable: self.selectable && self.meets(wanted.select),
+            name: self.name,
             attributes,
             child_info,
         }
@@ -198,45 +255,40 @@ impl Known {
 
 /// Subscribed names; and names above them where the pattern ends at a level (`%`)
 /// (RFC 3501 section 6.3.9).
-fn lsub(session: &Session, patterns: &[Pattern]) -> Result<VecDeque<Line>, Error> {
-    let names = session.account.subscriptions()?;
+fn lsub(session: &Session, patterns: &[Pattern]) -> Result<Lines, Error> {
     // What cannot be selected is only told to clients that need it.
     let selectable = match session.settings.workarounds.lsub_flags {
         true => Some(session.account.list()?),
         false => None,
     };
     let is_selectable = |name: &MailboxName| {
-        let all = selectable.as_ref();
-        all.is_none_or(|all| all.iter().any(|l| l.selectable && l.name == *name))
+        selectable.as_ref().is_none_or(|all| {
+            let at = all.binary_search_by(|listed| listed.name.cmp(name));
+            at.is_ok_and(|at| all.get(at).is_some_and(|listed| listed.selectable))
+        })
     };
-    // With whether the name itself is subscribed.
-    let mut told: BTreeMap<MailboxName, bool> = BTreeMap::new();
-    for name in names {
-        let level = patterns
-            .iter()
-            .any(|pattern| pattern.as_str().ends_with('%'));
-        let mut above = name.parent().filter(|_| level && !matched(patterns, &name));
+    let level = patterns
+        .iter()
+        .any(|pattern| pattern.as_str().ends_with('%'));
+    let mut told = Vec::new();
+    for name in session.account.subscriptions()? {
+        let own = matched(patterns, &name);
+        let mut above = name.parent().filter(|_| level && !own);
         while let Some(parent) = above {
             above = parent.parent();
             if matched(patterns, &parent) {
-                told.entry(parent).or_insert(false);
+                told.push((parent, false));
             }
         }
-        if matched(patterns, &name) {
-            told.insert(name, true);
+        if own {
+            let selectable = is_selectable(&name);
+            told.push((name, selectable));
         }
     }
-    let line = |(name, subscribed): (MailboxName, bool)| Line {
-        attributes: if subscribed && is_selectable(&name) {
-            vec![]
-        } else {
-            vec!["\\Noselect"]
-        },
-        name,
-        child_info: Vec::new(),
-        selectable: false,
-    };
-    Ok(told.into_iter().map(line).collect())
+    // A name that is subscribed itself comes before it as one above others.
+    crate::mail::sort_by(&mut told, |a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+    told.dedup_by(|b, a| a.0 == b.0);
+    Ok(Lines::Subscribed(told.into_iter()))
 }
 
 /// One name, by itself: what it is now, and what it was called before or by the client (RFC 5465
@@ -261,10 +313,34 @@ pub(super) fn tell_name(
     let Ok(mut names) = Names::of(&session.account, &wanted) else {
         return;
     };
-    let known = names.0.remove(name).unwrap_or_default();
+    let found = names.find(name);
+    let known = Known::new(name.clone());
+    let known = found.map_or(known, |found| {
+        std::mem::replace(found, Known::new(name.clone()))
+    });
     known
-        .line(name.clone(), &wanted)
+        .line(&wanted)
         .put_name("LIST", old, session.enabled, out);
+}
+
+impl Lines {
+    fn next(&mut self, wanted: &List) -> Option<Line> {
+        match self {
+            Lines::Names(names) => Some(names.next()?.line(wanted)),
+            Lines::Subscribed(names) => {
+                let (name, selectable) = names.next()?;
+                Some(Line {
+                    attributes: match selectable {
+                        true => Vec::new(),
+                        false => vec!["\\Noselect"],
+                    },
+                    name,
+                    child_info: Vec::new(),
+                    selectable: false,
+                })
+            }
+        }
+    }
 }
 
 impl Line {
@@ -289,16 +365,17 @@ impl Line {
     /// (RFC 5819 section 2).
     fn put(mut self, session: &Session, listing: &Listing, out: &mut Output) {
         let mut status = Vec::new();
-        if self.selectable && !listing.status.is_empty() {
-            match status_line(session, &self.name, &listing.status, &mut status) {
+        let wanted = &listing.wanted;
+        if self.selectable && !wanted.status.is_empty() {
+            match status_line(session, &self.name, &wanted.status, &mut status) {
                 Ok(()) => {}
                 Err(Error::NoSuchMailbox) => self.attributes.insert(0, "\\NonExistent"),
                 // It is logged; the list goes on.
                 Err(_) => status.clear(),
             }
         }
-        if self.selectable && !listing.metadata.is_empty() {
-            metadata::listed(session, &self.name, &listing.metadata, &mut status);
+        if self.selectable && !wanted.metadata.is_empty() {
+            metadata::listed(session, &self.name, &wanted.metadata, &mut status);
         }
         self.put_name(listing.word, None, session.enabled, out);
         out.put(&status);
@@ -317,7 +394,7 @@ impl Session {
             self.doing = Doing::List(listing);
             return Some(Progress::Disk);
         }
-        while let Some(line) = listing.lines.pop_front() {
+        while let Some(line) = listing.lines.next(&listing.wanted) {
             line.put(self, &listing, out);
             if out.full() {
                 self.doing = Doing::List(listing);

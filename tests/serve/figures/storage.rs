@@ -93,6 +93,7 @@ fn a_mailbox_of_a_million() {
     let mut imap = server.imap("ann");
     imap.ok("SELECT INBOX");
     imap.ok("STORE 1:1000 +FLAGS.SILENT (\\Flagged)");
+    std::thread::sleep(Duration::from_secs(4));
     server.kill();
     server.again();
     let mut imap = server.imap("ann");
@@ -101,6 +102,111 @@ fn a_mailbox_of_a_million() {
         select(&mut imap),
         Duration::from_millis(500),
     );
+    // What happened just before has to be found again: that takes a look at all messages.
+    imap.ok("STORE 1:1000 -FLAGS.SILENT (\\Flagged)");
+    server.kill();
+    server.again();
+    let (mut imap, used) = (server.imap("ann"), cpu(&server));
+    let took = select(&mut imap);
+    let used = cpu(&server) - used;
+    println!("SELECT after a hard stop amid changes: {took:?}, {used:?} of CPU");
+    assert_eq!(imap.ok("SEARCH FLAGGED").find("SEARCH"), Some(""));
+}
+
+#[test]
+#[ignore = "makes 10,000 messages; prints its figure"]
+fn octets_of_an_index_with_cached_fields() {
+    const COUNT: u32 = 10_000;
+    let mut server = Server::start("");
+    drop(server.imap("ann"));
+    let cur = server.maildir("ann").join("cur");
+    for at in 1..=COUNT {
+        let text = format!(
+            "Return-Path: <list-bounces@lists.example.org>\nReceived: from mx.example.org (mx.example.org \
+             [192.0.2.7])\n\tby mail.example.net with ESMTPS id {at:08x}\n\tfor <ann@example.net>; Mon, 3 Nov \
+             2025 10:00:00 +0100\nDate: Mon, 3 Nov 2025 09:59:{:02} +0000\nFrom: Somebody Example \
+             <somebody{at}@example.org>\nTo: Ann Other <ann@example.net>, a list <list@lists.example.org>\n\
+             Subject: Re: [list] What is said in message {at} of this thread\nMessage-ID: \
+             <{at:08x}.7f3a@mail.example.org>\nIn-Reply-To: <{:08x}.7f3a@mail.example.org>\nMIME-Version: 1.0\n\
+             Content-Type: multipart/alternative; boundary=\"b{at}\"\n\n--b{at}\nContent-Type: text/plain; \
+             charset=utf-8\n\nText.\n--b{at}\nContent-Type: text/html; charset=utf-8\n\n<p>Text.</p>\n--b{at}--\n",
+            at % 60,
+            at - 1
+        );
+        let file = format!("1762164000.M{at:06}P77.host,S={},U={at}:2,S", text.len());
+        fs::write(cur.join(file), text).unwrap();
+    }
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    server.stop();
+    let plain = allocated(&server.data().join("index")) / u64::from(COUNT);
+    at_most("octets of index for each message", plain, 250);
+    server.again();
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    let fetch = "FETCH 1:* (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE \
+                 BODY.PEEK[HEADER.FIELDS (DATE FROM TO CC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES)])";
+    let (octets, status) = imap.count(fetch).unwrap();
+    assert!(
+        status.starts_with("OK") && octets > 5_000_000,
+        "{octets}: {status}"
+    );
+    server.stop();
+    let cached = allocated(&server.data().join("index")) / u64::from(COUNT);
+    at_most(
+        "octets with ENVELOPE, BODYSTRUCTURE and header fields",
+        cached,
+        1200,
+    );
+}
+
+#[test]
+#[ignore = "moves 200 MB around; prints its figure"]
+fn a_message_of_200_mb() {
+    const OCTETS: usize = 200_000_000;
+    let room = "board = \"openwrt-64\"\n[limits]\nmessage_octets = \"250MB\"\n";
+    let mut server = Server::start(room);
+    let line = "Twenty octets a line and more of them: seventy eight of them with its end.\r\n";
+    let head = message("large@test", "large", "");
+    let text = head + &line.repeat(OCTETS / line.len());
+    for format in ["maildir", "mdbox"] {
+        server.restart_with(&format!("{room}[storage]\nformat = \"{format}\"\n"));
+        if format == "mdbox" {
+            fs::remove_dir_all(server.maildir("bob")).ok();
+        }
+        let user = if format == "maildir" { "ann" } else { "bob" };
+        let mut lmtp = crate::support::Lmtp::tcp(server.lmtp).unwrap();
+        let begin = Instant::now();
+        let replies = lmtp.transaction(&[user], &text, true).unwrap();
+        assert!(replies[0].starts_with("250"), "{replies:?}");
+        println!("{format}: delivered after {:?}", begin.elapsed());
+        let mut imap = server.imap(user);
+        imap.ok("SELECT INBOX");
+        let engine = server.role("engine").pop().unwrap().pid;
+        for command in [
+            "FETCH 1 BODY.PEEK[]",
+            "FETCH 1 (ENVELOPE BODYSTRUCTURE)",
+            "SEARCH BODY nowhere",
+        ] {
+            let (octets, status) = imap.count(command).unwrap();
+            assert!(status.starts_with("OK"), "{command}: {status}");
+            let whole = command.ends_with("[]");
+            assert!(!whole || octets > text.len() as u64, "{octets}");
+        }
+        let appended = imap.append("INBOX", "", &text).unwrap();
+        assert!(appended.status.starts_with("OK"), "{appended:?}");
+        imap.ok("COPY 2 Archive");
+        let (octets, status) = imap.count("FETCH 2 BODY.PEEK[]").unwrap();
+        assert!(
+            status.starts_with("OK") && octets > text.len() as u64,
+            "{octets}: {status}"
+        );
+        println!("{format}: all after {:?}", begin.elapsed());
+        assert!(server.role("engine").iter().any(|own| own.pid == engine));
+        let status = fs::read_to_string(format!("/proc/{engine}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        println!("{format}: the engine had {} at most", peak.unwrap().trim());
+    }
 }
 
 #[test]
