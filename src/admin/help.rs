@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 21] = [
+pub(crate) const TOPICS: [Topic; 24] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -68,6 +68,14 @@ pub(crate) const TOPICS: [Topic; 21] = [
         text: include_str!("help/capabilities.txt"),
     },
     Topic {
+        name: "healthcheck",
+        text: include_str!("help/healthcheck.txt"),
+    },
+    Topic {
+        name: "check-data",
+        text: include_str!("help/check-data.txt"),
+    },
+    Topic {
         name: "help",
         text: TOP.text,
     },
@@ -90,6 +98,10 @@ pub(crate) const TOPICS: [Topic; 21] = [
     Topic {
         name: "systemd",
         text: include_str!("help/systemd.txt"),
+    },
+    Topic {
+        name: "uci",
+        text: include_str!("help/uci.txt"),
     },
     Topic {
         name: "files",

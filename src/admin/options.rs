@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::console::Failure;
-use crate::config::{Config, Fault, Inspect, ParseSettings, parse};
+use crate::config::{Config, Fault, Inspect, ParseSettings, Syntax, parse};
 use crate::server::inspect_certificate;
 use crate::sys::accounts::Identity;
 
@@ -17,7 +17,12 @@ pub(crate) struct Options {
     pub(crate) config: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) board: Option<String>,
+    /// The settings are written as those of OpenWrt.
+    pub(crate) uci: bool,
 }
+
+/// Where OpenWrt has settings.
+const UCI_FILE: &str = "/etc/config/dovelet";
 
 impl Options {
     /// `--data`, else what holds without it; absolute. Errors: the working directory is gone.
@@ -46,8 +51,8 @@ fn hostname() -> String {
     name
 }
 
-/// The settings that hold: of the file of `--config`, else of `dovelet.toml` in the data directory
-/// if there is one, and the rest by default. Errors: the file cannot be read or has faults; the
+/// The settings that hold: of the file of `--config`, else with `--uci` of `/etc/config/dovelet`, else of
+/// `dovelet.toml` in the data directory if there is one, and the rest by default. Errors: the file cannot be read or has faults; the
 /// first line of the failure says so, every further one is a fault with its place.
 pub(crate) fn load(options: &Options) -> Result<Config, Failure> {
     read(options, None)
@@ -67,6 +72,10 @@ fn read(options: &Options, certificates: Option<Inspect>) -> Result<Config, Fail
         data_dir,
         hostname: hostname(),
         board_override: options.board.clone(),
+        syntax: match options.uci {
+            true => Syntax::Uci,
+            false => Syntax::Toml,
+        },
         certificates,
     };
     parse(&text, settings).map_err(|faults| faulty(&path, &faults))
@@ -76,6 +85,7 @@ fn read(options: &Options, certificates: Option<Inspect>) -> Result<Config, Fail
 fn text(options: &Options, data_dir: &Path) -> Result<(PathBuf, String), Failure> {
     let path = match &options.config {
         Some(path) => absolute(path)?,
+        None if options.uci => PathBuf::from(UCI_FILE),
         None => data_dir.join("dovelet.toml"),
     };
     let read = std::fs::File::open(&path).and_then(|file| {
@@ -88,7 +98,9 @@ fn text(options: &Options, data_dir: &Path) -> Result<(PathBuf, String), Failure
     });
     match read {
         Ok(text) => Ok((path, text)),
-        Err(error) if error.kind() == ErrorKind::NotFound && options.config.is_none() => {
+        Err(error)
+            if error.kind() == ErrorKind::NotFound && options.config.is_none() && !options.uci =>
+        {
             Ok((path, String::new()))
         }
         Err(error) => Err(Failure::because(path.display())(error)),

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use super::arguments::{self, Command, Misuse};
 use super::console::{Console, Exit};
 use super::options::{Options, load};
-use super::{adopt, backup, capabilities, convert, deliver, doctor, import, serve, settings, user};
+use super::{adopt, backup, capabilities, check_data, convert, deliver, doctor, healthcheck};
+use super::{import, serve, settings, user};
 
 /// Runs the command of these words, which follow the name of the program.
 pub(super) fn run(words: impl IntoIterator<Item = OsString>, mut console: Console<'_>) -> Exit {
@@ -58,6 +59,10 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
             capabilities::run(json, console);
             Ok(Exit::Success)
         }
+        Command::Healthcheck { json } => {
+            load(options).map(|config| healthcheck::run(json, &config, console))
+        }
+        Command::CheckData { directory } => check_data::run(&directory, console),
         Command::Config(command) => settings::run(command, options, console),
     };
     done.unwrap_or_else(|failure| {

@@ -2,9 +2,10 @@
 
 use super::console::{Console, Exit, Failure};
 use super::demo::{Demo, USER, lmtp_address};
+use super::file_system::unfit;
 use super::options::{Options, load};
 use super::sample::{self, SAMPLES};
-use crate::config::{Address, Config, ListenerTls, UserSource};
+use crate::config::{Address, Config, ListenerTls, Unfit, UserSource};
 use crate::server::{Started, run};
 use std::io::Write;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(super) fn serve(
 ) -> Result<Exit, Failure> {
     if !demo {
         let config = load(options)?;
+        look_at_places(&config, console)?;
         let told = config.clone();
         let served = run(config, |started| announce(started, &told, options, console));
         return served.map(|()| Exit::Success).map_err(failure);
@@ -38,6 +40,29 @@ pub(super) fn serve(
     });
     drop(demo);
     served.map(|()| Exit::Success).map_err(failure)
+}
+
+/// Tells of file systems that mail must not be on. Errors: the settings say that the server does not start then.
+fn look_at_places(config: &Config, console: &mut Console<'_>) -> Result<(), Failure> {
+    let mail = config.storage.common_root(&config.data_dir);
+    let mut places = vec![&config.data_dir];
+    if !mail.starts_with(&config.data_dir) {
+        places.push(&mail);
+    }
+    let found: Vec<String> = places.into_iter().filter_map(|path| unfit(path)).collect();
+    match config.storage.unfit {
+        Unfit::Refuse if !found.is_empty() => Err(Failure(format!(
+            "{}\nName another place, or set unfit_file_system; see \"dovelet help check-data\".",
+            found.join("\n")
+        ))),
+        Unfit::Ignore => Ok(()),
+        Unfit::Warn | Unfit::Refuse => {
+            for place in found {
+                console.complain(place);
+            }
+            Ok(())
+        }
+    }
 }
 
 fn failure(error: crate::server::Error) -> Failure {
@@ -84,6 +109,9 @@ fn announce(started: &Started, config: &Config, options: &Options, console: &mut
             let path = std::path::absolute(value).unwrap_or_else(|_| value.clone());
             with.push_str(&format!(" --{name} {}", word(&path)));
         }
+    }
+    if options.uci {
+        with.push_str(" --uci");
     }
     console.say(format_args!(
         "users in {}; add one with: dovelet user add NAME{with}",

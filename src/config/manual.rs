@@ -188,6 +188,13 @@ pub(super) const STORAGE: &Section = &Section {
             "\"/var/attachments\"",
             "The directory in which Dovecot kept attachments apart from messages of sdbox and mdbox: its              mail_attachment_dir. They are read; new messages are whole, and attachments of messages that are              expunged stay.",
         ),
+        default(
+            "unfit_file_system",
+            "\"warn\"",
+            "What \"serve\" does if data_dir or the mail is on a file system that is no place for mail (memory, the \
+             flash memory of a router, a layer of a container; see \"dovelet help check-data\"): \"warn\", \
+             \"refuse\" or \"ignore\". With --uci: \"refuse\".",
+        ),
     ],
 };
 
@@ -448,12 +455,36 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-const SECTIONS: [&Section; 14] = [
+pub(super) const SECTIONS: [&Section; 14] = [
     TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, AUTH, IMAP, POP3, LMTP, POSTFIX, LIMIT, LOG,
     PROCESS,
 ];
 
+/// What a value of a setting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text,
+    Flag,
+    /// Or an amount as text.
+    Number,
+    List,
+}
+
 impl Section {
+    /// What the setting `name` is; `None` for one that is not known here.
+    pub(super) fn shape(&self, name: &str) -> Option<Shape> {
+        if self.name == LIMIT.name && LIMITS.iter().any(|limit| limit.name == name) {
+            return Some(Shape::Number);
+        }
+        let key = self.keys.iter().find(|key| key.name == name)?;
+        Some(match key.value.as_bytes().first() {
+            Some(b'"') => Shape::Text,
+            Some(b'[') => Shape::List,
+            Some(b't' | b'f') => Shape::Flag,
+            _ => Shape::Number,
+        })
+    }
+
     /// Every name that may stand in this table.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         let limits = if self.name == LIMIT.name { LIMITS } else { &[] };

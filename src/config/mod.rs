@@ -1,6 +1,6 @@
 //! Settings: text to values, every fault with its place.
 //!
-//! One TOML file, and every setting has a default; a board profile supplies the limits. Reading
+//! One TOML file (or, on OpenWrt, one of UCI), and every setting has a default; a board profile supplies the limits. Reading
 //! files is not done here: [`parse`] takes text. The way of a text: `builder` makes a `document`
 //! of it, whose values know their place; `parse` and its neighbours take settings out with their
 //! `reader`; `manual` and `limits` are the tables that say which settings there are.
@@ -32,6 +32,7 @@ mod tables;
 mod template;
 #[cfg(test)]
 mod tests;
+mod uci;
 
 pub(crate) use auth::Scheme;
 pub(crate) use fault::Fault;
@@ -44,10 +45,10 @@ pub(crate) use model::{
     Address, ClientName, Config, Isolation, Listener, ListenerTls, Protocol, UserSource,
 };
 pub(crate) use network::Network;
-pub(crate) use parse::{Inspect, ParseSettings, Unusable, parse};
+pub(crate) use parse::{Inspect, ParseSettings, Syntax, Unusable, parse};
 pub(crate) use pop3::{Delete, Pop3};
 pub(crate) use profile::BOARDS;
 pub(crate) use show::{show, show_json};
-pub(crate) use storage::{Form, Format, Storage};
+pub(crate) use storage::{Form, Format, Storage, Unfit};
 pub(crate) use suggest::nearest;
 pub(crate) use template::Template;

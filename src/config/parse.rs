@@ -17,8 +17,9 @@ use super::pop3;
 use super::postfix;
 use super::profile::{BOARDS, Profile, profile};
 use super::reader::{Part, Reader, no_choice};
-use super::storage::{Format, Storage};
+use super::storage::{Format, Storage, Unfit};
 use super::template::{Template, TemplateFault, VARIABLES};
+use super::uci;
 use crate::codec::packed::Method;
 
 /// More is not read.
@@ -39,6 +40,12 @@ const COMPRESSIONS: [(&str, Option<Method>); 4] = [
     ("gzip", Some(Method::Gzip)),
     ("zstd", Some(Method::Zstd)),
     ("lz4", Some(Method::Lz4)),
+];
+
+pub(super) const UNFIT: [(&str, Unfit); 3] = [
+    ("warn", Unfit::Warn),
+    ("refuse", Unfit::Refuse),
+    ("ignore", Unfit::Ignore),
 ];
 
 const SOURCES: [(&str, ()); 1] = [("file", ())];
@@ -62,6 +69,15 @@ pub(crate) enum Unusable {
     Key(String),
 }
 
+/// How settings are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    #[default]
+    Toml,
+    /// That of OpenWrt.
+    Uci,
+}
+
 /// What a settings file does not say itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ParseSettings {
@@ -75,6 +91,7 @@ pub(crate) struct ParseSettings {
     pub(crate) data_dir_override: Option<PathBuf>,
     /// Holds whatever the file says: `--board`.
     pub(crate) board_override: Option<String>,
+    pub(crate) syntax: Syntax,
     /// What cannot be used is a fault as others are.
     pub(crate) certificates: Option<Inspect>,
 }
@@ -87,7 +104,10 @@ pub(crate) fn parse(text: &str, settings: ParseSettings) -> Result<Config, Vec<F
         faults.add(0, "a settings file has at most 1 MiB");
         return Err(faults.located(text));
     }
-    let root = builder::read(text, &mut faults);
+    let root = match settings.syntax {
+        Syntax::Toml => builder::read(text, &mut faults),
+        Syntax::Uci => uci::read(text, &mut faults),
+    };
     let mut reader = Reader {
         faults: &mut faults,
         directory: &settings.directory,
@@ -107,6 +127,10 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     let data_dir = data_dir.unwrap_or_else(|| settings.data_dir.clone());
     let hostname = hostname(reader, top).unwrap_or_else(|| settings.hostname.clone());
     let mut config = Config::with_defaults(data_dir, hostname);
+    if settings.syntax == Syntax::Uci {
+        // What a router has is mostly memory and flash memory.
+        config.storage.unfit = Unfit::Refuse;
+    }
     if let Some((name, profile)) = board(reader, top, settings) {
         config.board = name;
         config.isolation = profile.isolation;
@@ -201,11 +225,13 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
         Some(path)
     });
     let attachments = reader.path(part, "attachments");
+    let unfit = reader.word(part, "unfit_file_system", &UNFIT);
     Storage {
         format,
         compression: compression.flatten(),
         path,
         attachments,
+        unfit: unfit.unwrap_or(config.storage.unfit),
     }
 }
 

@@ -9,6 +9,7 @@ use super::document::{Node, Table, Value, quoted};
 use super::fault::Faults;
 use super::limits::LIMITS;
 use super::model::{Address, Config, UserSource};
+use super::parse::UNFIT;
 use super::storage::compression_word;
 
 /// Returns a settings file that says everything `config` does, defaults included. Bytes of paths
@@ -31,6 +32,8 @@ pub(crate) fn show(config: &Config) -> String {
     if let Some(path) = &config.storage.attachments {
         text.path("attachments", path);
     }
+    let word = UNFIT.iter().find(|(_, own)| *own == config.storage.unfit);
+    text.string("unfit_file_system", word.map_or("warn", |(word, _)| word));
     for UserSource::File(path) in &config.users {
         text.header("[[users]]");
         text.string("source", "file");

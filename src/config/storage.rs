@@ -16,6 +16,18 @@ pub(crate) struct Storage {
     pub(crate) path: Option<Template>,
     /// Where Dovecot keeps attachments apart from messages.
     pub(crate) attachments: Option<PathBuf>,
+    pub(crate) unfit: Unfit,
+}
+
+/// What follows where data lie on a file system that mail must not be on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// It is told at the start.
+    #[default]
+    Warn,
+    /// The server does not start.
+    Refuse,
+    Ignore,
 }
 
 /// In what form a message is kept.

@@ -17,6 +17,7 @@ mod faults;
 mod figures;
 mod flood;
 mod forwarded;
+mod healthcheck;
 mod identities;
 mod idle;
 mod limits;

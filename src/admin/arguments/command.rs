@@ -8,6 +8,7 @@ use crate::admin::deliver::Deliver;
 use crate::admin::help;
 use crate::admin::import::Import;
 use crate::mailbox::Care;
+use std::path::PathBuf;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,12 @@ pub(crate) enum Command {
     Convert(Convert),
     Capabilities {
         json: bool,
+    },
+    Healthcheck {
+        json: bool,
+    },
+    CheckData {
+        directory: PathBuf,
     },
     Help(&'static help::Topic),
     Version,
@@ -71,7 +78,7 @@ pub(crate) enum Settings {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 14] = [
+pub(crate) const COMMANDS: [&str; 16] = [
     "serve",
     "user",
     "config",
@@ -85,11 +92,13 @@ pub(crate) const COMMANDS: [&str; 14] = [
     "restore",
     "convert",
     "capabilities",
+    "healthcheck",
+    "check-data",
     "help",
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 21] = [
+pub(crate) const FORMS: [&str; 23] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -111,6 +120,8 @@ pub(crate) const FORMS: [&str; 21] = [
     "restore -u USER [--merge] [--into BOX] [--json] DIR [BOX...]",
     "convert FROM TO [--user NAME] [--json]",
     "capabilities [--json]",
+    "healthcheck [--json]",
+    "check-data DIR",
 ];
 pub(super) const USER: [&str; 5] = ["add", "passwd", "app-password", "list", "delete"];
 pub(super) const APP_PASSWORD: [&str; 3] = ["add", "list", "delete"];

@@ -83,6 +83,7 @@ impl Given {
                 Arg::Long(name) => find(name)?,
             };
             self.seen.push(option.name);
+            self.options.uci |= option.name == "uci";
             if option.value {
                 self.take(option.name, parser.value()?)?;
             }
@@ -173,6 +174,19 @@ impl Given {
             "capabilities" => nothing_in(rest, "capabilities").map(|()| Command::Capabilities {
                 json: self.has("json"),
             }),
+            "healthcheck" => nothing_in(rest, "healthcheck").map(|()| Command::Healthcheck {
+                json: self.has("json"),
+            }),
+            "check-data" => match rest {
+                [directory] => Ok(Command::CheckData {
+                    directory: PathBuf::from(directory),
+                }),
+                [_, more, ..] => Err(excess(more, "check-data")),
+                [] => {
+                    let what = "check-data needs a directory behind it";
+                    Err(Misuse::new(what, Some("check-data")))
+                }
+            },
             "help" => help_command(rest).map(Command::Help),
             other => Err(unknown("command", other, &COMMANDS, None)),
         }

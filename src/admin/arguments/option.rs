@@ -12,10 +12,11 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 26] = [
+pub(super) const OPTIONS: [Opt; 27] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
+    opt("uci", false, &[]),
     opt("help", false, &[]),
     opt("version", false, &[]),
     opt("demo", false, &["serve"]),
@@ -35,6 +36,7 @@ pub(super) const OPTIONS: [Opt; 26] = [
             "restore",
             "convert",
             "capabilities",
+            "healthcheck",
         ],
     ),
     opt("for", true, &["user app-password add"]),

@@ -188,6 +188,7 @@ fn every_command_takes_the_common_options() {
         config: Some("f.toml".into()),
         data: Some("d".into()),
         board: Some("nas".to_owned()),
+        uci: true,
     };
     for line in [
         "serve",
@@ -198,7 +199,7 @@ fn every_command_takes_the_common_options() {
         "help",
         "--version",
     ] {
-        let line = format!("{line} --config f.toml --data d --board=nas");
+        let line = format!("{line} --config f.toml --data d --uci --board=nas");
         assert_eq!(
             read(&line).map(|(_, o)| o).as_ref(),
             Ok(&expected),
@@ -282,12 +283,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities",
+            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities",
+            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("config"),
         ),
         (
