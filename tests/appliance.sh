@@ -5,6 +5,10 @@
 #   tests/appliance.sh linux310     what fits into every run: what cargo built, as on Linux 3.10
 #   tests/appliance.sh TARGET...    these targets, x86_64 also as on Linux 3.10; see cross/build --list
 #   tests/appliance.sh all          every target
+#   tests/appliance.sh packages [TARGET...]
+#                                   packages of what cross/build made (x86_64 without a word): built twice, verified,
+#                                   run in a container, installed in a Debian of its own. As root it installs skopeo,
+#                                   umoci, runc, lintian, mmdebstrap and busybox first; what is missing is said
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -34,6 +38,44 @@ install_emulators() {
     fi
 }
 
+install_packers() {
+    local missing=''
+    for program in skopeo umoci runc lintian mmdebstrap busybox; do
+        has "$program" || missing="$missing $program"
+    done
+    [ -n "$missing" ] && [ "$(id -u)" = 0 ] && has apt-get || return 0
+    apt-get update -qq || true
+    for program in $missing; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$program" >/dev/null ||
+            say "could not install $program"
+    done
+}
+
+# Two builds at two places have to be the same octets.
+test_packages() { # TARGET...
+    local target binaries='' kind of out=target/images/packages
+    rm -rf "$out"
+    for target in "$@"; do
+        [ -x "target/cross/bin/$target/dovelet" ] || cross/build "$target"
+        binaries="$binaries $target=target/cross/bin/$target/dovelet"
+    done
+    for kind in 'oci x86_64 aarch64 armv7 arm' 'deb x86_64 aarch64 armv7' 'ipk x86_64 aarch64 armv7 arm mipsel' \
+        'spk x86_64 aarch64'; do
+        of=$(for target in ${kind#* }; do printf '%s\n' $binaries | grep "^$target=" || true; done)
+        [ -n "$of" ] || continue
+        kind=${kind%% *}
+        python3 "images/build_$kind.py" "$out/$kind" $of
+        python3 "images/build_$kind.py" "$out/again" $of >/dev/null
+        for file in "$out/$kind"/*; do
+            cmp "$file" "$out/again/${file##*/}"
+            python3 "images/check_$kind.py" "$file"
+        done
+    done
+    for file in "$out"/deb/*_amd64.deb; do
+        [ ! -f "$file" ] || images/install_deb "$file"
+    done
+}
+
 test_target() {
     EMULATOR='' RUST_TARGET=''
     . "cross/targets/$1.env"
@@ -49,6 +91,12 @@ test_target() {
 }
 
 [ $# != 0 ] || { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 2; }
+if [ "$1" = packages ]; then
+    shift
+    install_packers
+    test_packages "${@:-x86_64}"
+    exit
+fi
 cargo nextest --version >/dev/null 2>&1 || { say "skipped: needs cargo-nextest"; exit 0; }
 if [ "$(uname -m)" != x86_64 ]; then
     say "skipped: not on x86_64"

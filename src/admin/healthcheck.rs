@@ -1,7 +1,7 @@
 //! `dovelet healthcheck`: whether the running server answers where it listens.
 
 use miniserde::{Serialize, json};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -139,15 +139,14 @@ fn ask(listener: &Listener, mut stream: Box<dyn Stream>) -> io::Result<String> {
 
 /// A line without its end, of printable ASCII.
 fn line(stream: &mut impl Read) -> io::Result<String> {
-    let mut line = String::new();
-    for octet in stream.take(MAX_ANSWER).bytes() {
-        match octet? {
-            b'\n' => return Ok(line),
-            octet if octet.is_ascii_graphic() || octet == b' ' => line.push(octet.into()),
-            _ => {}
-        }
+    let mut octets = Vec::new();
+    // What follows in the same segment says nothing new.
+    BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut octets)?;
+    if !octets.ends_with(b"\n") {
+        return Err(ErrorKind::UnexpectedEof.into());
     }
-    Err(ErrorKind::UnexpectedEof.into())
+    octets.retain(|octet| octet.is_ascii_graphic() || *octet == b' ');
+    Ok(octets.into_iter().map(char::from).collect())
 }
 
 /// The begin of a TLS 1.2 handshake, which servers of 1.3 take too: it is broken off after the server's first

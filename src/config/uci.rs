@@ -389,6 +389,19 @@ config postfix
     }
 
     #[test]
+    fn what_packages_bring_is_a_configuration() {
+        let config = uci(include_str!("../../board/openwrt/dovelet.config")).unwrap();
+        assert_eq!(config.listeners.len(), 4);
+        for (text, count) in [
+            (include_str!("../../board/systemd/dovelet.toml"), 5),
+            (include_str!("../../board/oci/dovelet.toml"), 5),
+            (include_str!("../../board/synology/dovelet.toml"), 4),
+        ] {
+            assert_eq!(parse(text, settings()).unwrap().listeners.len(), count);
+        }
+    }
+
+    #[test]
     fn mail_in_flash_memory_is_refused_unless_told_otherwise() {
         assert_eq!(uci("").unwrap().storage.unfit, Unfit::Refuse);
         let text = "config storage\noption unfit_file_system warn\n";
