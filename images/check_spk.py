@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 
 from build_spk import ARCHITECTURES, SCRIPTS
 from packing import Fault, check_elf
@@ -115,9 +116,11 @@ def run(whole, inner):
             wanted(found == code, f"{word} ends with {found}, not {code}: {log.read_text() if log.exists() else ''}")
         wanted(nas.call("start-stop-status", "start") == 0, "it does not start again")
         os.kill(int((nas.root / "var/dovelet.pid").read_text()), signal.SIGKILL)
-        for _ in range(50):
+        for _ in range(300):
             if nas.call("start-stop-status", "status") == 1:
                 break
+            # Until somebody took note of its end there still is such a process.
+            time.sleep(0.1)
         else:
             raise Fault("that it died is not told")
         settings.write_text("nonsense")

@@ -15,12 +15,12 @@ fn a_server_is_healthy_while_it_runs() {
         let at = ["greeted", "answers a TLS handshake"];
         counts[at.iter().position(|known| *known == end).unwrap()] += 1;
     }
-    assert_eq!(counts, [3, 2], "{}", done.stdout);
+    assert_eq!(counts, [4, 2], "{}", done.stdout);
     server.stop();
     let done = run(&mut server.command(&["healthcheck", "--json"]));
     assert_eq!(done.status.code(), Some(1), "{done:?}");
     let (all, healthy) = ("\"state\":\"unhealthy\"", "\"state\":\"healthy\"");
-    assert_eq!(done.stdout.matches(all).count(), 5, "{}", done.stdout);
+    assert_eq!(done.stdout.matches(all).count(), 6, "{}", done.stdout);
     assert!(!done.stdout.contains(healthy));
 }
 
