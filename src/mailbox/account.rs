@@ -7,7 +7,7 @@ use super::kept::Kept;
 use super::known::{Prepared, is_recent};
 use super::names::Names;
 use super::news::Recent;
-use super::shared::{Shared, is_current};
+use super::shared::Shared;
 use super::special;
 use super::{Access, Carry, Error, View, fault, store_fault};
 use crate::index::AccountId;
@@ -456,12 +456,9 @@ impl Account {
             return Ok(shared);
         }
         let mut store = self.0.store()?;
-        let stamp = store
+        store
             .stamp(name)
             .map_err(store_fault("looking at a mailbox"))?;
-        // Of messages that were to come together some may have to go, before others get their UIDs.
-        let tells_changes = store.tells_changes()
-            && (self.0.host.was_clean() || store.promised(name).is_ok_and(|open| open.is_empty()));
         let events = match store.is_exclusive() {
             true => Events::alone(),
             false => Events::default(),
@@ -488,10 +485,6 @@ impl Account {
             }
         });
         let summary = summary.map_err(fault("reading the index"))?;
-        // Whatever happened since was told to nobody: it would have changed the stamp.
-        if tells_changes && summary.as_ref().is_some_and(|s| is_current(s, stamp)) {
-            self.0.host.set_in_line_at_first(id);
-        }
         let shared = Arc::new(Shared::new(
             &self.0.host,
             Arc::downgrade(&self.0),

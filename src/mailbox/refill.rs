@@ -2,9 +2,8 @@
 
 use super::host::lock;
 use super::shared::{Shared, side_state};
-use super::{Account, Error, fault, store_fault};
+use super::{Account, Error, store_fault};
 use crate::mail::{Guid, MailboxName, Uid, UidValidity};
-use crate::store::origin;
 use std::sync::Arc;
 
 /// A mailbox that messages come back into under the UIDs that they had. Until it is dropped nothing else may
@@ -56,32 +55,6 @@ impl Account {
         state.refilling = true;
         drop(state);
         Ok(Refill { shared, first })
-    }
-
-    /// What the messages of a mailbox are known by, in ascending order, equal ones too. Errors: `Limit` if
-    /// there are more than `sort_octets` holds.
-    pub(crate) fn guids(&self, name: &MailboxName) -> Result<Vec<Guid>, Error> {
-        let shared = self.shared(name)?;
-        let mut store = self.0.store()?;
-        let mut state = lock(&shared.state);
-        shared.refresh_summary(&mut state, &mut *store)?;
-        let count = state.summary.as_ref().map_or(0, |s| s.messages);
-        drop(state);
-        drop(store);
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if count.saturating_mul(size_of::<Guid>()) > self.0.host.limits.sort_octets {
-            return Err(Error::Limit("the mailbox has too many messages to compare"));
-        }
-        let mut guids = Vec::with_capacity(count);
-        let reading = fault("reading the index");
-        let reader = self.0.host.index.read().map_err(&reading)?;
-        let read = reader.each_names(shared.id, &mut |_, chunk| {
-            let names = chunk.names.iter();
-            guids.extend(names.map(|name| Guid::of(origin(&name.base).as_bytes())));
-        });
-        read.map_err(&reading)?;
-        crate::mail::sort_by(&mut guids, |a: &Guid, b| a.0.cmp(&b.0));
-        Ok(guids)
     }
 }
 

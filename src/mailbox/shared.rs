@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) woken: Event,
     /// A flight ended.
     pub(super) landed: Condvar,
+    /// Who compared what comes with the mailbox is done.
+    pub(super) compared: Condvar,
 }
 
 /// What is known of the mailbox; the index lags behind it only by what `pending` says.
@@ -77,6 +79,8 @@ pub(super) struct State {
     pub(super) deleted: bool,
     /// Messages come back under the UIDs that they had; nothing else may come meanwhile.
     pub(super) refilling: bool,
+    /// Somebody compares what comes with what is there ([`super::Comparing`]).
+    pub(super) comparing: bool,
     /// The first message without `\Seen` as of this UIDVALIDITY and mod-sequence.
     pub(super) first_unseen: Option<(UidValidity, ModSeq, Option<Uid>)>,
     /// When the directories were last found to be those that are watched, since 1970.
@@ -181,6 +185,7 @@ impl Shared {
                 forget: false,
                 deleted: false,
                 refilling: false,
+                comparing: false,
                 first_unseen: None,
                 revisited: Duration::ZERO,
             }),
@@ -188,6 +193,7 @@ impl Shared {
             generation: AtomicU32::new(0),
             woken: Event::new(),
             landed: Condvar::new(),
+            compared: Condvar::new(),
         }
     }
 
@@ -347,34 +353,30 @@ impl Shared {
             state.uids = None;
         }
         let account = self.account.upgrade();
-        if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok())
-            && self.note_stamp(&mut state, &mut *store)
-        {
-            self.host.settle_later(self);
+        if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok()) {
+            self.note_stamp(&mut state, &mut *store);
         }
     }
 
-    /// Takes the stamp of directories that the watch tells to be as the index has them. True if it is
-    /// another.
-    fn note_stamp(&self, state: &mut State, store: &mut dyn Store) -> bool {
+    /// Takes the stamp of directories that the watch tells to be as the index has them.
+    fn note_stamp(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
         let time = crate::sys::clock::file_time();
         let Ok(stamp) = store.stamp(&state.name) else {
-            return false;
+            return;
         };
         // A foreign change before now shows in the events, one after `time` in the next stamp.
         self.drain();
         let at_rest = lock(&self.events).at_rest() && state.flights.is_empty();
         let at_rest = at_rest && listed_at(state) == Some(stamp.list);
         let Some(summary) = state.summary.as_mut().filter(|_| at_rest) else {
-            return false;
+            return;
         };
         let same = summary.stamp == array(stamp);
         if !same || !stamp.is_settled(summary.stamp_time) && stamp.is_settled(time) {
             summary.stamp = array(stamp);
             summary.stamp_time = time;
-            return true;
+            self.host.settle_later(self);
         }
-        false
     }
 
     /// Compares the mailbox with its directories if anybody else may have changed them; knows its
@@ -479,7 +481,6 @@ impl Shared {
         let listed = account.map_or(Ok(()), |account| {
             let mut store = account.store()?;
             self.list(&mut state, &mut *store)?;
-            self.note_stamp(&mut state, &mut *store);
             let settled = store.settle(&state.name);
             settled.map_err(store_fault("settling a mailbox"))
         });

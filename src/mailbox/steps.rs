@@ -172,8 +172,7 @@ impl Steps {
         self.store
             .sync()
             .map_err(store_fault("syncing a mailbox"))?;
-        // The summary is to have the stamp of what was changed.
-        if self.store.settles() || self.store.tells_changes() {
+        if self.store.settles() {
             self.shared.host.settle_later(&self.shared);
         }
         Ok(())

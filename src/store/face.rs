@@ -117,11 +117,6 @@ pub(crate) trait Store: Send {
     }
     /// True if no other program may change messages while this server runs: nothing is watched then.
     fn is_exclusive(&self) -> bool;
-    /// True if whatever somebody is told of, but keywords without letters, changes the stamp, durably before
-    /// that.
-    fn tells_changes(&self) -> bool {
-        false
-    }
     /// True where other hosts may change files, which no watch of this one sees.
     fn is_remote(&self) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.

@@ -123,6 +123,17 @@ limits! {
         drop(place(&server));
     }
 
+    scrub_octets(server, "scrub_octets = 20000") {
+        for n in 0..300 {
+            server.deliver("ann", &message(&format!("{n}@scrub"), "scrub", &"x".repeat(100)));
+        }
+        let begin = Instant::now();
+        let told = run(&mut server.command(&["doctor", "--scrub", "--user", "ann"])).ok();
+        // The first 256 have so many octets that the others are not looked at before the third second.
+        assert!(begin.elapsed() > Duration::from_secs(2), "{told}");
+        assert!(told.contains("300"), "{told}");
+    }
+
     max_login_connections(server, "max_login_connections = 2") {
         let mut open: Vec<Imap> = (0..2).map(|_| place(&server)).collect();
         refused(&server, "Too many connections.");

@@ -5,7 +5,7 @@ use super::known::Known;
 use super::tell::{Outcome, Roster, Tell};
 use crate::codec::crlf::ToCrlf;
 use crate::mail::{DateTime, Flags, Guid, MailboxName};
-use crate::mailbox::{Account, Draft, Error, Identity, NewMessage, Refill, Snapshot};
+use crate::mailbox::{Account, Comparing, Draft, Error, Identity, NewMessage, Refill, Snapshot};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -44,7 +44,8 @@ pub(crate) fn attend(account: &Account, stream: UnixStream) -> io::Result<()> {
 /// Where messages go.
 struct Target {
     name: MailboxName,
-    known: Option<Known>,
+    /// Held as long as it counts what is known.
+    known: Option<(Known, Comparing)>,
     refill: Option<Refill>,
 }
 
@@ -229,7 +230,10 @@ impl Host<'_> {
             Err(error) => return Err(error),
         }
         let known = match known {
-            true => Some(Known::new(self.account.guids(&name)?)),
+            true => {
+                let comparing = self.account.compare(&name)?;
+                Some((Known::new(self.account.guids(&name)?), comparing))
+            }
             false => None,
         };
         self.target = Some(Target {
@@ -278,7 +282,7 @@ impl Host<'_> {
         let outcome = match guid {
             Ok(guid) => {
                 let known = target.and_then(|target| target.known.as_mut());
-                match known.is_some_and(|known| known.take(guid)) {
+                match known.is_some_and(|(known, _)| known.take(guid)) {
                     true => Outcome::Known,
                     false => Outcome::Added,
                 }

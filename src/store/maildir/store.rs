@@ -492,10 +492,6 @@ impl Store for Maildir {
         false
     }
 
-    fn tells_changes(&self) -> bool {
-        !self.is_remote()
-    }
-
     fn is_remote(&self) -> bool {
         *self.remote.get_or_init(|| remote(&self.root))
     }

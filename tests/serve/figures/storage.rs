@@ -93,7 +93,6 @@ fn a_mailbox_of_a_million() {
     let mut imap = server.imap("ann");
     imap.ok("SELECT INBOX");
     imap.ok("STORE 1:1000 +FLAGS.SILENT (\\Flagged)");
-    std::thread::sleep(Duration::from_secs(4));
     server.kill();
     server.again();
     let mut imap = server.imap("ann");
@@ -102,15 +101,6 @@ fn a_mailbox_of_a_million() {
         select(&mut imap),
         Duration::from_millis(500),
     );
-    // What happened just before has to be found again: that takes a look at all messages.
-    imap.ok("STORE 1:1000 -FLAGS.SILENT (\\Flagged)");
-    server.kill();
-    server.again();
-    let (mut imap, used) = (server.imap("ann"), cpu(&server));
-    let took = select(&mut imap);
-    let used = cpu(&server) - used;
-    println!("SELECT after a hard stop amid changes: {took:?}, {used:?} of CPU");
-    assert_eq!(imap.ok("SEARCH FLAGGED").find("SEARCH"), Some(""));
 }
 
 #[test]
