@@ -11,17 +11,12 @@ import sys
 import tarfile
 import tempfile
 
-from packing import DEBIAN, Fault, check_elf
+from packing import DEBIAN, check_elf, verify, wanted
 
 # Of `systemd-analyze security`, in tenths: 1.5.
 MAX_EXPOSURE = 15
 WANTED = {"usr/bin/dovelet", "lib/systemd/system/dovelet.service", "lib/systemd/system/dovelet.socket"}
 WANTED |= {"usr/lib/sysusers.d/dovelet.conf", "usr/lib/tmpfiles.d/dovelet.conf", "etc/dovelet/dovelet.toml"}
-
-
-def wanted(condition, what):
-    if not condition:
-        raise Fault(what)
 
 
 def members(data):
@@ -95,20 +90,16 @@ def ask(program, *words):
     wanted(done.returncode == 0, f"{program}: {done.stdout}{done.stderr}")
 
 
-def main(paths):
-    for path in map(pathlib.Path, paths):
-        data = check(path)
-        ask("lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning", str(path))
-        with tempfile.TemporaryDirectory() as directory:
-            unit = pathlib.Path(directory, "dovelet.service")
-            unit.write_bytes(data["lib/systemd/system/dovelet.service"])
-            words = ["security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", "--no-pager", str(unit)]
-            ask("systemd-analyze", *words)
-        print(f"images: {path}: good")
+def main(path):
+    data = check(path)
+    ask("lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning", str(path))
+    with tempfile.TemporaryDirectory() as directory:
+        unit = pathlib.Path(directory, "dovelet.service")
+        unit.write_bytes(data["lib/systemd/system/dovelet.service"])
+        words = ["security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", "--no-pager", str(unit)]
+        ask("systemd-analyze", *words)
+    print(f"images: {path}: good")
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (Fault, KeyError, ValueError, OSError) as fault:
-        sys.exit(f"images: {fault!r}" if not isinstance(fault, Fault) else f"images: {fault}")
+    verify(main, sys.argv[1:])

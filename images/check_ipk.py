@@ -11,15 +11,10 @@ import tarfile
 import tempfile
 
 from build_ipk import architectures
-from packing import MACHINES, Fault, check_elf
+from packing import MACHINES, check_elf, verify, wanted
 
 MAX_OCTETS = 2_000_000
 SHIM = pathlib.Path(__file__).parent / "test/procd.sh"
-
-
-def wanted(condition, what):
-    if not condition:
-        raise Fault(what)
 
 
 def files(packed):
@@ -95,8 +90,4 @@ def check(path):
 
 
 if __name__ == "__main__":
-    try:
-        for word in sys.argv[1:]:
-            check(pathlib.Path(word))
-    except (Fault, KeyError, ValueError, OSError) as fault:
-        sys.exit(f"images: {fault!r}" if not isinstance(fault, Fault) else f"images: {fault}")
+    verify(check, sys.argv[1:])

@@ -12,16 +12,11 @@ import tarfile
 import tempfile
 import time
 
-from packing import OCI, Fault, check_elf
+from packing import OCI, check_elf, verify, wanted
 
 MAX_LAYER = 2_200_000
 # Not the user of the image: any has to do.
 ANY_USER = 568
-
-
-def wanted(condition, what):
-    if not condition:
-        raise Fault(what)
 
 
 class Image:
@@ -169,7 +164,7 @@ def serve_in_container(directory):
 
 
 def main(path):
-    version = path.rsplit("dovelet-", 1)[1].removesuffix("-oci.tar")
+    version = path.name.rsplit("dovelet-", 1)[1].removesuffix("-oci.tar")
     platforms = Image(path).check()
     with tempfile.TemporaryDirectory(prefix="dovelet-oci-") as directory:
         second_opinions(path, version, platforms, directory)
@@ -177,7 +172,4 @@ def main(path):
 
 
 if __name__ == "__main__":
-    try:
-        main(*sys.argv[1:])
-    except (Fault, KeyError, ValueError, OSError) as fault:
-        sys.exit(f"images: {fault!r}" if not isinstance(fault, Fault) else f"images: {fault}")
+    verify(main, sys.argv[1:])

@@ -19,14 +19,9 @@ import tempfile
 import time
 
 from build_spk import ARCHITECTURES, SCRIPTS
-from packing import Fault, check_elf
+from packing import Fault, check_elf, verify, wanted
 
 SHELL = ["busybox", "sh"] if shutil.which("busybox") else ["sh"]
-
-
-def wanted(condition, what):
-    if not condition:
-        raise Fault(what)
 
 
 def files(archive):
@@ -130,8 +125,4 @@ def run(whole, inner):
 
 
 if __name__ == "__main__":
-    try:
-        for word in sys.argv[1:]:
-            check(pathlib.Path(word))
-    except (Fault, KeyError, ValueError, OSError) as fault:
-        sys.exit(f"images: {fault!r}" if not isinstance(fault, Fault) else f"images: {fault}")
+    verify(check, sys.argv[1:])

@@ -23,6 +23,22 @@ class Fault(Exception):
     """What is wrong, in words for whoever called the program."""
 
 
+def wanted(condition, what):
+    if not condition:
+        raise Fault(what)
+
+
+def verify(check, words):
+    """Runs `check(path)` with each of the words of a command line; ends with what is wrong."""
+    import sys
+
+    try:
+        for word in words:
+            check(pathlib.Path(word))
+    except (Fault, KeyError, ValueError, OSError) as fault:
+        sys.exit(f"images: {fault}" if isinstance(fault, Fault) else f"images: {fault!r}")
+
+
 def manifest():
     """The [package] table of Cargo.toml."""
     return tomllib.loads((PROJECT / "Cargo.toml").read_text())["package"]
