@@ -91,6 +91,17 @@ pub(crate) fn map_apart(octets: i32) {
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn map_apart(_octets: i32) {}
 
+/// What a page of memory has; none if the libc does not say. Not rustix's `page_size`: before Linux 6.4 that
+/// reads `/proc`, which a role cannot see any more, and panics.
+#[allow(unsafe_code)]
+fn page_octets() -> Option<usize> {
+    // SAFETY: takes and returns numbers.
+    let octets = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(octets)
+        .ok()
+        .filter(|page| page.is_power_of_two())
+}
+
 /// Takes the code and constants of this executable out of the process's page table: what only the
 /// start needed is not counted as its memory for ever, what is needed comes back from the page
 /// cache when it is. To be called once there is nothing to do for a while.
@@ -102,7 +113,7 @@ pub(crate) fn give_back_code() {
         #[link_name = "etext"]
         static END: u8;
     }
-    let page = rustix::param::page_size();
+    let Some(page) = page_octets() else { return };
     let (start, end) = (&raw const START as usize, &raw const END as usize);
     let start = start.next_multiple_of(page);
     let length = (end & !(page - 1)).saturating_sub(start);
