@@ -6,12 +6,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::scope;
 use std::time::Duration;
-use support::{Dovecot, Server, can, message, run, wait_until};
+use support::{Dovecot, PASSWORD, Server, Start, can, message, run, wait_until};
 
 const SETTINGS: &str = "[storage]\nformat = \"mbox\"";
 /// Shows what Dovecot logged, should the test fail.
@@ -176,5 +177,74 @@ fn mutt_changes_the_file_that_is_open() {
         imap.ok("NOOP");
         assert_eq!(imap.list("1:*").unwrap().len(), 4);
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// INBOX is in a directory of root's, as `/var/mail` is, where users may make files or may not.
+#[test]
+fn an_inbox_outside_the_tree_is_shared_with_dovecot() {
+    if !Dovecot::possible() {
+        return;
+    }
+    const MAIL: u32 = 20_008;
+    let settings =
+        "isolation = \"user\"\n[storage]\nformat = \"mbox\"\ninbox = \"{directory}spool/{user}\"";
+    for (uid, group, mode, locks) in [
+        (20_031, 20_031, 0o755, "fcntl"),
+        (20_032, MAIL, 0o3775, "dotlock fcntl"),
+    ] {
+        let server = Server::with(Start {
+            settings,
+            users: format!("ann:{{PLAIN}}{PASSWORD}:{uid}:{group}\n"),
+            ..Start::default()
+        });
+        let spool = server.path("spool");
+        fs::create_dir(&spool).unwrap();
+        chown(&spool, None, Some(MAIL)).unwrap();
+        fs::set_permissions(&spool, Permissions::from_mode(mode)).unwrap();
+        server.deliver("ann", &message("first@test", "x", "Text.\r\n"));
+        let file = spool.join("ann");
+        let found = fs::metadata(&file).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o7777), (uid, 0o600));
+        let _log = Log::of(&server);
+        let mail = server.data().join("mail");
+        let more = format!(
+            "mail_location = mbox:{}/%u:INBOX={}/%u\nmbox_write_locks = {locks}\n",
+            mail.display(),
+            spool.display()
+        );
+        let other = Dovecot::with(&server.path("dovecot"), &mail, (uid, group), &more);
+        let mut theirs = other.imap("ann");
+        theirs.ok("SELECT INBOX");
+        let mut ours = server.imap("ann");
+        ours.ok("SELECT INBOX");
+        let text = message("second@test", "x", "Text.");
+        assert!(
+            theirs
+                .append("INBOX", "\\Seen", &text)
+                .unwrap()
+                .status
+                .starts_with("OK")
+        );
+        server.deliver("ann", &message("third@test", "x", "Text.\r\n"));
+        ours.ok("NOOP");
+        ours.ok("UID STORE 1 +FLAGS.SILENT (\\Flagged)");
+        ours.ok("UID STORE 2 +FLAGS.SILENT (\\Deleted)");
+        ours.ok("EXPUNGE");
+        ours.ok("CREATE Elsewhere");
+        ours.ok("UID COPY 1 Elsewhere");
+        // What the file does not have yet comes into it a little later.
+        wait_until("what Dovecot sees", || {
+            theirs.ok("NOOP");
+            let list = theirs.list("1:*").unwrap();
+            let ids: Vec<&str> = list.iter().map(|m| m.id.as_str()).collect();
+            let flagged = list
+                .first()
+                .is_some_and(|m| m.flags.iter().any(|f| f == "\\Flagged"));
+            (ids == ["first@test", "third@test"] && flagged).then_some(())
+        });
+        assert!(mail.join("ann/Elsewhere").is_file() && !mail.join("ann/inbox").exists());
+        let left = fs::read_dir(&spool).unwrap().count();
+        assert_eq!(left, 1, "a lock is left");
     }
 }

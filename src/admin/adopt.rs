@@ -239,7 +239,7 @@ fn patient(path: &Path, config: &Config) -> Result<Option<Patient>, Failure> {
         root == path || real(root).is_some_and(|root| Some(root) == real(path))
     };
     let all = patients(config)?;
-    Ok(all.into_iter().find(|patient| same(&patient.root)))
+    Ok(all.into_iter().find(|patient| same(&patient.location.root)))
 }
 
 /// Why keywords that only an index can hold are not kept.
@@ -250,7 +250,9 @@ fn without_index(
 ) -> Result<Option<String>, Failure> {
     let why = match patient(path, config)? {
         None => "no user of this server has the mail there",
-        Some(_) if config.storage.format != found.format => "[storage] format is another",
+        Some(patient) if patient.location.form.format != found.format => {
+            "[storage] format is another"
+        }
         Some(_) => return Ok(None),
     };
     Ok(Some(format!(
@@ -276,13 +278,13 @@ fn keep_keywords(
         return Ok(lost.filter(|_| !some.is_empty()));
     };
     let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
-    let identity = owners.serve(patient.asked(), &patient.root);
+    let identity = owners.serve(patient.asked(), &patient.location);
     let identity = identity.map_err(|error| Failure(format!("{}: {error}", patient.name)))?;
     let kept = with_rights_of(identity, || {
         let told =
             |error: Error| Failure(format!("{}: {}", patient.index.display(), error.reason()));
         let limits = Limits::from(&config.limits);
-        let host = Host::open(&patient.index, config.storage.form(), limits).map_err(told)?;
+        let host = Host::open(&patient.index, limits).map_err(told)?;
         let kept = mark(&host, &patient, &some);
         host.close().map_err(told)?;
         Ok(kept)
@@ -297,7 +299,7 @@ fn keep_keywords(
 }
 
 fn mark(host: &Host, patient: &Patient, mailboxes: &[&Adopted]) -> Result<(), Error> {
-    let account = host.account(&patient.name, &patient.root)?;
+    let account = host.account_at(&patient.name, &patient.location)?;
     for mailbox in mailboxes {
         let mut view = account.select(&mailbox.name, Access::ReadWrite)?;
         for (keyword, uids) in &mailbox.beyond {

@@ -37,10 +37,11 @@ pub(crate) fn run(
     if patients.is_empty() {
         console.complain("there are no users");
     }
-    let (present, absent): (Vec<&Patient>, Vec<&Patient>) =
-        patients.iter().partition(|patient| patient.root.is_dir());
+    let (present, absent): (Vec<&Patient>, Vec<&Patient>) = patients
+        .iter()
+        .partition(|patient| patient.location.root.is_dir());
     for patient in absent {
-        let root = patient.root.display();
+        let root = patient.location.root.display();
         if !treatment.json {
             console.say(format_args!("{}: no mail yet in {root}", patient.name));
         }
@@ -148,7 +149,7 @@ fn offline(
     for group in present.chunk_by(|a, b| a.index == b.index) {
         let (mut identity, mut ready) = (None, Vec::new());
         for patient in group {
-            match owners.serve(patient.asked(), &patient.root) {
+            match owners.serve(patient.asked(), &patient.location) {
                 Ok(found) => {
                     identity = found;
                     ready.push(*patient);
@@ -193,19 +194,18 @@ fn examine(
             other => format!("{}: {}", index.display(), why(other, index)),
         })
     };
-    let host =
-        Host::open(index, config.storage.form(), Limits::from(&config.limits)).map_err(told)?;
+    let host = Host::open(index, Limits::from(&config.limits)).map_err(told)?;
     let mut healthy = true;
-    for Patient { name, root, .. } in group {
+    for Patient { name, location, .. } in group {
         let mut teller = Teller::new(outputs, name, treatment.json);
-        let done = host.account(name, root).and_then(|account| {
+        let done = host.account_at(name, location).and_then(|account| {
             let mut ask = |care, report: &mut dyn FnMut(Report)| account.care(care, report);
             treat(treatment.care, config, &mut teller, &mut ask)
         });
         match done {
             Ok(well) => healthy &= well,
             Err(error) => {
-                outputs.complain(format_args!("{name}: {}", why(error, root)));
+                outputs.complain(format_args!("{name}: {}", why(error, &location.root)));
                 healthy = false;
             }
         }
@@ -354,7 +354,7 @@ mod tests {
         let config = Config::with_defaults(machine.data(), "localhost".to_owned());
         let index = config.index_file("ann");
         fs::create_dir_all(index.parent().unwrap()).unwrap();
-        let host = Host::open(&index, crate::config::Format::Maildir, Limits::default()).unwrap();
+        let host = Host::open(&index, Limits::default()).unwrap();
         let told = machine.run("doctor --user ann --rebuild", "");
         let expected = format!(
             "dovelet: {} is in use: stop the server first, then try again\n",

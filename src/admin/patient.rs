@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::console::Failure;
 use super::user;
 use crate::auth::User;
-use crate::config::Config;
+use crate::config::{Config, Location};
 use crate::server::Patient as Asked;
 use crate::sys::accounts::Identity;
 
@@ -16,24 +16,31 @@ use crate::sys::accounts::Identity;
 #[derive(Clone, Debug)]
 pub(super) struct Patient {
     pub(super) name: String,
-    pub(super) root: PathBuf,
+    pub(super) location: Location,
     pub(super) index: PathBuf,
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
     pub(super) home: Option<PathBuf>,
+    pub(super) mail: Option<Box<str>>,
 }
 
 impl Patient {
-    pub(super) fn of(user: &User, config: &Config) -> Patient {
-        let storage = &config.storage;
-        Patient {
+    /// Errors: what is said of where the mail is cannot be followed.
+    pub(super) fn of(user: &User, config: &Config) -> Result<Patient, Failure> {
+        let (home, own) = (user.home.as_deref(), user.mail.as_deref());
+        let data_dir = &config.data_dir;
+        let located = config.storage.location_of(data_dir, &user.name, home, own);
+        let location = located
+            .map_err(|why| Failure(format!("the mail of {} cannot be found: {why}", user.name)))?;
+        Ok(Patient {
             name: user.name.clone(),
-            root: storage.root(&config.data_dir, &user.name, user.home.as_deref()),
+            location,
             index: config.index_file(&user.name),
             uid: user.uid,
             gid: user.gid,
             home: user.home.clone(),
-        }
+            mail: user.mail.clone(),
+        })
     }
 
     /// As a running server is told.
@@ -43,6 +50,7 @@ impl Patient {
             uid: self.uid,
             gid: self.gid,
             home: self.home.as_deref(),
+            mail: self.mail.as_deref(),
         }
     }
 }
@@ -56,7 +64,7 @@ pub(super) fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
             if found.iter().any(|known| known.name == user.name) {
                 continue;
             }
-            found.push(Patient::of(user, config));
+            found.push(Patient::of(user, config)?);
         }
     }
     Ok(found)

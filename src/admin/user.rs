@@ -6,6 +6,7 @@ use super::app_password;
 use super::arguments;
 use super::console::{Console, Exit, Failure};
 use super::listing;
+use super::patient::Patient;
 use super::prompt;
 use super::users_file;
 use crate::auth::{self, Current, EditFault, Secret, Users};
@@ -105,8 +106,10 @@ fn delete(name: &str, config: &Config, console: &mut Console<'_>) -> Result<(), 
     app_password::delete_all(name, config)?;
     let name = name.to_ascii_lowercase();
     console.say(format_args!("user {name} deleted from {}", path.display()));
-    let home = users.find(&name).and_then(|user| user.home.as_deref());
-    let root = config.storage.root(&config.data_dir, &name, home);
+    let Some(user) = users.find(&name) else {
+        return Ok(());
+    };
+    let root = Patient::of(user, config)?.location.root;
     if root.exists() {
         console.say(format_args!("the mail stays in {}", root.display()));
     } else {

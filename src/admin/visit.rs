@@ -82,7 +82,7 @@ pub(super) fn alone<T>(
 ) -> Result<T, End> {
     log_faults(config);
     let identity = Owners::alone(config)
-        .and_then(|mut owners| owners.serve(patient.asked(), &patient.root))
+        .and_then(|mut owners| owners.serve(patient.asked(), &patient.location))
         .map_err(|error| Failure(error.to_string()))?;
     let failed = Failure::because("making a pair of sockets");
     let (near, far) = UnixStream::pair().map_err(failed)?;
@@ -103,8 +103,10 @@ fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), F
         Failure(format!("{}: {}", patient.index.display(), error.reason()))
     };
     let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, config.storage.form(), limits).map_err(told)?;
-    let account = host.account(&patient.name, &patient.root).map_err(told)?;
+    let host = Host::open(&patient.index, limits).map_err(told)?;
+    let account = host
+        .account_at(&patient.name, &patient.location)
+        .map_err(told)?;
     account.prepare().map_err(told)?;
     // Who leaves early knows why.
     let _ = attend(&account, stream);

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::password::Unusable;
 use super::user::NameFault;
+use crate::config::OwnMailFault;
 
 /// Most complaints about one file.
 pub(super) const MAX_COMPLAINTS: usize = 100;
@@ -67,6 +68,8 @@ pub(crate) enum Fault {
     Id(String, &'static str),
     /// The home directory is not absolute, or has `..`; it is ignored.
     Home(String),
+    /// What is said of where the mail is cannot be followed: nothing is delivered, and nobody logs in.
+    Mail(String, OwnMailFault),
     /// An extra field restricts logins in a way not supported here, so the user cannot log in.
     Restriction(String, String),
     /// An extra field is not used; told for its first user only.
@@ -92,6 +95,9 @@ impl fmt::Display for Fault {
                 f,
                 "home of user {user} is not an absolute path without \"..\", ignored"
             ),
+            Fault::Mail(user, why) => {
+                write!(f, "the mail of user {user} cannot be found: {why}")
+            }
             Fault::Restriction(user, key) => write!(
                 f,
                 "user {user} cannot log in: extra field {key:?} restricts logins and is not supported"

@@ -9,6 +9,7 @@ use super::closed::Closed;
 use super::complaint::Fault;
 use super::password::{Password, Unusable};
 use super::user::{User, check_name};
+use crate::config::{Storage, is_own_word, own_words};
 
 /// Longest line, in octets.
 const MAX_LINE: usize = 4096;
@@ -53,12 +54,14 @@ pub(super) fn parse(line: &[u8], complain: &mut dyn FnMut(Fault)) -> Result<Opti
     let (_gecos, home, _shell, extra) = (next(), next(), next(), next());
     let home = directory(&name, home, complain);
     let restricted = restricted(&name, extra, complain);
+    let mail = mail(&name, extra, complain);
     let closed = Closed::new(&name, extra).map(Box::new);
     let user = User {
         name,
         uid,
         gid,
         home,
+        mail,
     };
     Ok(Some(Entry {
         user,
@@ -108,6 +111,16 @@ fn directory(name: &str, text: &str, complain: &mut dyn FnMut(Fault)) -> Option<
     Some(path.to_owned())
 }
 
+/// What an extra field says of where the mail is. Words that cannot be followed are kept, so that nobody looks
+/// for the mail, or puts it, where that of others is.
+fn mail(name: &str, extra: &str, complain: &mut dyn FnMut(Fault)) -> Option<Box<str>> {
+    let words = own_words(extra)?;
+    if let Err(why) = Storage::default().with_own(&words) {
+        complain(Fault::Mail(name.to_owned(), why));
+    }
+    Some(words.into())
+}
+
 /// Whether an extra field forbids logins in some way: those not understood forbid all.
 fn restricted(name: &str, extra: &str, complain: &mut dyn FnMut(Fault)) -> bool {
     let mut restricted = false;
@@ -118,6 +131,7 @@ fn restricted(name: &str, extra: &str, complain: &mut dyn FnMut(Fault)) -> bool 
         match key {
             "nologin" => {}
             "host" | "port" | "destuser" | "reason" if closed => {}
+            _ if is_own_word(key) => {}
             "allow_nets" | "allow_real_nets" | "proxy" | "proxy_maybe" => {
                 restricted = true;
                 complain(Fault::Restriction(name.to_owned(), key.to_owned()));
@@ -132,6 +146,7 @@ fn restricted(name: &str, extra: &str, complain: &mut dyn FnMut(Fault)) -> bool 
 mod tests {
     use super::*;
     use crate::auth::user::NameFault;
+    use crate::config::OwnMailFault;
 
     fn read(line: &[u8]) -> (Result<Option<Entry>, Fault>, Vec<Fault>) {
         let mut faults = Vec::new();
@@ -146,6 +161,7 @@ mod tests {
             uid,
             gid,
             home: home.map(PathBuf::from),
+            mail: None,
         };
         let id = |field| Fault::Id("ann".to_owned(), field);
         let home = || Fault::Home("ann".to_owned());
@@ -209,13 +225,34 @@ mod tests {
                 vec![Fault::Restriction("ann".to_owned(), "proxy".to_owned())],
             ),
             (
-                "ann:{PLAIN}x::::::userdb_mail=mbox:~/m allow_nets=fe80::/10",
+                "ann:{PLAIN}x::::::userdb_quota_rule=*:storage=1G allow_nets=fe80::/10",
                 ann(None, None, None),
                 false,
                 vec![
-                    Fault::Unused("ann".to_owned(), "userdb_mail".to_owned()),
+                    Fault::Unused("ann".to_owned(), "userdb_quota_rule".to_owned()),
                     Fault::Restriction("ann".to_owned(), "allow_nets".to_owned()),
                 ],
+            ),
+            (
+                "ann:{PLAIN}x::::::nologin userdb_mail=mbox:~/m:INBOX=/var/mail/%u",
+                User {
+                    mail: Some("mail=mbox:~/m:INBOX=/var/mail/%u".into()),
+                    ..ann(None, None, None)
+                },
+                true,
+                vec![],
+            ),
+            (
+                "ann:{PLAIN}x::::::mail=imapc:",
+                User {
+                    mail: Some("mail=imapc:".into()),
+                    ..ann(None, None, None)
+                },
+                true,
+                vec![Fault::Mail(
+                    "ann".to_owned(),
+                    OwnMailFault::Format("imapc".to_owned()),
+                )],
             ),
         ] {
             let (entry, found) = read(line.as_bytes());

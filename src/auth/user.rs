@@ -12,6 +12,8 @@ pub(crate) struct User {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) home: Option<PathBuf>,
+    /// What is said of where the mail is, as `config::own_words` has it; may be wrong.
+    pub(crate) mail: Option<Box<str>>,
 }
 
 /// Why a name cannot be a user's.

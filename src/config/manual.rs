@@ -184,6 +184,13 @@ pub(super) const STORAGE: &Section = &Section {
              before and behind its last @, {home} the home directory in the user source.",
         ),
         example(
+            "inbox",
+            "\"/var/mail/{user}\"",
+            "mbox: the file of INBOX, with the variables of path. Without it: inbox among the others. A server \
+             that root started makes the file if it is not there; where a user may make none beside it, there is \
+             no FILE.lock, and the locks of fcntl(2) and flock(2) have to do.",
+        ),
+        example(
             "attachments",
             "\"/var/attachments\"",
             "The directory in which Dovecot kept attachments apart from messages of sdbox and mdbox: its              mail_attachment_dir. They are read; new messages are whole, and attachments of messages that are              expunged stay.",
@@ -206,7 +213,9 @@ pub(super) const USERS: &Section = &Section {
         default(
             "source",
             "\"file\"",
-            "A file of lines user:{SCHEME}hash:uid:gid:gecos:home:shell:extra.",
+            "A file of lines user:{SCHEME}hash:uid:gid:gecos:home:shell:extra. Of the words in extra, \
+             userdb_mail=FORMAT:PATH[:INBOX=FILE][:ALT=DIRECTORY], or userdb_mail_driver, userdb_mail_path, \
+             userdb_mail_inbox_path and userdb_mail_alt_path, say for that user what [storage] says for all, in Dovecot's words (~, %u, %n, %d, %h).",
         ),
         example(
             "path",

@@ -20,6 +20,7 @@ mod manual;
 mod mechanism;
 mod model;
 mod network;
+mod own_mail;
 mod parse;
 mod pop3;
 mod postfix;
@@ -45,10 +46,11 @@ pub(crate) use model::{
     Address, ClientName, Config, Isolation, Listener, ListenerTls, Protocol, UserSource,
 };
 pub(crate) use network::Network;
+pub(crate) use own_mail::{OwnMailFault, is_own_word, own_words};
 pub(crate) use parse::{Inspect, ParseSettings, Syntax, Unusable, parse};
 pub(crate) use pop3::{Delete, Pop3};
 pub(crate) use profile::BOARDS;
 pub(crate) use show::{show, show_json};
-pub(crate) use storage::{Form, Format, Storage, Unfit};
+pub(crate) use storage::{Form, Format, Location, Storage, Unfit};
 pub(crate) use suggest::nearest;
 pub(crate) use template::Template;

@@ -217,13 +217,15 @@ fn board(
 fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage {
     let format = reader.word(part, "format", &FORMATS).unwrap_or_default();
     let compression = reader.word(part, "compression", &COMPRESSIONS);
-    let path = reader.text(part, "path").and_then(|(at, text)| {
-        let path = template(reader, at, text)?;
+    let mut place = |key| {
+        let (at, text) = reader.text(part, key)?;
+        let path = template(reader, at, key, text)?;
         if config.isolation == Isolation::Shared {
             shared(reader, at, &path, &config.data_dir);
         }
         Some(path)
-    });
+    };
+    let (path, inbox, alternate) = (place("path"), place("inbox"), place("alternate"));
     let attachments = reader.path(part, "attachments");
     let unfit = reader.word(part, "unfit_file_system", &UNFIT);
     Storage {
@@ -231,19 +233,22 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
         compression: compression.flatten(),
         path,
         attachments,
+        inbox,
+        alternate,
         unfit: unfit.unwrap_or(config.storage.unfit),
     }
 }
 
-fn template(reader: &mut Reader<'_>, at: usize, text: &str) -> Option<Template> {
-    reader.checked_path(at, "path", text)?;
+fn template(reader: &mut Reader<'_>, at: usize, key: &str, text: &str) -> Option<Template> {
+    reader.checked_path(at, key, text)?;
     let faults = match Template::parse(text) {
         Ok(template) if template.tells_users_apart() => {
             return Some(template.below(reader.directory));
         }
         Ok(_) => {
-            let message =
-                "`path` is the same for every user; write {user}, {local_part} or {home} in it";
+            let message = format!(
+                "`{key}` is the same for every user; write {{user}}, {{local_part}} or {{home}} in it"
+            );
             reader.faults.add(at, message);
             return None;
         }
@@ -252,11 +257,12 @@ fn template(reader: &mut Reader<'_>, at: usize, text: &str) -> Option<Template> 
     for fault in faults {
         let message = match fault {
             TemplateFault::Brace => {
-                "`path` has a brace without its pair; write {{ or }} for the brace itself"
-                    .to_owned()
+                format!(
+                    "`{key}` has a brace without its pair; write {{{{ or }}}} for the brace itself"
+                )
             }
             TemplateFault::Unknown(name) => {
-                format!("{{{name}}} is not known in `path`; known are {VARIABLES}")
+                format!("{{{name}}} is not known in `{key}`; known are {VARIABLES}")
             }
         };
         reader.faults.add(at, message);

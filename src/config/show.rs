@@ -26,8 +26,15 @@ pub(crate) fn show(config: &Config) -> String {
     text.string("format", config.storage.format.as_str());
     let compression = compression_word(config.storage.compression);
     text.string("compression", compression);
-    if let Some(template) = &config.storage.path {
-        text.string("path", &template.to_string());
+    let storage = &config.storage;
+    for (key, template) in [
+        ("path", &storage.path),
+        ("inbox", &storage.inbox),
+        ("alternate", &storage.alternate),
+    ] {
+        if let Some(template) = template {
+            text.string(key, &template.to_string());
+        }
     }
     if let Some(path) = &config.storage.attachments {
         text.path("attachments", path);

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::own_mail::OwnMailFault;
 use super::template::Template;
 use crate::codec::packed::Method;
 
@@ -16,6 +17,10 @@ pub(crate) struct Storage {
     pub(crate) path: Option<Template>,
     /// Where Dovecot keeps attachments apart from messages.
     pub(crate) attachments: Option<PathBuf>,
+    /// mbox: the file of INBOX, if it is not `inbox` among the others.
+    pub(crate) inbox: Option<Template>,
+    /// sdbox and mdbox: the directory of messages that were put aside.
+    pub(crate) alternate: Option<Template>,
     pub(crate) unfit: Unfit,
 }
 
@@ -30,7 +35,7 @@ pub(crate) enum Unfit {
     Ignore,
 }
 
-/// In what form a message is kept.
+/// In what form messages are kept, and what of that is not where the others are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) format: Format,
@@ -38,6 +43,27 @@ pub(crate) struct Form {
     pub(crate) compression: Option<Method>,
     /// Where attachments are that Dovecot kept apart.
     pub(crate) attachments: Option<PathBuf>,
+    /// mbox: the file of INBOX, if it is not `inbox` below the root.
+    pub(crate) inbox: Option<PathBuf>,
+    /// sdbox and mdbox: the directory of messages that were put aside.
+    pub(crate) alternate: Option<PathBuf>,
+}
+
+/// Where the mail of one user is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// The directory below which all is that `form` does not name.
+    pub(crate) root: PathBuf,
+    pub(crate) form: Form,
+}
+
+impl Location {
+    /// Directories that hold mail of this user: the root, and others that may be there or not.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Path> {
+        let inbox = self.form.inbox.as_deref().and_then(Path::parent);
+        let others = inbox.into_iter().chain(self.form.alternate.as_deref());
+        std::iter::once(self.root.as_path()).chain(others)
+    }
 }
 
 impl From<Format> for Form {
@@ -80,12 +106,42 @@ impl Format {
 }
 
 impl Storage {
-    /// In what form messages are kept. mbox has them as other programs expect it.
+    /// In what form messages are kept, but for places of one user. mbox has them as other programs expect it.
     pub(crate) fn form(&self) -> Form {
         Form {
             format: self.format,
             compression: self.compression.filter(|_| self.format != Format::Mbox),
             attachments: self.attachments.clone(),
+            ..Form::default()
+        }
+    }
+
+    /// Returns where `user`'s mail is; see [`Storage::root`].
+    pub(crate) fn location(&self, data_dir: &Path, user: &str, home: Option<&Path>) -> Location {
+        let expand = |template: &Template| template.expand(data_dir, user, home);
+        let dbox = matches!(self.format, Format::Sdbox | Format::Mdbox);
+        let inbox = self.inbox.as_ref().filter(|_| self.format == Format::Mbox);
+        Location {
+            root: self.root(data_dir, user, home),
+            form: Form {
+                inbox: inbox.map(expand),
+                alternate: self.alternate.as_ref().filter(|_| dbox).map(expand),
+                ..self.form()
+            },
+        }
+    }
+
+    /// The same, with the words of a user's own that [`super::own_words`] found, if there are any.
+    pub(crate) fn location_of(
+        &self,
+        data_dir: &Path,
+        user: &str,
+        home: Option<&Path>,
+        words: Option<&str>,
+    ) -> Result<Location, OwnMailFault> {
+        match words {
+            None => Ok(self.location(data_dir, user, home)),
+            Some(words) => Ok(self.with_own(words)?.location(data_dir, user, home)),
         }
     }
 
@@ -106,6 +162,12 @@ impl Storage {
             Some(template) => template.common_root(data_dir),
             None => data_dir.join("mail"),
         }
+    }
+
+    /// Returns the directories that hold what users have elsewhere, in the same way.
+    pub(crate) fn common_places(&self, data_dir: &Path) -> impl Iterator<Item = PathBuf> {
+        let templates = self.inbox.iter().chain(&self.alternate);
+        templates.map(|template| template.common_root(data_dir))
     }
 }
 

@@ -10,10 +10,10 @@ use super::news::Recent;
 use super::shared::Shared;
 use super::special;
 use super::{Access, Carry, Error, View, fault, store_fault};
+use crate::config::Location;
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
 use event_listener::Event;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ pub(crate) struct Account(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) host: Arc<HostInner>,
     pub(super) id: AccountId,
-    pub(super) root: PathBuf,
+    pub(super) location: Arc<Location>,
     pub(super) boxes: Mutex<Kept>,
     pub(super) handles: Mutex<Handles>,
     pub(super) prepared: Prepared,
@@ -43,13 +43,13 @@ impl Inner {
     pub(super) fn new(
         host: Arc<HostInner>,
         id: AccountId,
-        root: &Path,
+        location: &Location,
         prepared: Prepared,
     ) -> Inner {
         Inner {
             host,
             id,
-            root: root.to_owned(),
+            location: Arc::new(location.clone()),
             boxes: Mutex::default(),
             handles: Mutex::default(),
             prepared,

@@ -131,7 +131,7 @@ mod tests {
         for format in [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox] {
             let root = tempfile::tempdir().unwrap();
             let open = |index: &Path| {
-                let host = Host::open(index, format, Limits::default()).unwrap();
+                let host = Host::open_in(index, format, Limits::default()).unwrap();
                 host.account("ann", root.path()).unwrap()
             };
             let indexes = tempfile::tempdir().unwrap();

@@ -149,7 +149,7 @@ fn who_is_ended_between_two_transactions_goes_on_with_the_same_uids() {
         // Those that come before others by name get UIDs behind them.
         std::fs::write(root.join("new/0.first"), "x\n").unwrap();
         std::fs::remove_file(root.join("cur/4.M1.h,U=4:2,S")).unwrap();
-        let host = Host::open(&path, Format::Maildir, limits(LITTLE)).unwrap();
+        let host = Host::open_in(&path, Format::Maildir, limits(LITTLE)).unwrap();
         let account = host.account("u", root).unwrap();
         let view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
         let after = listed(root);

@@ -165,7 +165,7 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         let before = {
             let host =
-                Host::open(&file, crate::config::Format::Maildir, Limits::default()).unwrap();
+                Host::open_in(&file, crate::config::Format::Maildir, Limits::default()).unwrap();
             let account = host.account("u", &root).unwrap();
             append(&account, "INBOX", "kept", &Flags::default());
             let mut view = inbox(&account);
@@ -180,7 +180,7 @@ mod tests {
             view.sync(Expunges::Tell).unwrap();
             (told, view.highest_mod_seq())
         };
-        let host = Host::open(
+        let host = Host::open_in(
             &directory.path().join("survives"),
             crate::config::Format::Maildir,
             Limits::default(),

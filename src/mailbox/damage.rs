@@ -7,7 +7,7 @@ use std::io;
 impl Rows {
     /// What is being done, for the log.
     pub(super) fn doing(&self, verb: &str) -> String {
-        let root = self.account.0.root.display();
+        let root = self.account.0.location.root.display();
         format!("{root}: {verb} UID {} of {}", self.uid(), self.name)
     }
 

@@ -95,8 +95,8 @@ impl Inner {
     }
 
     fn open(&self) -> Result<Box<dyn Store>, Error> {
-        let (form, limits) = (self.host.form.clone(), &self.host.limits);
-        let opened = store::open(&self.root, form, limits.mdbox_rotate_octets);
+        let (at, limits) = (&self.location, &self.host.limits);
+        let opened = store::open(&at.root, at.form.clone(), limits.mdbox_rotate_octets);
         opened.map_err(store_fault("opening the mail"))
     }
 

@@ -5,9 +5,9 @@ use super::known::{Known, Prepared, is_recent};
 use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
-use crate::config::Form;
+use crate::config::Location;
 #[cfg(test)]
-use crate::config::Format;
+use crate::config::{Form, Format};
 use crate::index::{AccountId, Durable, Error as IndexError, Index, Reserve};
 use crate::mail::{MailboxId, MailboxName};
 use event_listener::{Event, EventListener};
@@ -128,7 +128,6 @@ struct Pending {
 pub(super) struct HostInner {
     pub(super) index: Index,
     pub(super) watch: Option<Watch>,
-    pub(super) form: Form,
     pub(super) limits: Limits,
     accounts: Mutex<Known>,
     dirty: AtomicBool,
@@ -140,6 +139,9 @@ pub(super) struct HostInner {
     in_line: Mutex<HashMap<MailboxId, bool>>,
     /// Memory in proportion to a mailbox was used for a moment.
     bulky: AtomicBool,
+    /// Of accounts that are named by a directory alone.
+    #[cfg(test)]
+    form: Form,
     /// Directories read as a whole.
     #[cfg(test)]
     pub(super) scans: std::sync::atomic::AtomicU32,
@@ -153,13 +155,13 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Host {
     /// Opens the index file, or makes it. A damaged one is put aside and built anew from the store,
     /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
-    pub(crate) fn open(path: &Path, form: impl Into<Form>, limits: Limits) -> Result<Host, Error> {
+    pub(crate) fn open(path: &Path, limits: Limits) -> Result<Host, Error> {
         let reserve = Reserve::beside(path);
         let index = match Host::open_index(path, limits) {
             Err(Error::Full) if reserve.use_up() => Host::open_index(path, limits),
             opened => opened,
         };
-        let mut host = Host::over(index?, form, limits);
+        let mut host = Host::begin(index?, limits);
         if let Some(inner) = Arc::get_mut(&mut host.inner) {
             inner.reserve = reserve;
         }
@@ -204,17 +206,38 @@ impl Host {
         Host::over(index, Format::Maildir, limits)
     }
 
+    /// Over mail of that form.
+    #[cfg(test)]
     pub(super) fn over(index: Index, form: impl Into<Form>, limits: Limits) -> Host {
+        Host::begin(index, limits).of(form)
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_in(
+        path: &Path,
+        form: impl Into<Form>,
+        limits: Limits,
+    ) -> Result<Host, Error> {
+        Ok(Host::open(path, limits)?.of(form))
+    }
+
+    #[cfg(test)]
+    fn of(mut self, form: impl Into<Form>) -> Host {
+        Arc::get_mut(&mut self.inner).unwrap().form = form.into();
+        self
+    }
+
+    fn begin(index: Index, limits: Limits) -> Host {
         let watch = Watch::new()
             .inspect_err(|e| log::info!("no inotify ({e}): directories are looked at instead"))
             .ok();
-        Host::start(index, form.into(), limits, watch)
+        Host::start(index, limits, watch)
     }
 
     /// As where the kernel has no inotify.
     #[cfg(test)]
     pub(super) fn unwatched(index: Index) -> Host {
-        Host::start(index, Format::Maildir.into(), Limits::default(), None)
+        Host::start(index, Limits::default(), None)
     }
 
     /// Directories that were read as a whole so far.
@@ -223,7 +246,7 @@ impl Host {
         self.inner.scans.load(Ordering::Acquire)
     }
 
-    fn start(index: Index, form: Form, limits: Limits, watch: Option<Watch>) -> Host {
+    fn start(index: Index, limits: Limits, watch: Option<Watch>) -> Host {
         if !index.was_clean() {
             log::info!(
                 "the index was not closed: every mailbox is compared with its directory when it is opened"
@@ -233,7 +256,6 @@ impl Host {
         let inner = HostInner {
             index,
             watch,
-            form,
             limits,
             accounts: Mutex::default(),
             dirty: AtomicBool::new(false),
@@ -242,6 +264,8 @@ impl Host {
             lost: Event::new(),
             in_line: Mutex::default(),
             bulky: AtomicBool::new(false),
+            #[cfg(test)]
+            form: Form::default(),
             #[cfg(test)]
             scans: Default::default(),
         };
@@ -252,15 +276,32 @@ impl Host {
         }
     }
 
-    /// The account of that user, whose mail lies below `root`.
+    /// The account of that user, whose mail lies below `root` in the host's own form.
+    #[cfg(test)]
     pub(crate) fn account(&self, name: &str, root: &Path) -> Result<Account, Error> {
+        let location = Location {
+            root: root.to_owned(),
+            form: self.inner.form.clone(),
+        };
+        self.account_at(name, &location)
+    }
+
+    /// The account of that user. While somebody uses it, it is where it was.
+    pub(crate) fn account_at(&self, name: &str, location: &Location) -> Result<Account, Error> {
+        let moved = |account: &Account| *account.0.location != *location;
         let account = {
             let mut accounts = lock(&self.inner.accounts);
+            let used = accounts.used(name).map(Account);
+            if used.as_ref().is_some_and(moved) {
+                let used = used.as_ref().map(|used| Arc::as_ptr(&used.0));
+                lock(&self.kept).retain(|kept| Some(Arc::as_ptr(&kept.0)) != used);
+            }
+            drop(used);
             match accounts.used(name) {
                 Some(inner) => Account(inner),
                 None => {
                     let id = self.inner.account_id(name)?;
-                    self.add(&mut accounts, name, root, id, Prepared::default())
+                    self.add(&mut accounts, name, location, id, Prepared::default())
                 }
             }
         };
@@ -269,17 +310,17 @@ impl Host {
     }
 
     /// The account of that user, prepared, if it was used a while ago; asks no disk.
-    pub(crate) fn known_account(&self, name: &str, root: &Path) -> Option<Account> {
+    pub(crate) fn known_account(&self, name: &str, location: &Location) -> Option<Account> {
         // Who has the lock may be at the disk.
         let mut accounts = self.inner.accounts.try_lock().ok()?;
-        let seen = accounts.seen(name, root)?;
+        let seen = accounts.seen(name, location)?;
         let (id, prepared) = (seen.id, seen.prepared.clone());
         if !prepared.try_lock().is_ok_and(|at| is_recent(*at)) {
             return None;
         }
         let account = match accounts.used(name) {
             Some(inner) => Account(inner),
-            None => self.add(&mut accounts, name, root, id, prepared),
+            None => self.add(&mut accounts, name, location, id, prepared),
         };
         drop(accounts);
         self.keep(account.clone());
@@ -290,13 +331,13 @@ impl Host {
         &self,
         accounts: &mut Known,
         name: &str,
-        root: &Path,
+        location: &Location,
         id: AccountId,
         prepared: Prepared,
     ) -> Account {
-        let inner = Inner::new(self.inner.clone(), id, root, prepared);
+        let inner = Inner::new(self.inner.clone(), id, location, prepared);
         let inner = Arc::new(inner);
-        accounts.put(name, root, &inner);
+        accounts.put(name, &inner);
         Account(inner)
     }
 

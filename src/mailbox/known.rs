@@ -2,9 +2,9 @@
 //! so that who logs in again needs no disk.
 
 use super::account::Inner;
+use crate::config::Location;
 use crate::index::AccountId;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 /// Accounts that are remembered though nobody uses them.
@@ -25,7 +25,7 @@ pub(super) fn is_recent(prepared: Option<i64>) -> bool {
 /// What is known of an account.
 pub(super) struct Seen {
     pub(super) id: AccountId,
-    pub(super) root: PathBuf,
+    pub(super) location: Arc<Location>,
     pub(super) prepared: Prepared,
     inner: Weak<Inner>,
 }
@@ -41,17 +41,17 @@ impl Known {
     }
 
     /// What is known of an account whose mail lies there.
-    pub(super) fn seen(&self, name: &str, root: &Path) -> Option<&Seen> {
-        self.0.get(name).filter(|seen| seen.root == root)
+    pub(super) fn seen(&self, name: &str, location: &Location) -> Option<&Seen> {
+        self.0.get(name).filter(|seen| *seen.location == *location)
     }
 
-    pub(super) fn put(&mut self, name: &str, root: &Path, inner: &Arc<Inner>) {
+    pub(super) fn put(&mut self, name: &str, inner: &Arc<Inner>) {
         if self.0.len() >= MAX_REMEMBERED {
             self.0.retain(|_, seen| seen.inner.strong_count() > 0);
         }
         let seen = Seen {
             id: inner.id,
-            root: root.to_owned(),
+            location: inner.location.clone(),
             prepared: inner.prepared.clone(),
             inner: Arc::downgrade(inner),
         };
@@ -61,31 +61,41 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::Location;
     use crate::mailbox::host::Host;
+    use std::path::Path;
     use std::sync::Arc;
 
     #[test]
     fn who_was_here_a_moment_ago_needs_no_disk() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("mail");
+        let location = |root: &Path| Location {
+            root: root.to_owned(),
+            ..Location::default()
+        };
+        let here = location(&root);
         let index = crate::index::Index::memory().unwrap();
         let host = Host::with(index, crate::mailbox::Limits::default());
         let account = host.account("u", &root).unwrap();
-        assert!(host.known_account("u", &root).is_none(), "not prepared");
+        assert!(host.known_account("u", &here).is_none(), "not prepared");
         account.prepare().unwrap();
         let id = account.0.id;
-        let again = host.known_account("u", &root).unwrap();
+        let again = host.known_account("u", &here).unwrap();
         assert!(Arc::ptr_eq(&account.0, &again.0));
         drop((account, again));
         (0..20).for_each(|n| drop(host.account(&n.to_string(), &root).unwrap()));
         std::fs::remove_dir_all(&root).unwrap();
-        let again = host.known_account("u", &root).unwrap();
+        let again = host.known_account("u", &here).unwrap();
         assert_eq!(again.0.id, id);
         again.prepare().unwrap();
         assert!(!root.exists(), "it was looked for a moment ago");
-        assert!(host.known_account("u", directory.path()).is_none());
+        assert!(
+            host.known_account("u", &location(directory.path()))
+                .is_none()
+        );
         *again.0.prepared.lock().unwrap() = Some(0);
-        assert!(host.known_account("u", &root).is_none(), "long ago");
+        assert!(host.known_account("u", &here).is_none(), "long ago");
         again.prepare().unwrap();
         assert!(root.join("cur").is_dir());
     }

@@ -186,7 +186,7 @@ impl Shared {
             };
             let opened = store.open(&mailbox, &blob(name));
             let opened = opened.map_err(|error| {
-                let root = account.root.display();
+                let root = account.location.root.display();
                 store_fault(format!("{root}: opening UID {uid} of {mailbox}"))(error)
             });
             match opened.and_then(|blob| octets(blob.body, &mut buffer)) {

@@ -636,7 +636,7 @@ fn a_new_account_is_prepared_by_many_at_once() {
     // Two processes, and several threads of each.
     let hosts = ["one", "other"].map(|index| {
         let path = directory.path().join(index);
-        Host::open(&path, Format::Maildir, Limits::default()).unwrap()
+        Host::open_in(&path, Format::Maildir, Limits::default()).unwrap()
     });
     let root = directory.path().join("mail");
     std::thread::scope(|scope| {

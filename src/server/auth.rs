@@ -13,7 +13,7 @@ use super::recent::Recent;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{AppPasswords, Credentials, Found, Postal, Throttle, User, Users, Wanted};
-use crate::config::{Mechanism, Mechanisms, Protocol, Storage, Template};
+use crate::config::{Mechanism, Mechanisms, Protocol};
 use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
@@ -123,18 +123,20 @@ pub(super) fn run(setup: Setup, parent: OwnedFd, mut more: Vec<OwnedFd>) -> io::
 impl Auth {
     /// Where the mail of a user is, as others are told.
     fn mail(&self, user: &User) -> Option<String> {
-        let setup = &self.setup;
-        let path = match &setup.storage_path {
-            Some(text) => Some(Template::parse(text).ok()?),
-            None => None,
-        };
-        let storage = Storage {
-            format: setup.form.format,
-            path,
-            ..Storage::default()
-        };
-        let root = storage.root(&setup.data_dir, &user.name, user.home.as_deref());
-        Some(format!("{}:{}", setup.form.format.as_str(), root.to_str()?))
+        let (storage, data_dir) = (self.setup.storage()?, &self.setup.data_dir);
+        let (home, own) = (user.home.as_deref(), user.mail.as_deref());
+        let location = storage.location_of(data_dir, &user.name, home, own).ok()?;
+        let format = location.form.format.as_str();
+        let mut mail = format!("{format}:{}", location.root.to_str()?);
+        for (word, place) in [
+            ("INBOX", &location.form.inbox),
+            ("ALT", &location.form.alternate),
+        ] {
+            if let Some(place) = place {
+                mail.push_str(&format!(":{word}={}", place.to_str()?));
+            }
+        }
+        Some(mail)
     }
 
     /// The answer to whoever may ask that.

@@ -126,6 +126,7 @@ fn attack(what: &str, with: &str, parent: &OwnedFd) -> io::Result<()> {
                 uid: None,
                 gid: None,
                 home: None,
+                mail: None,
             };
             let connection = 1;
             let message = Message::Login { connection, owner };

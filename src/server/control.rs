@@ -2,9 +2,9 @@
 //! one may send, and believes `front` and `engine` nothing else.
 
 use super::pack::{Pack, Unpack, path, unpath};
-use super::setup::{Setup, protocol, unpack_mechanisms};
+use super::setup::{Setup, pack_location, protocol, unpack_location, unpack_mechanisms};
 use crate::auth::{Binding, Closed, Found, Judgement, Proof, Secret, Shown, User, Verdict, Wanted};
-use crate::config::{ClientName, Mechanism, Mechanisms, Protocol};
+use crate::config::{ClientName, Location, Mechanism, Mechanisms, Protocol};
 use crate::mailbox::Care;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,13 +16,15 @@ pub(super) struct Owner {
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
     pub(super) home: Option<PathBuf>,
+    /// As [`User::mail`].
+    pub(super) mail: Option<Box<str>>,
 }
 
 /// A recipient as an engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Addressee {
     pub(super) user: String,
-    pub(super) root: PathBuf,
+    pub(super) location: Location,
     pub(super) address: Vec<u8>,
     pub(super) detail: Option<String>,
 }
@@ -144,7 +146,7 @@ pub(super) enum Message {
     Session {
         connection: u64,
         user: String,
-        root: PathBuf,
+        location: Location,
         bytes: Vec<u8>,
     },
     /// Parent to engine, with the stream the message comes from.
@@ -152,11 +154,11 @@ pub(super) enum Message {
     /// Parent to engine, with the stream the report goes to.
     Care {
         user: String,
-        root: PathBuf,
+        location: Location,
         care: Care,
     },
     /// Parent to engine, with the stream that the guest is at.
-    Visit { user: String, root: PathBuf },
+    Visit { user: String, location: Location },
     /// Engine to parent: these sessions are over.
     Ended { connections: Vec<u64> },
     /// Engine to parent: nobody needs it.
@@ -172,6 +174,7 @@ impl From<User> for Owner {
             uid: user.uid,
             gid: user.gid,
             home: user.home,
+            mail: user.mail,
         }
     }
 }
@@ -185,6 +188,9 @@ impl Owner {
             });
         }
         pack.option(self.home.as_ref(), |pack, home| path(pack, home));
+        pack.option(self.mail.as_ref(), |pack, mail| {
+            pack.text(mail);
+        });
     }
 
     fn unpack(unpack: &mut Unpack<'_>) -> Option<Owner> {
@@ -193,6 +199,7 @@ impl Owner {
             uid: unpack.option(Unpack::u32)?,
             gid: unpack.option(Unpack::u32)?,
             home: unpack.option(unpath)?,
+            mail: unpack.option(Unpack::text)?.map(Box::from),
         })
     }
 }
@@ -200,7 +207,7 @@ impl Owner {
 impl Addressee {
     fn pack(&self, pack: &mut Pack) {
         pack.text(&self.user);
-        path(pack, &self.root);
+        pack_location(pack, &self.location);
         pack.bytes(&self.address);
         pack.option(self.detail.as_ref(), |pack, detail| {
             pack.text(detail);
@@ -210,7 +217,7 @@ impl Addressee {
     fn unpack(unpack: &mut Unpack<'_>) -> Option<Addressee> {
         Some(Addressee {
             user: unpack.text()?,
-            root: unpath(unpack)?,
+            location: unpack_location(unpack)?,
             address: unpack.bytes()?.to_vec(),
             detail: unpack.option(Unpack::text)?,
         })
@@ -361,20 +368,26 @@ impl Message {
             Message::Session {
                 connection,
                 user,
-                root,
+                location,
                 bytes,
             } => {
-                path(p.u8(15).u64(*connection).text(user), root);
+                pack_location(p.u8(15).u64(*connection).text(user), location);
                 p.bytes(bytes);
             }
             Message::Deliver { addressees } => {
                 p.u8(16).list(addressees, |p, addressee| addressee.pack(p));
             }
-            Message::Care { user, root, care } => {
-                path(p.u8(17).text(user), root);
+            Message::Care {
+                user,
+                location,
+                care,
+            } => {
+                pack_location(p.u8(17).text(user), location);
                 p.text(care.word());
             }
-            Message::Visit { user, root } => path(p.u8(40).text(user), root),
+            Message::Visit { user, location } => {
+                pack_location(p.u8(40).text(user), location);
+            }
             Message::Ended { connections } => {
                 p.u8(18).list(connections, |p, connection| {
                     p.u64(*connection);
@@ -475,7 +488,7 @@ impl Message {
             15 => Message::Session {
                 connection: u.u64()?,
                 user: u.text()?,
-                root: unpath(u)?,
+                location: unpack_location(u)?,
                 bytes: u.bytes()?.to_vec(),
             },
             16 => Message::Deliver {
@@ -483,7 +496,7 @@ impl Message {
             },
             17 => Message::Care {
                 user: u.text()?,
-                root: unpath(u)?,
+                location: unpack_location(u)?,
                 care: Care::named(&u.text()?)?,
             },
             18 => Message::Ended {
@@ -539,7 +552,7 @@ impl Message {
             },
             40 => Message::Visit {
                 user: u.text()?,
-                root: unpath(u)?,
+                location: unpack_location(u)?,
             },
             _ => return None,
         })
@@ -611,6 +624,7 @@ fn unpack_found(u: &mut Unpack<'_>) -> Option<Found> {
                 uid: owner.uid,
                 gid: owner.gid,
                 home: owner.home,
+                mail: owner.mail,
             };
             Found::User(user, u.option(Unpack::text)?)
         }

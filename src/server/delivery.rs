@@ -209,7 +209,7 @@ impl Writing {
             })?;
             self.places.push(place);
         }
-        let account = Engine::account(&self.host, user, &addressee.root);
+        let account = Engine::account(&self.host, user, &addressee.location);
         account.map_err(|error| {
             log::error!("the mail of {user} cannot be opened: {error:?}");
             Outcome::Unavailable

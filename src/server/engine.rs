@@ -11,7 +11,7 @@ use super::setup::Setup;
 use super::stop::Stop;
 use super::tasks::{Task, Tasks};
 use super::visit::attend;
-use crate::config::Pop3;
+use crate::config::{Location, Pop3};
 use crate::mailbox::{Account, Care, Error, Host, Limits};
 use crate::protocol::imap;
 use crate::protocol::imap::Bounds;
@@ -21,7 +21,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -167,7 +167,7 @@ fn open(setup: &Setup) -> Result<Host, String> {
     let (index, limits) = (&setup.index, Limits::from(&setup.limits));
     let mut tries = 0;
     loop {
-        match Host::open(index, setup.form.clone(), limits) {
+        match Host::open(index, limits) {
             Ok(host) => return Ok(host),
             Err(Error::Busy) if tries < 50 => {
                 tries += 1;
@@ -196,12 +196,14 @@ impl Engine {
                     Message::Session {
                         connection,
                         user,
-                        root,
+                        location,
                         bytes,
                     },
                     Some(stream),
                 ) => {
-                    let session = self.clone().session(connection, user, root, bytes, stream);
+                    let session = self
+                        .clone()
+                        .session(connection, user, location, bytes, stream);
                     self.spawn(session);
                 }
                 // Without its stream whoever waits for an answer knows.
@@ -209,11 +211,18 @@ impl Engine {
                 (Message::Deliver { addressees }, Some(stream)) => {
                     super::delivery::deliver(self, addressees, stream);
                 }
-                (Message::Care { user, root, care }, Some(stream)) => {
-                    self.spawn(self.clone().care(user, root, care, stream))
-                }
+                (
+                    Message::Care {
+                        user,
+                        location,
+                        care,
+                    },
+                    Some(stream),
+                ) => self.spawn(self.clone().care(user, location, care, stream)),
                 (Message::Visit { .. }, Some(_)) if !self.has_room() => {}
-                (Message::Visit { user, root }, Some(stream)) => self.visit(user, root, stream),
+                (Message::Visit { user, location }, Some(stream)) => {
+                    self.visit(user, location, stream);
+                }
                 (Message::Stop, _) => return,
                 _ => log::error!("the parent sent what it should not"),
             }
@@ -314,7 +323,7 @@ impl Engine {
     }
 
     /// Has a thread of its own do what a guest asks: that takes longer than the pool can spare one.
-    fn visit(self: &Rc<Self>, user: String, root: PathBuf, stream: OwnedFd) {
+    fn visit(self: &Rc<Self>, user: String, location: Location, stream: OwnedFd) {
         if self.visits.load(Ordering::Acquire) >= MAX_VISITS {
             log::warn!("too many commands are at the mail of users at once");
             return;
@@ -327,7 +336,7 @@ impl Engine {
         let host = self.host.clone();
         let visit = move || {
             let _counted = counted;
-            let account = match Engine::account(&host, &user, &root) {
+            let account = match Engine::account(&host, &user, &location) {
                 Ok(account) => account,
                 Err(error) => {
                     log::error!("the mail of {user} cannot be opened: {error:?}");
@@ -383,17 +392,19 @@ impl Engine {
     }
 
     /// The account of a user, ready for a session.
-    pub(super) fn account(host: &Host, user: &str, root: &Path) -> Result<Account, Error> {
-        let account = host.account(user, root)?;
+    pub(super) fn account(host: &Host, user: &str, at: &Location) -> Result<Account, Error> {
+        let account = host.account_at(user, at)?;
         account.prepare().inspect_err(|error| {
             if *error == Error::Denied {
-                log::error!("the mail of {user}: {}", denied(root));
+                let refused = at.directories().map(denied);
+                let refused: Vec<String> = refused.collect();
+                log::error!("the mail of {user}: {}", refused.join("; "));
             }
         })?;
         Ok(account)
     }
 
-    async fn care(self: Rc<Self>, user: String, root: PathBuf, care: Care, stream: OwnedFd) {
+    async fn care(self: Rc<Self>, user: String, location: Location, care: Care, stream: OwnedFd) {
         let host = self.host.clone();
         let checking = self.pool.unblock(move || {
             use std::io::Write;
@@ -402,7 +413,7 @@ impl Engine {
             // Whoever asked may not hold a thread up.
             stream.set_write_timeout(Some(CHECK_PATIENCE)).ok();
             let mut told = stream.try_clone().ok();
-            let checked = Engine::account(&host, &user, &root).and_then(|account| {
+            let checked = Engine::account(&host, &user, &location).and_then(|account| {
                 account.care(care, &mut |report| {
                     if let Some(told) = told.as_mut() {
                         writeln!(told, "- {}", report.encode()).ok();
@@ -411,7 +422,7 @@ impl Engine {
             });
             match checked {
                 Ok(_) => writeln!(stream, "ok").ok(),
-                Err(Error::Denied) => writeln!(stream, "failed {}", denied(&root)).ok(),
+                Err(Error::Denied) => writeln!(stream, "failed {}", denied(&location.root)).ok(),
                 Err(error) => writeln!(stream, "failed {}", error.reason()).ok(),
             }
         });

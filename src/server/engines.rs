@@ -6,7 +6,7 @@ use super::layout;
 use super::owners::Owners;
 use super::refusal;
 use super::setup::Setup;
-use crate::config::{Config, Isolation};
+use crate::config::{Config, Isolation, Location};
 use crate::sys::accounts::Identity;
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -52,6 +52,8 @@ struct Engine {
     owner: Option<Owner>,
     /// Whom it runs as.
     identity: Option<Identity>,
+    /// Where the mail of the one is that it is for.
+    location: Option<Location>,
 }
 
 /// The engines of all users, or the one of all.
@@ -73,22 +75,44 @@ impl Engines {
         }
     }
 
-    /// Where the mail of a user is.
-    pub(super) fn root(&self, owner: &Owner) -> PathBuf {
-        let home = owner.home.as_deref();
-        self.config
-            .storage
-            .root(&self.config.data_dir, &owner.name, home)
+    /// Where the mail of a user is; `None`, with a line in the log, if what is said of that cannot be followed.
+    fn location(&self, owner: &Owner) -> Option<Location> {
+        let (home, own) = (owner.home.as_deref(), owner.mail.as_deref());
+        let data_dir = &self.config.data_dir;
+        let storage = &self.config.storage;
+        let located = storage.location_of(data_dir, &owner.name, home, own);
+        let told = |why| log::error!("the mail of {} cannot be found: {why}", owner.name);
+        located.map_err(told).ok()
     }
 
-    /// False, with a line in the log, for a place that is the server's own.
-    fn is_free(&self, owner: &Owner, root: &Path) -> bool {
-        let free = !self.config.is_own(root);
-        if !free {
-            let (name, root) = (&owner.name, root.display());
-            log::error!("the mail of {name} would be in {root}, which is the server's own");
+    /// False, with a line in the log, for a place that is the server's own, or that its engine may not touch.
+    fn is_free(&self, owner: &Owner, location: &Location) -> bool {
+        for place in location.directories() {
+            let why = if self.config.is_own(place) {
+                "is the server's own"
+            } else if !self.is_within(place) {
+                "the engine of all users may not touch: [storage] names other places for all"
+            } else {
+                continue;
+            };
+            let (name, place) = (&owner.name, place.display());
+            log::error!("the mail of {name} would be in {place}, which {why}");
+            return false;
         }
-        free
+        true
+    }
+
+    /// Whether an engine of all users, which knows the places of the settings, may touch this one.
+    fn is_within(&self, place: &Path) -> bool {
+        self.config.isolation == Isolation::User
+            || self.common().iter().any(|common| place.starts_with(common))
+    }
+
+    /// The directories that an engine of all users may touch, beside the index.
+    fn common(&self) -> Vec<PathBuf> {
+        let (storage, data_dir) = (&self.config.storage, &self.config.data_dir);
+        let root = std::iter::once(storage.common_root(data_dir));
+        root.chain(storage.common_places(data_dir)).collect()
     }
 
     /// The engine that a user's mail belongs to.
@@ -105,28 +129,33 @@ impl Engines {
         self.owners.identity(numbers.0, numbers.1)
     }
 
-    /// Sees to it that a user's mail has a directory which its engine owns. False, with a line in the log,
-    /// if that cannot be.
-    pub(super) fn is_ready(&mut self, owner: &Owner, root: &Path) -> bool {
-        if !self.is_free(owner, root) {
-            return false;
+    /// Sees to it that a user's mail has directories which its engine owns, and tells where they are. `None`,
+    /// with a line in the log, if that cannot be.
+    pub(super) fn ready(&mut self, owner: &Owner) -> Option<Location> {
+        let location = self.location(owner)?;
+        if !self.is_free(owner, &location) {
+            return None;
         }
         // From under an engine nothing is given away: the next one gets it.
-        if self.is_outlived(owner) {
-            return true;
+        if self.is_outlived(owner, &location) {
+            return Some(location);
         }
-        let ready = self.owners.mail(root, owner.uid, owner.gid);
-        ready.inspect_err(|error| log::error!("{error}")).is_ok()
+        let ready = self.owners.mail(&location, owner.uid, owner.gid);
+        ready.inspect_err(|error| log::error!("{error}")).ok()?;
+        Some(location)
     }
 
-    /// True if the engine of this user runs as whom it would not be started any more, because the users file
-    /// says another uid now; it ends.
-    fn is_outlived(&mut self, owner: &Owner) -> bool {
+    /// True if the engine of this user runs as whom it would not be started any more, or may touch other
+    /// places, because the users file says something else now; it ends.
+    fn is_outlived(&mut self, owner: &Owner, location: &Location) -> bool {
         let identity = self.identity(Some(owner));
+        let single = self.config.isolation == Isolation::User;
         let Some(engine) = self.all.get_mut(&self.key(owner)) else {
             return false;
         };
-        let Some(role) = engine.role.as_ref().filter(|_| engine.identity != identity) else {
+        let moved = single && engine.location.as_ref() != Some(location);
+        let outlived = moved || engine.identity != identity;
+        let Some(role) = engine.role.as_ref().filter(|_| outlived) else {
             return false;
         };
         if engine.ending.is_none() {
@@ -186,11 +215,13 @@ impl Engines {
         let identity = self.identity(owner.as_ref());
         let index = self.config.index_directory(name);
         let single = self.config.isolation == Isolation::User;
-        let tree = match owner.as_ref().filter(|_| single) {
-            Some(owner) => self.root(owner),
-            None => self.config.storage.common_root(&self.config.data_dir),
-        };
-        let mut trees = vec![index.clone(), tree.clone()];
+        let location = owner.as_ref().filter(|_| single);
+        let location = location.and_then(|owner| self.location(owner));
+        let mut trees = vec![index.clone()];
+        match &location {
+            Some(location) => trees.extend(location.directories().map(Path::to_owned)),
+            None => trees.extend(self.common()),
+        }
         let attachments = self.config.storage.attachments.iter();
         trees.extend(attachments.filter(|path| path.is_dir()).cloned());
         let setup = Setup {
@@ -200,9 +231,12 @@ impl Engines {
             single,
             ..Setup::of(&self.config)
         };
-        let ready = match owner.filter(|_| single) {
-            Some(owner) => self.owners.mail(&tree, owner.uid, owner.gid),
-            None => layout::directory(&self.config, &tree, 0o700, identity),
+        let ready = match (owner, &location) {
+            (Some(owner), Some(location)) => self.owners.mail(location, owner.uid, owner.gid),
+            _ => {
+                let common = self.config.storage.common_root(&self.config.data_dir);
+                layout::directory(&self.config, &common, 0o700, identity)
+            }
         };
         let ready = ready.and_then(|()| self.owners.index(&index, identity));
         let started = ready.and_then(|()| {
@@ -216,6 +250,7 @@ impl Engines {
             Ok(role) => {
                 engine.role = Some(role);
                 engine.identity = identity;
+                engine.location = location;
                 self.send_to(key);
             }
             Err(error) => {

@@ -136,6 +136,7 @@ mod tests {
                 uid: None,
                 gid: None,
                 home: None,
+                mail: None,
             },
             address: b"ann".to_vec(),
             detail: None,

@@ -3,7 +3,7 @@
 use super::error::Error;
 use crate::config::{Address, Config, Isolation, Listener};
 use crate::sys::accounts::{Identity, group, named};
-use crate::sys::directory::{make, make_own};
+use crate::sys::directory::{make, make_file, make_own};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -92,6 +92,12 @@ pub(super) fn directory(
         None if path.starts_with(&config.data_dir) => make_own(path, mode, 0o711),
         None => make_own(path, mode, 0o755),
     };
+    made.map_err(|error| Error::file("making", path, error))
+}
+
+/// Makes an empty file of a user's where only root may; whoever it is for can make it elsewhere.
+pub(super) fn file(path: &Path, owner: Option<Identity>) -> Result<(), Error> {
+    let made = owner.map_or(Ok(()), |owner| make_file(path, owner));
     made.map_err(|error| Error::file("making", path, error))
 }
 

@@ -9,7 +9,7 @@
 use super::error::Error;
 use super::layout::{self, Identities};
 use super::request::Patient;
-use crate::config::{Config, Isolation};
+use crate::config::{Config, Isolation, Location};
 use crate::sys::accounts::Identity;
 use crate::sys::ownership::{Rule, Settled, settle};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, unlinkat};
@@ -81,19 +81,27 @@ impl Owners {
         self.refused.clear();
     }
 
-    /// Makes the directory of a user's mail, or sees to it that its engine owns it.
+    /// Makes what holds a user's mail, or sees to it that its engine owns that.
     pub(super) fn mail(
         &mut self,
-        path: &Path,
+        location: &Location,
         uid: Option<u32>,
         gid: Option<u32>,
     ) -> Result<(), Error> {
         let identity = self.identity(uid, gid);
         let former = std::mem::take(&mut self.former);
         let had = |other| former.contains(&other) || uid == Some(other);
-        let done = self.directory(path, 0o700, identity, &had);
+        let alternate = location.form.alternate.iter();
+        let mut done = Ok(());
+        for path in std::iter::once(&location.root).chain(alternate) {
+            done = done.and_then(|()| self.directory(path, 0o700, identity, &had));
+        }
         self.former = former;
-        done
+        done?;
+        match &location.form.inbox {
+            Some(inbox) => layout::file(inbox, identity),
+            None => Ok(()),
+        }
     }
 
     /// As `mail`, for the directory of an index, which the server alone has made.
@@ -106,9 +114,9 @@ impl Owners {
     pub(crate) fn serve(
         &mut self,
         user: Patient<'_>,
-        root: &Path,
+        location: &Location,
     ) -> Result<Option<Identity>, Error> {
-        self.mail(root, user.uid, user.gid)?;
+        self.mail(location, user.uid, user.gid)?;
         let identity = self.identity(user.uid, user.gid);
         let index = self.config.index_directory(user.name);
         self.index(&index, identity)?;

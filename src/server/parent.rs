@@ -11,9 +11,9 @@ use super::listeners::Listeners;
 use super::owners::Owners;
 use super::quiet::Quiet;
 use super::request::{self, Asked};
-use super::setup::Setup;
+use super::setup::{self, Setup};
 use super::uses::{self, Uses};
-use super::{certificate, logging, role, users_file};
+use super::{certificate, logging, refusal, role, users_file};
 use crate::auth;
 use crate::config::{Config, UserSource};
 use crate::mailbox::Care;
@@ -158,7 +158,7 @@ impl Parent {
             identity: self.identities.auth,
             jail: self.jail(),
             data_dir: self.config.data_dir.clone(),
-            storage_path: self.config.storage.path.as_ref().map(ToString::to_string),
+            storage: setup::templates(&self.config.storage),
             seed: self.seed.to_vec(),
             ..Setup::of(&self.config)
         };
@@ -541,12 +541,14 @@ impl Parent {
             log::error!("front handed over connection {connection}, which is not logged in");
             return false;
         };
-        let root = self.engines.root(&owner);
-        let ready = self.engines.is_ready(&owner, &root);
+        let Some(location) = self.engines.ready(&owner) else {
+            refusal::tell(&descriptor, refusal::without_engine(&bytes));
+            return false;
+        };
         let message = Message::Session {
             connection,
             user: owner.name.clone(),
-            root,
+            location,
             bytes,
         };
         let request = Request {
@@ -554,10 +556,6 @@ impl Parent {
             descriptor,
             connection: Some(connection),
         };
-        if !ready {
-            request.refuse();
-            return false;
-        }
         self.engines.request(&owner, request)
     }
 
@@ -567,13 +565,10 @@ impl Parent {
             log::error!("front delivers to a recipient that was not granted");
             return None;
         };
-        let root = self.engines.root(&grant.owner);
-        if !self.engines.is_ready(&grant.owner, &root) {
-            return None;
-        }
+        let location = self.engines.ready(&grant.owner)?;
         let addressee = Addressee {
             user: grant.owner.name.clone(),
-            root,
+            location,
             address: grant.address,
             detail: grant.detail,
         };
@@ -686,15 +681,14 @@ impl Parent {
     }
 
     fn care(&mut self, owner: &Owner, care: Care, mut stream: UnixStream) {
-        let root = self.engines.root(owner);
-        if !self.engines.is_ready(owner, &root) {
+        let Some(location) = self.engines.ready(owner) else {
             let answer = b"failed the server cannot use the directory of the mail; see its log\n";
             stream.write_all(answer).ok();
             return;
-        }
+        };
         let message = Message::Care {
             user: owner.name.clone(),
-            root,
+            location,
             care,
         };
         let request = Request {
@@ -707,13 +701,15 @@ impl Parent {
 
     /// Somebody at the command line reads and writes a user's mail: the engine gets the stream.
     fn visit(&mut self, owner: &Owner, mut stream: UnixStream) {
-        let root = self.engines.root(owner);
-        if !self.engines.is_ready(owner, &root) || stream.write_all(request::READY).is_err() {
+        let Some(location) = self.engines.ready(owner) else {
+            return;
+        };
+        if stream.write_all(request::READY).is_err() {
             return;
         }
         let message = Message::Visit {
             user: owner.name.clone(),
-            root,
+            location,
         };
         let request = Request {
             message,
@@ -732,14 +728,16 @@ impl Parent {
         mailbox: Option<String>,
         mut stream: UnixStream,
     ) {
-        let root = self.engines.root(&owner);
-        if !self.engines.is_ready(&owner, &root) || stream.write_all(request::READY).is_err() {
+        let Some(location) = self.engines.ready(&owner) else {
+            return;
+        };
+        if stream.write_all(request::READY).is_err() {
             return;
         }
         stream.set_nonblocking(true).ok();
         let addressee = Addressee {
             user: owner.name.clone(),
-            root,
+            location,
             address: address.into_bytes(),
             detail: mailbox,
         };

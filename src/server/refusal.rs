@@ -99,7 +99,7 @@ mod tests {
             let message = Message::Session {
                 connection: 1,
                 user: "ann".to_owned(),
-                root: "/mail".into(),
+                location: crate::config::Location::default(),
                 bytes,
             };
             message::send(&parent, &message.encode(), &[far.as_fd()]).unwrap();

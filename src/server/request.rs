@@ -63,16 +63,16 @@ impl Asked {
         let words: Vec<&str> = text.split('\t').collect();
         match words.as_slice() {
             ["reload"] => Some(Asked::Reload),
-            ["deliver", name, uid, gid, home, address, mailbox] => Some(Asked::Deliver {
-                owner: owner(name, uid, gid, home)?,
+            ["deliver", name, uid, gid, home, mail, address, mailbox] => Some(Asked::Deliver {
+                owner: owner([name, uid, gid, home, mail])?,
                 address: (*address).to_owned(),
                 mailbox: Some((*mailbox).to_owned()).filter(|mailbox| !mailbox.is_empty()),
             }),
-            ["visit", name, uid, gid, home] => Some(Asked::Visit {
-                owner: owner(name, uid, gid, home)?,
+            ["visit", name, uid, gid, home, mail] => Some(Asked::Visit {
+                owner: owner([name, uid, gid, home, mail])?,
             }),
-            [word, name, uid, gid, home] => Some(Asked::Care {
-                owner: owner(name, uid, gid, home)?,
+            [word, name, uid, gid, home, mail] => Some(Asked::Care {
+                owner: owner([name, uid, gid, home, mail])?,
                 care: Care::named(word)?,
             }),
             _ => None,
@@ -85,15 +85,17 @@ fn of(owner: &Owner) -> String {
     let number = |id: Option<u32>| id.map_or(String::new(), |id| id.to_string());
     let (uid, gid) = (number(owner.uid), number(owner.gid));
     let home = owner.home.as_deref().unwrap_or(Path::new("")).display();
-    format!("\t{}\t{uid}\t{gid}\t{home}", owner.name)
+    let mail = owner.mail.as_deref().unwrap_or_default();
+    format!("\t{}\t{uid}\t{gid}\t{home}\t{mail}", owner.name)
 }
 
-fn owner(name: &str, uid: &str, gid: &str, home: &str) -> Option<Owner> {
+fn owner([name, uid, gid, home, mail]: [&str; 5]) -> Option<Owner> {
     Some(Owner {
         name: name.to_owned(),
         uid: id(uid)?,
         gid: id(gid)?,
         home: Some(PathBuf::from(home)).filter(|home| !home.as_os_str().is_empty()),
+        mail: (!mail.is_empty()).then(|| Box::from(mail)),
     })
 }
 
@@ -121,6 +123,8 @@ pub(crate) struct Patient<'a> {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) home: Option<&'a Path>,
+    /// As [`crate::auth::User::mail`].
+    pub(crate) mail: Option<&'a str>,
 }
 
 /// Has the server that runs over this data directory care for a user's mail; what it tells goes to
@@ -156,6 +160,7 @@ impl From<Patient<'_>> for Owner {
             uid: user.uid,
             gid: user.gid,
             home: user.home.map(Path::to_owned),
+            mail: user.mail.map(Box::from),
         }
     }
 }
@@ -282,6 +287,7 @@ mod tests {
             uid: Some(1000),
             gid: None,
             home: Some(PathBuf::from("/home/ann b")),
+            mail: Some("mail=mbox:~/m".into()),
         };
         let check = |care| Asked::Care {
             owner: owner.clone(),
@@ -291,21 +297,21 @@ mod tests {
             (Asked::Reload, "reload\n"),
             (
                 check(Care::Check),
-                "check\tann@example.org\t1000\t\t/home/ann b\n",
+                "check\tann@example.org\t1000\t\t/home/ann b\tmail=mbox:~/m\n",
             ),
             (
                 check(Care::Rebuild),
-                "rebuild\tann@example.org\t1000\t\t/home/ann b\n",
+                "rebuild\tann@example.org\t1000\t\t/home/ann b\tmail=mbox:~/m\n",
             ),
             (
                 check(Care::Purge),
-                "purge\tann@example.org\t1000\t\t/home/ann b\n",
+                "purge\tann@example.org\t1000\t\t/home/ann b\tmail=mbox:~/m\n",
             ),
             (
                 Asked::Visit {
                     owner: owner.clone(),
                 },
-                "visit\tann@example.org\t1000\t\t/home/ann b\n",
+                "visit\tann@example.org\t1000\t\t/home/ann b\tmail=mbox:~/m\n",
             ),
             (
                 Asked::Deliver {
@@ -313,7 +319,7 @@ mod tests {
                     address: "ann+x@y".to_owned(),
                     mailbox: Some("x/y z".to_owned()),
                 },
-                "deliver\tann@example.org\t1000\t\t/home/ann b\tann+x@y\tx/y z\n",
+                "deliver\tann@example.org\t1000\t\t/home/ann b\tmail=mbox:~/m\tann+x@y\tx/y z\n",
             ),
         ] {
             assert_eq!(asked.encode(), line.as_bytes());
@@ -323,10 +329,10 @@ mod tests {
             "",
             "reload",
             "reload\tx\n",
-            "check\ta\tb\t\t\n",
+            "check\ta\tb\t\t\t\n",
             "check\ta\n",
-            "cure\ta\t\t\t\n",
-            "deliver\ta\t\t\t\n",
+            "cure\ta\t\t\t\t\n",
+            "deliver\ta\t\t\t\t\n",
             "\u{1}\n",
         ] {
             assert_eq!(Asked::decode(line.as_bytes()), None, "{line:?}");

@@ -9,13 +9,13 @@ use super::refusal::{self, Handover};
 use super::transport::{Transport, socket};
 use super::turn;
 use crate::codec::deflate::{self, Inflate};
+use crate::config::Location;
 use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
 use smol::future::{FutureExt, or};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ impl Engine {
         self: Rc<Self>,
         connection: u64,
         user: String,
-        root: PathBuf,
+        location: Location,
         bytes: Vec<u8>,
         stream: OwnedFd,
     ) {
@@ -50,7 +50,7 @@ impl Engine {
         if let (Ok(socket), Some(handover)) = (socket(stream), handover) {
             let mut transport = Transport::Plain(socket);
             let served = Box::pin(async {
-                let opened = self.open(&user, root, handover, &mut transport, counted);
+                let opened = self.open(&user, location, handover, &mut transport, counted);
                 // What only the beginning needs is not kept while the session waits.
                 let Some(session) = Box::pin(opened).await? else {
                     return Ok(None);
@@ -118,7 +118,7 @@ impl Engine {
     async fn open(
         self: &Rc<Self>,
         user: &str,
-        root: PathBuf,
+        location: Location,
         handover: Handover,
         transport: &mut Transport,
         counted: bool,
@@ -137,11 +137,11 @@ impl Engine {
             write(transport, text.as_bytes()).await?;
             return Ok(None);
         }
-        let opened = match self.host.known_account(user, &root) {
+        let opened = match self.host.known_account(user, &location) {
             Some(account) => Ok(account),
             None => {
                 let (host, name) = (self.host.clone(), user.to_owned());
-                let open = move || Engine::account(&host, &name, &root);
+                let open = move || Engine::account(&host, &name, &location);
                 self.pool.unblock(open).await
             }
         };

@@ -3,8 +3,8 @@
 use super::pack::{Pack, Unpack, path, unpath};
 use crate::codec::packed::Method;
 use crate::config::{
-    Config, Delete, DeliveryAddress, FetchFailure, Form, Format, Imap, Limits, Lmtp, Mechanisms,
-    Network, Pop3, Protocol, Scheme, Workarounds,
+    Config, Delete, DeliveryAddress, FetchFailure, Form, Format, Imap, Limits, Lmtp, Location,
+    Mechanisms, Network, Pop3, Protocol, Scheme, Storage, Template, Workarounds,
 };
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
@@ -44,12 +44,14 @@ pub(super) struct Setup {
     pub(super) master_separator: String,
     /// For `auth` alone: where mail is, to tell others.
     pub(super) data_dir: PathBuf,
-    pub(super) storage_path: Option<String>,
+    /// The templates of [`Storage`].
+    pub(super) storage: [Option<String>; 3],
     /// For `auth` alone: what salts are made from that are not stored.
     pub(super) seed: Vec<u8>,
     pub(super) imap: Imap,
     pub(super) pop3: Pop3,
     pub(super) lmtp: Lmtp,
+    /// Of accounts of which nothing else is said.
     pub(super) form: Form,
     pub(super) limits: Limits,
 }
@@ -291,7 +293,59 @@ fn compression(number: u8) -> Option<Option<Method>> {
     }
 }
 
+fn pack_form(pack: &mut Pack, form: &Form) {
+    pack.u8(format_number(form.format));
+    pack.u8(compression_number(form.compression));
+    for place in [&form.attachments, &form.inbox, &form.alternate] {
+        pack.option(place.as_ref(), |pack, place| path(pack, place));
+    }
+}
+
+fn unpack_form(unpack: &mut Unpack<'_>) -> Option<Form> {
+    Some(Form {
+        format: format(unpack.u8()?)?,
+        compression: compression(unpack.u8()?)?,
+        attachments: unpack.option(unpath)?,
+        inbox: unpack.option(unpath)?,
+        alternate: unpack.option(unpath)?,
+    })
+}
+
+pub(super) fn pack_location(pack: &mut Pack, location: &Location) {
+    path(pack, &location.root);
+    pack_form(pack, &location.form);
+}
+
+pub(super) fn unpack_location(unpack: &mut Unpack<'_>) -> Option<Location> {
+    Some(Location {
+        root: unpath(unpack)?,
+        form: unpack_form(unpack)?,
+    })
+}
+
+/// The templates of what is set of storage, as texts.
+pub(super) fn templates(storage: &Storage) -> [Option<String>; 3] {
+    let text = |template: &Option<Template>| template.as_ref().map(Template::to_string);
+    [&storage.path, &storage.inbox, &storage.alternate].map(text)
+}
+
 impl Setup {
+    /// What was set of storage, for `auth`. `None`: a template is none.
+    pub(super) fn storage(&self) -> Option<Storage> {
+        let read = |text: &Option<String>| match text {
+            Some(text) => Template::parse(text).ok().map(Some),
+            None => Some(None),
+        };
+        let [path, inbox, alternate] = &self.storage;
+        Some(Storage {
+            format: self.form.format,
+            path: read(path)?,
+            inbox: read(inbox)?,
+            alternate: read(alternate)?,
+            ..Storage::default()
+        })
+    }
+
     /// What every role is told.
     pub(super) fn of(config: &Config) -> Setup {
         let serves = |protocol| config.listeners.iter().any(|l| l.protocol == protocol);
@@ -344,18 +398,16 @@ impl Setup {
         });
         pack.text(&self.master_separator);
         path(pack, &self.data_dir);
-        pack.option(self.storage_path.as_ref(), |pack, template| {
-            pack.text(template);
-        });
+        for template in &self.storage {
+            pack.option(template.as_ref(), |pack, template| {
+                pack.text(template);
+            });
+        }
         pack.bytes(&self.seed);
         pack_imap(pack, &self.imap);
         pack_pop3(pack, &self.pop3);
         pack_lmtp(pack, &self.lmtp);
-        pack.u8(format_number(self.form.format));
-        pack.u8(compression_number(self.form.compression));
-        pack.option(self.form.attachments.as_ref(), |pack, directory| {
-            path(pack, directory);
-        });
+        pack_form(pack, &self.form);
         pack_limits(pack, &self.limits);
     }
 
@@ -391,16 +443,16 @@ impl Setup {
             masters: unpack.list(Unpack::text)?,
             master_separator: unpack.text()?,
             data_dir: unpath(unpack)?,
-            storage_path: unpack.option(Unpack::text)?,
+            storage: [
+                unpack.option(Unpack::text)?,
+                unpack.option(Unpack::text)?,
+                unpack.option(Unpack::text)?,
+            ],
             seed: unpack.bytes()?.to_vec(),
             imap: unpack_imap(unpack)?,
             pop3: unpack_pop3(unpack)?,
             lmtp: unpack_lmtp(unpack)?,
-            form: Form {
-                format: format(unpack.u8()?)?,
-                compression: compression(unpack.u8()?)?,
-                attachments: unpack.option(unpath)?,
-            },
+            form: unpack_form(unpack)?,
             limits: unpack_limits(unpack)?,
         })
     }

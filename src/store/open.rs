@@ -18,6 +18,8 @@ pub(crate) fn open(
         format,
         compression,
         attachments,
+        inbox,
+        alternate: _,
     } = form.into();
     Ok(match format {
         Format::Maildir => Box::new(Maildir::open(root)?.compressing(compression)),
@@ -29,6 +31,6 @@ pub(crate) fn open(
             let dbox = Dbox::mdbox(root, rotate_octets)?.compressing(compression);
             Box::new(dbox.attachments_in(attachments))
         }
-        Format::Mbox => Box::new(Mbox::open(root, None)?),
+        Format::Mbox => Box::new(Mbox::open(root, inbox.as_deref())?),
     })
 }

@@ -82,6 +82,41 @@ pub(crate) fn make(trusted: &Path, path: &Path, mode: u32, owner: Identity) -> i
     Ok(())
 }
 
+/// As root: makes an empty file for `owner` that nobody else may read, where all directories on the way are root's and
+/// none is a link, as in `/var/mail`; elsewhere `owner` can make it. What exists stays as it is; what was made is
+/// durable.
+pub(crate) fn make_file(path: &Path, owner: Identity) -> io::Result<()> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut here = openat(CWD, "/", OFlags::PATH | DIRECTORY, Mode::empty())?;
+    let mut left = Vec::new();
+    push(&mut left, above);
+    while let Some(name) = left.pop() {
+        let flags = OFlags::PATH | DIRECTORY | NOFOLLOW;
+        here = match openat(&here, &name, flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            found => found?,
+        };
+        if fstat(&here)?.st_uid != 0 {
+            return Ok(());
+        }
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | NOFOLLOW;
+    let file = match openat(&here, name, flags, Mode::empty()) {
+        Err(Errno::EXIST) => return Ok(()),
+        made => made?,
+    };
+    fchown(
+        &file,
+        Some(Uid::from_raw(owner.uid)),
+        Some(Gid::from_raw(owner.gid)),
+    )?;
+    fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+    fsync(&file)?;
+    sync_path(&here)
+}
+
 /// As whoever runs this, where only the configuration leads: makes `path` with `mode`, whatever the umask
 /// is, and what is missing above it with `on_the_way`. What was made is durable; what exists stays as it is.
 pub(crate) fn make_own(path: &Path, mode: u32, on_the_way: u32) -> io::Result<()> {
@@ -340,6 +375,35 @@ mod tests {
         chown(&other, Some(61_300), Some(61_300)).unwrap();
         assert!(make(Path::new("/data"), &other.join("x"), 0o700, ANN).is_err());
         assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_are_made_for_users_where_they_could_not() {
+        let Some((all, home)) = home() else { return };
+        let bob = Identity {
+            uid: 61_300,
+            gid: 61_300,
+        };
+        let spool = all.path().join("spool");
+        fs::create_dir(&spool).unwrap();
+        let path = spool.join("ann");
+        make_file(&path, ANN).unwrap();
+        assert_eq!(of(&path), (ANN.uid, ANN.gid, 0o600));
+        fs::write(&path, "x").unwrap();
+        make_file(&path, bob).unwrap();
+        assert_eq!(
+            (of(&path).0, fs::read(&path).unwrap()),
+            (ANN.uid, b"x".to_vec())
+        );
+        // Nobody gets a file by a link that is there, or by one on the way; and homes are their owners'.
+        symlink("/etc/dovelet-test", spool.join("bob")).unwrap();
+        make_file(&spool.join("bob"), bob).unwrap();
+        symlink("spool", all.path().join("link")).unwrap();
+        make_file(&all.path().join("link/cat"), bob).unwrap();
+        make_file(&home.join("dog"), bob).unwrap();
+        make_file(&all.path().join("none/dog"), bob).unwrap();
+        assert!(!Path::new("/etc/dovelet-test").exists());
+        assert!(!spool.join("cat").exists() && !home.join("dog").exists());
     }
 
     #[test]

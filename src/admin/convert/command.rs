@@ -7,7 +7,7 @@ use crate::admin::options::{Options, load};
 use crate::admin::patient::{Lock, Patient, keep_server_away, patients, with_rights_of};
 use crate::admin::replica::{Letters, Replica, fault};
 use crate::admin::visit::{End, alone};
-use crate::config::{Config, Format, Storage};
+use crate::config::{Config, Form, Format, Location, Storage};
 use crate::mail::MailboxName;
 use crate::server::{Owners, Visit};
 use crate::store;
@@ -100,7 +100,7 @@ fn one(
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<Row, End> {
-    let places = Places::of(&user.root, wanted.from, wanted.to);
+    let places = Places::of(&user.location.root, wanted.from, wanted.to);
     let mut row = Row {
         user: user.name.clone(),
         ..Row::default()
@@ -113,20 +113,30 @@ fn one(
             .then(|| places.old.display().to_string());
         return Ok(row);
     }
+    if user.location.directories().count() > 1 {
+        let what = "messages are in a place of their own ([storage] inbox or alternate), and only what is in \
+                    one directory is converted: bring them there first, with altmove --back from an alternate";
+        return Err(End::new(Exit::Failure, what));
+    }
     let owners = |error: crate::server::Error| End::from(Failure(error.to_string()));
+    let new = Location {
+        root: places.new.clone(),
+        form: form(config, wanted.to),
+    };
     let identity = Owners::alone(config)
-        .and_then(|mut owners| owners.serve(user.asked(), &places.new))
+        .and_then(|mut owners| owners.serve(user.asked(), &new))
         .map_err(owners)?;
-    let before = alone(user, &of(config, wanted.from), |visit| {
+    let before = alone(&of(user, config, wanted.from), config, |visit| {
         let work = Work {
             wanted,
             config,
             places: &places,
+            new: &new,
         };
         with_rights_of(identity, || Ok(work.build(visit, &mut row, console)))?
     })?;
     places.exchange()?;
-    let after = alone(user, &of(config, wanted.to), |visit| {
+    let after = alone(&of(user, config, wanted.to), config, |visit| {
         before.iter().map(|(name, _)| known(visit, name)).collect()
     });
     match after {
@@ -142,11 +152,19 @@ fn one(
     Ok(row)
 }
 
-/// Settings with another format.
-fn of(config: &Config, format: Format) -> Config {
-    let mut config = config.clone();
-    config.storage.format = format;
-    config
+fn form(config: &Config, format: Format) -> Form {
+    let storage = Storage {
+        format,
+        ..config.storage.clone()
+    };
+    storage.form()
+}
+
+/// A user whose mail has another format.
+fn of(user: &Patient, config: &Config, format: Format) -> Patient {
+    let mut user = user.clone();
+    user.location.form = form(config, format);
+    user
 }
 
 fn known(visit: &mut Visit, name: &MailboxName) -> Result<(MailboxName, [u8; 32]), End> {
@@ -158,6 +176,7 @@ struct Work<'a> {
     wanted: &'a Convert,
     config: &'a Config,
     places: &'a Places,
+    new: &'a Location,
 }
 
 impl Work<'_> {
@@ -171,11 +190,8 @@ impl Work<'_> {
         let names = visit.account()?.mailboxes;
         self.places.admit(self.octets(visit, &names)?)?;
         let rotate = self.config.limits.mdbox_rotate_octets;
-        let form = Storage {
-            format: self.wanted.to,
-            ..self.config.storage.clone()
-        };
-        let open = || store::open(&self.places.new, form.form(), rotate).map_err(fault);
+        let Location { root, form } = self.new;
+        let open = || store::open(root, form.clone(), rotate).map_err(fault);
         let mut store = open()?;
         let user = &row.user;
         let mut pass = |name: &MailboxName, at, of| {

@@ -20,7 +20,7 @@ pub(super) fn deliver(
 ) -> Result<Outcome, Failure> {
     log_faults(config);
     let identity = Owners::alone(config)
-        .and_then(|mut owners| owners.serve(patient.asked(), &patient.root))
+        .and_then(|mut owners| owners.serve(patient.asked(), &patient.location))
         .map_err(|error| Failure(error.to_string()))?;
     with_rights_of(identity, || file(patient, address, mailbox, letter, config))
 }
@@ -36,8 +36,8 @@ fn file(
         Failure(format!("{}: {}", patient.index.display(), error.reason()))
     };
     let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, config.storage.form(), limits).map_err(told)?;
-    let account = host.account(&patient.name, &patient.root);
+    let host = Host::open(&patient.index, limits).map_err(told)?;
+    let account = host.account_at(&patient.name, &patient.location);
     let account = account.and_then(|account| account.prepare().map(|()| account));
     let recipient = Recipient {
         account: Ok(account.map_err(told)?),

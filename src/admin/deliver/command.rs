@@ -103,15 +103,15 @@ fn find(name: &str, config: &Config) -> Result<Option<(Patient, Option<String>)>
     let all = user::all(config)?;
     let named = all.iter().find_map(|(_, users)| users.find(name));
     if let Some(user) = named {
-        return Ok(Some((Patient::of(user, config), None)));
+        return Ok(Some((Patient::of(user, config)?, None)));
     }
     let lmtp = &config.lmtp;
     let meant = |users: &crate::auth::Users| {
         let (user, detail) = users.recipient(name.as_bytes(), &lmtp.recipient_delimiter)?;
         let detail = detail.filter(|_| lmtp.save_to_detail_mailbox);
-        Some((Patient::of(user, config), detail))
+        Some(Patient::of(user, config).map(|patient| (patient, detail)))
     };
-    Ok(all.iter().find_map(|(_, users)| meant(users)))
+    all.iter().find_map(|(_, users)| meant(users)).transpose()
 }
 
 fn end(outcome: Outcome) -> End {

@@ -9,7 +9,7 @@ use super::platter::{Dice, Image};
 use super::power_cut::temporary;
 use super::script::{self, Client};
 use super::told::{Told, verify};
-use crate::config::Format;
+use crate::config::{Form, Format};
 use crate::mailbox::{Host, Limits};
 use std::fs::{self, FileTimes};
 use std::io;
@@ -24,9 +24,12 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// In what form the mail is that lies below a directory.
+type Kind = fn(&Path) -> Form;
+
 /// All that happened to a disk, and when what was told.
 struct Recorded {
-    format: Format,
+    form: Kind,
     image: Image,
     events: Vec<Event>,
     /// How many events there had been when the step of that number began.
@@ -35,7 +38,7 @@ struct Recorded {
 }
 
 /// Errors: this machine cannot do it.
-fn record(format: Format) -> io::Result<Recorded> {
+fn record(form: Kind) -> io::Result<Recorded> {
     let directory = temporary();
     let image = blocks::formatted(directory.path())?;
     let (file, place) = (directory.path().join("disk"), directory.path().join("at"));
@@ -43,14 +46,17 @@ fn record(format: Format) -> io::Result<Recorded> {
     let disk = Disk::new(&file, &image)?;
     let mounted = Mounted::new(&file, &place)?;
     let begun = Arc::new(Mutex::new(vec![0]));
-    let (own, log) = (begun.clone(), disk.log.clone());
+    let (starts, log) = (begun.clone(), disk.log.clone());
     let index = place.join("index");
-    let opened = move || Host::open(&index, format, script::limits()).unwrap();
+    let own = form(&place);
+    let elsewhere = own.inbox.as_deref().and_then(Path::parent);
+    elsewhere.map_or(Ok(()), fs::create_dir)?;
+    let opened = move || Host::open_in(&index, own.clone(), script::limits()).unwrap();
     let root = place.join("mail");
     fs::create_dir(&root)?;
     let mut client = Client::new(&root, opened, move |_| {
         let now = log.lock().unwrap().events.len();
-        own.lock().unwrap().push(now);
+        starts.lock().unwrap().push(now);
     });
     script::everything(&mut client);
     let steps = client.finish();
@@ -58,7 +64,7 @@ fn record(format: Format) -> io::Result<Recorded> {
     drop((mounted, disk));
     let begun = begun.lock().unwrap().clone();
     Ok(Recorded {
-        format,
+        form,
         image,
         events,
         begun,
@@ -169,14 +175,14 @@ fn check(recorded: &Recorded, image: &Image, point: &Point, with_index: bool) {
         if !with_index {
             fs::remove_file(&index).ok();
         }
-        let host = Host::open(&index, recorded.format, Limits::default()).unwrap();
+        let host = Host::open_in(&index, (recorded.form)(&place), Limits::default()).unwrap();
         let account = host.account("u", &place.join("mail")).unwrap();
         (host, account)
     });
 }
 
-fn survives(format: Format) {
-    let recorded = match record(format) {
+fn survives(name: &str, form: Kind) {
+    let recorded = match record(form) {
         Ok(recorded) => recorded,
         Err(error) => {
             println!("skipped: no disk of its own to be had: {error}");
@@ -207,25 +213,33 @@ fn survives(format: Format) {
     }
     assert!(failures.is_empty(), "seed {seed}: {failures:#?}");
     let flushes = recorded.flushes().len();
-    println!("{format:?}: {count} power cuts, {flushes} flushes, none lost anything");
+    println!("{name}: {count} power cuts, {flushes} flushes, none lost anything");
 }
 
 #[test]
 fn acknowledged_survives_on_a_disk_with_a_maildir() {
-    survives(Format::Maildir);
+    survives("Maildir", |_| Format::Maildir.into());
 }
 
 #[test]
 fn acknowledged_survives_on_a_disk_with_an_sdbox() {
-    survives(Format::Sdbox);
+    survives("sdbox", |_| Format::Sdbox.into());
 }
 
 #[test]
 fn acknowledged_survives_on_a_disk_with_an_mdbox() {
-    survives(Format::Mdbox);
+    survives("mdbox", |_| Format::Mdbox.into());
 }
 
 #[test]
 fn acknowledged_survives_on_a_disk_with_an_mbox() {
-    survives(Format::Mbox);
+    survives("mbox", |_| Format::Mbox.into());
+}
+
+#[test]
+fn acknowledged_survives_on_a_disk_with_an_inbox_elsewhere() {
+    survives("INBOX elsewhere", |place| Form {
+        inbox: Some(place.join("spool/u")),
+        ..Format::Mbox.into()
+    });
 }

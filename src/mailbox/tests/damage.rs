@@ -24,7 +24,7 @@ fn look(account: &Account, mailbox: &str) -> Seen {
 
 /// An account with two mailboxes and an index beside it that was closed.
 fn prepared(root: &Path, format: Format) -> [Seen; 2] {
-    let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
+    let host = Host::open_in(&root.join("index"), format, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     account.create(&name("other")).unwrap();
     for number in 0..40 {
@@ -52,7 +52,7 @@ fn prepared(root: &Path, format: Format) -> [Seen; 2] {
 /// Looks at everything, then adds to it; says what is wrong. Errors: the index was found damaged, the
 /// process ends.
 fn serve(root: &Path, format: Format, seen: &[Seen; 2]) -> Result<Option<String>, Error> {
-    let host = match Host::open(&root.join("index"), format, Limits::default()) {
+    let host = match Host::open_in(&root.join("index"), format, Limits::default()) {
         Ok(host) => host,
         Err(error) => return Ok(Some(format!("not opened: {error:?}"))),
     };
@@ -163,7 +163,7 @@ fn an_unfinished_index_is_made_again() {
     }];
     for bytes in &unfinished {
         fs::write(root.join("index"), bytes).unwrap();
-        let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
+        let host = Host::open_in(&root.join("index"), format, Limits::default()).unwrap();
         let account = host.account("u", &root.join("mail")).unwrap();
         assert_eq!(["INBOX", "other"].map(|m| look(&account, m)), seen);
         host.close().unwrap();
@@ -196,7 +196,7 @@ fn indexes_of_other_versions_and_deleted_ones_change_nothing() {
                 Some(version) => of_version(&root.join("index"), version),
                 None => fs::remove_file(root.join("index")).unwrap(),
             }
-            let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
+            let host = Host::open_in(&root.join("index"), format, Limits::default()).unwrap();
             // Whoever goes on with the newer version may want it back.
             let names = fs::read_dir(root).unwrap().flatten().map(|e| e.file_name());
             let kept = names
@@ -253,7 +253,7 @@ fn keeps_an_account_of_this_version() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     prepared(root, Format::Maildir);
-    let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
+    let host = Host::open_in(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     let portrait = portrait(&account);
     drop(account);
@@ -282,7 +282,8 @@ fn an_account_of_each_earlier_version_is_as_it_was() {
                 let bytes = miniz_oxide::inflate::decompress_to_vec(&bytes).unwrap();
                 fs::write(root.join("index"), bytes).unwrap();
             }
-            let host = Host::open(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
+            let host =
+                Host::open_in(&root.join("index"), Format::Maildir, Limits::default()).unwrap();
             let account = host.account("u", &root.join("mail")).unwrap();
             let before = fs::read_to_string(from.join("seen")).unwrap();
             for (line, mailbox) in before.lines().zip(["INBOX", "other"]) {

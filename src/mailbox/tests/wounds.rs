@@ -101,7 +101,7 @@ pub(super) fn look(account: &Account, mailbox: &str) -> Result<Vec<Seen>, Error>
 }
 
 pub(super) fn opened(root: &Path, format: Format) -> (Host, Account) {
-    let host = Host::open(&root.join("index"), format, Limits::default()).unwrap();
+    let host = Host::open_in(&root.join("index"), format, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     (host, account)
 }

@@ -14,6 +14,7 @@ fn messages_come_back_and_broken_ones_do_not() {
         uid: Some(7),
         gid: None,
         home: Some("/h".into()),
+        mail: Some("mail=mbox:~/m".into()),
     };
     let setup = Setup {
         identity: Some(Identity { uid: 1, gid: 2 }),
@@ -37,6 +38,8 @@ fn messages_come_back_and_broken_ones_do_not() {
             format: Format::Mdbox,
             compression: Some(Method::Lz4),
             attachments: Some("/a".into()),
+            inbox: Some("/i".into()),
+            alternate: Some("/s".into()),
         },
         mechanisms: Some(Mechanisms::PASSWORD),
         seed: b"seed".to_vec(),
@@ -103,6 +106,7 @@ fn messages_come_back_and_broken_ones_do_not() {
                     uid: None,
                     gid: Some(7),
                     home: Some("/h".into()),
+                    mail: Some("mail=mbox:~/m".into()),
                 },
                 Some("maildir:/m".into()),
             ),
@@ -204,7 +208,10 @@ fn messages_come_back_and_broken_ones_do_not() {
         },
         Message::Visit {
             user: "ann".into(),
-            root: "/mail/ann".into(),
+            location: Location {
+                root: "/mail/ann".into(),
+                form: setup.form.clone(),
+            },
         },
         Message::Idle,
     ];

@@ -20,7 +20,10 @@ const SIDE: &str = ".dovelet";
 /// Where those of mailboxes are, below that.
 const MAILBOXES: &str = "mailboxes";
 
-static ROOTS: Mutex<Vec<(PathBuf, Weak<Root>)>> = Mutex::new(Vec::new());
+/// The directory of an account, and its INBOX if that is not below it.
+type Place = (PathBuf, Option<PathBuf>);
+
+static ROOTS: Mutex<Vec<(Place, Weak<Root>)>> = Mutex::new(Vec::new());
 /// One of them is closed, with all its files.
 static CLOSED: Condvar = Condvar::new();
 
@@ -46,7 +49,8 @@ impl Root {
     /// The account whose mail lies below `path`; its directories are made if they are not there.
     pub(super) fn open(path: &Path, inbox: Option<&Path>) -> Result<Arc<Root>, Error> {
         let mut roots = lock(&ROOTS);
-        while let Some((_, known)) = roots.iter().find(|(own, _)| own == path) {
+        let place: Place = (path.to_owned(), inbox.map(Path::to_owned));
+        while let Some((_, known)) = roots.iter().find(|(own, _)| *own == place) {
             if let Some(root) = known.upgrade() {
                 drop(roots);
                 root.prepare()?;
@@ -63,7 +67,7 @@ impl Root {
             host: unique::host(),
             prepared: Mutex::default(),
         });
-        roots.push((path.to_owned(), Arc::downgrade(&root)));
+        roots.push((place, Arc::downgrade(&root)));
         drop(roots);
         root.prepare()?;
         Ok(root)
@@ -216,15 +220,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         // Its last handle went, and it is not closed yet.
-        lock(&ROOTS).push((path.to_owned(), Weak::new()));
+        lock(&ROOTS).push(((path.to_owned(), None), Weak::new()));
         std::thread::scope(|scope| {
             let opening = scope.spawn(|| Root::open(path, None).map(drop));
             std::thread::sleep(Duration::from_millis(100));
             assert!(!opening.is_finished());
-            lock(&ROOTS).retain(|(own, _)| own != path);
+            lock(&ROOTS).retain(|((own, _), _)| own != path);
             CLOSED.notify_all();
             opening.join().unwrap().unwrap();
         });
-        assert!(lock(&ROOTS).iter().all(|(own, _)| own != path));
+        assert!(lock(&ROOTS).iter().all(|((own, _), _)| own != path));
     }
 }
