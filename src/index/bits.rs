@@ -108,7 +108,19 @@ pub(crate) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
 }
 
 /// Takes such a number off the front.
+#[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are small.
+    match bytes.split_first()? {
+        (&octet, rest) if octet & 0x80 == 0 => {
+            *bytes = rest;
+            Some(u64::from(octet))
+        }
+        _ => take_long_varint(bytes),
+    }
+}
+
+fn take_long_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (&octet, rest) = bytes.split_first()?;

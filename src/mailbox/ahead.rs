@@ -68,6 +68,11 @@ impl Ahead {
         Ok(())
     }
 
+    /// True if [`Ahead::facts`] are known of the message that was gone to.
+    pub(super) fn has_facts(&self, uid: Uid) -> bool {
+        self.kept == Kept::Facts && self.row(uid).is_some()
+    }
+
     /// What is remembered of the message that was gone to; `None` if nothing is, or rows of facts are not
     /// read.
     pub(super) fn facts(&self, uid: Uid) -> Option<Facts<'_>> {

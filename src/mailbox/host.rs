@@ -423,8 +423,12 @@ impl Host {
         // What failed is tried again with the next flush, which the next change brings.
         waiting.extend(pending);
         drop(waiting);
-        let flushed = self.inner.index.flush();
+        let mut flushed = self.inner.index.flush();
         if self.inner.bulky.swap(false, Ordering::AcqRel) {
+            // redb frees what a commit left over in another one, which is not durable; until the next durable one
+            // every page that is read looks for room in all parts of the buffer of that. Much was learned,
+            // so much is read next.
+            flushed = flushed.and_then(|()| self.inner.index.flush());
             crate::sys::memory::give_back_memory();
         }
         self.inner.notice_loss();
@@ -469,7 +473,7 @@ impl HostInner {
         }
     }
 
-    /// So many messages were in memory at once.
+    /// So many messages were in memory or learned at once.
     pub(super) fn note_bulk(&self, messages: usize) {
         if messages > BULK {
             self.bulky.store(true, Ordering::Release);

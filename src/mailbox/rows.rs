@@ -66,6 +66,8 @@ pub(crate) struct Rows {
     pub(super) ahead: Ahead,
     /// What was computed and is not in the index yet; the last may be that of the current row.
     learned: Vec<(Uid, Cached)>,
+    /// How many were computed before those.
+    learned_before: usize,
     previews: Vec<(Uid, String)>,
     // The current row.
     seq: SeqNum,
@@ -114,6 +116,7 @@ impl Rows {
                 false => Kept::Keys,
             }),
             learned: Vec::new(),
+            learned_before: 0,
             previews: Vec::new(),
             seq: SeqNum::MIN,
             uid: Uid::MIN,
@@ -251,7 +254,7 @@ impl Rows {
     /// What is remembered of the row, computed if nothing is.
     pub(super) fn facts(&mut self) -> Result<Facts<'_>, Error> {
         let is_own = |(uid, _): &(Uid, Cached)| *uid == self.uid;
-        if self.ahead.facts(self.uid).is_none() && !self.learned.last().is_some_and(is_own) {
+        if !self.ahead.has_facts(self.uid) && !self.learned.last().is_some_and(is_own) {
             self.learn()?;
         }
         let learned = || self.learned.last().map(|(_, cached)| cached.facts());
@@ -295,6 +298,8 @@ impl Rows {
         if learned.is_empty() && previews.is_empty() {
             return;
         }
+        self.learned_before += learned.len();
+        self.shared.host.note_bulk(self.learned_before);
         let id = self.shared.id;
         // It is computed anew if it cannot be written.
         let _ = self.shared.host.write(|w| {
