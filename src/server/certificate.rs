@@ -110,6 +110,8 @@ fn year(seconds: i64) -> i32 {
     year.max(WRITTEN)
 }
 
+/// Makes a certificate and its key. Durable: whoever finds the certificate finds both whole, also if the power
+/// fails in the midst of the first start.
 fn make(hostname: &str, certificate: &Path, key: &Path) -> Result<(), Error> {
     // As clients on this machine may name it.
     let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
@@ -129,7 +131,14 @@ fn make(hostname: &str, certificate: &Path, key: &Path) -> Result<(), Error> {
     })();
     let (chain, secret) = made.map_err(|error| Error::Tls(error.to_string()))?;
     super::layout::write_secret(key, secret.as_bytes())?;
-    fs::write(certificate, chain).map_err(|e| Error::file("writing", certificate, e))
+    let unfinished = certificate.with_extension("new");
+    super::layout::write_secret(&unfinished, chain.as_bytes())?;
+    fs::rename(&unfinished, certificate)
+        .and_then(|()| {
+            let above = certificate.parent().map(fs::File::open);
+            above.map_or(Ok(()), |directory| directory?.sync_all())
+        })
+        .map_err(|e| Error::file("writing", certificate, e))
 }
 
 /// SHA-256 of the default certificate as mail programs show it.
@@ -156,5 +165,24 @@ mod tests {
         assert_eq!(year(1_000_000_000), WRITTEN);
         assert_eq!(year(1_893_456_000 + 86_400), 2030);
         assert_eq!(year(i64::MAX), WRITTEN);
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_made_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = (
+            directory.path().join("cert.pem"),
+            directory.path().join("key.pem"),
+        );
+        fs::write(&key, "").unwrap();
+        fs::write(directory.path().join("cert.new"), "-----BEGIN").unwrap();
+        make("mail.example.org", &certificate, &key).unwrap();
+        inspect(&certificate, &key).unwrap();
+        let mut left: Vec<_> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["cert.pem", "key.pem"]);
     }
 }
