@@ -3,7 +3,11 @@
 use super::trace::{Envelope, Stamp};
 use crate::config::DeliveryAddress;
 use crate::mail::{Flags, MailboxName, sort_by};
-use crate::mailbox::{Account, Draft, Error};
+use crate::mailbox::{Account, Draft, Error, Filed};
+
+/// Recipients whose copies have their names before the first is made durable: a file system with a journal then
+/// writes that once for all of them. Each holds some open files.
+const TOGETHER: usize = 32;
 
 /// How it went for one recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,12 +143,16 @@ impl Delivery {
     pub(crate) fn finish(self) -> Vec<Outcome> {
         let mut outcomes = self.refused;
         for mut copy in self.copies {
-            for (at, account, recipient) in &copy.recipients {
-                let filed = match &mut copy.draft {
-                    Ok(draft) => file(account, recipient, draft),
-                    Err(outcome) => Err(*outcome),
-                };
-                outcomes.push((*at, filed.err().unwrap_or(Outcome::Delivered)));
+            for together in copy.recipients.chunks(TOGETHER) {
+                let draft = &mut copy.draft;
+                let filed: Vec<_> = together
+                    .iter()
+                    .map(|(at, account, recipient)| match draft {
+                        Ok(draft) => (*at, file(account, recipient, draft)),
+                        Err(outcome) => (*at, Err(*outcome)),
+                    })
+                    .collect();
+                outcomes.extend(filed.into_iter().map(|(at, filed)| (at, finish(filed))));
             }
         }
         sort_by(&mut outcomes, |(a, _), (b, _)| a.cmp(b));
@@ -162,19 +170,27 @@ fn stage(account: &Account, fields: &[u8], binary: bool) -> Result<Draft, Outcom
     Ok(draft)
 }
 
-fn file(account: &Account, recipient: &Recipient, draft: &mut Draft) -> Result<(), Outcome> {
+/// In the mailbox that the recipient names if there is such a one, else in INBOX.
+fn file(account: &Account, recipient: &Recipient, draft: &mut Draft) -> Result<Filed, Outcome> {
     let named = recipient.detail.as_deref().map(MailboxName::new);
     if let Some(Ok(name)) = named
         && account.exists(&name)?
     {
-        match account.append(&name, draft, &Flags::default(), None) {
+        match account.file(&name, draft, &Flags::default()) {
             // It went meanwhile.
             Err(Error::NoSuchMailbox) => {}
-            filed => return Ok(filed.map(|_| ())?),
+            filed => return Ok(filed?),
         }
     }
-    account.append(&MailboxName::inbox(), draft, &Flags::default(), None)?;
-    Ok(())
+    Ok(account.file(&MailboxName::inbox(), draft, &Flags::default())?)
+}
+
+fn finish(filed: Result<Filed, Outcome>) -> Outcome {
+    match filed.map(Filed::finish) {
+        Ok(Ok(_)) => Outcome::Delivered,
+        Ok(Err(error)) => error.into(),
+        Err(outcome) => outcome,
+    }
 }
 
 #[cfg(test)]
@@ -304,6 +320,45 @@ mod tests {
                 .unwrap()
                 .map(|entry| entry.unwrap().metadata().unwrap().nlink());
             assert!(new.max().unwrap() >= links, "{several}");
+        }
+    }
+
+    /// Each has names in both mailboxes before anybody is told of one; who came first is waited for.
+    #[test]
+    fn deliveries_to_the_same_in_another_order_do_not_wait_for_each_other() {
+        for format in [Format::Maildir, Format::Mbox, Format::Sdbox, Format::Mdbox] {
+            let (ann, _a) = Account::temporary_of(format);
+            let (bob, _b) = Account::temporary_of(format);
+            for account in [&ann, &bob] {
+                account.prepare().unwrap();
+            }
+            let to = |account: &Account| Recipient {
+                account: Ok(account.clone()),
+                address: b"x".to_vec(),
+                detail: None,
+            };
+            let envelope = Envelope {
+                several: true,
+                ..Envelope::default()
+            };
+            std::thread::scope(|scope| {
+                for order in [[&ann, &bob, &ann], [&bob, &ann, &bob], [&bob, &bob, &ann]] {
+                    let (to, envelope) = (&to, &envelope);
+                    scope.spawn(move || {
+                        for _ in 0..20 {
+                            let mut delivery = begin(order.map(to).into(), envelope);
+                            delivery.write(b"Subject: x\r\n\r\nbody\r\n");
+                            assert_eq!(delivery.finish(), [Outcome::Delivered; 3]);
+                        }
+                    });
+                }
+            });
+            for (account, count) in [(&ann, 80), (&bob, 100)] {
+                let asked = crate::mailbox::Asked::default();
+                let status = account.status(&MailboxName::inbox(), asked).unwrap();
+                assert_eq!(status.messages, count, "{format:?}");
+                assert_eq!(status.uid_next.number(), count + 1, "{format:?}");
+            }
         }
     }
 

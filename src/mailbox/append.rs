@@ -1,6 +1,7 @@
 //! Filing new messages.
 
 use super::arrive::{Arrived, Flight};
+use super::filed::Filed;
 use super::host::lock;
 use super::shared::Shared;
 use super::{Account, Error, FlagChange, learn, store_fault};
@@ -159,8 +160,8 @@ impl Account {
         }
     }
 
-    /// Files the draft; durable when it returns. A draft can be appended to several mailboxes, of
-    /// several accounts, one after the other.
+    /// Files the draft; durable when it returns.
+    #[cfg(test)]
     pub(crate) fn append(
         &self,
         name: &MailboxName,
@@ -196,8 +197,29 @@ impl Account {
         messages: &mut [NewMessage<'_>],
         batch: Batch,
     ) -> Result<Appended, Error> {
+        self.file_batch(name, messages, batch)?.finish()
+    }
+
+    /// Gives the draft a name in the mailbox; it is there with [`Filed::finish`]. A draft can be filed in several
+    /// mailboxes, of several accounts, one after the other.
+    pub(crate) fn file(
+        &self,
+        name: &MailboxName,
+        draft: &mut Draft,
+        flags: &Flags,
+    ) -> Result<Filed, Error> {
+        let date = None;
+        self.file_batch(name, &mut [NewMessage { draft, flags, date }], Batch::Whole)
+    }
+
+    fn file_batch(
+        &self,
+        name: &MailboxName,
+        messages: &mut [NewMessage<'_>],
+        batch: Batch,
+    ) -> Result<Filed, Error> {
         let shared = self.shared(name)?;
-        let mut store = self.0.store()?;
+        let mut store = self.0.own_store()?;
         let mut cached = Vec::with_capacity(messages.len());
         for message in &mut *messages {
             cached.push(self.make_ready(&mut *store, name, message)?);
@@ -207,20 +229,12 @@ impl Account {
         for (arrived, cached) in arrived.iter_mut().zip(cached) {
             arrived.cached = cached;
         }
-        let synced = store
-            .sync()
-            .and_then(|()| shared.fulfil(&flight, &mut *store));
-        if let Err(error) = synced {
-            shared.abandon(flight.promise, &mut *store, &arrived);
-            return Err(store_fault("filing a message")(error));
-        }
-        if let Err(error) = shared.publish(&flight, &arrived, &mut *store) {
-            shared.abandon(flight.promise, &mut *store, &arrived);
-            return Err(error);
-        }
-        Ok(Appended {
+        Ok(Filed {
+            shared,
+            store,
+            flight,
             uid_validity,
-            uids: arrived.iter().map(|a| a.filing.uid).collect(),
+            arrived,
         })
     }
 
