@@ -107,20 +107,43 @@ fn page_octets() -> Option<usize> {
 /// cache when it is. To be called once there is nothing to do for a while.
 #[allow(unsafe_code)]
 pub(crate) fn give_back_code() {
-    unsafe extern "C" {
-        #[link_name = "__executable_start"]
-        static START: u8;
-        #[link_name = "etext"]
-        static END: u8;
+    // SAFETY: the function is called with what the libc knows of the executable, while it is there.
+    unsafe { libc::dl_iterate_phdr(Some(give_back_segments), std::ptr::null_mut()) };
+}
+
+/// Gives back the segments of one object that nobody writes, and ends the iteration: the first object is the
+/// executable. Segment by segment, because between them may be holes (of up to 64 KiB where pages may be that
+/// large), and the kernel gives addresses in them to whoever maps memory: heap and stacks lie there.
+#[allow(unsafe_code)]
+unsafe extern "C" fn give_back_segments(
+    object: *mut libc::dl_phdr_info,
+    _octets: usize,
+    _nothing: *mut libc::c_void,
+) -> libc::c_int {
+    let Some(page) = page_octets() else { return 1 };
+    // SAFETY: the libc says so of both: an object, and as many headers as it has.
+    let (base, headers) = unsafe {
+        let object = &*object;
+        let count = usize::from(object.dlpi_phnum);
+        (
+            object.dlpi_addr as usize,
+            std::slice::from_raw_parts(object.dlpi_phdr, count),
+        )
+    };
+    for header in headers {
+        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        // Only pages that are the segment's as a whole.
+        let first = base.wrapping_add(header.p_vaddr as usize);
+        let start = first.next_multiple_of(page);
+        let end = first.wrapping_add(header.p_memsz as usize) & !(page - 1);
+        let length = end.saturating_sub(start);
+        // SAFETY: nobody ever writes there (no relocations go there), so the pages are those of the file, and
+        // the kernel reads them from it again.
+        unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
     }
-    let Some(page) = page_octets() else { return };
-    let (start, end) = (&raw const START as usize, &raw const END as usize);
-    let start = start.next_multiple_of(page);
-    let length = (end & !(page - 1)).saturating_sub(start);
-    let advice = libc::MADV_DONTNEED;
-    // SAFETY: the linker puts only what nobody ever writes between these two (no relocations go
-    // there), so the pages are those of the file, and the kernel reads them from it again.
-    unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+    1
 }
 
 #[cfg(test)]
