@@ -1,7 +1,8 @@
 """Checks a binary that cross/build made: check.py TARGET FILE SIZES.
 
 An ELF executable of the target's machine that needs no interpreter and no library, may lie anywhere where
-that can be, has no symbols and no stack that can be executed, and is within its budget of octets."""
+that can be, has no symbols and no stack that can be executed, and is within its budget of octets. Ends with 1 if it is
+not so, with 3 if it is only too large."""
 import struct
 import sys
 
@@ -63,12 +64,12 @@ def main(target, path, sizes):
     with open(path, "rb") as file:
         data = file.read()
     found, most = faults(target, data), budget(target, sizes)
-    if len(data) > most:
-        found.append(f"{len(data)} octets, the budget is {most}")
-    print(f"cross: {target}: {len(data)} octets of {most}", file=sys.stderr)
+    over = len(data) > most
+    missed = f", {len(data) - most} OVER BUDGET" if over else ""
+    print(f"cross: {target}: {len(data)} octets of {most}{missed}", file=sys.stderr)
     for fault in found:
         print(f"cross: {target}: {fault}", file=sys.stderr)
-    return 1 if found else 0
+    return 1 if found else 3 if over else 0
 
 
 sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,230 @@
+"""Starts the disk of a machine in QEMU and uses it from outside: check.py virt|malta IMAGE [--kills N].
+
+IMAGE was made by images/build_virt.py with `files` of this directory (see `prepare`). What a machine has to do:
+be there in time, take mail by LMTP and give it by IMAPS, stay within its memory, lose nothing that it acknowledged when it
+is stopped hard, start from its other slot, and go back to the first if the other one is no good."""
+import argparse
+import pathlib
+import random
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+from machine import Machine
+from mail import PASSWORD, USER, deliver, imaps, lmtp, subjects
+
+from machines import partitions
+
+MAX_SECONDS_TO_GREETING = 8
+MAX_IMAGE_OCTETS = 48_000_000
+# Of the profile openwrt-64, for all processes together.
+MAX_IDLE_KIB, MAX_BUSY_KIB, CONNECTIONS, BY_TLS, LARGE = 4096, 8192, 50, 20, 10_000
+faults = []
+
+
+def say(what):
+    print(f"boot: {what}", flush=True)
+
+
+def at_most(what, figure, limit):
+    over = figure > limit
+    say(f"{what}: {figure:.1f}, to be at most {limit}{', WHICH IT IS NOT' if over else ''}")
+    if over:
+        faults.append(what)
+
+
+def wanted(condition, what):
+    if not condition:
+        raise SystemExit(f"boot: {what}")
+
+
+def prepare(directory, large):
+    """What the partition of data begins with: a user, and a mailbox `large` with so many messages."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
+    (directory / "users").chmod(0o600)
+    if not large:
+        return
+    maildir = directory / f"mail/{USER}/.large"
+    for name in ("cur", "new", "tmp"):
+        (maildir / name).mkdir(parents=True, exist_ok=True)
+    for number in range(1, large + 1):
+        text = f"From: <a@example.org>\nSubject: number {number}\nDate: Mon, 2 Nov 2026 10:00:00 +0000\n\ntext\n"
+        (maildir / f"cur/{1700000000 + number}.M1P1.boot:2,S").write_text(text)
+    (directory / f"mail/{USER}/subscriptions").write_text("large\n")
+
+
+def memory(machine):
+    """KiB of all processes of the server: what they hold, what they share counted once; and the same counted for each."""
+    own = "for p in /proc/[0-9]*; do [ $p/exe -ef /usr/bin/dovelet ] && cat $p/smaps_rollup; done"
+    text = machine.shell(f"{own} | grep -E '^(Rss|Pss):'", 120)
+    rows = [line.split() for line in text.splitlines() if line.startswith(("Rss:", "Pss:"))]
+    wanted(rows, f"no figures of memory: {text}")
+    return tuple(sum(int(row[1]) for row in rows if row[0] == kind) for kind in ("Pss:", "Rss:"))
+
+
+def check_mail(machine):
+    with lmtp(machine.lmtp) as session:
+        for number in range(1, 6):
+            deliver(session, number)
+    session = imaps(machine.imaps)
+    wanted(subjects(session) == [1, 2, 3, 4, 5], "what was delivered is not what is read")
+    state, parts = session.fetch("3", "(BODY.PEEK[])")
+    wanted(state == "OK" and b"Message-ID: <3@boot.example.org>" in parts[0][1], "a message is not whole")
+    session.logout()
+    say("mail by LMTP, read by IMAPS")
+
+
+def check_memory(machine):
+    machine.kill()
+    machine.start()
+    machine.greeting()
+    time.sleep(5)
+    # The console's shell and what it starts stay out of it: only the server counts.
+    idle, counted = memory(machine)
+    at_most(f"KiB resident when idle (each process for itself {counted})", idle, MAX_IDLE_KIB)
+    held = [imaps(machine.imaps) for _ in range(BY_TLS)]
+    while len(held) < CONNECTIONS:
+        held.append(plain(machine))
+    state, count = held[0].select("large")
+    wanted(state == "OK" and int(count[0]) == LARGE, f"the large mailbox has {count}")
+    state, rows = held[0].fetch("1:*", "(FLAGS)")
+    wanted(state == "OK" and len(rows) == LARGE, "not all of the large mailbox")
+    time.sleep(5)
+    busy, counted = memory(machine)
+    at_most(f"KiB with {CONNECTIONS} connections, {BY_TLS} of them TLS (each process for itself {counted})", busy, MAX_BUSY_KIB)
+    wanted(all(session.noop()[0] == "OK" for session in held if hasattr(session, "noop")), "a connection is lost")
+    say(machine.shell("free"))
+
+
+def plain(machine):
+    """A connection without TLS, which has heard the greeting: nobody may log in on it."""
+    connection = socket.create_connection(("127.0.0.1", machine.imap), timeout=60)
+    wanted(connection.recv(500).startswith(b"* OK"), "no greeting")
+    return connection
+
+
+def check_kills(machine, kills):
+    """Deliveries one after another on two connections, QEMU killed in the midst of them; each time all that was acknowledged is there."""
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    say(f"{kills} hard kills, seed {seed}")
+    acknowledged, next_number, lock = set(subjects(imaps(machine.imaps))), [100], threading.Lock()
+
+    def work():
+        try:
+            with lmtp(machine.lmtp, 20) as session:
+                while True:
+                    with lock:
+                        next_number[0] += 1
+                        number = next_number[0]
+                    deliver(session, number)
+                    with lock:
+                        acknowledged.add(number)
+        except OSError:
+            pass
+
+    for turn in range(kills):
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(chance.uniform(0.3, 2.5))
+        machine.kill()
+        for thread in threads:
+            thread.join()
+        machine.start()
+        seconds = machine.greeting()
+        session = imaps(machine.imaps)
+        there = subjects(session)
+        lost = acknowledged - set(there)
+        wanted(not lost, f"after kill {turn + 1} these are gone, which were acknowledged: {sorted(lost)}")
+        wanted(len(there) == len(set(there)), f"after kill {turn + 1} some are there twice")
+        say(f"kill {turn + 1}: {len(acknowledged)} acknowledged, all of {len(there)} read, {seconds:.1f} s to the greeting")
+        # Room for more: the partition is small.
+        if len(there) > 400:
+            session.select("INBOX")
+            session.store("1:*", "+FLAGS.SILENT", "\\Deleted")
+            session.expunge()
+            acknowledged.clear()
+        session.logout()
+
+
+def check_slots(machine):
+    """The other slot starts when it is named; one that was written is tried, kept if good, and left if not."""
+    machine.kill()
+    machine.load("b")
+    machine.start(slot="b")
+    machine.greeting()
+    wanted("slot b" in machine.text(), f"not slot b: {machine.text()}")
+    wanted(subjects(imaps(machine.imaps)) is not None, "no mail in slot b")
+    say("slot b starts")
+    machine.kill()
+    machine.load("a")
+    # What is no root is left for the one that was good.
+    machine.start()
+    machine.greeting()
+    wanted("slot a" in machine.text(), "slot b was kept, though it was named for once")
+    machine.shell("mkdir -p /data/.slots; echo b >/data/.slots/try; sync")
+    machine.kill()
+    start, _ = partitions(machine.image.read_bytes()[:512])[1]
+    with open(machine.image, "r+b") as file:
+        file.seek(start)
+        intact = file.read(4096)
+        file.seek(start)
+        file.write(bytes(4096))
+    machine.start()
+    machine.greeting()
+    wanted("slot b is no root" in machine.text() and "dovelet: slot a" in machine.text(), "a bad slot was not left")
+    say("a slot that is no good is left for the other")
+    machine.kill()
+    with open(machine.image, "r+b") as file:
+        file.seek(start)
+        file.write(intact)
+
+
+def main():
+    words = argparse.ArgumentParser(usage=__doc__)
+    words.add_argument("machine", choices=["virt", "malta"])
+    words.add_argument("image", type=pathlib.Path)
+    words.add_argument("--kills", type=int, default=20)
+    given = words.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        machine = Machine(given.image, directory)
+        try:
+            if given.machine == "virt":
+                at_most("octets of the image", given.image.stat().st_size, MAX_IMAGE_OCTETS)
+            machine.start()
+            machine.greeting()
+            # The first start makes a certificate and finds the mail.
+            machine.shell("sync")
+            machine.kill()
+            machine.start()
+            seconds = machine.greeting()
+            if given.machine == "virt":
+                at_most("seconds from power-on to the greeting", seconds, MAX_SECONDS_TO_GREETING)
+            else:
+                say(f"seconds from power-on to the greeting: {seconds:.1f}")
+            check_mail(machine)
+            if given.machine == "malta":
+                check_memory(machine)
+                machine.kill()
+            else:
+                check_slots(machine)
+            machine.start()
+            machine.greeting()
+            check_kills(machine, given.kills)
+        finally:
+            if machine.process and machine.process.poll() is None:
+                machine.kill()
+    if faults:
+        sys.exit(f"boot: over the limit: {', '.join(faults)}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--prepare"]:
+        prepare(sys.argv[2], int(sys.argv[3]))
+    else:
+        main()
