@@ -7,8 +7,20 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use support::{Dovecot, Imap, Server, message};
+
+/// Shows what Dovecot logged, should the test fail.
+struct Log(PathBuf);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.0).unwrap_or_default();
+            eprintln!("Dovecot's log:\n{log}");
+        }
+    }
+}
 
 /// A mailbox, and the text, INTERNALDATE and RFC822.SIZE of a message in it.
 type Found = (String, String, String, String);
@@ -22,7 +34,11 @@ fn messages(imap: &mut Imap, mailboxes: &[&str]) -> BTreeMap<String, Found> {
             let uid = message.uid;
             let answer = imap.ok(&format!("UID FETCH {uid} (INTERNALDATE RFC822.SIZE)"));
             let line = &answer.untagged[0];
-            let after = |name: &str| line.split_once(name).unwrap().1;
+            let after = |name: &str| {
+                line.split_once(name)
+                    .unwrap_or_else(|| panic!("{answer:?}"))
+                    .1
+            };
             let date = after("INTERNALDATE \"").split('"').next().unwrap();
             // The day has a blank or a zero before it.
             let date = date.trim_start().trim_start_matches('0');
@@ -166,4 +182,105 @@ fn dovecot_reads_what_we_wrote(format: &str) {
     drop(dovecot);
     server.again();
     assert_eq!(messages(&mut server.imap("ann"), &mailboxes), ours);
+}
+
+/// Messages in the alternate directory, put there by either of the two, are found by both.
+#[test]
+fn what_one_put_aside_the_other_finds() {
+    if !Dovecot::possible() {
+        return;
+    }
+    let mut server = Server::start(
+        "[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat = \"mdbox\"\n\
+         alternate = \"{directory}slow/{user}\"\n",
+    );
+    for number in 0..6 {
+        let body = "Some text.\r\n".repeat(if number % 2 == 0 { 1 } else { 2000 });
+        server.deliver("ann", &message(&format!("{number}@test"), "x", &body));
+    }
+    let slow = server.path("slow/ann/storage");
+    let aside = |server: &Server| {
+        let entries = fs::read_dir(server.path("slow/ann/storage"))
+            .into_iter()
+            .flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("m.")).count()
+    };
+    let altmove = |server: &Server, words: &[&str]| {
+        let mut all = vec!["altmove", "--user", "ann", "--json"];
+        all.extend(words);
+        let output = server.command(&all).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    let mut imap = server.imap("ann");
+    let before = messages(&mut imap, &["INBOX"]);
+    assert_eq!((before.len(), aside(&server)), (6, 0));
+    // The server runs, and a session has the mailbox open.
+    let said = altmove(&server, &["--larger", "10KB"]);
+    assert!(
+        said.contains("\"about\":\"move\"") && said.contains("\"messages\":3"),
+        "{said}"
+    );
+    assert!(aside(&server) > 0);
+    assert_eq!(messages(&mut imap, &["INBOX"]), before);
+    let said = altmove(&server, &["--larger", "10KB"]);
+    assert!(said.contains("\"messages\":0"), "{said}");
+    drop(imap);
+    assert!(server.stop().success());
+    let root = server.data().join("mail/ann");
+    let run = |server: &Server, words: &[&str]| {
+        let output = server.command(words).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+    };
+    let path = root.to_str().unwrap();
+    run(&server, &["export", path, "--to", "dovecot"]);
+    let mail = server.data().join("mail");
+    let owner = fs::metadata(&root).unwrap();
+    let location = format!(
+        "mail_location = mdbox:{}/%u:ALT={}/%u\n",
+        mail.display(),
+        server.path("slow").display()
+    );
+    let directory = server.path("dovecot");
+    let other = Dovecot::with(&directory, &mail, (owner.uid(), owner.gid()), &location);
+    let log = Log(server.path("dovecot/log"));
+    // Its list of mailboxes is made first: where a session with messages does that, Dovecot makes all indexes anew.
+    other.doveadm(&["mailbox", "status", "-u", "ann", "all", "*"]);
+    assert_eq!(messages(&mut other.imap("ann"), &["INBOX"]), before);
+    // All goes there, and then this server reads it.
+    other.doveadm(&["altmove", "-u", "ann", "all"]);
+    other.doveadm(&["purge", "-u", "ann"]);
+    let primary = fs::read_dir(root.join("storage")).unwrap();
+    let left = primary.filter(|e| {
+        e.as_ref()
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .starts_with("m.")
+    });
+    assert_eq!(left.count(), 0, "doveadm altmove left files");
+    drop((other, log));
+    run(&server, &["adopt", path]);
+    server.again();
+    assert_eq!(messages(&mut server.imap("ann"), &["INBOX"]), before);
+    server.deliver("ann", &message("new@test", "x", "Text.\r\n"));
+    altmove(&server, &["--back"]);
+    assert_eq!(aside(&server), 0, "{}", slow.display());
+    let mut after = messages(&mut server.imap("ann"), &["INBOX"]);
+    assert!(after.remove("new@test").is_some());
+    assert_eq!(after, before);
+    // Without a server it is done as well.
+    assert!(server.stop().success());
+    let said = altmove(&server, &["--before", "2100-01-01"]);
+    assert!(said.contains("\"messages\":7"), "{said}");
+    server.again();
+    assert_eq!(messages(&mut server.imap("ann"), &["INBOX"]).len(), 7);
 }

@@ -7,7 +7,7 @@ use super::console::{Console, Exit, Failure, Outputs};
 use super::patient::{
     Lock, Patient, keep_server_away, log_faults, other_owner, patients, with_rights_of,
 };
-use crate::config::{Config, Format};
+use crate::config::{Config, Form, Format};
 use crate::mail::Flags;
 use crate::mailbox::{Access, Error, FlagChange, Host, Limits};
 use crate::server::Owners;
@@ -70,11 +70,13 @@ pub(super) fn run(
             config.data_dir.display()
         )));
     }
+    // Of a user's mail it is known what lies elsewhere.
+    let form = match patient(&path, config)? {
+        Some(patient) => patient.location.form,
+        None => config.storage.form(),
+    };
     let mut outputs = console.outputs();
-    let (found, notes) = with_rights_of(owner, || {
-        let attachments = config.storage.attachments.as_deref();
-        look(wish, &path, attachments, &mut outputs)
-    })?;
+    let (found, notes) = with_rights_of(owner, || look(wish, &path, &form, &mut outputs))?;
     let done = found.obstacles.is_empty() && !wish.dry_run;
     let mut report = report(&path, &found, notes, done);
     if wish.way == Way::Dovecot {
@@ -105,7 +107,7 @@ pub(super) fn run(
 fn look(
     wish: &Wish,
     path: &Path,
-    attachments: Option<&Path>,
+    form: &Form,
     outputs: &mut Outputs<'_>,
 ) -> Result<(Adoption, Vec<String>), Failure> {
     let format = store::format_of(path).ok_or_else(|| {
@@ -115,14 +117,18 @@ fn look(
             path.display()
         ))
     })?;
+    let form = &Form {
+        format,
+        ..form.clone()
+    };
     let mut each = |mailbox: &Adopted| {
         if !wish.json {
             outputs.say(line(mailbox));
         }
     };
     let found = match wish.way {
-        Way::Here => store::adopt(path, format, wish.dry_run, attachments, &mut each),
-        Way::Dovecot => store::hand_back(path, format, wish.dry_run, &mut each),
+        Way::Here => store::adopt(path, form, wish.dry_run, &mut each),
+        Way::Dovecot => store::hand_back(path, form, wish.dry_run, &mut each),
     };
     let found = found.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
     Ok((found, store::unused(path)))

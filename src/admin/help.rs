@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 24] = [
+pub(crate) const TOPICS: [Topic; 25] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -34,6 +34,10 @@ pub(crate) const TOPICS: [Topic; 24] = [
     Topic {
         name: "purge",
         text: include_str!("help/purge.txt"),
+    },
+    Topic {
+        name: "altmove",
+        text: include_str!("help/altmove.txt"),
     },
     Topic {
         name: "deliver",

@@ -8,7 +8,7 @@ use miniserde::Serialize;
 #[derive(Debug, Default, Serialize)]
 struct Row {
     user: String,
-    /// `mailbox`, `message`, `scrub` or `purge`.
+    /// `mailbox`, `message`, `scrub`, `purge` or `move`.
     about: String,
     mailbox: Option<String>,
     uid: Option<u32>,
@@ -75,6 +75,15 @@ impl<'o, 'c> Teller<'o, 'c> {
                     self.outputs.pass(line);
                 }
                 return;
+            }
+            Report::Moved {
+                messages,
+                octets,
+                ended: false,
+            } => {
+                let user = self.user;
+                let line = format_args!("{user}: {messages} messages, {octets} octets so far");
+                return self.outputs.pass(line);
             }
             _ => {}
         }
@@ -143,6 +152,13 @@ fn row(user: &str, report: Report) -> Row {
             files: Some(files),
             octets: Some(octets),
             ..about("purge")
+        },
+        Report::Moved {
+            messages, octets, ..
+        } => Row {
+            messages: Some(messages),
+            octets: Some(octets),
+            ..about("move")
         },
     }
 }

@@ -36,6 +36,11 @@ pub(super) fn parse_size(text: &str) -> Result<u64, AmountFault> {
     times(number, found.ok_or(AmountFault::Syntax)?.1)
 }
 
+/// As `parse_size`; `None` for what is no size.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    parse_size(text).ok()
+}
+
 /// Returns the milliseconds of `30s`, `5m`, `1h`, `2d`, `250ms`.
 pub(super) fn parse_duration(text: &str) -> Result<u64, AmountFault> {
     let (number, unit) = split(text);

@@ -195,6 +195,12 @@ pub(super) const STORAGE: &Section = &Section {
             "\"/var/attachments\"",
             "The directory in which Dovecot kept attachments apart from messages of sdbox and mdbox: its              mail_attachment_dir. They are read; new messages are whole, and attachments of messages that are              expunged stay.",
         ),
+        example(
+            "alternate",
+            "\"/slow/{user}\"",
+            "mdbox: the directory of messages that \"dovelet altmove\" puts aside, or Dovecot did (its ALT), with the variables of path. \
+             Messages are read from both places.",
+        ),
         default(
             "unfit_file_system",
             "\"warn\"",

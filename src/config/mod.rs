@@ -35,6 +35,7 @@ mod template;
 mod tests;
 mod uci;
 
+pub(crate) use amount::size;
 pub(crate) use auth::Scheme;
 pub(crate) use fault::Fault;
 pub(crate) use imap::{FetchFailure, Imap, Workarounds};

@@ -50,7 +50,7 @@ impl fmt::Display for OwnMailFault {
             ),
             OwnMailFault::Key(key) => write!(
                 f,
-                "{key:?} of a location is not known; known are INBOX and ALT"
+                "{key:?} of a location is not known; known are INBOX, and ALT of an mdbox"
             ),
         }
     }
@@ -100,7 +100,9 @@ impl Storage {
         for part in parts.filter(|part| !part.is_empty()) {
             match part.split_once('=') {
                 Some(("INBOX", path)) => self.inbox = place(path)?,
-                Some(("ALT", path)) => self.alternate = place(path)?,
+                Some(("ALT", path)) if self.format != Format::Sdbox => {
+                    self.alternate = place(path)?
+                }
                 // Where Dovecot keeps what is this server's own to know.
                 Some(("INDEX" | "INDEXPVT" | "CONTROL" | "INDEXCACHE", _)) => {}
                 _ => return Err(OwnMailFault::Key(part.to_owned())),
@@ -240,6 +242,7 @@ mod tests {
         for variable in ["mail_path=/x/%r", "mail_path=/x/%{ip", "mail_path=/x/%"] {
             assert!(fault(variable).contains("variable"), "{variable}");
         }
-        assert!(fault("mail=maildir:~/m:UTF-8").contains("INBOX and ALT"));
+        assert!(fault("mail=sdbox:~/m:ALT=/slow").contains("ALT of an mdbox"));
+        assert!(fault("mail=maildir:~/m:UTF-8").contains("INBOX, and ALT"));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Storage {
     pub(crate) attachments: Option<PathBuf>,
     /// mbox: the file of INBOX, if it is not `inbox` among the others.
     pub(crate) inbox: Option<Template>,
-    /// sdbox and mdbox: the directory of messages that were put aside.
+    /// mdbox: the directory of messages that were put aside.
     pub(crate) alternate: Option<Template>,
     pub(crate) unfit: Unfit,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Form {
     pub(crate) attachments: Option<PathBuf>,
     /// mbox: the file of INBOX, if it is not `inbox` below the root.
     pub(crate) inbox: Option<PathBuf>,
-    /// sdbox and mdbox: the directory of messages that were put aside.
+    /// mdbox: the directory of messages that were put aside.
     pub(crate) alternate: Option<PathBuf>,
 }
 
@@ -119,13 +119,13 @@ impl Storage {
     /// Returns where `user`'s mail is; see [`Storage::root`].
     pub(crate) fn location(&self, data_dir: &Path, user: &str, home: Option<&Path>) -> Location {
         let expand = |template: &Template| template.expand(data_dir, user, home);
-        let dbox = matches!(self.format, Format::Sdbox | Format::Mdbox);
+        let mdbox = self.format == Format::Mdbox;
         let inbox = self.inbox.as_ref().filter(|_| self.format == Format::Mbox);
         Location {
             root: self.root(data_dir, user, home),
             form: Form {
                 inbox: inbox.map(expand),
-                alternate: self.alternate.as_ref().filter(|_| dbox).map(expand),
+                alternate: self.alternate.as_ref().filter(|_| mdbox).map(expand),
                 ..self.form()
             },
         }

@@ -4,6 +4,7 @@ use super::host::lock;
 use super::report::Report;
 use super::{Account, Error, fault, store_fault};
 use crate::mail::UidSet;
+use crate::store::{Compaction, Selection};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
@@ -15,27 +16,69 @@ pub(crate) enum Care {
     Purge,
     /// Some messages are read and compared with what is known of them, behind those that were read last.
     Scrub,
+    /// These messages go to the alternate directory.
+    Aside(Selection),
+    /// They come back from there.
+    Back(Selection),
 }
 
 impl Care {
-    /// All of them with their words.
-    pub(crate) const ALL: [(Care, &'static str); 4] = [
+    /// Those that choose no messages, with their words.
+    const ALL: [(Care, &'static str); 4] = [
         (Care::Check, "check"),
         (Care::Rebuild, "rebuild"),
         (Care::Purge, "purge"),
         (Care::Scrub, "scrub"),
     ];
 
-    pub(crate) fn word(self) -> &'static str {
+    /// One word without blanks.
+    pub(crate) fn word(self) -> String {
         let mut all = Care::ALL.iter();
-        all.find(|(own, _)| *own == self)
-            .map_or("", |(_, word)| word)
+        match self {
+            Care::Aside(selection) => format!("aside:{}", numbers(selection)),
+            Care::Back(selection) => format!("back:{}", numbers(selection)),
+            _ => all
+                .find(|(own, _)| *own == self)
+                .map_or("", |(_, word)| word)
+                .to_owned(),
+        }
     }
 
     pub(crate) fn named(word: &str) -> Option<Care> {
-        let mut all = Care::ALL.iter();
-        all.find(|(_, own)| *own == word).map(|(care, _)| *care)
+        match word.split_once(':') {
+            Some(("aside", numbers)) => selection(numbers).map(Care::Aside),
+            Some(("back", numbers)) => selection(numbers).map(Care::Back),
+            _ => {
+                let mut all = Care::ALL.iter();
+                all.find(|(_, own)| *own == word).map(|(care, _)| *care)
+            }
+        }
     }
+}
+
+/// What is not said is empty.
+fn numbers(selection: Selection) -> String {
+    let text = |number: Option<String>| number.unwrap_or_default();
+    let before = text(selection.before.map(|time| time.to_string()));
+    let saved = text(selection.saved_before.map(|time| time.to_string()));
+    let larger = text(selection.larger.map(|octets| octets.to_string()));
+    format!("{before},{saved},{larger}")
+}
+
+fn selection(numbers: &str) -> Option<Selection> {
+    fn one<T: std::str::FromStr>(text: &str) -> Option<Option<T>> {
+        match text {
+            "" => Some(None),
+            number => number.parse().ok().map(Some),
+        }
+    }
+    let mut numbers = numbers.split(',');
+    let selection = Selection {
+        before: one(numbers.next()?)?,
+        saved_before: one(numbers.next()?)?,
+        larger: one(numbers.next()?)?,
+    };
+    numbers.next().is_none().then_some(selection)
 }
 
 impl Account {
@@ -44,7 +87,13 @@ impl Account {
         match care {
             Care::Check => self.check(false, report).map(|_| ()),
             Care::Rebuild => self.check(true, report).map(|_| ()),
-            Care::Purge => self.purge(report),
+            Care::Purge => self.compact(Compaction::Purge, report),
+            Care::Aside(_) | Care::Back(_) if self.0.location.form.alternate.is_none() => {
+                let what = "the mail is no mdbox, or [storage] alternate is not set";
+                Err(Error::Cannot(what))
+            }
+            Care::Aside(selection) => self.compact(Compaction::Aside(selection), report),
+            Care::Back(selection) => self.compact(Compaction::Back(selection), report),
             Care::Scrub => self.scrub(report),
         }
     }

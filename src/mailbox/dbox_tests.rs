@@ -198,7 +198,7 @@ fn sessions_go_on_while_files_are_purged() {
             let mut purges = 0;
             while !over.load(Ordering::Acquire) {
                 account
-                    .purge(&mut |line| {
+                    .care(Care::Purge, &mut |line| {
                         purges += u32::from(!matches!(line, Report::Purged { files: 0, .. }));
                     })
                     .unwrap();
@@ -211,7 +211,7 @@ fn sessions_go_on_while_files_are_purged() {
         purger.join().unwrap()
     });
     assert!(purges > 0);
-    account.purge(&mut |_| ()).unwrap();
+    account.care(Care::Purge, &mut |_| ()).unwrap();
     let all = ["INBOX", "a", "b"].map(|mailbox| messages(&account, mailbox));
     for message in all.iter().flat_map(|all| all.values()) {
         let subject = message

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::shared::{Shared, State};
 use super::{Account, Error, store_fault};
 use crate::mail::MailboxName;
-use crate::store::{Replaced, Store};
+use crate::store::{Compaction, Replaced, Store};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,27 +13,46 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Account {
-    /// Removes messages that no mailbox has from where the store keeps them, while sessions go on.
-    /// Tells `report` what was done.
-    pub(crate) fn purge(&self, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
+    /// Removes messages that no mailbox has from where the store keeps them, or has others lie elsewhere, while
+    /// sessions go on. Tells `report` what was done.
+    pub(super) fn compact(
+        &self,
+        aim: Compaction,
+        report: &mut dyn FnMut(Report),
+    ) -> Result<(), Error> {
         let _alone = lock(&self.0.purging);
         let mut store = self.0.store()?;
-        let (mut files, mut octets, mut begins) = (0u32, 0u64, true);
+        let (mut files, mut octets, mut messages, mut begins) = (0u32, 0u64, 0u32, Some(aim));
         loop {
             // A mailbox that got another name while the store finds out who has what would have nothing.
-            let names = begins.then(|| self.0.names.changing());
+            let names = begins.map(|_| self.0.names.changing());
             let compacted = store.compact(begins).map_err(store_fault("purging"))?;
             drop(names);
             let Some(compacted) = compacted else {
                 break;
             };
-            begins = false;
+            begins = None;
             if self.relocate(&mut *store, &compacted.mailboxes)? {
                 files += 1;
                 octets = octets.saturating_add(compacted.freed);
+                messages = messages.saturating_add(compacted.moved);
+                if aim != Compaction::Purge {
+                    report(Report::Moved {
+                        messages,
+                        octets,
+                        ended: false,
+                    });
+                }
             }
         }
-        report(Report::Purged { files, octets });
+        report(match aim {
+            Compaction::Purge => Report::Purged { files, octets },
+            _ => Report::Moved {
+                messages,
+                octets,
+                ended: true,
+            },
+        });
         Ok(())
     }
 

@@ -39,6 +39,13 @@ pub(crate) enum Report {
         files: u32,
         octets: u64,
     },
+    /// So many messages went to the alternate directory, or came back, so far.
+    Moved {
+        messages: u32,
+        octets: u64,
+        /// No others are to go.
+        ended: bool,
+    },
 }
 
 impl Report {
@@ -95,6 +102,16 @@ impl Report {
             Report::Purged { files, octets } => {
                 vec!["purged".into(), files.to_string(), octets.to_string()]
             }
+            Report::Moved {
+                messages,
+                octets,
+                ended,
+            } => vec![
+                "moved".into(),
+                messages.to_string(),
+                octets.to_string(),
+                ended.to_string(),
+            ],
         };
         // Names of files may hold anything.
         let shown = |word: &String| word.replace(char::is_control, "\u{fffd}");
@@ -131,6 +148,11 @@ impl Report {
                 file: (*file).to_owned(),
             },
             ["scrubbed", messages, octets, ended] => Report::Scrubbed {
+                messages: messages.parse().ok()?,
+                octets: octets.parse().ok()?,
+                ended: ended.parse().ok()?,
+            },
+            ["moved", messages, octets, ended] => Report::Moved {
                 messages: messages.parse().ok()?,
                 octets: octets.parse().ok()?,
                 ended: ended.parse().ok()?,
@@ -180,6 +202,9 @@ impl fmt::Display for Report {
             Report::Purged { files, octets } => {
                 write!(f, "purged {files} files, {octets} octets are free")
             }
+            Report::Moved {
+                messages, octets, ..
+            } => write!(f, "moved {messages} messages, {octets} octets"),
         }
     }
 }
@@ -226,6 +251,14 @@ mod tests {
             ),
             (scrubbed, "read 2 messages, 1099511627776 octets"),
             (purged, "purged 1 files, 2 octets are free"),
+            (
+                Report::Moved {
+                    messages: 3,
+                    octets: 4,
+                    ended: true,
+                },
+                "moved 3 messages, 4 octets",
+            ),
         ] {
             assert_eq!(report.to_string(), text);
             assert_eq!(Report::decode(&report.encode()).as_ref(), Some(&report));

@@ -383,7 +383,7 @@ impl Message {
                 care,
             } => {
                 pack_location(p.u8(17).text(user), location);
-                p.text(care.word());
+                p.text(&care.word());
             }
             Message::Visit { user, location } => {
                 pack_location(p.u8(40).text(user), location);

@@ -1,7 +1,7 @@
 //! Mail of another server's that is taken over where it lies.
 
 use super::{Error, dbox, maildir, mbox};
-use crate::config::Format;
+use crate::config::{Form, Format};
 use crate::mail::{Keyword, MailboxName, UidSet};
 use std::path::Path;
 
@@ -69,18 +69,17 @@ pub(crate) fn format_of(root: &Path) -> Option<Format> {
 }
 
 /// Takes over the mail below `root`, which no server has open, unless `dry` or something is in the way. Each
-/// mailbox is told to `each`, once it was looked at. `attachments`: where Dovecot kept those apart. Durable.
+/// mailbox is told to `each`, once it was looked at. `form`: also where Dovecot kept what is not there. Durable.
 pub(crate) fn adopt(
     root: &Path,
-    format: Format,
+    form: &Form,
     dry: bool,
-    attachments: Option<&Path>,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
-    match format {
+    match form.format {
         Format::Maildir => maildir::adopt(root, dry, each),
-        Format::Mbox => mbox::adopt(root, dry, each),
-        Format::Sdbox | Format::Mdbox => dbox::adopt(root, format, (dry, attachments), each),
+        Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
+        Format::Sdbox | Format::Mdbox => dbox::adopt(root, form, dry, each),
     }
 }
 
@@ -88,15 +87,15 @@ pub(crate) fn adopt(
 /// Maildir is Dovecot's anyway.
 pub(crate) fn hand_back(
     root: &Path,
-    format: Format,
+    form: &Form,
     dry: bool,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
-    match format {
+    match form.format {
         Format::Maildir => maildir::adopt(root, true, each),
         // Files have all that Dovecot knows, once what lags behind is in them.
-        Format::Mbox => mbox::adopt(root, dry, each),
-        Format::Sdbox | Format::Mdbox => dbox::hand_back(root, format, dry, each),
+        Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
+        Format::Sdbox | Format::Mdbox => dbox::hand_back(root, form, dry, each),
     }
 }
 

@@ -198,9 +198,9 @@ pub(crate) trait Store: Send {
         base::wire_octets(blob.name.as_bytes())
     }
     /// Where room is only given back by a purge: goes to the next file with messages that no mailbox has
-    /// any more, and copies the others out of it. `None`: there is no other. `_begins`: whatever was begun
-    /// before is not gone on with.
-    fn compact(&mut self, _begins: bool) -> Result<Option<Compacted>, Error> {
+    /// any more, or that are to lie elsewhere, and copies those out of it that stay. `None`: there is no other.
+    /// `_begins`: what it is done for, and whatever was begun before is not gone on with.
+    fn compact(&mut self, _begins: Option<Compaction>) -> Result<Option<Compacted>, Error> {
         Ok(None)
     }
     /// Has the messages of a mailbox where `compact` copied them; nobody else may change it meanwhile.
@@ -239,13 +239,38 @@ impl Lines for std::slice::Iter<'_, (Uid, &str)> {
     }
 }
 
+/// What a compaction is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Compaction {
+    /// Room of messages that nobody has is given back.
+    #[default]
+    Purge,
+    /// These messages go to the alternate directory.
+    Aside(Selection),
+    /// These come back from there.
+    Back(Selection),
+}
+
+/// Which messages: those of which all is true that is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// INTERNALDATE is before that, in seconds since 1970.
+    pub(crate) before: Option<i64>,
+    /// They came to their mailbox before that.
+    pub(crate) saved_before: Option<i64>,
+    /// RFC822.SIZE is more than that.
+    pub(crate) larger: Option<u64>,
+}
+
 /// What came of a step of a purge.
 #[derive(Debug)]
 pub(crate) struct Compacted {
     /// Mailboxes that have messages which were copied.
     pub(crate) mailboxes: Vec<MailboxName>,
-    /// Octets that are free once the file is removed.
+    /// Octets that are free once the file is removed; or, where messages go elsewhere, theirs.
     pub(crate) freed: u64,
+    /// Messages that go elsewhere.
+    pub(crate) moved: u32,
 }
 
 /// UIDs and what [`BlobId::name`] of them is now.

@@ -20,8 +20,8 @@ pub(crate) use body::Body;
 pub(crate) use census::{Census, Cursor, Roll, Sighting, Sightings, Totals};
 pub(crate) use error::Error;
 pub(crate) use face::{
-    Blob, BlobId, Compacted, Draft, Filing, Found, Lines, MailboxState, Place, Replaced, Scanned,
-    Stamp, Store,
+    Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,
+    Replaced, Scanned, Selection, Stamp, Store,
 };
 pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;

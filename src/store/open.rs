@@ -19,7 +19,7 @@ pub(crate) fn open(
         compression,
         attachments,
         inbox,
-        alternate: _,
+        alternate,
     } = form.into();
     Ok(match format {
         Format::Maildir => Box::new(Maildir::open(root)?.compressing(compression)),
@@ -28,7 +28,8 @@ pub(crate) fn open(
             Box::new(dbox.attachments_in(attachments))
         }
         Format::Mdbox => {
-            let dbox = Dbox::mdbox(root, rotate_octets)?.compressing(compression);
+            let dbox =
+                Dbox::mdbox(root, alternate.as_deref(), rotate_octets)?.compressing(compression);
             Box::new(dbox.attachments_in(attachments))
         }
         Format::Mbox => Box::new(Mbox::open(root, inbox.as_deref())?),

@@ -78,12 +78,13 @@ pub(crate) enum Settings {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 16] = [
+pub(crate) const COMMANDS: [&str; 17] = [
     "serve",
     "user",
     "config",
     "doctor",
     "purge",
+    "altmove",
     "deliver",
     "adopt",
     "export",
@@ -98,7 +99,7 @@ pub(crate) const COMMANDS: [&str; 16] = [
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 23] = [
+pub(crate) const FORMS: [&str; 24] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -112,6 +113,7 @@ pub(crate) const FORMS: [&str; 23] = [
     "config reference",
     "doctor [--user NAME] [--rebuild | --scrub] [--json]",
     "purge [--user NAME]",
+    "altmove [--before DAY] [--larger SIZE] [--back] [--user NAME] [--json]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "adopt PATH [--dry-run] [--json]",
     "export PATH --to dovecot [--dry-run] [--json]",

@@ -17,7 +17,9 @@ use crate::admin::help;
 use crate::admin::import::Import;
 use crate::admin::options::Options;
 use crate::config::Format;
+use crate::mail::{Date, DateTime};
 use crate::mailbox::Care;
+use crate::store::Selection;
 
 /// What was on the command line, in no order.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(super) struct Given {
     to: Option<String>,
     mailbox: Option<String>,
     into: Option<String>,
+    selection: Selection,
     deliver: Deliver,
     pub(super) app_password: app_password::Wanted,
     seen: Vec<&'static str>,
@@ -53,6 +56,14 @@ pub(crate) fn parse(
     let command = given.command()?;
     given.check_options()?;
     Ok((command, given.options))
+}
+
+/// When a day begins, in seconds since 1970.
+fn day(option: &str, value: OsString) -> Result<i64, lexopt::Error> {
+    let date = Date::parse(&value.string()?);
+    let time = date.and_then(|date| DateTime::from_fields(date, 0, 0, 0, 0));
+    let fault = || format!("--{option} takes a day, such as 2026-12-31");
+    Ok(time.ok_or_else(fault)?.seconds)
 }
 
 impl Given {
@@ -109,6 +120,13 @@ impl Given {
             "for" => self.app_password.scope = Some(value.string()?),
             "until" => self.app_password.until = Some(value.string()?),
             "label" => self.app_password.label = value.string()?,
+            "before" => self.selection.before = Some(day(option, value)?),
+            "saved-before" => self.selection.saved_before = Some(day(option, value)?),
+            "larger" => {
+                let octets = crate::config::size(&value.string()?);
+                let fault = "--larger takes a size, such as 1MB";
+                self.selection.larger = Some(octets.ok_or(fault)?);
+            }
             "into" => self.into = Some(value.string()?),
             "to" => self.to = Some(value.string()?),
             _ => self.user = Some(value.string()?),
@@ -149,6 +167,17 @@ impl Given {
                 Ok(self.care(care))
             }),
             "purge" => nothing_in(rest, "purge").map(|()| self.care(Care::Purge)),
+            "altmove" => nothing_in(rest, "altmove").and_then(|()| {
+                let all = self.selection == Selection::default();
+                match self.has("back") {
+                    true => Ok(self.care(Care::Back(self.selection))),
+                    false if all => {
+                        let what = "altmove needs --before, --saved-before or --larger, or --back";
+                        Err(Misuse::new(what, Some("altmove")))
+                    }
+                    false => Ok(self.care(Care::Aside(self.selection))),
+                }
+            }),
             "deliver" if self.deliver.user.is_empty() => {
                 Err(Misuse::new("deliver needs -d USER", Some("deliver")))
             }

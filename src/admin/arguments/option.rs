@@ -12,7 +12,7 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 27] = [
+pub(super) const OPTIONS: [Opt; 31] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -29,6 +29,7 @@ pub(super) const OPTIONS: [Opt; 27] = [
             "user app-password list",
             "config show",
             "doctor",
+            "altmove",
             "adopt",
             "export",
             "import",
@@ -44,7 +45,11 @@ pub(super) const OPTIONS: [Opt; 27] = [
     opt("label", true, &["user app-password add"]),
     opt("dry-run", false, &["adopt", "export"]),
     opt("to", true, &["export"]),
-    opt("user", true, &["doctor", "purge", "convert"]),
+    opt("user", true, &["doctor", "purge", "altmove", "convert"]),
+    opt("before", true, &["altmove"]),
+    opt("saved-before", true, &["altmove"]),
+    opt("larger", true, &["altmove"]),
+    opt("back", false, &["altmove"]),
     opt("rebuild", false, &["doctor"]),
     opt("scrub", false, &["doctor"]),
     opt("seen", false, &["import"]),

@@ -8,6 +8,7 @@ use crate::admin::import::Import;
 use crate::admin::options::Options;
 use crate::config::Format;
 use crate::mailbox::Care;
+use crate::store::Selection;
 use std::ffi::OsString;
 
 fn read(line: &str) -> Result<(Command, Options), Misuse> {
@@ -98,6 +99,29 @@ fn commands() {
                 user: Some(ann()),
                 care: Care::Purge,
                 json: false,
+            },
+        ),
+        (
+            "altmove --before 1970-01-02 --larger=1KB",
+            Command::Care {
+                user: None,
+                care: Care::Aside(Selection {
+                    before: Some(86_400),
+                    larger: Some(1000),
+                    ..Selection::default()
+                }),
+                json: false,
+            },
+        ),
+        (
+            "altmove --back --saved-before 1970-01-02 --user ann --json",
+            Command::Care {
+                user: Some(ann()),
+                care: Care::Back(Selection {
+                    saved_before: Some(86_400),
+                    ..Selection::default()
+                }),
+                json: true,
             },
         ),
         (
@@ -225,6 +249,21 @@ fn misuses() {
             Some("serve"),
         ),
         (
+            "altmove",
+            "altmove needs --before, --saved-before or --larger, or --back",
+            Some("altmove"),
+        ),
+        (
+            "altmove --before 1.1.1970",
+            "--before takes a day, such as 2026-12-31",
+            Some("altmove"),
+        ),
+        (
+            "altmove --larger much",
+            "--larger takes a size, such as 1MB",
+            Some("altmove"),
+        ),
+        (
             "adopt",
             "adopt needs the directory of the mail behind it",
             Some("adopt"),
@@ -283,12 +322,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and altmove and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and user app-password list and config show and doctor and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and altmove and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("config"),
         ),
         (

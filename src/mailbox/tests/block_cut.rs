@@ -237,6 +237,14 @@ fn acknowledged_survives_on_a_disk_with_an_mbox() {
 }
 
 #[test]
+fn acknowledged_survives_on_a_disk_with_messages_put_aside() {
+    survives("mdbox with an alternate", |place| Form {
+        alternate: Some(place.join("slow")),
+        ..Format::Mdbox.into()
+    });
+}
+
+#[test]
 fn acknowledged_survives_on_a_disk_with_an_inbox_elsewhere() {
     survives("INBOX elsewhere", |place| Form {
         inbox: Some(place.join("spool/u")),

@@ -5,7 +5,8 @@ use super::{flags, name, uids};
 use crate::mail::{DateTime, Flags, SystemFlags};
 use crate::mailbox::host::lock;
 use crate::mailbox::status::Asked;
-use crate::mailbox::{Access, Account, Care, FlagChange, Host, Limits, NewMessage, View};
+use crate::mailbox::{Access, Account, Care, Error, FlagChange, Host, Limits, NewMessage, View};
+use crate::store::Selection;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -208,7 +209,15 @@ impl Client {
     }
 
     fn purge(&mut self) {
-        self.account().care(Care::Purge, &mut |_| {}).unwrap();
+        // Where there is a place for that, some lie elsewhere from now on.
+        let larger = Selection {
+            larger: Some(300),
+            ..Selection::default()
+        };
+        let account = self.account();
+        let aside = account.care(Care::Aside(larger), &mut |_| {});
+        assert!(matches!(aside, Ok(()) | Err(Error::Cannot(_))));
+        account.care(Care::Purge, &mut |_| {}).unwrap();
     }
 
     fn create(&mut self, mailbox: &str) {

@@ -21,11 +21,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const PIECE: usize = 64 * 1024;
 /// What the name of each begins with.
 const PREFIX: &str = "m.";
+/// The file that says that there are messages in the alternate directory.
+const ASIDE: &str = "dovelet-alternate";
 
 static FILES: Shared<Files> = Shared(Mutex::new(Vec::new()));
 
 pub(super) struct Files {
     pub(super) directory: PathBuf,
+    /// Where files are that were put aside; they have numbers of the same row.
+    alternate: Option<PathBuf>,
     /// A file that has so many octets gets no more messages.
     rotate_octets: u32,
     appending: Mutex<Appending>,
@@ -60,6 +64,15 @@ struct Appending {
     /// The highest number there is; `None`: nobody looked.
     last: Option<u32>,
     current: Option<Current>,
+    /// The one that messages are put aside in.
+    aside: Option<Current>,
+}
+
+/// In which of the two directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Primary,
+    Alternate,
 }
 
 struct Current {
@@ -70,15 +83,29 @@ struct Current {
     group: Arc<Group>,
 }
 
-impl Files {
-    /// Those of the account whose mail lies below `root`.
-    pub(super) fn of(root: &Path, rotate_octets: u32) -> Arc<Files> {
-        FILES.of(root, || Files::new(root, rotate_octets))
+impl Appending {
+    fn at(&mut self, side: Side) -> &mut Option<Current> {
+        match side {
+            Side::Primary => &mut self.current,
+            Side::Alternate => &mut self.aside,
+        }
     }
 
-    fn new(root: &Path, rotate_octets: u32) -> Files {
+    fn open(&self) -> impl Iterator<Item = &Current> {
+        self.current.iter().chain(&self.aside)
+    }
+}
+
+impl Files {
+    /// Those of the account whose mail lies below `root`.
+    pub(super) fn of(root: &Path, alternate: Option<&Path>, rotate_octets: u32) -> Arc<Files> {
+        FILES.of(root, || Files::new(root, alternate, rotate_octets))
+    }
+
+    fn new(root: &Path, alternate: Option<&Path>, rotate_octets: u32) -> Files {
         Files {
             directory: directory(root),
+            alternate: alternate.map(directory),
             rotate_octets,
             appending: Mutex::default(),
             held: Arc::default(),
@@ -87,16 +114,38 @@ impl Files {
     }
 
     /// As they are, for reading alone.
-    pub(super) fn looked_at(root: &Path) -> Files {
-        Files::new(root, 0)
+    pub(super) fn looked_at(root: &Path, alternate: Option<&Path>) -> Files {
+        Files::new(root, alternate, 0)
     }
 
     fn appending(&self) -> MutexGuard<'_, Appending> {
         lock(&self.appending)
     }
 
+    /// Where a file is; where it would be, if it is in neither directory.
     pub(super) fn path(&self, number: u32) -> PathBuf {
-        self.directory.join(format!("{PREFIX}{number}"))
+        self.sided(number).0
+    }
+
+    fn sided(&self, number: u32) -> (PathBuf, Side) {
+        let name = format!("{PREFIX}{number}");
+        let primary = self.directory.join(&name);
+        if let Some(alternate) = self.alternate.as_ref().filter(|_| !primary.exists()) {
+            let aside = alternate.join(&name);
+            if aside.exists() {
+                return (aside, Side::Alternate);
+            }
+        }
+        (primary, Side::Primary)
+    }
+
+    pub(super) fn side(&self, number: u32) -> Side {
+        self.sided(number).1
+    }
+
+    /// True if a file that is not found may be where nobody can look now.
+    pub(super) fn may_be_aside(&self) -> bool {
+        self.alternate.is_some()
     }
 
     /// Opens a file for reading. Errors: `NoSuchMessage` if it is not there.
@@ -114,16 +163,19 @@ impl Files {
     /// The numbers of all files, ascending.
     pub(super) fn numbers(&self) -> Result<Vec<u32>, Error> {
         let mut numbers = Vec::new();
-        let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
-            entries => entries?,
-        };
-        for entry in entries {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-            numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        for directory in std::iter::once(&self.directory).chain(&self.alternate) {
+            let entries = match fs::read_dir(directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let name = entry?.file_name();
+                let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+                numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
+            }
         }
         numbers.sort_unstable();
+        numbers.dedup();
         Ok(numbers)
     }
 
@@ -144,7 +196,7 @@ impl Files {
         let metadata = metadata.encode();
         let octets = MESSAGE_HEADER as u64 + draft.framed_octets() + metadata.len() as u64;
         let mut appending = self.appending();
-        self.choose(&mut appending, octets)?;
+        self.choose(&mut appending, octets, Side::Primary)?;
         let Some(current) = &mut appending.current else {
             return Err(Error::Io(io::ErrorKind::NotFound.into()));
         };
@@ -173,18 +225,17 @@ impl Files {
     /// From now on messages go to another file, even if there is room in the last one.
     pub(super) fn rotate(&self) {
         let mut appending = self.appending();
-        let last = appending
-            .last
-            .or_else(|| self.numbers().ok()?.last().copied());
-        appending.last = last;
-        appending.current = None;
+        if appending.last.is_none() {
+            appending.last = self.highest().ok();
+        }
+        (appending.current, appending.aside) = (None, None);
     }
 
     /// Files that are appended to, or have messages that may not be in any mailbox yet.
     pub(super) fn in_use(&self) -> Vec<u32> {
         let appending = self.appending();
         let mut in_use = lock(&self.held).clone();
-        in_use.extend(appending.current.as_ref().map(|current| current.number));
+        in_use.extend(appending.open().map(|current| current.number));
         in_use
     }
 
@@ -220,10 +271,16 @@ impl Files {
     }
 
     /// Appends a message as it stands in another file; durable after [`Files::sync`].
-    pub(super) fn append_frame(&self, from: &File, start: u64, end: u64) -> Result<Place, Error> {
+    pub(super) fn append_frame(
+        &self,
+        from: &File,
+        (start, end): (u64, u64),
+        side: Side,
+    ) -> Result<Place, Error> {
         let mut appending = self.appending();
-        self.choose(&mut appending, end - start)?;
-        let Some(current) = &mut appending.current else {
+        self.choose(&mut appending, end - start, side)?;
+        let place = appending.at(side);
+        let Some(current) = place else {
             return Err(Error::Io(io::ErrorKind::NotFound.into()));
         };
         let offset = current.end;
@@ -231,7 +288,7 @@ impl Files {
             Ok(end) => current.end = end,
             Err(error) => {
                 if disk::set_length(&current.file, offset).is_err() {
-                    appending.current = None;
+                    *place = None;
                 }
                 return Err(error.into());
             }
@@ -243,50 +300,93 @@ impl Files {
         })
     }
 
-    /// Makes durable what was appended to the file that is appended to.
+    /// Makes durable what was appended to the files that are appended to.
     pub(super) fn sync(&self) -> Result<(), Error> {
         let appending = self.appending();
-        let Some(current) = &appending.current else {
-            return Ok(());
-        };
-        let (number, file, group) = (current.number, current.file.clone(), current.group.clone());
+        let own = |current: &Current| (current.number, current.file.clone(), current.group.clone());
+        let open: Vec<_> = appending.open().map(own).collect();
         drop(appending);
-        self.sync_file(number, &file, &group)
+        open.iter()
+            .try_for_each(|(number, file, group)| self.sync_file(*number, file, group))
     }
 
     fn sync_file(&self, number: u32, file: &File, group: &Group) -> Result<(), Error> {
         let synced = group.sync(&|| disk::sync_data(file));
         if synced.is_err() {
             let mut appending = self.appending();
-            appending
-                .current
-                .take_if(|current| current.number == number);
+            for side in [Side::Primary, Side::Alternate] {
+                appending
+                    .at(side)
+                    .take_if(|current| current.number == number);
+            }
         }
         synced
     }
 
     /// Has a file ready to which so many octets can be appended.
-    fn choose(&self, appending: &mut Appending, octets: u64) -> Result<(), Error> {
+    fn choose(&self, appending: &mut Appending, octets: u64, side: Side) -> Result<(), Error> {
         if appending.last.is_none() {
-            let last = self.numbers()?.last().copied().unwrap_or(0);
+            let last = self.highest()?;
             appending.last = Some(last);
-            appending.current = self.reopen(last)?;
+            if self.side(last) == Side::Primary {
+                appending.current = self.reopen(last)?;
+            }
         }
         let room =
             |current: &Current| current.end.saturating_add(octets) <= u64::from(self.rotate_octets);
-        if appending.current.as_ref().is_some_and(room) {
+        if appending.at(side).as_ref().is_some_and(room) {
             return Ok(());
         }
-        if let Some(full) = &appending.current {
+        if let Some(full) = appending.at(side) {
             // Nobody syncs it any more.
             full.group.sync(&|| disk::sync_data(&full.file))?;
         }
         let number = appending.last.unwrap_or(0).checked_add(1);
         let number = number.ok_or(Error::Full)?;
-        let current = self.make(number)?;
+        let current = self.make(number, side)?;
         appending.last = Some(number);
-        appending.current = Some(current);
+        *appending.at(side) = Some(current);
         Ok(())
+    }
+
+    /// The highest number there is, in both directories; 0 if there is none.
+    fn highest(&self) -> Result<u32, Error> {
+        self.find_alternate()?;
+        Ok(self.numbers()?.last().copied().unwrap_or(0))
+    }
+
+    /// Notes that messages are put aside, and where they should be sees to it that they can be found: the number
+    /// of a file that is there and cannot be seen would be given to another. Errors: it is not mounted.
+    fn find_alternate(&self) -> Result<(), Error> {
+        let mark = self.directory.join(ASIDE);
+        let known = mark.exists();
+        match &self.alternate {
+            None if known => log::warn!(
+                "{} says that messages are put aside, and [storage] alternate does not say where",
+                mark.display()
+            ),
+            Some(alternate) if known && !alternate.is_dir() => {
+                log::error!(
+                    "{} is not there, though messages are put aside in it: is it mounted?",
+                    alternate.display()
+                );
+                return Err(Error::Io(io::ErrorKind::NotFound.into()));
+            }
+            Some(alternate) if !known && alternate.is_dir() => self.mark()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> Result<(), Error> {
+        disk::make_tree(&self.directory)?;
+        let mark = self.directory.join(ASIDE);
+        if !mark.exists() {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            disk::create(&mark, &options)?;
+        }
+        Ok(disk::sync_directory_at(&self.directory)?)
     }
 
     /// A file that another process left, if it is whole.
@@ -315,10 +415,19 @@ impl Files {
     }
 
     /// Makes a file with no message in it. Its name is durable.
-    fn make(&self, number: u32) -> Result<Current, Error> {
-        disk::make_tree(&self.directory)?;
+    fn make(&self, number: u32, side: Side) -> Result<Current, Error> {
+        let place = match (side, &self.alternate) {
+            (Side::Primary, _) => &self.directory,
+            (Side::Alternate, None) => return Err(Error::Io(io::ErrorKind::NotFound.into())),
+            (Side::Alternate, Some(alternate)) => alternate,
+        };
+        disk::make_tree(place)?;
+        if side == Side::Alternate {
+            // Whoever finds the mark looks for the directory, and messages come when both are there.
+            self.mark()?;
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(&self.directory, flags, Mode::empty());
+        let directory = rustix::fs::open(place, flags, Mode::empty());
         let directory: OwnedFd = directory.map_err(io::Error::from)?;
         let name = format!("{PREFIX}{number}");
         let file = disk::create_in(&directory, &name).map_err(io::Error::from)?;

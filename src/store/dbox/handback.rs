@@ -6,7 +6,7 @@ use super::line;
 use super::record::{Place, Record};
 use super::walk::message_at;
 use super::{Dbox, files::Files};
-use crate::config::Format;
+use crate::config::{Form, Format};
 use crate::mail::{Guid, MailboxName, UidSet};
 use crate::store::adopt::{Adopted, Found};
 use crate::store::dovecot::Written;
@@ -32,13 +32,14 @@ const HAVE_UIDLS: u8 = 1;
 /// Looks at all mailboxes and tells `each`; hands them over unless `dry` or something is in the way.
 pub(crate) fn hand_back(
     root: &Path,
-    format: Format,
+    form: &Form,
     dry: bool,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
+    let (format, alternate) = (form.format, form.alternate.as_deref());
     let mut found = Found::new(format);
     let mut store = match format {
-        Format::Mdbox => Dbox::mdbox(root, u32::MAX)?,
+        Format::Mdbox => Dbox::mdbox(root, alternate, u32::MAX)?,
         _ => Dbox::sdbox(root)?,
     };
     let names = store.mailboxes()?;
@@ -67,8 +68,10 @@ pub(crate) fn hand_back(
     let now = u32::try_from(crate::sys::clock::now_seconds()).unwrap_or(0);
     let mut staged = Vec::new();
     if format == Format::Mdbox {
-        let storage = Files::looked_at(root).directory;
-        replace(&log_of(&storage, MAP, STAGED), &map.written(root, now)?)?;
+        let files = Files::looked_at(root, alternate);
+        let written = map.written(&files, now)?;
+        let storage = files.directory;
+        replace(&log_of(&storage, MAP, STAGED), &written)?;
         staged.push((storage, MAP));
     }
     for name in &names {
@@ -172,9 +175,8 @@ impl Map {
     }
 
     /// The log of an index of all frames, which get their numbers.
-    fn written(&mut self, root: &Path, now: u32) -> Result<Vec<u8>, Error> {
+    fn written(&mut self, files: &Files, now: u32) -> Result<Vec<u8>, Error> {
         const DAMAGED: Error = Error::Corrupt { what: "a message" };
-        let files = Files::looked_at(root);
         let (mut rows, mut places, mut references) = (Vec::new(), Vec::new(), Vec::new());
         let mut reading = None;
         for (number, (place, (count, own))) in (1u32..).zip(&mut self.frames) {

@@ -30,6 +30,11 @@ const MIN_GROWTH: u64 = 256 * 1024;
 
 /// Runs of UIDs remembered of those that went; whoever still knows one of the others was told by now.
 const MAX_LEFT: usize = 4096;
+/// A log has no more octets: a hundred for each of ten million messages.
+const MAX_OCTETS: u64 = 1 << 30;
+const TOO_LONG: Error = Error::Corrupt {
+    what: "the log of a mailbox",
+};
 
 pub(super) struct Log {
     state: Mutex<State>,
@@ -83,12 +88,15 @@ impl Log {
             Err(error) => return Err(error.into()),
         };
         let length = file.metadata()?.len();
+        if length > MAX_OCTETS {
+            log::error!("{}: {length} octets are no log", path.display());
+            return Err(TOO_LONG);
+        }
         let End { at: end, torn, gap } = end_of(&file, length)?;
         if gap {
             // What stands behind it was acknowledged to nobody, and must not come back when new lines
             // fill the gap.
-            let mut text = vec![0; usize::try_from(end).map_err(|_| Error::Full)?];
-            file.read_exact_at(&mut text, 0)?;
+            let mut text = whole(&file, end)?;
             log::warn!("{}: lines behind a gap are dropped", path.display());
             // With those that are damaged: whoever reads them finds out what they said.
             text.resize(usize::try_from(end.next_multiple_of(BLOCK)).unwrap_or(0), 0);
@@ -184,9 +192,7 @@ impl Log {
 
     fn read(&self, state: &mut State) -> Result<Contents, Error> {
         self.flush(state)?;
-        let length = usize::try_from(state.end).map_err(|_| Error::Full)?;
-        let mut text = vec![0; length];
-        state.file.read_exact_at(&mut text, 0)?;
+        let text = whole(&state.file, state.end)?;
         let contents = Contents::parse(&text);
         state.known = Some(Known::of(&contents));
         Ok(contents)
@@ -282,9 +288,7 @@ impl Log {
     }
 
     fn renew_with(&self, state: &mut State, change: &dyn Fn(&mut Contents)) -> Result<(), Error> {
-        let length = usize::try_from(state.end).map_err(|_| Error::Full)?;
-        let mut text = vec![0; length];
-        state.file.read_exact_at(&mut text, 0)?;
+        let mut text = whole(&state.file, state.end)?;
         text.extend_from_slice(&state.waiting);
         let mut contents = Contents::parse(&text);
         let before = contents.known;
@@ -439,6 +443,18 @@ impl Known {
             Line::Version(..) | Line::Marked(..) | Line::Placed(..) | Line::Uidl(..) => {}
         }
     }
+}
+
+/// All lines of a file that end there. Errors: `Corrupt` if that is further than any log goes.
+fn whole(file: &File, end: u64) -> Result<Vec<u8>, Error> {
+    let length = usize::try_from(end).ok().filter(|_| end <= MAX_OCTETS);
+    let length = length.ok_or(TOO_LONG)?;
+    let mut text = Vec::new();
+    let room = text.try_reserve_exact(length);
+    room.map_err(|_| Error::Io(io::ErrorKind::OutOfMemory.into()))?;
+    text.resize(length, 0);
+    file.read_exact_at(&mut text, 0)?;
+    Ok(text)
 }
 
 /// Where the lines of a file end.

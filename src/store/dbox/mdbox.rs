@@ -9,7 +9,7 @@ use super::purge::Purge;
 use super::record::{Place, Record};
 use super::root::Root;
 use crate::mail::{MailboxName, Uid};
-use crate::store::{Compacted, Error, Filing, Replaced};
+use crate::store::{Compacted, Compaction, Error, Filing, Replaced};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ impl Mdbox {
     pub(super) fn new(root: &Arc<Root>, rotate_octets: u32) -> Mdbox {
         Mdbox {
             root: root.clone(),
-            files: Files::of(&root.path, rotate_octets),
+            files: Files::of(&root.path, root.alternate.as_deref(), rotate_octets),
             reading: Vec::new(),
             purge: None,
         }
@@ -143,7 +143,8 @@ impl Messages for Mdbox {
             if !exists {
                 gone.note(*uid, &message.record);
             }
-            exists
+            // Where it was put aside may not be mounted.
+            exists || self.files.may_be_aside()
         });
         gone.log(name);
         Ok(contents)
@@ -154,11 +155,13 @@ impl Messages for Mdbox {
         log.together(Together::counted(first, last))
     }
 
-    fn compact(&mut self, begins: bool) -> Result<Option<Compacted>, Error> {
-        if begins {
+    fn compact(&mut self, begins: Option<Compaction>) -> Result<Option<Compacted>, Error> {
+        if let Some(aim) = begins {
             self.purge = None;
+            return self.compact_next(aim);
         }
-        self.compact_next()
+        let aim = self.purge.as_ref().map(|purge| purge.aim);
+        aim.map_or(Ok(None), |aim| self.compact_next(aim))
     }
 
     fn replace(&mut self, name: &MailboxName) -> Result<Replaced, Error> {

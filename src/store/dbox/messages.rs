@@ -5,7 +5,7 @@ use super::line::Contents;
 use super::log::Log;
 use super::record::{Place, Record};
 use crate::mail::{MailboxName, Uid};
-use crate::store::{Compacted, Error, Filing, Replaced};
+use crate::store::{Compacted, Compaction, Error, Filing, Replaced};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(super) trait Messages: Send {
     /// Says in a log that messages come together or not at all, durably before anything that comes then.
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error>;
     /// See [`crate::store::Store::compact`].
-    fn compact(&mut self, _begins: bool) -> Result<Option<Compacted>, Error> {
+    fn compact(&mut self, _begins: Option<Compaction>) -> Result<Option<Compacted>, Error> {
         Ok(None)
     }
     /// See [`crate::store::Store::replace`].

@@ -34,6 +34,11 @@
 //! The frame is durable before the line is written, the line in the target of a MOVE before that of
 //! the source says X, and lines are durable in the order in which they stand, so that no line names what is not there.
 //!
+//! Some files of an mdbox lie in a second directory (`[storage] alternate`), with numbers of the same row, so that
+//! a line finds its message wherever the file is. They come and go as in a purge: copied, named by lines,
+//! and only then removed. `storage/dovelet-alternate` says that there is such a directory: where it cannot be seen,
+//! no number is given, and no message is taken for gone.
+//!
 //! And in sdbox (line: F in the log; gone: X; bare: it has no flags, and is no copy):
 //!
 //! ```text

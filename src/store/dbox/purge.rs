@@ -5,24 +5,35 @@
 //! logs where they are now; `discard` removes the file. A crash in between leaves copies that nobody
 //! has, for the next purge.
 
+use super::files::Side;
 use super::line::Line;
 use super::mdbox::Mdbox;
 use super::record::{Place, Record};
 use super::walk::walk;
-use crate::mail::{MailboxName, Uid};
-use crate::store::{Compacted, Error, Replaced};
+use crate::mail::MailboxName;
+use crate::store::{Compacted, Compaction, Error, Replaced};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 
 /// Where the frames of a file are now.
 type Moved = HashMap<u64, Place>;
 
+/// A message that a mailbox has in some file.
+struct Reference {
+    /// Which of the mailboxes.
+    at: usize,
+    offset: u64,
+    /// It is to lie elsewhere.
+    chosen: bool,
+}
+
 /// What mailboxes have of one file.
-type References = Vec<(usize, Uid, u64)>;
+type References = Vec<Reference>;
 
 /// What a purge found at its beginning, and what it is at.
 #[derive(Default)]
 pub(super) struct Purge {
+    pub(super) aim: Compaction,
     mailboxes: Vec<MailboxName>,
     /// Files that are still to be looked at, and what mailboxes have of them.
     files: BTreeMap<u32, References>,
@@ -33,7 +44,7 @@ pub(super) struct Purge {
 impl Mdbox {
     /// Finds out which files there are to look at: none that is appended to, or has messages that are
     /// saved and not yet in any mailbox.
-    fn survey(&mut self) -> Result<Purge, Error> {
+    fn survey(&mut self, aim: Compaction) -> Result<Purge, Error> {
         // In this order: what a file has by then is found in the logs, or the file is in use, or it was
         // not there yet.
         self.files.watch(true);
@@ -52,17 +63,21 @@ impl Mdbox {
                     what: "the log of a mailbox",
                 });
             }
-            for (uid, message) in contents.messages {
+            for (_, message) in contents.messages {
                 let record = Record::parse(&message.record);
-                let place = record
-                    .ok_or(Error::Corrupt { what: "a record" })?
-                    .placed()?;
+                let record = record.ok_or(Error::Corrupt { what: "a record" })?;
+                let place = record.placed()?;
                 if let Some(references) = files.get_mut(&place.file) {
-                    references.push((at, uid, place.offset));
+                    references.push(Reference {
+                        at,
+                        offset: place.offset,
+                        chosen: chooses(aim, &record),
+                    });
                 }
             }
         }
         Ok(Purge {
+            aim,
             mailboxes,
             files,
             ..Purge::default()
@@ -70,47 +85,56 @@ impl Mdbox {
     }
 
     /// Goes to the next file that has messages which nobody has. `None`: there is no other.
-    pub(super) fn compact_next(&mut self) -> Result<Option<Compacted>, Error> {
+    pub(super) fn compact_next(&mut self, aim: Compaction) -> Result<Option<Compacted>, Error> {
         let mut purge = match self.purge.take() {
             Some(purge) => purge,
-            None => self.survey()?,
+            None => self.survey(aim)?,
         };
         while let Some((number, references)) = purge.files.pop_first() {
             let file = match self.files.open(number) {
                 Err(Error::NoSuchMessage) => continue,
                 file => file?,
             };
-            let Some(freed) = wasted(&file, &references)? else {
+            let side = self.files.side(number);
+            if aim.target() == Some(side) {
+                continue;
+            }
+            let frames = Frames::of(&references, aim.target());
+            let Some((moved, freed)) = frames.room(&file)? else {
                 continue;
             };
             purge.file = number;
-            purge.moved = self.carry(&file, &references)?;
+            purge.moved = self.carry(&file, &frames, side)?;
             let mut mailboxes: Vec<MailboxName> = Vec::new();
-            for (at, ..) in &references {
-                mailboxes.extend(purge.mailboxes.get(*at).cloned());
+            for reference in &references {
+                mailboxes.extend(purge.mailboxes.get(reference.at).cloned());
             }
             mailboxes.dedup();
             self.purge = Some(purge);
-            return Ok(Some(Compacted { mailboxes, freed }));
+            return Ok(Some(Compacted {
+                mailboxes,
+                freed,
+                moved,
+            }));
         }
         self.files.watch(false);
         Ok(None)
     }
 
     /// Copies the frames that mailboxes have; where they are then, durably.
-    fn carry(&self, file: &File, references: &References) -> Result<Moved, Error> {
+    fn carry(&self, file: &File, frames: &Frames, side: Side) -> Result<Moved, Error> {
         let mut moved = Moved::new();
-        let mut wanted: Vec<u64> = references.iter().map(|(.., offset)| *offset).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
         let files = &self.files;
         let mut failure = None;
         walk(file, &mut |framed| {
-            if wanted.binary_search(&framed.start).is_ok() {
-                match files.append_frame(file, framed.start, framed.end) {
-                    Ok(place) => drop(moved.insert(framed.start, place)),
-                    Err(error) => failure = Some(error),
-                }
+            let side = match frames.chosen(framed.start) {
+                Some(true) => frames.target.unwrap_or(side),
+                Some(false) => side,
+                None => return Ok(true),
+            };
+            match files.append_frame(file, (framed.start, framed.end), side) {
+                Ok(place) => drop(moved.insert(framed.start, place)),
+                Err(error) => failure = Some(error),
             }
             Ok(failure.is_none())
         })?;
@@ -164,23 +188,76 @@ impl Mdbox {
     }
 }
 
-/// Octets of the messages in a file that nobody has. `None`: there are none, or not all that somebody
-/// has are found where they should be.
-fn wasted(file: &File, references: &References) -> Result<Option<u64>, Error> {
-    let mut wanted: Vec<u64> = references.iter().map(|(.., offset)| *offset).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let (mut kept, mut found) = (0, 0);
-    walk(file, &mut |framed| {
-        if wanted.binary_search(&framed.start).is_ok() {
-            kept += framed.end - framed.start;
-            found += 1;
+impl Compaction {
+    /// Where what was chosen is to lie.
+    fn target(self) -> Option<Side> {
+        match self {
+            Compaction::Purge => None,
+            Compaction::Aside(_) => Some(Side::Alternate),
+            Compaction::Back(_) => Some(Side::Primary),
         }
-        Ok(true)
-    })?;
-    let length = file.metadata()?.len();
-    let freed = length.saturating_sub(kept);
-    // The line at its start is no waste.
-    let waste = freed > super::framing::MAX_FILE_HEADER as u64 || wanted.is_empty();
-    Ok((waste && found == wanted.len()).then_some(freed))
+    }
+}
+
+fn chooses(aim: Compaction, record: &Record) -> bool {
+    let (Compaction::Aside(selection) | Compaction::Back(selection)) = aim else {
+        return false;
+    };
+    selection.before.is_none_or(|time| record.received < time)
+        && selection
+            .saved_before
+            .is_none_or(|time| record.saved < time)
+        && selection.larger.is_none_or(|octets| record.wire > octets)
+}
+
+/// The frames of one file that some mailbox has.
+struct Frames {
+    /// Where those begin, ascending, and whether they are to lie elsewhere: all that have one say so.
+    wanted: Vec<(u64, bool)>,
+    /// Where else.
+    target: Option<Side>,
+}
+
+impl Frames {
+    fn of(references: &References, target: Option<Side>) -> Frames {
+        let own = |own: &Reference| (own.offset, own.chosen && target.is_some());
+        let mut wanted: Vec<(u64, bool)> = references.iter().map(own).collect();
+        wanted.sort_unstable();
+        // Of one that is chosen and one that is not, the latter comes first.
+        wanted.dedup_by_key(|(offset, _)| *offset);
+        Frames { wanted, target }
+    }
+
+    /// Whether the frame that begins there is chosen; `None` if nobody has it.
+    fn chosen(&self, start: u64) -> Option<bool> {
+        let at = self.wanted.binary_search_by_key(&start, |(own, _)| *own);
+        at.ok().and_then(|at| self.wanted.get(at)).map(|own| own.1)
+    }
+
+    /// How many messages go elsewhere, and their octets; or, of a purge, the octets that nobody has. `None`: there
+    /// are none, or not all that somebody has are found where they should be.
+    fn room(&self, file: &File) -> Result<Option<(u32, u64)>, Error> {
+        let (mut kept, mut found, mut moved, mut octets) = (0, 0, 0, 0);
+        walk(file, &mut |framed| {
+            if let Some(chosen) = self.chosen(framed.start) {
+                kept += framed.end - framed.start;
+                found += 1;
+                if chosen {
+                    moved += 1;
+                    octets += framed.end - framed.start;
+                }
+            }
+            Ok(true)
+        })?;
+        if found != self.wanted.len() {
+            return Ok(None);
+        }
+        if self.target.is_some() {
+            return Ok((moved > 0).then_some((moved, octets)));
+        }
+        let freed = file.metadata()?.len().saturating_sub(kept);
+        // The line at its start is no waste.
+        let waste = freed > super::framing::MAX_FILE_HEADER as u64 || self.wanted.is_empty();
+        Ok(waste.then_some((0, freed)))
+    }
 }

@@ -19,7 +19,7 @@ impl Root {
     /// what was expunged and not purged is back. Errors: where Dovecot has an index, in which they are.
     pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
         let mut contents = self.empty()?;
-        let files = Files::looked_at(&self.path);
+        let files = Files::looked_at(&self.path, self.alternate.as_deref());
         if files.numbers()?.is_empty() {
             return Ok(contents);
         }
@@ -40,7 +40,7 @@ impl Root {
         name: &MailboxName,
         contents: &mut Contents,
     ) -> Result<usize, Error> {
-        let files = Files::looked_at(&self.path);
+        let files = Files::looked_at(&self.path, self.alternate.as_deref());
         let mut mailboxes = self.mailboxes()?;
         mailboxes.retain(|other| other != name);
         let mut had = self.referenced(&mailboxes)?;

@@ -40,6 +40,8 @@ impl<T> Shared<T> {
 
 pub(super) struct Root {
     pub(super) path: PathBuf,
+    /// Where messages of an mdbox are that were put aside.
+    pub(super) alternate: Option<PathBuf>,
     /// What the log of a mailbox says that has none.
     recover: Recover,
     logs: Mutex<Logs>,
@@ -62,9 +64,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Root {
     /// The account whose mail lies below `path`; its directories are made if they are not there.
-    pub(super) fn open(path: &Path, recover: Recover) -> Result<Arc<Root>, Error> {
+    pub(super) fn open(
+        path: &Path,
+        alternate: Option<&Path>,
+        recover: Recover,
+    ) -> Result<Arc<Root>, Error> {
         let root = ROOTS.of(path, || Root {
             path: path.to_owned(),
+            alternate: alternate.map(Path::to_owned),
             recover,
             logs: Mutex::default(),
             host: unique::host(),

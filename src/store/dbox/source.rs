@@ -61,8 +61,8 @@ pub(super) struct Around<'a> {
 
 impl Source {
     /// Errors: `Corrupt` if there is no map, or it cannot be read.
-    pub(super) fn many(root: &Path) -> Result<Source, Error> {
-        let files = Files::looked_at(root);
+    pub(super) fn many(root: &Path, alternate: Option<&Path>) -> Result<Source, Error> {
+        let files = Files::looked_at(root, alternate);
         let map = dovecot::load(&files.directory, "dovecot.map.index", &["map"])?;
         let many = Many {
             files,

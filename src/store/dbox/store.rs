@@ -17,7 +17,7 @@ use crate::store::packed;
 use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
-    Blob, BlobId, Body, Compacted, Draft, Error, Filing, Found, Lines, MailboxState,
+    Blob, BlobId, Body, Compacted, Compaction, Draft, Error, Filing, Found, Lines, MailboxState,
     Place as Directory, Replaced, Scanned, Stamp, Store,
 };
 use std::fs::{self, File};
@@ -48,16 +48,20 @@ fn own(draft: &mut dyn Draft) -> Result<&mut DboxDraft, Error> {
 
 impl Dbox {
     /// Opens the mdbox at `root` and makes it if it is not there. `rotate_octets`: a file that has so
-    /// many gets no more messages.
-    pub(crate) fn mdbox(root: &Path, rotate_octets: u32) -> Result<Dbox, Error> {
-        let root = Root::open(root, Root::recover)?;
+    /// many gets no more messages. `alternate`: where those are that were put aside.
+    pub(crate) fn mdbox(
+        root: &Path,
+        alternate: Option<&Path>,
+        rotate_octets: u32,
+    ) -> Result<Dbox, Error> {
+        let root = Root::open(root, alternate, Root::recover)?;
         let messages = Box::new(Mdbox::new(&root, rotate_octets));
         Ok(Dbox::over(root, messages))
     }
 
     /// As `mdbox`, an sdbox.
     pub(crate) fn sdbox(root: &Path) -> Result<Dbox, Error> {
-        let root = Root::open(root, sdbox::recover)?;
+        let root = Root::open(root, None, sdbox::recover)?;
         let messages = Box::new(Sdbox::new(&root));
         Ok(Dbox::over(root, messages))
     }
@@ -498,7 +502,7 @@ impl Store for Dbox {
         self.root.directory(name)
     }
 
-    fn compact(&mut self, begins: bool) -> Result<Option<Compacted>, Error> {
+    fn compact(&mut self, begins: Option<Compaction>) -> Result<Option<Compacted>, Error> {
         self.messages.compact(begins)
     }
 

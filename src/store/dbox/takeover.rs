@@ -7,7 +7,7 @@ use super::line::{self, Contents, MAX_LETTERS, Message};
 use super::log::Log;
 use super::mailboxes::storage_names;
 use super::source::{Around, Source};
-use crate::config::Format;
+use crate::config::{Form, Format};
 use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::Error;
 use crate::store::adopt::{Adopted, Found};
@@ -42,13 +42,13 @@ pub(crate) fn format_of(root: &Path) -> Option<Format> {
 /// Looks at all mailboxes and tells `each`; takes them over unless `dry` or something is in the way.
 pub(crate) fn adopt(
     root: &Path,
-    format: Format,
-    (dry, attachments): (bool, Option<&Path>),
+    form: &Form,
+    dry: bool,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
-    let mut found = Found::new(format);
-    let mut source = match format {
-        Format::Mdbox => match Source::many(root) {
+    let mut found = Found::new(form.format);
+    let mut source = match form.format {
+        Format::Mdbox => match Source::many(root, form.alternate.as_deref()) {
             Err(Error::Corrupt { what }) => {
                 found.obstacles.push(format!("{what} is damaged: {RESYNC}"));
                 return Ok(found);
@@ -86,7 +86,7 @@ pub(crate) fn adopt(
             name: &name,
             directory: &directory,
             obstacles: &mut found.obstacles,
-            attachments,
+            attachments: form.attachments.as_deref(),
         };
         let Some((adopted, contents)) = mailbox.look(root, &mut source, dry)? else {
             continue;

@@ -52,7 +52,7 @@ fn made() -> tempfile::TempDir {
 
 fn run(root: &Path, dry: bool) -> Adoption {
     assert_eq!(format_of(root), Some(Format::Sdbox));
-    adopt(root, Format::Sdbox, (dry, None), &mut |_| ()).unwrap()
+    adopt(root, &Format::Sdbox.into(), dry, &mut |_| ()).unwrap()
 }
 
 fn found(root: &Path) -> Vec<u32> {
@@ -139,7 +139,7 @@ fn an_mdbox_without_its_map_is_left_alone() {
     fs::create_dir(root.join("storage")).unwrap();
     fs::write(root.join("storage/m.1"), file_header(1)).unwrap();
     assert_eq!(format_of(root), Some(Format::Mdbox));
-    let done = adopt(root, Format::Mdbox, (false, None), &mut |_| ()).unwrap();
+    let done = adopt(root, &Format::Mdbox.into(), false, &mut |_| ()).unwrap();
     assert!(done.obstacles[0].contains("force-resync"), "{done:?}");
     assert!(done.mailboxes.is_empty());
 }

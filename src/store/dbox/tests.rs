@@ -1,7 +1,7 @@
 use super::Dbox;
 use super::framing::MAX_METADATA;
 use crate::mail::{MailboxName, SystemFlags, Uid};
-use crate::store::{BlobId, Error, Filing, Store};
+use crate::store::{BlobId, Compaction, Error, Filing, Selection, Store};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 const ROTATE: u32 = 64 * 1024;
 
 fn open(root: &Path) -> Dbox {
-    Dbox::mdbox(root, ROTATE).unwrap()
+    Dbox::mdbox(root, None, ROTATE).unwrap()
 }
 
 fn name(text: &str) -> MailboxName {
@@ -191,12 +191,16 @@ fn files_are_rotated_and_large_messages_are_whole() {
     const { assert!(MAX_METADATA >= ROTATE as usize) };
 }
 
-/// What `compact` and the two steps after it say, until nothing is left.
 fn purge(store: &mut Dbox) -> u32 {
+    compact(store, Compaction::Purge)
+}
+
+/// What `compact` and the two steps after it say, until nothing is left.
+fn compact(store: &mut Dbox, aim: Compaction) -> u32 {
     let mut gone = 0;
-    let mut begins = true;
+    let mut begins = Some(aim);
     while let Some(compacted) = store.compact(begins).unwrap() {
-        begins = false;
+        begins = None;
         assert!(compacted.freed > 0);
         for name in &compacted.mailboxes {
             store.replace(name).unwrap();
@@ -204,6 +208,83 @@ fn purge(store: &mut Dbox) -> u32 {
         gone += u32::from(store.discard().unwrap());
     }
     gone
+}
+
+#[test]
+fn messages_lie_in_two_places_and_none_is_forgotten_where_one_is_not_mounted() {
+    let (directory, slow) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (root, slow) = (directory.path(), slow.path().join("ann"));
+    let open = || Dbox::mdbox(root, Some(&slow), ROTATE).unwrap();
+    let mut store = open();
+    store.create(&name("a")).unwrap();
+    let long = format!("long\n{}", "x".repeat(2000));
+    save(&mut store, "a", "short\n", 1);
+    let blob = save(&mut store, "a", &long, 2);
+    let copy = filing(1, SystemFlags::NONE);
+    let inbox = MailboxName::inbox();
+    store.copy(&name("a"), &blob, &inbox, &copy).unwrap();
+    store.sync().unwrap();
+    let before = (shown(&mut store, "a"), shown(&mut store, "INBOX"));
+    let now = |store: &mut Dbox| (shown(store, "a"), shown(store, "INBOX"));
+    let larger = Selection {
+        larger: Some(1000),
+        ..Selection::default()
+    };
+    assert_eq!(compact(&mut store, Compaction::Aside(larger)), 1);
+    assert_eq!(now(&mut store), before);
+    assert_eq!(files(&slow), ["m.3"]);
+    assert_eq!(files(root), ["dovelet-alternate", "m.2"]);
+    // Nothing is left to do, and what is there is no waste.
+    assert_eq!(compact(&mut store, Compaction::Aside(larger)), 0);
+    assert_eq!(purge(&mut store), 0);
+    drop(store);
+    // Its numbers are not given again while nobody can see them.
+    let storage = slow.join("storage");
+    let away = slow.join("away");
+    fs::rename(&storage, &away).unwrap();
+    let mut store = open();
+    let found = store.scan(&name("a")).unwrap().found;
+    assert_eq!(found.len(), 2);
+    let gone = store.open(&name("a"), &found[1].blob);
+    assert!(matches!(gone, Err(Error::NoSuchMessage)));
+    let mut draft = store.stage().unwrap();
+    draft.write(b"new\n").unwrap();
+    assert!(store.save(&mut *draft, &name("a")).is_err());
+    drop((draft, store));
+    fs::rename(&away, &storage).unwrap();
+    let mut store = open();
+    assert_eq!(now(&mut store), before);
+    let old = Selection {
+        before: Some(1_000_000_001),
+        ..Selection::default()
+    };
+    let none = Selection {
+        before: Some(1_000_000_000),
+        ..Selection::default()
+    };
+    assert_eq!(compact(&mut store, Compaction::Back(none)), 0);
+    assert_eq!(compact(&mut store, Compaction::Back(old)), 1);
+    assert_eq!(now(&mut store), before);
+    assert!(files(&slow).is_empty());
+    save(&mut store, "a", "new\n", 3);
+}
+
+/// It aborted the process.
+#[test]
+fn a_log_without_bounds_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    save(&mut store, "INBOX", "one\n", 1);
+    drop(store);
+    let log = root.join("mailboxes/INBOX/dbox-Mails/dovelet.log");
+    let file = fs::File::options().append(true).open(log).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let line = b"no line\n";
+    std::os::unix::fs::FileExt::write_all_at(&file, line, (1 << 40) - 8).unwrap();
+    let refused =
+        Dbox::mdbox(root, None, ROTATE).and_then(|mut store| store.scan(&MailboxName::inbox()));
+    assert!(matches!(refused, Err(Error::Corrupt { .. })), "{refused:?}");
 }
 
 /// Their messages were taken for such that nobody has.
@@ -222,7 +303,7 @@ fn mailboxes_without_a_name_keep_a_purge_from_all_files() {
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::rename(mailboxes.join("a"), &to).unwrap();
         let mut store = open(root);
-        assert!(store.compact(true).is_err(), "{stray}");
+        assert!(store.compact(Some(Compaction::Purge)).is_err(), "{stray}");
         std::fs::rename(&to, mailboxes.join("a")).unwrap();
         assert_eq!(purge(&mut store), 0);
         assert_eq!(shown(&mut store, "a").len(), 1);
@@ -279,7 +360,7 @@ fn purged_files_keep_what_some_mailbox_has() {
     let found = store.scan(&inbox).unwrap().found;
     store.remove(&inbox, &found[1].blob).unwrap();
     store.sync().unwrap();
-    let compacted = store.compact(true).unwrap().unwrap();
+    let compacted = store.compact(Some(Compaction::Purge)).unwrap().unwrap();
     store
         .copy(
             &inbox,

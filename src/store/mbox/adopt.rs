@@ -21,23 +21,27 @@ pub(crate) fn is_there(root: &Path) -> bool {
     read.is_ok() && line == *from::PREFIX
 }
 
-/// Tells what there is, and unless `dry` gives a UID to every message and has the files say all that is known.
+/// Tells what there is (`inbox`: the file of INBOX, if it is not below `root`), and unless `dry` gives a UID to every message and has the files say all that is known.
 /// Durable.
 pub(crate) fn adopt(
     root: &Path,
+    inbox: Option<&Path>,
     dry: bool,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     let mut found = Found::new(Format::Mbox);
     for name in names(root)? {
-        let path = root::place(root, &name)?;
+        let path = match inbox.filter(|_| name.is_inbox()) {
+            Some(inbox) => inbox.to_owned(),
+            None => root::place(root, &name)?,
+        };
         if !path.exists() {
             continue;
         }
         let mut adopted = look(&path, &name)?;
         adopted.known = root::directory(root, &name)?.exists();
         if !dry {
-            let mut store = Mbox::open(root, None)?;
+            let mut store = Mbox::open(root, inbox)?;
             let scanned = store.scan(&name)?;
             store.record(&name, &scanned.state, &mut [].iter())?;
             store.settle(&name)?;

@@ -409,7 +409,7 @@ fn files_of_others_are_taken_over_with_their_uids() {
     assert!(super::is_there(root));
     for dry in [true, false] {
         let mut told = Vec::new();
-        let found = super::adopt(root, dry, &mut |one| {
+        let found = super::adopt(root, None, dry, &mut |one| {
             told.push((one.name.to_string(), one.messages, one.uid_next));
         });
         assert_eq!(found.unwrap().mailboxes.len(), 2);
