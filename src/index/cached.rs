@@ -1,6 +1,10 @@
 //! What is remembered of one message so that its file need not be opened.
+//!
+//! The texts of a row say much of the same: the envelope what the header fields say, a bodystructure what
+//! most bodystructures do. On the disk they are packed beside these, in memory they are as clients get them.
 
 use super::bits::{put_varint, take, take_varint};
+use crate::codec::block;
 use crate::mail::DateTime;
 use std::borrow::Cow;
 
@@ -58,8 +62,21 @@ pub(crate) struct Cached {
     checksum: Option<u32>,
 }
 
-/// 1: without date and subject to sort by.
+/// 1: without date and subject to sort by; 3: as 2, with packed texts.
 const VERSION: u8 = 2;
+const PACKED: u8 = 3;
+/// Texts up to this size are unpacked.
+const MAX_TEXT: usize = 1 << 20;
+/// What most bodystructures have some of; what stands near the end is found by the shortest way. What rows
+/// were packed beside must stay as it is.
+const STRUCTURES: &[u8] = b"(\"application\" \"octet-stream\" (\"name\" \"image/pngjpeggif.pdf.docx.zip\") NIL NIL \
+    \"base64\" 1024 NIL (\"attachment\" (\"filename\" \"(\"message\" \"rfc822\" NIL NIL NIL \"8bit\" \
+    \"signed\" (\"protocol\" \"application/pgp-signature\" \"micalg\" \"pgp-sha256\" \"report-type\" \"delivery-status\" \
+    \"inline\" NIL) NIL NIL)\"related\" (\"type\" \"multipart/alternative\" \"mixed\" (\"boundary\" \"----=_Part_\
+    (((\"text\" \"plain\" (\"charset\" \"iso-8859-1\" \"us-ascii\" \"UTF-8\" \"format\" \"flowed\") NIL NIL \"7bit\" 1 NIL \
+    NIL NIL NIL)((\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"quoted-printable\" 1 1 NIL NIL NIL NIL)\
+    (\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"quoted-printable\" 1 1 NIL NIL NIL NIL) \"alternative\" \
+    (\"boundary\" \"\") NIL NIL NIL)";
 /// There is a date to sort by, a subject to sort by, and that is one of a reply.
 const SENT: u8 = 1;
 const SUBJECT: u8 = 2;
@@ -95,15 +112,18 @@ impl Cached {
                 let checksum = self.checksum;
                 Cow::Owned(Keys { checksum, ..keys }.row())
             }
-            Kept::Facts => Cow::Borrowed(&self.bytes),
+            Kept::Facts => match self.facts().pack() {
+                Some(packed) => Cow::Owned(packed),
+                None => Cow::Borrowed(&self.bytes),
+            },
         }
     }
 
     /// From a row of facts. `None` for what this version did not write: computed anew then.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Cached> {
-        Facts::decode(bytes)?;
-        Some(Cached {
-            bytes: bytes.to_vec(),
+        let mut plain = Vec::new();
+        Facts::unpack(bytes, &mut plain).then_some(Cached {
+            bytes: plain,
             checksum: None,
         })
     }
@@ -117,11 +137,15 @@ impl Cached {
 
 impl<'a> Keys<'a> {
     fn encode(&self, bytes: &mut Vec<u8>) {
+        self.encode_as(VERSION, bytes);
+    }
+
+    fn encode_as(&self, version: u8, bytes: &mut Vec<u8>) {
         let mut marks = if self.sent.is_some() { SENT } else { 0 };
         if let Some(subject) = self.subject {
             marks |= SUBJECT | if subject.is_reply { REPLY } else { 0 };
         }
-        bytes.extend_from_slice(&[VERSION, marks]);
+        bytes.extend_from_slice(&[version, marks]);
         put_varint(self.octets, bytes);
         put_varint(self.internal_date.cast_unsigned(), bytes);
         if let Some(sent) = self.sent {
@@ -136,10 +160,16 @@ impl<'a> Keys<'a> {
 
     /// Takes them off the front.
     fn take(rest: &mut &'a [u8]) -> Option<Keys<'a>> {
+        let (version, keys) = Keys::take_any(rest)?;
+        (version == VERSION).then_some(keys)
+    }
+
+    /// As `take`, with the version.
+    fn take_any(rest: &mut &'a [u8]) -> Option<(u8, Keys<'a>)> {
         let &[version, marks] = take(rest, 2)? else {
             return None;
         };
-        if version != VERSION {
+        if ![VERSION, PACKED].contains(&version) {
             return None;
         }
         let octets = take_varint(rest)?;
@@ -161,13 +191,14 @@ impl<'a> Keys<'a> {
                 })
             }
         };
-        Some(Keys {
+        let keys = Keys {
             octets,
             internal_date,
             sent,
             subject,
             checksum: None,
-        })
+        };
+        Some((version, keys))
     }
 
     /// The row; the checksum, if there is one, stands at its end, where programs that do not know of it do not
@@ -193,8 +224,119 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// A row of facts whose texts may be packed.
+struct Row<'a> {
+    keys: Keys<'a>,
+    header: &'a [u8],
+    /// What is there of envelope and bodystructure, and how many octets they have.
+    texts: [(&'a [u8], usize); 2],
+}
+
+impl<'a> Row<'a> {
+    fn decode(mut bytes: &'a [u8]) -> Option<Row<'a>> {
+        let rest = &mut bytes;
+        let (version, keys) = Keys::take_any(rest)?;
+        let mut number = || usize::try_from(take_varint(rest)?).ok();
+        let header = number()?;
+        let plain = [number()?, number()?];
+        let stored = match version {
+            PACKED => [number()?, number()?],
+            _ => plain,
+        };
+        let header = take(rest, header)?;
+        let texts = [
+            (take(rest, stored[0])?, plain[0]),
+            (take(rest, stored[1])?, plain[1]),
+        ];
+        let whole = rest.is_empty() && plain.iter().all(|octets| *octets <= MAX_TEXT);
+        whole.then_some(Row {
+            keys,
+            header,
+            texts,
+        })
+    }
+
+    /// What a text is packed beside.
+    fn beside(header: &[u8]) -> [&[u8]; 2] {
+        [header, STRUCTURES]
+    }
+
+    /// Appends what [`Facts::decode`] reads.
+    fn unpack(&self, out: &mut Vec<u8>) -> bool {
+        self.keys.encode(out);
+        let [(_, envelope), (_, bodystructure)] = self.texts;
+        for octets in [self.header.len(), envelope, bodystructure] {
+            put_varint(octets as u64, out);
+        }
+        out.extend_from_slice(self.header);
+        let texts = self.texts.iter().zip(Row::beside(self.header));
+        texts.into_iter().all(|((text, octets), beside)| {
+            if text.len() == *octets {
+                out.extend_from_slice(text);
+                return true;
+            }
+            block::unpack(text, beside, *octets, out)
+        })
+    }
+}
+
 impl<'a> Facts<'a> {
-    /// Reads a row of facts. `None` for what this version did not write.
+    /// The row with packed texts; `None` if that is no shorter.
+    fn pack(&self) -> Option<Vec<u8>> {
+        let plain = [self.envelope, self.bodystructure];
+        let (mut packed, mut stored) = (Vec::new(), [0; 2]);
+        for ((text, beside), stored) in plain.iter().zip(Row::beside(self.header)).zip(&mut stored)
+        {
+            let start = packed.len();
+            *stored = block::pack(text, beside, &mut packed);
+            if *stored >= text.len() {
+                packed.truncate(start);
+                packed.extend_from_slice(text);
+                *stored = text.len();
+            }
+        }
+        let saved = plain.iter().map(|text| text.len()).sum::<usize>() - packed.len();
+        if saved < 2 * size_of::<u32>() {
+            return None;
+        }
+        let mut row = Vec::with_capacity(100 + self.header.len() + packed.len());
+        self.keys.encode_as(PACKED, &mut row);
+        let lengths = [self.header, self.envelope, self.bodystructure];
+        let lengths = lengths.iter().map(|text| text.len()).chain(stored);
+        lengths.for_each(|octets| put_varint(octets as u64, &mut row));
+        row.extend_from_slice(self.header);
+        row.extend_from_slice(&packed);
+        Some(row)
+    }
+
+    /// Appends what `decode` reads of a row as it is stored. `false`, and nothing is appended, for what no
+    /// version known here wrote.
+    pub(crate) fn unpack(row: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        // Most are packed; those that are not are as they are to be.
+        if row.first() == Some(&VERSION) {
+            let known = Facts::decode(row).is_some();
+            out.extend_from_slice(if known { row } else { &[] });
+            return known;
+        }
+        let unpacked = Row::decode(row).is_some_and(|row| row.unpack(out));
+        if !unpacked {
+            out.truncate(start);
+        }
+        unpacked
+    }
+
+    /// Keys and header fields of a row as it is stored; envelope and bodystructure are left out.
+    pub(crate) fn front(row: &'a [u8]) -> Option<Facts<'a>> {
+        let row = Row::decode(row)?;
+        Some(Facts {
+            keys: row.keys,
+            header: row.header,
+            ..Facts::default()
+        })
+    }
+
+    /// Reads what `unpack` made. `None` for what it did not.
     pub(crate) fn decode(mut bytes: &'a [u8]) -> Option<Facts<'a>> {
         let rest = &mut bytes;
         let keys = Keys::take(rest)?;
@@ -259,7 +401,10 @@ mod tests {
             assert!(short.len() < 30 + 4);
             for cut in 0..row.len() {
                 assert_eq!(Cached::decode(&row[..cut]), None);
+                assert!(Facts::front(&row[..cut]).is_none());
             }
+            let front = Facts::front(&row).unwrap();
+            assert_eq!((front.keys.octets, front.header), (300, facts.header));
             let without = short.len() - checksum.map_or(0, |_| 4);
             for cut in (0..short.len()).filter(|cut| *cut != without) {
                 assert_eq!(Keys::decode(&short[..cut]), None);
@@ -268,5 +413,52 @@ mod tests {
             assert_eq!(Cached::decode(&more), None);
         }
         assert_eq!(Cached::decode(b"\x01\x05\x05\0\0\0"), None);
+    }
+
+    /// What is kept of a usual message.
+    const HEADER: &[u8] = b"Date: Mon, 3 Nov 2025 09:59:01 +0000\r\nFrom: Somebody Example <somebody@example.org>\r\n\
+        To: Ann Other <ann@example.net>, a list <list@lists.example.org>\r\nSubject: Re: what is said\r\n\
+        Message-ID: <7f3a@mail.example.org>\r\nContent-Type: multipart/alternative; boundary=\"b1\"\r\n";
+    const ENVELOPE: &[u8] = b"(\"Mon, 3 Nov 2025 09:59:01 +0000\" \"Re: what is said\" ((\"Somebody Example\" NIL \
+        \"somebody\" \"example.org\")) ((\"Somebody Example\" NIL \"somebody\" \"example.org\")) ((\"Somebody Example\" NIL \
+        \"somebody\" \"example.org\")) ((\"Ann Other\" NIL \"ann\" \"example.net\")(\"a list\" NIL \"list\" \
+        \"lists.example.org\")) NIL NIL NIL \"<7f3a@mail.example.org>\")";
+    const BODYSTRUCTURE: &[u8] = b"((\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 7 1 NIL NIL NIL NIL)\
+        (\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 14 1 NIL NIL NIL NIL) \"alternative\" (\"boundary\" \
+        \"b1\") NIL NIL NIL)";
+
+    #[test]
+    fn texts_are_packed_on_the_disk() {
+        let cached = Cached::new(&Facts {
+            keys: Keys::default(),
+            envelope: ENVELOPE,
+            bodystructure: BODYSTRUCTURE,
+            header: HEADER,
+        });
+        let row = cached.encode(Kept::Facts);
+        let plain = ENVELOPE.len() + BODYSTRUCTURE.len();
+        assert!(
+            row.len() < HEADER.len() + plain / 2,
+            "{} of {plain}",
+            row.len()
+        );
+        assert_eq!(Cached::decode(&row).as_ref(), Some(&cached));
+        // As the version before wrote it.
+        assert_eq!(Cached::decode(&cached.bytes), Some(cached.clone()));
+        let front = Facts::front(&row).unwrap();
+        assert!(front.header == HEADER && front.envelope.is_empty());
+        for cut in 0..row.len() {
+            assert_eq!(Cached::decode(&row[..cut]), None);
+        }
+        let mut wrong = row.to_vec();
+        for at in 0..wrong.len() {
+            for bit in 0..8 {
+                wrong[at] ^= 1 << bit;
+                if let Some(read) = Cached::decode(&wrong) {
+                    assert!(read.facts().envelope.len() <= MAX_TEXT);
+                }
+                wrong[at] ^= 1 << bit;
+            }
+        }
     }
 }

@@ -50,13 +50,15 @@ impl Ahead {
             last,
             &mut |uid, row| {
                 // What cannot be read is as good as not there: it is computed anew.
+                let start = bytes.len();
                 let is_known = match kept {
-                    Kept::Facts => Facts::decode(row).is_some(),
+                    Kept::Facts => Facts::unpack(row, bytes),
                     Kept::Keys => Keys::decode(row).is_some(),
                 };
                 if is_known {
-                    let start = bytes.len();
-                    bytes.extend_from_slice(row);
+                    if kept == Kept::Keys {
+                        bytes.extend_from_slice(row);
+                    }
                     rows.push_back((uid, start..bytes.len()));
                 }
                 rows.len() < BATCH

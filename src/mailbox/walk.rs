@@ -171,7 +171,7 @@ impl Walk {
                 failed = before.and_then(|()| {
                     next = uid.next();
                     // What cannot be read is as good as not there: it is computed anew.
-                    let facts = (kept == Kept::Facts).then(|| Facts::decode(row)).flatten();
+                    let facts = (kept == Kept::Facts).then(|| Facts::front(row)).flatten();
                     let keys = facts.map_or_else(|| Keys::decode(row), |facts| Some(facts.keys));
                     self.tell(reader, uid, (keys, facts), each)
                 });
