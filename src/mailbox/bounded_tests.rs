@@ -171,3 +171,183 @@ fn who_is_ended_between_two_transactions_goes_on_with_the_same_uids() {
     }
     assert!(partly >= 3, "{partly}");
 }
+
+/// A server that is stopped hard: copies of its index are what the disk has.
+struct Stopped {
+    directory: tempfile::TempDir,
+    beside: tempfile::TempDir,
+}
+
+impl Stopped {
+    fn new() -> Stopped {
+        Stopped {
+            directory: memory(),
+            beside: memory(),
+        }
+    }
+
+    fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn open(&self, index: &str) -> (Host, super::Account) {
+        let path = self.beside.path().join(index);
+        let host = Host::open(&path, Limits::default()).unwrap();
+        let account = host.account("u", self.root()).unwrap();
+        (host, account)
+    }
+
+    fn copy(&self, index: &str) {
+        let at = |name: &str| self.beside.path().join(name);
+        std::fs::copy(at("index"), at(index)).unwrap();
+    }
+
+    /// Scans, messages, HIGHESTMODSEQ and UIDNEXT of who selects INBOX with that index.
+    fn look(&self, index: &str) -> (u32, Vec<(u32, u32, u8)>, u64, u32) {
+        let (host, account) = self.open(index);
+        let view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        let numbers = (view.highest_mod_seq().number(), view.uid_next().number());
+        (host.scans(), shown(&view), numbers.0, numbers.1)
+    }
+}
+
+/// Longer than times in a stamp may be behind.
+fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(60));
+}
+
+fn bring(account: &super::Account, subject: &str) {
+    super::tests::append(account, "INBOX", subject, &Default::default());
+}
+
+#[test]
+fn after_a_hard_stop_what_is_as_it_was_at_rest_is_not_looked_at_again() {
+    let stopped = Stopped::new();
+    let (host, account) = stopped.open("index");
+    for subject in ["a", "b", "c"] {
+        bring(&account, subject);
+    }
+    let known = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    rest();
+    host.flush().unwrap();
+    rest();
+    for copy in ["as it was", "promised", "emptied", "renamed", "changed"] {
+        stopped.copy(copy);
+    }
+    let before = (
+        0,
+        shown(&known),
+        known.highest_mod_seq().number(),
+        known.uid_next().number(),
+    );
+    assert_eq!(stopped.look("as it was"), before);
+    // Messages that were to come together, of which none came: others get their UIDs.
+    let promise = stopped.root().join("tmp/dovelet-together.4-5");
+    std::fs::write(&promise, "").unwrap();
+    let (scans, rows, mod_seq, _) = stopped.look("promised");
+    assert!(scans == 1 && rows == before.1 && mod_seq > before.2 && !promise.exists());
+    // Another program moves a message while nothing runs, or takes one away.
+    let file = |part: &str| {
+        let all = std::fs::read_dir(stopped.root().join(part)).unwrap();
+        all.flatten().map(|entry| entry.path()).min()
+    };
+    let one = file("new").or_else(|| file("cur")).unwrap();
+    let base = one.file_name().unwrap().to_str().unwrap();
+    let base = base.split(":2,").next().unwrap();
+    let read = stopped.root().join(format!("cur/{base}:2,S"));
+    std::fs::rename(&one, &read).unwrap();
+    let (scans, rows, ..) = stopped.look("renamed");
+    assert!(scans == 1 && rows.len() == 3 && rows != before.1);
+    std::fs::remove_file(&read).unwrap();
+    let (scans, rows, ..) = stopped.look("emptied");
+    assert!(scans == 1 && rows.len() == 2);
+    // The server itself, which nobody stopped yet, went on.
+    bring(&account, "d");
+    let (scans, rows, mod_seq, _) = stopped.look("changed");
+    assert!(scans == 1 && rows.len() == 3 && mod_seq > before.2);
+}
+
+#[test]
+fn a_foreign_change_just_before_a_hard_stop_is_found_after_it() {
+    let stopped = Stopped::new();
+    let (host, account) = stopped.open("index");
+    bring(&account, "a");
+    let _view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    rest();
+    host.flush().unwrap();
+    rest();
+    assert_eq!(
+        {
+            stopped.copy("before");
+            stopped.look("before").0
+        },
+        0
+    );
+    // What the watch told nobody took in, and the flush finds no rest.
+    let message = "Subject: x\n\nbody\n";
+    std::fs::write(stopped.root().join("new/1.foreign"), message).unwrap();
+    host.flush().unwrap();
+    bring(&account, "b");
+    host.flush().unwrap();
+    stopped.copy("amid");
+    let (scans, rows, ..) = stopped.look("amid");
+    assert!(scans == 1 && rows.len() == 3);
+}
+
+#[test]
+fn rows_ahead_of_the_side_file_or_of_the_directories_are_not_at_rest() {
+    // The stamp of before would tell of rows and a directory, neither of which it was taken of.
+    let stopped = Stopped::new();
+    let (host, account) = stopped.open("index");
+    bring(&account, "a");
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    rest();
+    host.flush().unwrap();
+    bring(&account, "b");
+    rest();
+    drop(account.select(&name("INBOX"), Access::ReadOnly).unwrap());
+    // Another mailbox has something made durable.
+    host.inner.index.flush().unwrap();
+    stopped.copy("not listed");
+    let (scans, rows, ..) = stopped.look("not listed");
+    assert!(scans == 1 && rows.len() == 2);
+    host.flush().unwrap();
+    let stamp = |what: &str| {
+        stopped.copy(what);
+        let index = Index::open(&stopped.beside.path().join(what), 1 << 20).unwrap();
+        let reader = index.read().unwrap();
+        let inbox = reader.account("u").unwrap().unwrap();
+        let inbox = reader.mailbox(inbox, &name("INBOX")).unwrap().unwrap();
+        reader.summary(inbox).unwrap().unwrap().stamp_time
+    };
+    assert!(stamp("at rest") > 0);
+    let all = view.uids().clone();
+    let flagged = super::tests::flags(crate::mail::SystemFlags::FLAGGED, &[]);
+    let added = view.mark(&all, super::FlagChange::Add, &flagged, None);
+    added.unwrap();
+    host.inner.index.flush().unwrap();
+    assert_eq!(stamp("flags"), 0);
+    rest();
+    drop(view);
+    host.flush().unwrap();
+    assert!(stamp("at rest again") > 0);
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    view.discard(&super::tests::uids(&[1])).unwrap();
+    host.inner.index.flush().unwrap();
+    assert_eq!(stamp("expunged"), 0);
+}
+
+#[test]
+fn keywords_without_letters_have_a_mailbox_looked_at_after_a_hard_stop() {
+    let stopped = Stopped::new();
+    let (host, account) = stopped.open("index");
+    let named: Vec<String> = (0..27).map(|at| format!("k{at}")).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let flags = super::tests::flags(crate::mail::SystemFlags::NONE, &named);
+    super::tests::append(&account, "INBOX", "a", &flags);
+    let _view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    rest();
+    host.flush().unwrap();
+    stopped.copy("many");
+    assert_eq!(stopped.look("many").0, 1);
+}

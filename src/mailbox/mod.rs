@@ -75,6 +75,7 @@ mod purge;
 mod reached;
 mod refill;
 mod report;
+mod rest;
 mod resync;
 mod roster;
 mod rows;
