@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use super::status::{Asked, Status};
 use super::{Account, Error};
-use crate::mail::{MailboxName, UidSet};
+use crate::mail::{MailboxName, Uid, UidSet};
 use std::sync::Arc;
 
 /// One such mailbox, in memory and watched as long as this lives.
@@ -29,6 +29,29 @@ impl Account {
 }
 
 impl Observed {
+    /// Of a mailbox that was made a moment ago: what it holds already is new, so `look` finds it.
+    pub(crate) fn since_made(self) -> Observed {
+        if (self.status.messages, self.status.uid_next) == (0, Uid::MIN) {
+            return self;
+        }
+        let status = Status {
+            messages: 0,
+            unseen: 0,
+            uid_next: Uid::MIN,
+            ..self.status
+        };
+        Observed {
+            status,
+            generation: self.generation.wrapping_sub(1),
+            ..self
+        }
+    }
+
+    /// True once it was deleted; another mailbox may have its name by now.
+    pub(crate) fn is_deleted(&self) -> bool {
+        super::host::lock(&self.shared.state).deleted
+    }
+
     /// The mailbox's name now.
     pub(crate) fn name(&self) -> MailboxName {
         super::host::lock(&self.shared.state).name.clone()

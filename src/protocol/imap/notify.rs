@@ -160,6 +160,15 @@ pub(super) fn is_meant(filter: &Filter, subscribed: &[MailboxName], name: &Mailb
     }
 }
 
+/// True if a mailbox came to that name.
+fn is_made(news: &[News], name: &MailboxName) -> bool {
+    news.iter().any(|one| match one {
+        News::Created(names) => names.contains(name),
+        News::Renamed { to, .. } => name == to || name.is_below(to),
+        _ => false,
+    })
+}
+
 /// RFC 5465 section 3.1.
 pub(super) fn notify(session: &mut Session, wanted: Notify, out: &mut Output) -> Ran {
     let (status, groups) = match wanted {
@@ -193,14 +202,14 @@ impl Notifications {
         if !self.groups.is_empty() {
             self.listening = Some(session.account.listen_to_names()?);
         }
-        self.watch(session)
+        self.watch(session, &[])
     }
 
     /// Finds the mailboxes whose messages are told; those that are watched already stay, all of them if it
-    /// fails.
-    fn watch(&mut self, session: &Session) -> Result<(), Error> {
+    /// fails. `news`: what others did since it was done last.
+    fn watch(&mut self, session: &Session, news: &[News]) -> Result<(), Error> {
         let (mut watched, mut before) = (Vec::new(), std::mem::take(&mut self.watched));
-        let found = self.find(session, &mut watched, &mut before);
+        let found = self.find(session, news, &mut watched, &mut before);
         self.watched = watched;
         if found.is_err() {
             self.watched.append(&mut before);
@@ -211,6 +220,7 @@ impl Notifications {
     fn find(
         &self,
         session: &Session,
+        news: &[News],
         watched: &mut Vec<Watched>,
         before: &mut Vec<Watched>,
     ) -> Result<(), Error> {
@@ -224,14 +234,18 @@ impl Notifications {
                     return Err(Error::Limit("too many mailboxes are watched"));
                 }
                 let flags = self.wants(&subscribed, &listed.name, |events| events.flags);
-                let known = before
-                    .iter()
-                    .position(|own| own.observed.name() == listed.name);
+                let known = before.iter().position(|own| {
+                    own.observed.name() == listed.name && !own.observed.is_deleted()
+                });
                 let observed = match known {
                     Some(at) => before.swap_remove(at).observed,
                     None => match session.account.observe(&listed.name) {
                         // It went meanwhile.
                         Err(Error::NoSuchMailbox) => continue,
+                        // What came into it before this look is news, too (RFC 5465 section 5.2).
+                        Ok(observed) if self.unsure || is_made(news, &listed.name) => {
+                            observed.since_made()
+                        }
                         observed => observed?,
                     },
                 };
@@ -291,7 +305,7 @@ impl Session {
         }
         let mut kept = Ok(());
         if latest.other_names || own.unsure {
-            kept = own.watch(self);
+            kept = own.watch(self, &latest.news);
         }
         let looking = std::mem::take(&mut own.looking);
         let selected = self.selected.as_ref().map(|s| s.view.name());

@@ -305,3 +305,61 @@ fn a_fault_is_no_overflow() {
     let told = told(&mut own);
     assert_eq!(told, ["* STATUS a (MESSAGES 1 UIDNEXT 2)"]);
 }
+
+/// Of a mailbox that was made meanwhile, what it held when it was found was never told.
+#[test]
+fn the_first_message_of_a_new_mailbox_is_told() {
+    let (account, _directory) = Account::temporary();
+    let (mut own, mut other) = (session(&account), session(&account));
+    let wanted = "NOTIFY SET (personal (MessageNew MessageExpunge MailboxName))";
+    lines(&mut other, wanted);
+    own.send(b"a APPEND INBOX {2+}\r\nx\r\n\r\n");
+    assert_eq!(
+        told(&mut other),
+        ["* STATUS INBOX (MESSAGES 1 UIDNEXT 2)"],
+        "the first one"
+    );
+    lines(&mut own, "SELECT INBOX");
+    lines(&mut own, "CREATE empty");
+    assert_eq!(told(&mut other), ["* LIST (\\HasNoChildren) \"/\" empty"]);
+    own.send(b"a CREATE n\r\nb APPEND n {2+}\r\nx\r\n\r\n");
+    assert_eq!(
+        told(&mut other),
+        [
+            "* LIST (\\HasNoChildren) \"/\" n",
+            "* STATUS n (MESSAGES 1 UIDNEXT 2)"
+        ]
+    );
+    own.send(b"a CREATE c/d\r\nb COPY 1 c/d\r\nc COPY 1 c\r\n");
+    assert_eq!(
+        told(&mut other),
+        [
+            "* LIST (\\HasNoChildren) \"/\" c/d",
+            "* LIST (\\HasChildren) \"/\" c",
+            "* STATUS c (MESSAGES 1 UIDNEXT 2)",
+            "* STATUS c/d (MESSAGES 1 UIDNEXT 2)",
+        ]
+    );
+    // Another mailbox of the same name is another mailbox, now and later.
+    own.send(b"a DELETE n\r\nb CREATE n\r\nc COPY 1 n\r\n");
+    let again = told(&mut other);
+    let status = "* STATUS n (MESSAGES 1 UIDNEXT 2)";
+    assert!(again.ends_with(&[status.to_owned()]), "{again:?}");
+    lines(&mut own, "COPY 1 n");
+    assert_eq!(told(&mut other), ["* STATUS n (MESSAGES 2 UIDNEXT 3)"]);
+    own.send(b"a RENAME INBOX i\r\n");
+    let renamed = told(&mut other);
+    for expected in [
+        "* LIST (\\HasNoChildren) \"/\" i",
+        "* STATUS i (MESSAGES 1 UIDNEXT 2)",
+        "* STATUS INBOX (MESSAGES 0 UIDNEXT 2)",
+    ] {
+        assert!(renamed.iter().any(|line| line == expected), "{renamed:?}");
+    }
+    // Once.
+    assert_eq!(told(&mut other), Vec::<String>::new());
+    // What the client itself did is no news.
+    lines(&mut other, "CREATE mine");
+    other.send(b"a APPEND mine {2+}\r\nx\r\n\r\n");
+    assert_eq!(told(&mut other), Vec::<String>::new());
+}
