@@ -85,16 +85,28 @@ impl Message {
 impl Session {
     pub(super) fn data(&mut self, out: &mut Output) -> Next {
         let refused = match &self.transaction {
-            None => BAD_SEQUENCE,
+            None => return self.stray(BAD_SEQUENCE, true, out),
             // RFC 3030 section 2: one way or the other.
             Some(_) if self.chunking.is_some() => BAD_SEQUENCE,
             Some(transaction) if transaction.is_binary() => {
                 reply(503, "5.5.1", "BINARYMIME comes by BDAT")
             }
-            Some(transaction) if transaction.tickets.is_empty() => NO_RECIPIENTS,
+            Some(transaction) if transaction.tickets.is_empty() => {
+                return self.stray(NO_RECIPIENTS, true, out);
+            }
             Some(_) => return self.begin(),
         };
         self.bad(refused, out);
+        None
+    }
+
+    /// A message for nobody, or (unless it is the `last`) a piece of one.
+    fn stray(&mut self, why: Reply, last: bool, out: &mut Output) -> Next {
+        let excused = self.excuses > 0;
+        if last {
+            self.excuses = 0;
+        }
+        self.wrong(why, excused, out);
         None
     }
 
@@ -148,7 +160,10 @@ impl Session {
 
     fn ended(&mut self, message: Box<Message>, out: &mut Output) -> Next {
         match message.refused {
-            Some(why) if message.stray => self.bad(why, out),
+            Some(why) if message.stray => {
+                let last = !message.goes_on();
+                return self.stray(why, last, out);
+            }
             refused if message.goes_on() => {
                 refused.unwrap_or(OK).encode(out.buffer());
                 self.chunking = Some(message);

@@ -85,6 +85,9 @@ pub(crate) struct Session {
     skipping: bool,
     pub(super) transactions: u32,
     pub(super) bad: u32,
+    /// Wrong commands that may follow, as a client that pipelines cannot know of what was refused before
+    /// them (RFC 2920). They do not count.
+    pub(super) excuses: u32,
 }
 
 pub(super) enum Doing {
@@ -126,6 +129,7 @@ impl Session {
             skipping: false,
             transactions: 0,
             bad: 0,
+            excuses: 0,
         }
     }
 
@@ -162,11 +166,31 @@ impl Session {
         }
     }
 
+    /// What `excused` says does not count.
+    pub(super) fn wrong(&mut self, reply: Reply, excused: bool, out: &mut Output) {
+        match excused {
+            true => reply.encode(out.buffer()),
+            false => self.bad(reply, out),
+        }
+    }
+
+    /// A line that is no command. One bad address is not the fault of all the others.
+    fn nonsense(&mut self, line: &[u8], reply: Reply, out: &mut Output) {
+        let verb = line.get(..4).unwrap_or_default();
+        let mut excused = false;
+        if verb.eq_ignore_ascii_case(b"RCPT") {
+            excused = self.take_bad_recipient();
+        } else if verb.eq_ignore_ascii_case(b"MAIL") {
+            self.excuse_transaction();
+        }
+        self.wrong(reply, excused, out);
+    }
+
     fn command(&mut self, line: &[u8], out: &mut Output) -> Next {
         let command = match parse(line) {
             Ok(command) => command,
             Err(reply) => {
-                self.bad(reply, out);
+                self.nonsense(line, reply, out);
                 return None;
             }
         };

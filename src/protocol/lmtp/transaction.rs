@@ -16,7 +16,7 @@ pub(super) struct Transaction {
     recipients: Vec<Dsn>,
     /// Of the recipient that is looked up.
     next: Dsn,
-    /// Recipients that were looked up, also those who are none: nobody asks for all names there could be.
+    /// Recipients that were named, also those who are none: nobody asks for all names there could be.
     asked: u32,
 }
 
@@ -35,6 +35,7 @@ impl Session {
         if self.client.is_none() || self.transaction.is_some() {
             return self.bad(BAD_SEQUENCE, out);
         }
+        self.excuse_transaction();
         if !mail.utf8 && !mail.reverse_path.is_ascii() {
             return NOT_ASCII.encode(out.buffer());
         }
@@ -48,6 +49,7 @@ impl Session {
             self.doing = Doing::Goodbye(reply(421, "4.7.0", "Enough for one connection"));
             return;
         }
+        self.excuses = 0;
         // Also those that are given up: each may have looked up many recipients.
         self.transactions += 1;
         self.transaction = Some(Transaction {
@@ -60,15 +62,14 @@ impl Session {
     pub(super) fn rcpt(&mut self, rcpt: Rcpt, out: &mut Output) -> Next {
         let begun = self.chunking.is_some();
         let Some(transaction) = self.transaction.as_mut().filter(|_| !begun) else {
-            self.bad(BAD_SEQUENCE, out);
+            // The last one is for the message.
+            let excused = self.transaction.is_none() && self.excuses > 1;
+            self.excuses -= u32::from(excused);
+            self.wrong(BAD_SEQUENCE, excused, out);
             return None;
         };
         if rcpt.forwarded && !self.settings.trusted {
             self.bad(reply(550, "5.7.0", "Only for trusted networks"), out);
-            return None;
-        }
-        if !transaction.mail.utf8 && !rcpt.path.is_ascii() {
-            NOT_ASCII.encode(out.buffer());
             return None;
         }
         if transaction.asked >= self.settings.recipients {
@@ -76,12 +77,36 @@ impl Session {
             return None;
         }
         transaction.asked += 1;
+        if !transaction.mail.utf8 && !rcpt.path.is_ascii() {
+            self.excuses = 1;
+            NOT_ASCII.encode(out.buffer());
+            return None;
+        }
         transaction.next = Dsn {
             original: rcpt.original.unwrap_or_default(),
             notify: rcpt.notify.unwrap_or_default(),
         };
         self.doing = Doing::LookingUp;
         Some(Progress::Ask(Question::Recipient(unquoted(&rcpt.path))))
+    }
+
+    /// MAIL is refused: what comes in the same packet cannot know.
+    pub(super) fn excuse_transaction(&mut self) {
+        if self.transaction.is_none() {
+            self.excuses = self.settings.recipients.saturating_add(1);
+        }
+    }
+
+    /// A recipient that is no address is one recipient of the transaction. False where none may come.
+    pub(super) fn take_bad_recipient(&mut self) -> bool {
+        let (most, begun) = (self.settings.recipients, self.chunking.is_some());
+        let transaction = self.transaction.as_mut().filter(|_| !begun);
+        let Some(transaction) = transaction.filter(|own| own.asked < most) else {
+            return false;
+        };
+        transaction.asked += 1;
+        self.excuses = 1;
+        true
     }
 
     pub(super) fn looked_up(&mut self, lookup: Lookup, out: &mut Output) {
@@ -95,6 +120,7 @@ impl Session {
             (Lookup::Unknown, _) => reply(550, "5.1.1", "There is no such user here"),
             _ => TROUBLE,
         };
+        self.excuses = 1;
         said.encode(out.buffer());
     }
 
@@ -131,6 +157,7 @@ impl Session {
     /// Gives the transaction up if there is one, also where its recipients are known, and answers.
     pub(super) fn forget(&mut self, said: Vec<u8>, out: &mut Output) -> Next {
         self.chunking = None;
+        self.excuses = 0;
         let transaction = self.transaction.take().unwrap_or_default();
         if transaction.tickets.is_empty() {
             out.put(&said);
