@@ -303,10 +303,22 @@ fn a_fifo_in_one_maildir_stops_nobody() {
     for name in ["new/1700.X.h", "cur/1701.X.h:2,S", "subscriptions"] {
         fifo(name);
     }
+    // Links and directories were messages that nobody could read.
+    fs::create_dir(maildir.join("new/1702.X.h")).unwrap();
+    for (name, to) in [
+        ("cur/1703.X.h:2,", "../dovecot-uidlist"),
+        ("cur/1704.X.h:2,S", "nowhere"),
+        ("new/1705.X.h", "/etc/passwd"),
+    ] {
+        std::os::unix::fs::symlink(to, maildir.join(name)).unwrap();
+    }
     let mut ann = server.imap("ann");
     let selected = ann.ok("SELECT INBOX");
     assert!(selected.find("1 EXISTS").is_some(), "{selected:?}");
-    server.wait_for_log("2 FIFOs, sockets or devices where messages should be", 1);
+    server.wait_for_log(
+        "6 directories, links, FIFOs, sockets or devices where messages",
+        1,
+    );
     for _ in 0..5 {
         let answer = ann.command("LSUB \"\" *").unwrap();
         assert!(answer.status.starts_with("NO"), "{answer:?}");

@@ -483,7 +483,7 @@ impl Maildir {
         };
         if known.unwrap_or(0) != others {
             log::warn!(
-                "{}: {others} FIFOs, sockets or devices where messages should be: they are none",
+                "{}: {others} directories, links, FIFOs, sockets or devices where messages should be: they are none",
                 self.path(name)?.display()
             );
         }

@@ -4,7 +4,7 @@ use crate::mail::Keyword;
 
 pub(crate) const FILE: &str = "dovecot-keywords";
 /// Letters there are.
-const MAX_LETTERS: usize = 26;
+pub(super) const MAX_LETTERS: usize = 26;
 
 /// Positions are letters; lines that make no sense are left out.
 pub(crate) fn parse(text: &[u8]) -> Vec<Option<Keyword>> {

@@ -8,8 +8,14 @@ use std::os::fd::BorrowedFd;
 /// Room for directory entries read at a time.
 const BUFFER_OCTETS: usize = 64 * 1024;
 
-/// Calls `each` with every entry that can be a message. Returns how many others there are: FIFOs,
-/// sockets, devices. (A directory or a link may be where a message was: that is damage, and told as such.)
+fn holds_uid(file: &[u8]) -> bool {
+    let end = memchr::memchr(b':', file).unwrap_or(file.len());
+    file.get(..end).and_then(super::name::uid).is_some()
+}
+
+/// Calls `each` with every entry that can be a message. Returns how many others there are: FIFOs, sockets,
+/// devices, directories and links, which nothing follows. (Where a name holds a UID a message was there: what
+/// cannot be read of it is damage, and told as such.)
 pub(super) fn entries(
     directory: BorrowedFd<'_>,
     each: &mut dyn FnMut(&[u8]),
@@ -33,7 +39,8 @@ pub(super) fn entries(
             kind => kind,
         };
         match kind {
-            FileType::RegularFile | FileType::Directory | FileType::Symlink => each(name),
+            FileType::RegularFile => each(name),
+            FileType::Directory | FileType::Symlink if holds_uid(name) => each(name),
             _ => others += 1,
         }
     }

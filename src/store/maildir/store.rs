@@ -4,10 +4,11 @@ use super::directory::{Directory, Unsynced, make_durable_directory};
 use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
 use super::listing::{self, Listing};
-use super::{keywords, name, promise, uidlist};
+use super::{keywords, name, promise, takeover, uidlist};
 use crate::codec::packed::Method;
-use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidValidity};
 use crate::store::packed;
+use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
 use crate::store::side::uid_validity::Reserved;
@@ -550,6 +551,19 @@ impl Store for Maildir {
 
     fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
         self.path(name)
+    }
+
+    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Beyond, Error> {
+        let path = self.path(of)?;
+        if takeover::may_have_more(&path) {
+            log::warn!(
+                "{}: Dovecot's index may have keywords beyond the 26 that Maildir has room for; to have \
+                 them here, stop the server, then `dovelet adopt {}` and `dovelet doctor --rebuild`",
+                path.display(),
+                self.root.display()
+            );
+        }
+        beyond::read_of(&path, validity)
     }
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {

@@ -10,13 +10,14 @@ use crate::store::adopt::{Adopted, Found};
 use crate::store::side::dotted::mailbox_name;
 use crate::store::side::lock::{DotLock, replace_with};
 use crate::store::side::uid_validity::random_guid;
-use crate::store::side::{regular, subscriptions};
+use crate::store::side::{beyond, regular, subscriptions};
 use crate::store::{Error, MailboxState, dovecot};
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
+const INDEX: [&str; 2] = ["dovecot.index", "dovecot.index.log"];
 const COURIER: &str = "courierimapuiddb";
 const COURIER_SUBSCRIBED: &str = "courierimapsubscribed";
 
@@ -126,12 +127,20 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
             .lost
             .push("keywords of Courier's (courierimapkeywords)".to_owned());
     }
-    beyond(path, &named, &mut adopted)?;
+    look_beyond(path, &named, &mut adopted)?;
     Ok(adopted)
 }
 
+/// True if Dovecot may have keywords that are in its index alone, and nobody looked there: every letter has its
+/// keyword.
+pub(super) fn may_have_more(path: &Path) -> bool {
+    let has_index = INDEX.iter().any(|file| path.join(file).exists());
+    let named = || keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default());
+    has_index && !beyond::is_kept(path) && named().iter().flatten().count() == keywords::MAX_LETTERS
+}
+
 /// Keywords that have no letter, of which Dovecot's index knows.
-fn beyond(path: &Path, named: &[Option<Keyword>], adopted: &mut Adopted) -> Result<(), Error> {
+fn look_beyond(path: &Path, named: &[Option<Keyword>], adopted: &mut Adopted) -> Result<(), Error> {
     let index = match dovecot::load(path, "dovecot.index", &[]) {
         Err(Error::Corrupt { what }) => {
             adopted
@@ -300,5 +309,26 @@ mod tests {
             "{found:?}"
         );
         assert!(!root.join("dovecot-uidlist").exists());
+    }
+
+    #[test]
+    fn more_keywords_than_letters_are_suspected() {
+        // Those that only Dovecot's index has were dropped without a word where nobody had run `adopt`.
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let name =
+            |count: usize| -> String { (0..count).map(|at| format!("{at} k{at}\n")).collect() };
+        fs::write(path.join(keywords::FILE), name(26)).unwrap();
+        assert!(!may_have_more(path));
+        fs::write(path.join("dovecot.index.log"), "").unwrap();
+        assert!(may_have_more(path));
+        fs::write(path.join(keywords::FILE), name(25)).unwrap();
+        assert!(!may_have_more(path));
+        fs::write(path.join(keywords::FILE), name(26)).unwrap();
+        let mut uids = UidSet::new();
+        uids.insert(Uid::MIN);
+        let all = vec![(Keyword::new("k26").unwrap(), uids)];
+        beyond::write(path, &all).unwrap();
+        assert!(!may_have_more(path));
     }
 }

@@ -25,6 +25,11 @@ pub(crate) fn read(directory: &Path) -> Result<Beyond, Error> {
     }
 }
 
+/// True if the file is there.
+pub(crate) fn is_kept(directory: &Path) -> bool {
+    directory.join(FILE).exists()
+}
+
 /// The file anew, unless it says that already. Durable.
 pub(crate) fn write(directory: &Path, beyond: &Beyond) -> Result<(), Error> {
     if read(directory)? == *beyond {
