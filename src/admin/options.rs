@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::console::Failure;
 use crate::config::{Config, Fault, Inspect, ParseSettings, Syntax, parse};
 use crate::server::inspect_certificate;
-use crate::sys::accounts::Identity;
+use crate::sys::accounts::{Identity, group};
 
 /// More of a settings file is not read; parsing refuses less than that.
 const MAX_OCTETS: u64 = 2 << 20;
@@ -58,12 +58,16 @@ pub(crate) fn load(options: &Options) -> Result<Config, Failure> {
     read(options, None)
 }
 
-/// As `load`; certificates that cannot be used are faults, too.
+/// As `load`; certificates that cannot be used and groups that this machine does not have are faults, too.
 pub(super) fn load_thoroughly(options: &Options) -> Result<Config, Failure> {
-    read(options, Some(inspect_certificate))
+    let inspect = Inspect {
+        certificate: inspect_certificate,
+        group: |name| group(name).is_some(),
+    };
+    read(options, Some(inspect))
 }
 
-fn read(options: &Options, certificates: Option<Inspect>) -> Result<Config, Failure> {
+fn read(options: &Options, inspect: Option<Inspect>) -> Result<Config, Failure> {
     let data_dir = options.data_dir()?;
     let (path, text) = text(options, &data_dir)?;
     let settings = ParseSettings {
@@ -76,7 +80,7 @@ fn read(options: &Options, certificates: Option<Inspect>) -> Result<Config, Fail
             true => Syntax::Uci,
             false => Syntax::Toml,
         },
-        certificates,
+        inspect,
     };
     parse(&text, settings).map_err(|faults| faulty(&path, &faults))
 }

@@ -181,6 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_none_is_a_fault() {
+        let machine = machine(
+            "[[listener]]\nprotocol = \"lmtp\"\naddress = \"unix:/run/x\"\ngroup = \"no such\"\n",
+        );
+        let told = machine.run("config check", "");
+        let place = "dovelet.toml:4:9: this machine has no group \"no such\"";
+        assert!(
+            told.exit == Exit::Failure && told.err.contains(place),
+            "{}",
+            told.err
+        );
+        // To look at settings it need not be there.
+        assert_eq!(machine.run("config show", "").exit, Exit::Success);
+    }
+
+    #[test]
     fn the_manual_is_a_settings_file() {
         let machine = Machine::new();
         let reference = machine.run("config reference", "");

@@ -58,6 +58,8 @@ pub(crate) enum Fault {
     TooLong,
     /// The line is left out.
     Name(NameFault),
+    /// Nothing but a name, if it is one: there is a user who cannot log in.
+    OneField,
     /// An earlier line has this user; this one is left out.
     Duplicate(String),
     /// This user and all behind it are left out.
@@ -84,6 +86,10 @@ impl fmt::Display for Fault {
             Fault::NotText => f.write_str("not UTF-8, ignored"),
             Fault::TooLong => f.write_str("too long, ignored"),
             Fault::Name(fault) => write!(f, "{fault}; ignored"),
+            Fault::OneField => f.write_str(
+                "only one field: is this a line of a passwd-file? Nobody can log in as this user \
+                 (`name:` says that this is meant)",
+            ),
             Fault::Duplicate(user) => write!(f, "user {user} has an earlier line, ignored"),
             Fault::TooManyUsers => f.write_str("too many users, the rest is ignored"),
             Fault::Password(user, why) => write!(f, "user {user} cannot log in: {why}"),

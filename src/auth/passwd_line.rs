@@ -44,6 +44,9 @@ pub(super) fn parse(line: &[u8], complain: &mut dyn FnMut(Fault)) -> Result<Opti
     }
     let line = std::str::from_utf8(line).map_err(|_| Fault::NotText)?;
     check_name(&name).map_err(Fault::Name)?;
+    if !line.contains(':') {
+        complain(Fault::OneField);
+    }
     let mut fields = line.trim_end_matches('\r').splitn(8, ':').skip(1);
     let mut next = || fields.next().unwrap_or_default();
     let stored = next();
@@ -166,7 +169,8 @@ mod tests {
         let id = |field| Fault::Id("ann".to_owned(), field);
         let home = || Fault::Home("ann".to_owned());
         for (line, user, open, faults) in [
-            ("ann", ann(None, None, None), false, vec![]),
+            ("ann", ann(None, None, None), false, vec![Fault::OneField]),
+            ("ann:", ann(None, None, None), false, vec![]),
             ("ANN:{PLAIN}x", ann(None, None, None), true, vec![]),
             ("ann:{PLAIN}x\r", ann(None, None, None), true, vec![]),
             (

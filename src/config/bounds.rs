@@ -2,7 +2,10 @@
 
 use super::amount::{AmountFault, duration_text, parse_duration, parse_size, size_text};
 use super::document::{Node, Value, quoted};
-use super::limits::{Kind, LIMITS, Limit, Limits, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_WORK_KIB};
+use super::limits::{
+    Kind, LIMITS, Limit, Limits, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_PARALLEL, MAX_ARGON2_WORK_KIB,
+    MAX_MIME_DEPTH,
+};
 use super::manual::prose;
 use super::network::{Network, NetworkFault};
 use super::reader::{Part, Reader};
@@ -26,9 +29,9 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, limits: &mut Limits
     }
 }
 
-/// What holds of several limits together, or of one that is given to others: whether it does, which they
+/// What holds of several limits together, or of one that has a most: whether it does, which they
 /// are, and what is said if it does not.
-fn together(limits: &Limits) -> [(bool, &'static [&'static str], &'static str); 3] {
+fn together(limits: &Limits) -> [(bool, &'static [&'static str], &'static str); 5] {
     let memory = u64::from(limits.argon2_memory_kib);
     let work = memory * u64::from(limits.argon2_passes);
     let stacks = u64::from(limits.blocking_threads).saturating_mul(limits.stack_octets as u64);
@@ -42,6 +45,16 @@ fn together(limits: &Limits) -> [(bool, &'static [&'static str], &'static str); 
             limits.argon2_memory_kib <= MAX_ARGON2_MEMORY_KIB && work <= MAX_ARGON2_WORK_KIB,
             &["argon2_memory_kib", "argon2_passes"],
             "no password is verified that takes more than 262144 KiB, or 4194304 KiB over all passes",
+        ),
+        (
+            limits.argon2_parallel <= MAX_ARGON2_PARALLEL,
+            &["argon2_parallel"],
+            "`argon2_parallel` must be at most 64: the processors there are, or fewer",
+        ),
+        (
+            limits.mime_depth <= MAX_MIME_DEPTH,
+            &["mime_depth"],
+            "`mime_depth` must be at most 1000; mail that is real stays below 100",
         ),
         (
             stacks <= limits.engine_memory_octets as u64 / 2,

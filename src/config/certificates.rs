@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Ins
         }
     }
     let inspect = |reader: &mut Reader<'_>, part: &Part<'_>, certificate: &Path, key: &Path| {
-        let fault = inspect.and_then(|inspect| inspect(certificate, key).err());
+        let fault = inspect.and_then(|inspect| (inspect.certificate)(certificate, key).err());
         let (name, why) = match fault {
             Some(Unusable::Certificate(why)) => ("certificate", why),
             Some(Unusable::Key(why)) => ("key", why),

@@ -12,6 +12,11 @@ pub(crate) const MAX_ARGON2_MEMORY_KIB: u32 = 256 * 1024;
 /// Most memory written in all passes of one verification, in KiB: some seconds of a small machine.
 pub(crate) const MAX_ARGON2_WORK_KIB: u64 = 4 * 1024 * 1024;
 
+/// Most verifications at the same time, each in a thread of its own.
+pub(crate) const MAX_ARGON2_PARALLEL: u32 = 64;
+/// Deepest parts within parts: each line of the innermost is compared with the boundaries of all around it.
+pub(crate) const MAX_MIME_DEPTH: usize = 1000;
+
 /// How a limit is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -148,7 +153,7 @@ limits! {
     header_addresses: usize, Count, 1, 10_000, "Addresses of one field that are told apart.";
     mime_parameters: usize, Count, 1, 128, "Parameters of one field that are told apart.";
     mime_parts: usize, Count, 1, 10_000, "Parts of a message that are told apart.";
-    mime_depth: usize, Count, 1, 100, "Depth of parts within parts that are told apart.";
+    mime_depth: usize, Count, 1, 100, "Depth of parts within parts that are told apart, at most 1000.";
     max_recipients: u32, Count, 1, 500, "Recipients of one LMTP transaction.";
     max_transactions: u32, Count, 1, 1000, "Transactions on one LMTP connection.";
     auth_requests: usize, Count, 1, 100, "Logins that one connection of another server (dovecot-auth) waits for at the same time.";
@@ -166,7 +171,7 @@ limits! {
     step_messages: usize, Count, 1, 1024, "Messages that COPY, MOVE, STORE or EXPUNGE takes at a time; in between other sessions have their turns.";
     argon2_memory_kib: u32, Count, 8, 19_456, "KiB of memory for hashing a new password (argon2id).";
     argon2_passes: u32, Count, 1, 2, "Passes over that memory.";
-    argon2_parallel: u32, Count, 1, 2, "Passwords hashed at the same time.";
+    argon2_parallel: u32, Count, 1, 2, "Passwords hashed at the same time, at most 64.";
     argon2_queue: u32, Count, 0, 64, "Logins that wait for their password to be hashed; the next is refused for now.";
     scram_iterations: u32, Count, 4096, 10_000, "Iterations for a new password that is stored for SCRAM, and for one that is stored as it is (RFC 7677 section 4).";
     login_failure_delay: Duration, Duration, 0, seconds(2), "Delay of the answer to a failed login; doubled for each further failure of that address.";

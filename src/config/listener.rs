@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::document::quoted;
 use super::manual::LISTENER;
 use super::model::{Address, Listener, ListenerTls, Protocol};
+use super::parse::Inspect;
 use super::reader::{Part, Reader, no_choice};
 
 const PROTOCOLS: [&str; 6] = [
@@ -29,12 +30,17 @@ const TLS: [(&str, ListenerTls); 3] = [
 const MAX_SOCKET_PATH_OCTETS: usize = 107;
 
 /// All listeners; none if the file has no word about them.
-pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Vec<Listener>> {
+/// `inspect`: a group that this machine does not have is a fault, too.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    top: &Part<'_>,
+    inspect: Option<Inspect>,
+) -> Option<Vec<Listener>> {
     let parts = reader.tables(top, LISTENER)?;
     let mut listeners: Vec<Listener> = Vec::new();
     let mut places = Vec::new();
     for part in &parts {
-        let Some(listener) = listener(reader, part) else {
+        let Some(listener) = listener(reader, part, inspect) else {
             continue;
         };
         let at = part.table.node("address").map_or(part.at, |node| node.at);
@@ -66,7 +72,11 @@ fn collide(a: &Address, b: &Address) -> bool {
     }
 }
 
-fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
+fn listener(
+    reader: &mut Reader<'_>,
+    part: &Part<'_>,
+    inspect: Option<Inspect>,
+) -> Option<Listener> {
     let protocol = protocol(reader, part);
     let address = address(reader, part);
     let tls = reader.word(part, "tls", &TLS);
@@ -79,7 +89,7 @@ fn listener(reader: &mut Reader<'_>, part: &Part<'_>) -> Option<Listener> {
         reader.faults.add(node.at, message);
     }
     let (protocol, address) = (protocol?, address?);
-    let (mode, group) = access(reader, part, protocol, &address);
+    let (mode, group) = access(reader, part, protocol, &address, inspect);
     if protocol.is_inward() && !matches!(tls, None | Some(ListenerTls::None)) {
         let at = part.table.node("tls").map_or(part.at, |node| node.at);
         let message = format!("{} has no TLS; write \"none\"", quoted(protocol.as_str()));
@@ -107,6 +117,7 @@ fn access(
     part: &Part<'_>,
     protocol: Protocol,
     address: &Address,
+    inspect: Option<Inspect>,
 ) -> (u32, Option<String>) {
     for key in ["mode", "group"] {
         if let (false, Some(node)) = (matches!(address, Address::Unix(_)), part.table.node(key)) {
@@ -114,7 +125,13 @@ fn access(
             reader.faults.add(node.at, message);
         }
     }
-    let group = reader.text(part, "group").map(|(_, name)| name.to_owned());
+    let group = reader.text(part, "group").map(|(at, name)| {
+        if inspect.is_some_and(|inspect| !(inspect.group)(name)) {
+            let message = format!("this machine has no group {}", quoted(name));
+            reader.faults.add(at, message);
+        }
+        name.to_owned()
+    });
     let usual = match &group {
         Some(_) if protocol.is_inward() => 0o660,
         _ => protocol.usual_mode(),

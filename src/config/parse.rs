@@ -59,8 +59,14 @@ const LEVELS: [(&str, log::LevelFilter); 6] = [
     ("trace", log::LevelFilter::Trace),
 ];
 
-/// Looks at the files of a certificate and its key; returns what keeps a server from using them.
-pub(crate) type Inspect = fn(certificate: &Path, key: &Path) -> Result<(), Unusable>;
+/// Looks at what settings name on this machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inspect {
+    /// At the files of a certificate and its key; returns what keeps a server from using them.
+    pub(crate) certificate: fn(certificate: &Path, key: &Path) -> Result<(), Unusable>,
+    /// Whether there is a group of that name.
+    pub(crate) group: fn(name: &str) -> bool,
+}
 
 /// Which of a certificate and its key is to blame, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +99,7 @@ pub(crate) struct ParseSettings {
     pub(crate) board_override: Option<String>,
     pub(crate) syntax: Syntax,
     /// What cannot be used is a fault as others are.
-    pub(crate) certificates: Option<Inspect>,
+    pub(crate) inspect: Option<Inspect>,
 }
 
 /// Returns what `text` says, with defaults for the rest, or everything that is wrong with it in
@@ -139,11 +145,11 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     if let Some(isolation) = reader.word(top, "isolation", &ISOLATIONS) {
         config.isolation = isolation;
     }
-    if let Some(listeners) = listener::read(reader, top) {
+    if let Some(listeners) = listener::read(reader, top, settings.inspect) {
         config.listeners = listeners;
     }
     if let Some(part) = reader.table(top, TLS) {
-        config.tls = certificates::read(reader, &part, settings.certificates);
+        config.tls = certificates::read(reader, &part, settings.inspect);
     }
     if let Some(part) = reader.table(top, STORAGE) {
         config.storage = storage(reader, &part, &config);

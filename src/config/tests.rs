@@ -425,6 +425,14 @@ fn each_fault_is_told_with_what_would_be_right() {
             "2:21: no password is verified that takes more than 262144 KiB, or 4194304 KiB over all passes",
         ),
         (
+            "[limits]\nargon2_parallel = 65",
+            "2:19: `argon2_parallel` must be at most 64: the processors there are, or fewer",
+        ),
+        (
+            "[limits]\nmime_depth = 1001",
+            "2:14: `mime_depth` must be at most 1000; mail that is real stays below 100",
+        ),
+        (
             "[limits]\nblocking_threads = 99999999",
             "2:20: the stacks of `blocking_threads`, each of `stack_octets`, take more than half of `engine_memory_octets`",
         ),

@@ -175,7 +175,7 @@ fn passwords_that_take_too_much_memory_are_told() {
 
 #[test]
 fn counts_are_bounded() {
-    let lines: String = (0..=MAX_USERS).map(|n| format!("u{n}\n")).collect();
+    let lines: String = (0..=MAX_USERS).map(|n| format!("u{n}:\n")).collect();
     let (users, complaints) = Users::parse(lines.as_bytes());
     assert_eq!(users.iter().count(), MAX_USERS);
     assert_eq!(complaints.len(), 1);
