@@ -139,12 +139,18 @@ impl Mark {
         let mut state = lock(&shared.state);
         steps.catch_up(&mut state)?;
         let (state, store) = (&mut *state, &mut *steps.store);
-        let edit = Edit {
+        let named = &self.flags.keywords;
+        let mut edit = Edit {
             change: self.change,
             unchanged: self.unchanged,
             system: self.flags.system,
-            keywords: shared.numbers_of(state, store, self.change, &self.flags.keywords)?,
+            keywords: shared.numbers_of(state, store, FlagChange::Remove, named)?,
         };
+        // None is made for a message that is gone or must not be touched.
+        let lacks = self.change != FlagChange::Remove && edit.keywords.len() < named.len();
+        if lacks && shared.takes(state, number, slots, &edit)? {
+            edit.keywords = shared.numbers_of(state, store, self.change, named)?;
+        }
         let all = state.summary.as_ref().map_or(0, |s| s.keywords.len());
         self.beyond |= match self.change {
             FlagChange::Set => all > usize::from(LETTERS),
@@ -187,6 +193,23 @@ impl Shared {
             }
         }
         Ok(numbers)
+    }
+
+    /// True if one of these messages would be changed.
+    fn takes(&self, state: &State, number: u32, slots: Bits, edit: &Edit) -> Result<bool, Error> {
+        let reading = |what| super::fault(what);
+        let reader = self
+            .host
+            .index
+            .read()
+            .map_err(reading("reading the index"))?;
+        let flags = reader
+            .flags(self.id, number)
+            .map_err(reading("reading the index"))?;
+        let asked = flags.present.and(&slots);
+        let late = edit.late(&flags, &asked);
+        let modified = edit.modified(state, number, &flags, &late);
+        Ok(!asked.without(&modified).is_empty())
     }
 
     fn mark_chunk(
@@ -356,8 +379,33 @@ fn rename(
 #[cfg(test)]
 mod tests {
     use super::super::Account;
-    use super::super::tests::{append, name, uids};
+    use super::super::tests::{append, flags, name, uids};
     use super::*;
+
+    #[test]
+    fn a_message_that_is_gone_makes_no_keyword() {
+        // A keyword that no message has was told and took one of the places there are.
+        let (account, _directory) = Account::temporary();
+        for subject in ["one", "two"] {
+            append(&account, "INBOX", subject, &Flags::default());
+        }
+        let open = || account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        let (mut own, mut other) = (open(), open());
+        let (add, one) = (FlagChange::Add, uids(&[1]));
+        let deleted = flags(SystemFlags::DELETED, &[]);
+        other.mark(&one, add, &deleted, None).unwrap();
+        other.expunge(Some(&one)).unwrap();
+        let new = flags(SystemFlags::NONE, &["new"]);
+        assert!(own.mark(&one, add, &new, None).unwrap().told.is_empty());
+        assert!(!own.learn_keywords());
+        let since = Since::START;
+        let marked = own.mark(&uids(&[2]), add, &new, Some(since)).unwrap();
+        assert_eq!(marked.modified, uids(&[2]));
+        assert!(!own.learn_keywords());
+        let marked = own.mark(&uids(&[1, 2]), add, &new, None).unwrap();
+        assert_eq!(marked.told, uids(&[2]));
+        assert!(own.learn_keywords());
+    }
 
     #[test]
     fn what_another_program_took_away_is_not_told_as_marked() {

@@ -31,9 +31,10 @@ fn publish(session: &Session, news: News) {
     session.account.publish(news, session.heard.by());
 }
 
-/// Names that are made in UTF-8 are Net-Unicode (RFC 6855 section 3, RFC 9051 section 5.1).
-fn is_new_name(session: &Session, name: &MailboxName) -> Result<(), Error> {
-    match session.enabled.utf8 && !name.is_net_unicode() {
+/// Names that are made in UTF-8 are Net-Unicode (RFC 6855 section 3, RFC 9051 section 5.1), others modified UTF-7
+/// (RFC 3501 section 5.1.3).
+fn is_new_name(session: &Session, given: &Given) -> Result<(), Error> {
+    match given.broken || session.enabled.utf8 && !given.name.is_net_unicode() {
         true => Err(Error::InvalidName(InvalidName::Character)),
         false => Ok(()),
     }
@@ -54,7 +55,7 @@ pub(super) fn create(
     };
     let created = valid(name).and_then(|given| {
         let name = &given.name;
-        is_new_name(session, name)?;
+        is_new_name(session, &given)?;
         let made = session.account.create_for(name, &uses)?;
         publish(session, News::Created(made));
         tell_spelling(session, &given, out);
@@ -95,7 +96,7 @@ pub(super) fn rename(
 ) -> Ran {
     let renamed = valid(from).and_then(|from| {
         let to = valid(to)?;
-        is_new_name(session, &to.name)?;
+        is_new_name(session, &to)?;
         let renamed = session.account.rename(&from.name, &to.name)?;
         if !renamed.made.is_empty() {
             publish(session, News::Created(renamed.made));

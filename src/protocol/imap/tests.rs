@@ -607,16 +607,18 @@ fn every_rule_is_named_once_and_used() {
 #[test]
 fn every_capability_has_a_transcript() {
     let all: Vec<String> = transcripts().into_iter().map(|(name, _)| name).collect();
+    let mut files = std::collections::BTreeSet::new();
     for capability in super::capability::CAPABILITIES {
-        let file = format!(
-            "{}.imap",
-            capability
-                .name
-                .to_ascii_lowercase()
-                .replace(['=', '+'], "-")
-        );
+        let name = capability.name.to_ascii_lowercase().replace('=', "-");
+        let file = match name.split_at(name.len() - 1) {
+            (name, "+") => format!("{name}-plus.imap"),
+            (name, "-") => format!("{name}-minus.imap"),
+            _ => format!("{name}.imap"),
+        };
         assert!(all.contains(&file), "tests/imap/{file} is missing");
         assert!(capability.rfc > 2000 || capability.rfc == 0);
+        // Each its own.
+        assert!(files.insert(file), "{}", capability.name);
     }
 }
 

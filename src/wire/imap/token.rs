@@ -153,6 +153,8 @@ pub(crate) struct Given {
     /// As the client wrote it, where that is not the same (RFC 9051 section 6.3.9.7). A delimiter at the
     /// end is no part of the name.
     pub(crate) written: Option<Box<str>>,
+    /// It has an `&` that begins nothing of modified UTF-7, so it is told as another name.
+    pub(crate) broken: bool,
 }
 
 /// As [`mailbox`], where the client has to be told what it is called.
@@ -165,10 +167,15 @@ pub(super) fn given(r: &mut Reader<'_>) -> Parsed<Result<Given, InvalidName>> {
         let written = text.get(..name.as_str().len());
         let written = written.filter(|written| *written != name.as_str());
         Given {
+            broken: is_broken(r, &bytes),
             written: written.map(Box::from),
             name,
         }
     }))
+}
+
+fn is_broken(r: &Reader<'_>, bytes: &[u8]) -> bool {
+    !r.bounds().utf8 && bytes.contains(&b'&') && mutf7::decode(bytes).is_none()
 }
 
 /// Modified UTF-7, or UTF-8 where it is no such; UTF-8 alone once that is enabled.

@@ -22,7 +22,7 @@ const SHOWN: [(&str, &str); 32] = [
     ("COPYUID", "tests/imap/move.imap"),
     ("EXPUNGEISSUED", "tests/imap/two-sessions.imap"),
     ("HIGHESTMODSEQ", "tests/imap/condstore.imap"),
-    ("LIMIT", "tests/imap/literal-.imap"),
+    ("LIMIT", "tests/imap/literal-plus.imap"),
     ("METADATA LONGENTRIES", "tests/imap/metadata.imap"),
     ("METADATA MAXSIZE", "tests/serve/limits.rs"),
     ("METADATA TOOMANY", "tests/serve/limits.rs"),
