@@ -122,7 +122,7 @@ impl Cached {
     /// From a row of facts. `None` for what this version did not write: computed anew then.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Cached> {
         let mut plain = Vec::new();
-        Facts::unpack(bytes, &mut plain).then_some(Cached {
+        Facts::unpack(bytes, [true; 2], &mut plain).then_some(Cached {
             bytes: plain,
             checksum: None,
         })
@@ -224,6 +224,9 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// Whether the envelope is wanted, and whether the bodystructure is.
+pub(crate) type Texts = [bool; 2];
+
 /// A row of facts whose texts may be packed.
 struct Row<'a> {
     keys: Keys<'a>,
@@ -262,7 +265,12 @@ impl<'a> Row<'a> {
     }
 
     /// Appends what [`Facts::decode`] reads.
-    fn unpack(&self, out: &mut Vec<u8>) -> bool {
+    fn unpack(mut self, texts: Texts, out: &mut Vec<u8>) -> bool {
+        for ((text, octets), wanted) in self.texts.iter_mut().zip(texts) {
+            if !wanted {
+                (*text, *octets) = (&[], 0);
+            }
+        }
         self.keys.encode(out);
         let [(_, envelope), (_, bodystructure)] = self.texts;
         for octets in [self.header.len(), envelope, bodystructure] {
@@ -309,9 +317,10 @@ impl<'a> Facts<'a> {
         Some(row)
     }
 
-    /// Appends what `decode` reads of a row as it is stored. `false`, and nothing is appended, for what no
+    /// Appends what `decode` reads of a row as it is stored; packed `texts` that are not wanted are left out, as if
+    /// they were not kept. `false`, and nothing is appended, for what no
     /// version known here wrote.
-    pub(crate) fn unpack(row: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn unpack(row: &[u8], texts: Texts, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         // Most are packed; those that are not are as they are to be.
         if row.first() == Some(&VERSION) {
@@ -319,7 +328,7 @@ impl<'a> Facts<'a> {
             out.extend_from_slice(if known { row } else { &[] });
             return known;
         }
-        let unpacked = Row::decode(row).is_some_and(|row| row.unpack(out));
+        let unpacked = Row::decode(row).is_some_and(|row| row.unpack(texts, out));
         if !unpacked {
             out.truncate(start);
         }

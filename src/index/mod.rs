@@ -21,7 +21,7 @@ mod summary;
 mod writer;
 
 pub(crate) use bits::Bits;
-pub(crate) use cached::{Cached, Facts, Kept, Keys, SubjectKey};
+pub(crate) use cached::{Cached, Facts, Kept, Keys, SubjectKey, Texts};
 pub(crate) use database::{Durable, Index, is_unfinished, remove, set_aside, when_redb_panics};
 pub(crate) use error::Error;
 pub(crate) use flags::FlagChunk;

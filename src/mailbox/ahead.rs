@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::{Error, fault};
-use crate::index::{Checked, Facts, Kept, Keys};
+use crate::index::{Checked, Facts, Kept, Keys, Texts};
 use crate::mail::Uid;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,6 +13,7 @@ const BATCH: usize = 32;
 /// The row of one message and those behind it.
 pub(super) struct Ahead {
     kept: Kept,
+    texts: Texts,
     bytes: Vec<u8>,
     /// Where rows stand in `bytes`, ascending; the first may be that of the message gone to.
     rows: VecDeque<(Uid, Range<usize>)>,
@@ -21,9 +22,11 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    pub(super) fn of(kept: Kept) -> Ahead {
+    /// `texts`: those that will be asked for.
+    pub(super) fn of(kept: Kept, texts: Texts) -> Ahead {
         Ahead {
             kept,
+            texts,
             bytes: Vec::new(),
             rows: VecDeque::new(),
             looked_to: 0,
@@ -42,7 +45,8 @@ impl Ahead {
         let reading = fault("reading the index");
         let reader = shared.host.index.read().map_err(&reading)?;
         self.bytes.clear();
-        let (bytes, rows, kept) = (&mut self.bytes, &mut self.rows, self.kept);
+        let (bytes, rows) = (&mut self.bytes, &mut self.rows);
+        let (kept, texts) = (self.kept, self.texts);
         let read = reader.each_cached(
             shared.id,
             (kept, Checked::Yes),
@@ -52,7 +56,7 @@ impl Ahead {
                 // What cannot be read is as good as not there: it is computed anew.
                 let start = bytes.len();
                 let is_known = match kept {
-                    Kept::Facts => Facts::unpack(row, bytes),
+                    Kept::Facts => Facts::unpack(row, texts, bytes),
                     Kept::Keys => Keys::decode(row).is_some(),
                 };
                 if is_known {

@@ -111,10 +111,13 @@ impl Rows {
             chunk: None,
             flags: FlagChunk::default(),
             names: None,
-            ahead: Ahead::of(match want.needs_facts() {
-                true => Kept::Facts,
-                false => Kept::Keys,
-            }),
+            ahead: Ahead::of(
+                match want.needs_facts() {
+                    true => Kept::Facts,
+                    false => Kept::Keys,
+                },
+                [want.envelope, want.bodystructure],
+            ),
             learned: Vec::new(),
             learned_before: 0,
             previews: Vec::new(),
