@@ -58,12 +58,6 @@ impl Summary {
         }
     }
 
-    /// Rows change: until somebody finds them and the directories at rest the stamp means nothing, also for
-    /// whoever reads what a power cut left.
-    pub(crate) fn disturb(&mut self) {
-        self.stamp_time = 0;
-    }
-
     /// The octets of all messages, if they were added up since the last one came or went.
     pub(crate) fn current_size(&self) -> Option<u64> {
         let now = (self.uid_next, self.messages);

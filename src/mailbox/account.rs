@@ -9,7 +9,7 @@ use super::names::Names;
 use super::news::Recent;
 use super::shared::Shared;
 use super::special;
-use super::{Access, Carry, Error, View, fault, rest, store_fault};
+use super::{Access, Carry, Error, View, fault, store_fault};
 use crate::config::Location;
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
@@ -456,11 +456,9 @@ impl Account {
             return Ok(shared);
         }
         let mut store = self.0.store()?;
-        let time = crate::sys::clock::file_time();
-        let stamp = store
+        store
             .stamp(name)
             .map_err(store_fault("looking at a mailbox"))?;
-        let is_kept = rest::is_kept(&mut *store, name);
         let events = match store.is_exclusive() {
             true => Events::alone(),
             false => Events::default(),
@@ -486,14 +484,7 @@ impl Account {
                 Err(error)
             }
         });
-        let mut summary = summary.map_err(fault("reading the index"))?;
-        if let Some(summary) = summary
-            .as_mut()
-            .filter(|s| is_kept && rest::holds(s, stamp, time))
-        {
-            summary.stamp_time = time;
-            self.0.host.set_in_line_at_first(id);
-        }
+        let summary = summary.map_err(fault("reading the index"))?;
         let shared = Arc::new(Shared::new(
             &self.0.host,
             Arc::downgrade(&self.0),

@@ -202,10 +202,7 @@ impl Shared {
             match store.remove(&state.name, &blob(gone)) {
                 Ok(removed) => events += i64::from(removed),
                 // The message comes back with the next scan.
-                Err(error) => {
-                    result = Err(store_fault("removing a message")(error));
-                    self.doubt();
-                }
+                Err(error) => result = Err(store_fault("removing a message")(error)),
             }
         }
         self.end(events);
@@ -232,7 +229,6 @@ impl Shared {
                 return Ok((slots, Vec::new()));
             }
             let mut names = w.names(self.id, number)?;
-            summary.disturb();
             summary.highest_mod_seq = summary.highest_mod_seq.next();
             let mod_seq = summary.highest_mod_seq;
             let seen = flags.with_flag(SystemFlags::SEEN).and(&slots).count();

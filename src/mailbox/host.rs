@@ -113,7 +113,7 @@ impl From<&crate::config::Limits> for Limits {
 /// The accounts of one process over one index file.
 #[derive(Clone)]
 pub(crate) struct Host {
-    pub(super) inner: Arc<HostInner>,
+    inner: Arc<HostInner>,
     /// Those used last, the newest at the end.
     kept: Arc<Mutex<VecDeque<Account>>>,
     pending: Arc<Mutex<Vec<Pending>>>,
@@ -249,7 +249,7 @@ impl Host {
     fn start(index: Index, limits: Limits, watch: Option<Watch>) -> Host {
         if !index.was_clean() {
             log::info!(
-                "the index was not closed: mailboxes that are not as they were at rest are compared with their directories when they are opened"
+                "the index was not closed: every mailbox is compared with its directory when it is opened"
             );
         }
         let pending = Arc::default();
@@ -500,16 +500,6 @@ impl HostInner {
     pub(super) fn is_in_line(&self, mailbox: MailboxId) -> bool {
         let known = lock(&self.in_line).get(&mailbox).copied();
         known.unwrap_or_else(|| self.index.was_clean())
-    }
-
-    #[cfg(test)]
-    pub(super) fn was_clean(&self) -> bool {
-        self.index.was_clean()
-    }
-
-    /// As `set_in_line`, unless somebody looked since the process began.
-    pub(super) fn set_in_line_at_first(&self, mailbox: MailboxId) {
-        lock(&self.in_line).entry(mailbox).or_insert(true);
     }
 
     pub(super) fn set_in_line(&self, mailbox: MailboxId, in_line: bool) {

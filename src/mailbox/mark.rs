@@ -271,7 +271,6 @@ impl Shared {
         self.drain();
         if !changed.is_empty() {
             let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-            summary.disturb();
             summary.highest_mod_seq = summary.highest_mod_seq.next();
             let now = flags
                 .with_flag(SystemFlags::SEEN)

@@ -77,19 +77,16 @@ pub(super) struct Merge {
     pub(super) mod_seq: ModSeq,
     pub(super) dirty: bool,
     start_anew: bool,
-    /// What the index had of the mailbox as a whole, until a row is changed.
-    known: Option<Summary>,
 }
 
 impl Merge {
     /// `start_anew`: what the index knows is forgotten.
-    pub(super) fn new(summary: Summary, known: Option<Summary>, start_anew: bool) -> Merge {
+    pub(super) fn new(summary: Summary, start_anew: bool) -> Merge {
         Merge {
             changed: UidSet::new(),
             mod_seq: summary.highest_mod_seq.next(),
             dirty: start_anew,
             start_anew,
-            known: known.filter(|_| !start_anew),
             summary,
         }
     }
@@ -141,7 +138,6 @@ impl Merge {
             highest_mod_seq: self.mod_seq.max(known.highest_mod_seq),
             horizon: self.summary.horizon,
             expunges: self.summary.expunges,
-            stamp_time: 0,
             ..known.clone()
         });
         shared.host.write_with(Durable::Yes, |w| match &between {
@@ -206,16 +202,8 @@ impl Merge {
         }
         w.set_aliases(id, number, &chunk.aliases)?;
         let names = NameChunk { names: chunk.names };
-        let renamed = names != w.names(id, number)?;
-        if renamed {
+        if names != w.names(id, number)? {
             w.set_names(id, number, &names)?;
-        }
-        // What the file system lost in a power cut would be as the stamp says, and the rows otherwise.
-        if (renamed || self.dirty)
-            && let Some(mut known) = self.known.take_if(|known| known.stamp_time != 0)
-        {
-            known.disturb();
-            w.set_summary(id, &known)?;
         }
         Ok(())
     }

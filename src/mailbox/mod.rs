@@ -75,7 +75,6 @@ mod purge;
 mod reached;
 mod refill;
 mod report;
-mod rest;
 mod resync;
 mod roster;
 mod rows;

@@ -69,7 +69,7 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
     let roster = Roster::new(&census, &mut summary)?;
     list(state, store, &summary, &census, &roster, new_validity)?;
     let before = state.uids.take();
-    let mut merge = Merge::new(summary, state.summary.clone(), start_anew);
+    let mut merge = Merge::new(summary, start_anew);
     merge.write(shared, state, &roster)?;
     let uids = roster.uids();
     shared
@@ -94,13 +94,7 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
     }
     // What changes after this moment changes the stamp too, once the clock has moved on.
     summary.stamp_time = time;
-    // Of what the side file lacks only the names know, which are looked at again after a hard stop.
-    let lacks = state.list_lags || !state.unlisted.is_empty();
-    let mut written = summary.clone();
-    if lacks {
-        written.disturb();
-    }
-    shared.host.write(|w| w.set_summary(shared.id, &written))?;
+    shared.host.write(|w| w.set_summary(shared.id, &summary))?;
     if let Some(before) = before.filter(|_| !start_anew) {
         shared.note_gone(state, &before.difference(&uids));
     }

@@ -298,7 +298,8 @@ impl Shared {
     /// As `doubt`, also where the directories are as old as the index has them.
     pub(super) fn mistrust(&self) {
         if let Some(summary) = lock(&self.state).summary.as_mut() {
-            summary.disturb();
+            // It means nothing then.
+            summary.stamp_time = 0;
         }
         self.doubt();
     }
@@ -352,34 +353,30 @@ impl Shared {
             state.uids = None;
         }
         let account = self.account.upgrade();
-        if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok())
-            && self.note_stamp(&mut state, &mut *store)
-        {
-            self.host.settle_later(self);
+        if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok()) {
+            self.note_stamp(&mut state, &mut *store);
         }
     }
 
-    /// Takes the stamp of directories that the watch tells to be as the index has them. True if it is
-    /// another.
-    fn note_stamp(&self, state: &mut State, store: &mut dyn Store) -> bool {
+    /// Takes the stamp of directories that the watch tells to be as the index has them.
+    fn note_stamp(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
         let time = crate::sys::clock::file_time();
         let Ok(stamp) = store.stamp(&state.name) else {
-            return false;
+            return;
         };
         // A foreign change before now shows in the events, one after `time` in the next stamp.
         self.drain();
         let at_rest = lock(&self.events).at_rest() && state.flights.is_empty();
         let at_rest = at_rest && listed_at(state) == Some(stamp.list);
         let Some(summary) = state.summary.as_mut().filter(|_| at_rest) else {
-            return false;
+            return;
         };
         let same = summary.stamp == array(stamp);
         if !same || !stamp.is_settled(summary.stamp_time) && stamp.is_settled(time) {
             summary.stamp = array(stamp);
             summary.stamp_time = time;
-            return true;
+            self.host.settle_later(self);
         }
-        false
     }
 
     /// Compares the mailbox with its directories if anybody else may have changed them; knows its
@@ -484,7 +481,6 @@ impl Shared {
         let listed = account.map_or(Ok(()), |account| {
             let mut store = account.store()?;
             self.list(&mut state, &mut *store)?;
-            self.note_stamp(&mut state, &mut *store);
             let settled = store.settle(&state.name);
             settled.map_err(store_fault("settling a mailbox"))
         });

@@ -117,11 +117,6 @@ pub(crate) trait Store: Send {
     }
     /// True if no other program may change messages while this server runs: nothing is watched then.
     fn is_exclusive(&self) -> bool;
-    /// True if whatever changes what there is gives another stamp that is finer than the tick of a clock, and
-    /// is as durable as the change is: what one stamp says holds beyond a power cut.
-    fn keeps_stamps(&self) -> bool {
-        false
-    }
     /// True where other hosts may change files, which no watch of this one sees.
     fn is_remote(&self) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.
@@ -403,13 +398,5 @@ impl Stamp {
             Stamp::TICKS
         };
         time.saturating_sub(newest) > margin
-    }
-
-    /// As `is_settled`, of the directories alone, whose times do not come in steps that a clock could meet
-    /// twice.
-    pub(crate) fn is_sharp(&self, time: i64) -> bool {
-        let fine = self.new % 10_000_000 != 0 && self.cur % 10_000_000 != 0;
-        let newest = self.new.max(self.cur);
-        fine && !self.coarse && time.saturating_sub(newest) > Stamp::TICKS
     }
 }

@@ -42,8 +42,6 @@ pub(crate) struct Maildir {
     pub(super) validities: Reserved,
     /// The root lies on a network file system, once somebody asked.
     pub(super) remote: OnceCell<bool>,
-    /// Its file system keeps times, once somebody asked.
-    keeping: OnceCell<bool>,
     /// How new messages are compressed.
     method: Option<Method>,
 }
@@ -63,28 +61,9 @@ const REMOTE: [u32; 10] = [
     0x6573_5546,
 ];
 
-/// Types of file systems that make the times of a directory durable with what is in it: ext2 to ext4, XFS,
-/// Btrfs, F2FS, UBIFS, bcachefs, ZFS; and that in memory, which no power cut leaves anything of. (JFFS2 does
-/// not, nor does FAT; what lies below an overlay nobody can tell.)
-const KEEPING: [u32; 8] = [
-    0xef53,
-    0x5846_5342,
-    0x9123_683e,
-    0xf2f5_2010,
-    0x2405_1905,
-    0xca45_1a4e,
-    0x2fc1_2fc1,
-    0x0102_1994,
-];
-
-fn is_among(path: &Path, types: &[u32]) -> Option<bool> {
-    let fs = rustix::fs::statfs(path).ok()?;
-    Some(types.contains(&(fs.f_type as u32)))
-}
-
 fn remote(path: &Path) -> bool {
     // What cannot be told is treated with care.
-    is_among(path, &REMOTE).unwrap_or(true)
+    rustix::fs::statfs(path).map_or(true, |fs| REMOTE.contains(&(fs.f_type as u32)))
 }
 
 fn modified(path: &Path) -> i64 {
@@ -114,7 +93,6 @@ impl Maildir {
             others: HashMap::new(),
             validities: Reserved::default(),
             remote: OnceCell::new(),
-            keeping: OnceCell::new(),
             method: None,
         })
     }
@@ -513,11 +491,6 @@ impl Store for Maildir {
 
     fn is_exclusive(&self) -> bool {
         false
-    }
-
-    fn keeps_stamps(&self) -> bool {
-        let keeping = || is_among(&self.root, &KEEPING).unwrap_or(false);
-        *self.keeping.get_or_init(keeping)
     }
 
     fn is_remote(&self) -> bool {

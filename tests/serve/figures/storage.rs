@@ -93,9 +93,6 @@ fn a_mailbox_of_a_million() {
     let mut imap = server.imap("ann");
     imap.ok("SELECT INBOX");
     imap.ok("STORE 1:1000 +FLAGS.SILENT (\\Flagged)");
-    // A client that went on to another mailbox.
-    imap.ok("UNSELECT");
-    std::thread::sleep(Duration::from_secs(4));
     server.kill();
     server.again();
     let mut imap = server.imap("ann");
@@ -104,20 +101,6 @@ fn a_mailbox_of_a_million() {
         select(&mut imap),
         Duration::from_millis(500),
     );
-    assert!(
-        imap.ok("SEARCH RETURN (COUNT) FLAGGED")
-            .find("ESEARCH")
-            .is_some_and(|a| a.ends_with("COUNT 1000"))
-    );
-    // What happened just before has to be found again: that takes a look at all messages.
-    imap.ok("STORE 1:1000 -FLAGS.SILENT (\\Flagged)");
-    server.kill();
-    server.again();
-    let (mut imap, used) = (server.imap("ann"), cpu(&server));
-    let took = select(&mut imap);
-    let used = cpu(&server) - used;
-    println!("SELECT after a hard stop amid changes: {took:?}, {used:?} of CPU");
-    assert_eq!(imap.ok("SEARCH FLAGGED").find("SEARCH"), Some(""));
 }
 
 #[test]
@@ -200,17 +183,8 @@ fn a_message_of_200_mb() {
             let whole = command.ends_with("[]");
             assert!(!whole || octets > text.len() as u64, "{octets}");
         }
-        // A literal this long waits for its continuation.
-        imap.send(format!("w APPEND INBOX {{{}}}\r\n", text.len()).as_bytes())
-            .unwrap();
-        assert!(imap.response().unwrap().starts_with("+ "));
-        imap.send(text.as_bytes()).unwrap();
-        imap.send(b"\r\n").unwrap();
-        let mut appended = imap.response().unwrap();
-        while appended.starts_with("* ") {
-            appended = imap.response().unwrap();
-        }
-        assert!(appended.starts_with("w OK"), "{appended}");
+        let appended = imap.append("INBOX", "", &text).unwrap();
+        assert!(appended.status.starts_with("OK"), "{appended:?}");
         imap.ok("COPY 2 Archive");
         let (octets, status) = imap.count("FETCH 2 BODY.PEEK[]").unwrap();
         assert!(
