@@ -382,7 +382,7 @@ fn so_many_commands_are_at_the_mail_and_no_more() {
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
-        stream.write_all(b"visit\tann\t4711\t\t\n").unwrap();
+        stream.write_all(b"visit\tann\t4711\t\t\t\n").unwrap();
         let mut ready = [0; 8];
         stream.read_exact(&mut ready).unwrap();
         assert_eq!(&ready, b"- ready\n");

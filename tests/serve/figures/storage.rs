@@ -183,8 +183,17 @@ fn a_message_of_200_mb() {
             let whole = command.ends_with("[]");
             assert!(!whole || octets > text.len() as u64, "{octets}");
         }
-        let appended = imap.append("INBOX", "", &text).unwrap();
-        assert!(appended.status.starts_with("OK"), "{appended:?}");
+        // A literal this long waits for its continuation.
+        imap.send(format!("w APPEND INBOX {{{}}}\r\n", text.len()).as_bytes())
+            .unwrap();
+        assert!(imap.response().unwrap().starts_with("+ "));
+        imap.send(text.as_bytes()).unwrap();
+        imap.send(b"\r\n").unwrap();
+        let mut appended = imap.response().unwrap();
+        while appended.starts_with("* ") {
+            appended = imap.response().unwrap();
+        }
+        assert!(appended.starts_with("w OK"), "{appended}");
         imap.ok("COPY 2 Archive");
         let (octets, status) = imap.count("FETCH 2 BODY.PEEK[]").unwrap();
         assert!(
