@@ -456,6 +456,19 @@ mod tests {
         assert_eq!(Cached::decode(&cached.bytes), Some(cached.clone()));
         let front = Facts::front(&row).unwrap();
         assert!(front.header == HEADER && front.envelope.is_empty());
+        // One text alone; the other is as if it was not kept.
+        for (texts, envelope, bodystructure) in [
+            ([true, false], ENVELOPE, &b""[..]),
+            ([false, true], b"", BODYSTRUCTURE),
+        ] {
+            let mut plain = b"before".to_vec();
+            assert!(Facts::unpack(&row, texts, &mut plain));
+            let read = Facts::decode(&plain[6..]).unwrap();
+            assert_eq!(
+                (read.header, read.envelope, read.bodystructure),
+                (HEADER, envelope, bodystructure)
+            );
+        }
         for cut in 0..row.len() {
             assert_eq!(Cached::decode(&row[..cut]), None);
         }
