@@ -244,7 +244,7 @@ fn patient(path: &Path, config: &Config) -> Result<Option<Patient>, Failure> {
         let real = |path: &Path| path.canonicalize().ok();
         root == path || real(root).is_some_and(|root| Some(root) == real(path))
     };
-    let all = patients(config)?;
+    let all = patients(None, config, &mut |_| ())?;
     Ok(all.into_iter().find(|patient| same(&patient.location.root)))
 }
 

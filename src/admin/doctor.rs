@@ -27,15 +27,16 @@ pub(crate) fn run(
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let mut patients = patients(config)?;
-    if let Some(name) = user {
-        patients.retain(|patient| patient.name.eq_ignore_ascii_case(name));
-        if patients.is_empty() {
-            return Err(Failure(format!("user {name:?}: no such user")));
+    let mut lost = false;
+    let patients = patients(user, config, &mut |failure| {
+        lost = true;
+        console.complain(failure.0);
+    })?;
+    if patients.is_empty() && !lost {
+        match user {
+            Some(name) => return Err(Failure(format!("user {name:?}: no such user"))),
+            None => console.complain("there are no users"),
         }
-    }
-    if patients.is_empty() {
-        console.complain("there are no users");
     }
     let (present, absent): (Vec<&Patient>, Vec<&Patient>) = patients
         .iter()
@@ -51,7 +52,7 @@ pub(crate) fn run(
         Lock::Running => online(&present, treatment, config, console)?,
         Lock::Ours(_lock) => offline(&present, treatment, config, console)?,
     };
-    Ok(if healthy {
+    Ok(if healthy && !lost {
         Exit::Success
     } else {
         Exit::Failure
@@ -337,6 +338,22 @@ mod tests {
         assert_eq!(machine.run("doctor --scrub", "").exit, Exit::Success);
         let told = machine.run("doctor --scrub --rebuild", "");
         assert_eq!(told.exit, Exit::Usage, "{told:?}");
+    }
+
+    #[test]
+    fn who_cannot_be_found_is_told_and_the_others_are_cared_for() {
+        let machine = machine();
+        let users = machine.data().join("users");
+        let cat = "cat:{PLAIN}x::::::userdb_mail=imapc:\n";
+        fs::write(&users, fs::read_to_string(&users).unwrap() + cat).unwrap();
+        let told = machine.run("doctor", "");
+        assert_eq!(told.exit, Exit::Failure);
+        assert!(told.out.contains("ann"), "{}", told.out);
+        let why = "dovelet: the mail of cat cannot be found: \"imapc\"";
+        assert!(told.err.contains(why), "{}", told.err);
+        assert_eq!(machine.run("doctor --user ann", "").exit, Exit::Success);
+        let told = machine.run("doctor --user cat", "");
+        assert!(told.exit == Exit::Failure && told.err.contains(why));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Users whose mail a command works on, without a server or beside one.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -55,16 +56,25 @@ impl Patient {
     }
 }
 
-/// All users and where their mail is. Errors: a users file cannot be read.
-pub(super) fn patients(config: &Config) -> Result<Vec<Patient>, Failure> {
-    let mut found: Vec<Patient> = Vec::new();
+/// All users, or the one who is named, and where their mail is. Those whose mail cannot be found are told to
+/// `complain`: that of others has nothing to do with it. Errors: a users file cannot be read.
+pub(super) fn patients(
+    named: Option<&str>,
+    config: &Config,
+    complain: &mut dyn FnMut(Failure),
+) -> Result<Vec<Patient>, Failure> {
+    let is_meant = |user: &User| named.is_none_or(|name| user.name.eq_ignore_ascii_case(name));
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     for (_, users) in user::all(config)? {
-        for user in users.iter() {
+        for user in users.iter().filter(|user| is_meant(user)) {
             // The first file that has a user counts.
-            if found.iter().any(|known| known.name == user.name) {
+            if !seen.insert(user.name.clone()) {
                 continue;
             }
-            found.push(Patient::of(user, config)?);
+            match Patient::of(user, config) {
+                Ok(patient) => found.push(patient),
+                Err(failure) => complain(failure),
+            }
         }
     }
     Ok(found)

@@ -109,7 +109,10 @@ fn delete(name: &str, config: &Config, console: &mut Console<'_>) -> Result<(), 
     let Some(user) = users.find(&name) else {
         return Ok(());
     };
-    let root = Patient::of(user, config)?.location.root;
+    let Ok(Patient { location, .. }) = Patient::of(user, config) else {
+        return Ok(());
+    };
+    let root = location.root;
     if root.exists() {
         console.say(format_args!("the mail stays in {}", root.display()));
     } else {

@@ -45,11 +45,14 @@ impl From<Refused> for End {
     }
 }
 
-/// The user of that name. Errors: there is none.
+/// The user of that name. Errors: there is none, or the mail cannot be found.
 pub(super) fn patient(name: &str, config: &Config) -> Result<Patient, End> {
-    let mut all = patients(config)?.into_iter();
-    let named = all.find(|patient| patient.name.eq_ignore_ascii_case(name));
-    named.ok_or_else(|| End::new(Exit::NoUser, format!("user {name:?}: no such user")))
+    let mut lost = None;
+    let mut named = patients(Some(name), config, &mut |failure| lost = Some(failure))?;
+    named.pop().ok_or_else(|| match lost {
+        Some(failure) => failure.into(),
+        None => End::new(Exit::NoUser, format!("user {name:?}: no such user")),
+    })
 }
 
 /// Does something in the mail of a user, which the engine of a running server or, without one, a thread of this

@@ -282,6 +282,14 @@ mod tests {
         );
     }
 
+    fn to(account: &Account) -> Recipient {
+        Recipient {
+            account: Ok(account.clone()),
+            address: b"x".to_vec(),
+            detail: None,
+        }
+    }
+
     #[test]
     fn one_copy_serves_all_of_a_file_system() {
         use std::os::unix::fs::MetadataExt;
@@ -290,11 +298,6 @@ mod tests {
         for account in [&ann, &bob] {
             account.prepare().unwrap();
         }
-        let to = |account: &Account| Recipient {
-            account: Ok(account.clone()),
-            address: b"x".to_vec(),
-            detail: None,
-        };
         for (several, links) in [(true, 4), (false, 2)] {
             let envelope = Envelope {
                 several,
@@ -332,18 +335,13 @@ mod tests {
             for account in [&ann, &bob] {
                 account.prepare().unwrap();
             }
-            let to = |account: &Account| Recipient {
-                account: Ok(account.clone()),
-                address: b"x".to_vec(),
-                detail: None,
-            };
             let envelope = Envelope {
                 several: true,
                 ..Envelope::default()
             };
             std::thread::scope(|scope| {
                 for order in [[&ann, &bob, &ann], [&bob, &ann, &bob], [&bob, &bob, &ann]] {
-                    let (to, envelope) = (&to, &envelope);
+                    let envelope = &envelope;
                     scope.spawn(move || {
                         for _ in 0..20 {
                             let mut delivery = begin(order.map(to).into(), envelope);

@@ -57,12 +57,12 @@ impl Ahead {
                 let start = bytes.len();
                 let is_known = match kept {
                     Kept::Facts => Facts::unpack(row, texts, bytes),
-                    Kept::Keys => Keys::decode(row).is_some(),
+                    Kept::Keys => {
+                        bytes.extend_from_slice(row);
+                        Keys::decode(row).is_some()
+                    }
                 };
                 if is_known {
-                    if kept == Kept::Keys {
-                        bytes.extend_from_slice(row);
-                    }
                     rows.push_back((uid, start..bytes.len()));
                 }
                 rows.len() < BATCH

@@ -197,15 +197,9 @@ impl Shared {
 
     /// True if one of these messages would be changed.
     fn takes(&self, state: &State, number: u32, slots: Bits, edit: &Edit) -> Result<bool, Error> {
-        let reading = |what| super::fault(what);
-        let reader = self
-            .host
-            .index
-            .read()
-            .map_err(reading("reading the index"))?;
-        let flags = reader
-            .flags(self.id, number)
-            .map_err(reading("reading the index"))?;
+        let reading = super::fault("reading the index");
+        let reader = self.host.index.read().map_err(&reading)?;
+        let flags = reader.flags(self.id, number).map_err(&reading)?;
         let asked = flags.present.and(&slots);
         let late = edit.late(&flags, &asked);
         let modified = edit.modified(state, number, &flags, &late);

@@ -51,15 +51,17 @@ pub(crate) fn run(wanted: &Convert, options: &Options, console: &mut Console<'_>
 }
 
 fn all(wanted: &Convert, config: &Config, console: &mut Console<'_>) -> Result<Exit, End> {
-    let mut users = patients(config)?;
-    if let Some(name) = &wanted.user {
-        users.retain(|user| user.name.eq_ignore_ascii_case(name));
-        if users.is_empty() {
-            return Err(End::new(
-                Exit::NoUser,
-                format!("user {name:?}: no such user"),
-            ));
-        }
+    let mut exit = Exit::Success;
+    let users = patients(wanted.user.as_deref(), config, &mut |failure| {
+        exit = Exit::Failure;
+        console.complain(failure.0);
+    })?;
+    if let Some(name) = &wanted.user
+        && users.is_empty()
+        && exit == Exit::Success
+    {
+        let what = format!("user {name:?}: no such user");
+        return Err(End::new(Exit::NoUser, what));
     }
     let lock = keep_server_away(config)?;
     if matches!(lock, Lock::Running) {
@@ -67,7 +69,7 @@ fn all(wanted: &Convert, config: &Config, console: &mut Console<'_>) -> Result<E
         let what = format!("a server runs over {data}: stop it first, then try again");
         return Err(End::new(Exit::TryAgain, what));
     }
-    let (mut exit, mut any) = (Exit::Success, false);
+    let mut any = false;
     for user in &users {
         match one(wanted, user, config, console) {
             Ok(row) => {
