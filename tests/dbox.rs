@@ -7,20 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use support::{Dovecot, Imap, Server, message};
-
-/// Shows what Dovecot logged, should the test fail.
-struct Log(PathBuf);
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(&self.0).unwrap_or_default();
-            eprintln!("Dovecot's log:\n{log}");
-        }
-    }
-}
+use std::path::Path;
+use support::{Dovecot, DovecotLog, Imap, Server, message};
 
 /// A mailbox, and the text, INTERNALDATE and RFC822.SIZE of a message in it.
 type Found = (String, String, String, String);
@@ -250,7 +238,7 @@ fn what_one_put_aside_the_other_finds() {
     );
     let directory = server.path("dovecot");
     let other = Dovecot::with(&directory, &mail, (owner.uid(), owner.gid()), &location);
-    let log = Log(server.path("dovecot/log"));
+    let log = DovecotLog::of(&server);
     // Its list of mailboxes is made first: where a session with messages does that, Dovecot makes all indexes anew.
     other.doveadm(&["mailbox", "status", "-u", "ann", "all", "*"]);
     assert_eq!(messages(&mut other.imap("ann"), &["INBOX"]), before);

@@ -8,30 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::scope;
 use std::time::Duration;
-use support::{Dovecot, PASSWORD, Server, Start, can, message, run, wait_until};
+use support::{Dovecot, DovecotLog, PASSWORD, Server, Start, can, message, run, wait_until};
 
 const SETTINGS: &str = "[storage]\nformat = \"mbox\"";
-/// Shows what Dovecot logged, should the test fail.
-struct Log(PathBuf);
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(&self.0).unwrap_or_default();
-            eprintln!("Dovecot's log:\n{log}");
-        }
-    }
-}
-
-impl Log {
-    fn of(server: &Server) -> Log {
-        Log(server.path("dovecot/log"))
-    }
-}
 
 fn dovecot(server: &Server) -> Dovecot {
     let mail = server.data().join("mail");
@@ -56,7 +38,7 @@ fn nothing_is_lost_while_dovecot_writes_too() {
     }
     let server = Server::start(SETTINGS);
     drop(server.imap("ann"));
-    let _log = Log::of(&server);
+    let _log = DovecotLog::of(&server);
     let other = dovecot(&server);
     let each = 40;
     scope(|scope| {
@@ -206,7 +188,7 @@ fn an_inbox_outside_the_tree_is_shared_with_dovecot() {
         let file = spool.join("ann");
         let found = fs::metadata(&file).unwrap();
         assert_eq!((found.uid(), found.mode() & 0o7777), (uid, 0o600));
-        let _log = Log::of(&server);
+        let _log = DovecotLog::of(&server);
         let mail = server.data().join("mail");
         let more = format!(
             "mail_location = mbox:{}/%u:INBOX={}/%u\nmbox_write_locks = {locks}\n",

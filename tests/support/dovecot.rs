@@ -1,12 +1,31 @@
 //! Dovecot with settings of its own.
 
-use super::{Guard, Imap, PASSWORD, Pop3, can, free_port, is_root, skip, wait_until};
+use super::{Guard, Imap, PASSWORD, Pop3, Server, can, free_port, is_root, skip, wait_until};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What speaks POP3 there.
 const POP3: &str = "/usr/lib/dovecot/pop3";
+
+/// Shows what Dovecot logged, should the test fail.
+pub(crate) struct DovecotLog(PathBuf);
+
+impl Drop for DovecotLog {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.0).unwrap_or_default();
+            eprintln!("Dovecot's log:\n{log}");
+        }
+    }
+}
+
+impl DovecotLog {
+    /// Of the Dovecot below that server's directory.
+    pub(crate) fn of(server: &Server) -> DovecotLog {
+        DovecotLog(server.path("dovecot/log"))
+    }
+}
 
 /// A Dovecot that ends with the value.
 pub(crate) struct Dovecot {

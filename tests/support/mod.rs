@@ -22,7 +22,7 @@ mod tls;
 pub(crate) use account::{Account, account, change};
 pub(crate) use binary::{dovelet, dovelet_words, executable, is_emulated};
 pub(crate) use deflated::Deflated;
-pub(crate) use dovecot::Dovecot;
+pub(crate) use dovecot::{Dovecot, DovecotLog};
 pub(crate) use flood::flood;
 pub(crate) use imap::{Answer, Imap, Message};
 pub(crate) use lmtp::{Lmtp, Stream};
