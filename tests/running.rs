@@ -84,6 +84,15 @@ fn the_doctor_asks_the_server(isolation: &str) {
         imap.ok("NOOP");
         (imap.list("1:*").unwrap().len() == 2).then_some(())
     });
+    // What was delivered has its fields cached, and so has what a client asked of.
+    let lines = examined(&server, &["index", "stats", "--user", "ann"]);
+    let inbox = lines
+        .iter()
+        .find(|line| line.starts_with("ann: INBOX: 2 messages, "));
+    assert!(
+        inbox.is_some_and(|line| line.ends_with(" of 2 messages")),
+        "{lines:?}"
+    );
 }
 
 #[test]

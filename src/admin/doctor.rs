@@ -295,6 +295,31 @@ mod tests {
     }
 
     #[test]
+    fn room_in_the_index_is_told() {
+        let machine = machine();
+        // Of a mailbox that the index does not know there is nothing to tell.
+        assert_eq!(machine.run("index stats --user ann", ""), Told::success(""));
+        machine.run("doctor --user ann", "");
+        let told = machine.run("index stats --user ann --json", "");
+        let octets = told.out.split("\"octets\":").nth(1).unwrap_or_default();
+        let octets: u64 = octets.split('}').next().unwrap().parse().unwrap();
+        assert!((30..500).contains(&octets), "{told:?}");
+        for part in [
+            "{\"user\":\"ann\",\"about\":\"index\",\"mailbox\":\"INBOX\",",
+            "\"messages\":1,",
+            "\"cached\":0,\"cached_octets\":0,\"octets\":",
+        ] {
+            assert!(told.out.contains(part), "{told:?}");
+        }
+        let expected =
+            format!("ann: INBOX: 1 messages, {octets} octets, 0 of them fields of 0 messages\n");
+        assert_eq!(
+            machine.run("index stats", "").out.lines().last(),
+            expected.lines().last()
+        );
+    }
+
+    #[test]
     fn a_scrub_tells_of_damage_and_of_what_it_repaired() {
         use std::os::unix::fs::PermissionsExt;
         let machine = machine();

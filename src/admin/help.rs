@@ -14,7 +14,7 @@ pub(crate) const TOP: Topic = Topic {
 };
 
 /// Pages about commands first, then those about things.
-pub(crate) const TOPICS: [Topic; 25] = [
+pub(crate) const TOPICS: [Topic; 26] = [
     Topic {
         name: "serve",
         text: include_str!("help/serve.txt"),
@@ -38,6 +38,10 @@ pub(crate) const TOPICS: [Topic; 25] = [
     Topic {
         name: "altmove",
         text: include_str!("help/altmove.txt"),
+    },
+    Topic {
+        name: "index",
+        text: include_str!("help/index.txt"),
     },
     Topic {
         name: "deliver",

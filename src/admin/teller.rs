@@ -8,7 +8,7 @@ use miniserde::Serialize;
 #[derive(Debug, Default, Serialize)]
 struct Row {
     user: String,
-    /// `mailbox`, `message`, `scrub`, `purge` or `move`.
+    /// `mailbox`, `message`, `scrub`, `purge`, `move` or `index`.
     about: String,
     mailbox: Option<String>,
     uid: Option<u32>,
@@ -21,6 +21,8 @@ struct Row {
     gone: Option<String>,
     new: Option<u32>,
     files: Option<u32>,
+    cached: Option<u32>,
+    cached_octets: Option<u64>,
     octets: Option<u64>,
 }
 
@@ -159,6 +161,20 @@ fn row(user: &str, report: Report) -> Row {
             messages: Some(messages),
             octets: Some(octets),
             ..about("move")
+        },
+        Report::Room {
+            mailbox,
+            messages,
+            cached,
+            cached_octets,
+            octets,
+        } => Row {
+            mailbox: Some(mailbox),
+            messages: Some(messages),
+            octets: Some(octets),
+            cached: Some(cached),
+            cached_octets: Some(cached_octets),
+            ..about("index")
         },
     }
 }

@@ -15,6 +15,7 @@ mod names;
 mod overview;
 mod reader;
 mod reserve;
+mod room;
 mod schema;
 mod sizes;
 mod summary;

@@ -48,7 +48,7 @@ impl Reader {
         self.rows(kind, range, Checked::Yes, each)
     }
 
-    fn rows<const OCTETS: usize>(
+    pub(super) fn rows<const OCTETS: usize>(
         &self,
         kind: Kind,
         range: RangeInclusive<[u8; OCTETS]>,

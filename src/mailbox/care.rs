@@ -20,15 +20,18 @@ pub(crate) enum Care {
     Aside(Selection),
     /// They come back from there.
     Back(Selection),
+    /// The room that mailboxes take in the index is added up.
+    Measure,
 }
 
 impl Care {
     /// Those that choose no messages, with their words.
-    const ALL: [(Care, &'static str); 4] = [
+    const ALL: [(Care, &'static str); 5] = [
         (Care::Check, "check"),
         (Care::Rebuild, "rebuild"),
         (Care::Purge, "purge"),
         (Care::Scrub, "scrub"),
+        (Care::Measure, "measure"),
     ];
 
     /// One word without blanks.
@@ -95,7 +98,35 @@ impl Account {
             Care::Aside(selection) => self.compact(Compaction::Aside(selection), report),
             Care::Back(selection) => self.compact(Compaction::Back(selection), report),
             Care::Scrub => self.scrub(report),
+            Care::Measure => self.measure(report),
         }
+    }
+
+    /// Tells of each mailbox that the index knows how much room it takes there; compares nothing.
+    fn measure(&self, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
+        let names = self.0.store()?.mailboxes();
+        let mut names = names.map_err(store_fault("listing mailboxes"))?;
+        crate::mail::sort(&mut names);
+        let index = &self.0.host.index;
+        for name in names {
+            let known = index.read().and_then(|reader| {
+                let id = reader.mailbox(self.0.id, &name)?;
+                let summary = id.map_or(Ok(None), |id| reader.summary(id))?;
+                Ok(id.zip(summary))
+            });
+            let Some((id, summary)) = known.map_err(fault("reading the index"))? else {
+                continue;
+            };
+            let room = index.room(id).map_err(fault("reading the index"))?;
+            report(Report::Room {
+                mailbox: name.to_string(),
+                messages: summary.messages,
+                cached: room.cached,
+                cached_octets: room.cached_octets,
+                octets: room.octets,
+            });
+        }
+        Ok(())
     }
 
     /// Compares the index with the store, mailbox by mailbox, telling `report` of each.

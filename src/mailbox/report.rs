@@ -46,6 +46,16 @@ pub(crate) enum Report {
         /// No others are to go.
         ended: bool,
     },
+    /// What the index has of a mailbox.
+    Room {
+        mailbox: String,
+        messages: u32,
+        /// Messages of which fields are cached, and octets of that.
+        cached: u32,
+        cached_octets: u64,
+        /// Of everything.
+        octets: u64,
+    },
 }
 
 impl Report {
@@ -112,6 +122,20 @@ impl Report {
                 octets.to_string(),
                 ended.to_string(),
             ],
+            Report::Room {
+                mailbox,
+                messages,
+                cached,
+                cached_octets,
+                octets,
+            } => vec![
+                "room".into(),
+                mailbox.clone(),
+                messages.to_string(),
+                cached.to_string(),
+                cached_octets.to_string(),
+                octets.to_string(),
+            ],
         };
         // Names of files may hold anything.
         let shown = |word: &String| word.replace(char::is_control, "\u{fffd}");
@@ -161,6 +185,13 @@ impl Report {
                 files: files.parse().ok()?,
                 octets: octets.parse().ok()?,
             },
+            ["room", mailbox, messages, cached, cached_octets, octets] => Report::Room {
+                mailbox: (*mailbox).to_owned(),
+                messages: messages.parse().ok()?,
+                cached: cached.parse().ok()?,
+                cached_octets: cached_octets.parse().ok()?,
+                octets: octets.parse().ok()?,
+            },
             _ => return None,
         })
     }
@@ -205,6 +236,16 @@ impl fmt::Display for Report {
             Report::Moved {
                 messages, octets, ..
             } => write!(f, "moved {messages} messages, {octets} octets"),
+            Report::Room {
+                mailbox,
+                messages,
+                cached,
+                cached_octets,
+                octets,
+            } => {
+                write!(f, "{mailbox}: {messages} messages, {octets} octets, ")?;
+                write!(f, "{cached_octets} of them fields of {cached} messages")
+            }
         }
     }
 }
@@ -240,6 +281,13 @@ mod tests {
             files: 1,
             octets: 2,
         };
+        let room = Report::Room {
+            mailbox: "INBOX".into(),
+            messages: 3,
+            cached: 2,
+            cached_octets: 500,
+            octets: 1 << 40,
+        };
         for (report, text) in [
             (
                 mailbox,
@@ -258,6 +306,10 @@ mod tests {
                     ended: true,
                 },
                 "moved 3 messages, 4 octets",
+            ),
+            (
+                room,
+                "INBOX: 3 messages, 1099511627776 octets, 500 of them fields of 2 messages",
             ),
         ] {
             assert_eq!(report.to_string(), text);

@@ -78,13 +78,14 @@ pub(crate) enum Settings {
 }
 
 /// Every command; the first word of a command line is one of them.
-pub(crate) const COMMANDS: [&str; 17] = [
+pub(crate) const COMMANDS: [&str; 18] = [
     "serve",
     "user",
     "config",
     "doctor",
     "purge",
     "altmove",
+    "index",
     "deliver",
     "adopt",
     "export",
@@ -99,7 +100,7 @@ pub(crate) const COMMANDS: [&str; 17] = [
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 24] = [
+pub(crate) const FORMS: [&str; 25] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -114,6 +115,7 @@ pub(crate) const FORMS: [&str; 24] = [
     "doctor [--user NAME] [--rebuild | --scrub] [--json]",
     "purge [--user NAME]",
     "altmove [--before DAY] [--larger SIZE] [--back] [--user NAME] [--json]",
+    "index stats [--user NAME] [--json]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "adopt PATH [--dry-run] [--json]",
     "export PATH --to dovecot [--dry-run] [--json]",
@@ -127,4 +129,5 @@ pub(crate) const FORMS: [&str; 24] = [
 ];
 pub(super) const USER: [&str; 5] = ["add", "passwd", "app-password", "list", "delete"];
 pub(super) const APP_PASSWORD: [&str; 3] = ["add", "list", "delete"];
+pub(super) const INDEX: [&str; 1] = ["stats"];
 pub(super) const CONFIG: [&str; 3] = ["check", "show", "reference"];

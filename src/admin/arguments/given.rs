@@ -4,7 +4,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::command::{COMMANDS, CONFIG, Command, Settings, USER};
+use super::command::{COMMANDS, CONFIG, Command, INDEX, Settings, USER};
 use super::option::{OPTIONS, Opt, board, find};
 use super::user;
 use super::words::{Misuse, excess, hint, nothing_in, unknown};
@@ -178,6 +178,13 @@ impl Given {
                     false => Ok(self.care(Care::Aside(self.selection))),
                 }
             }),
+            "index" => match rest.split_first() {
+                Some((second, rest)) if second == "stats" => {
+                    nothing_in(rest, "index").map(|()| self.care(Care::Measure))
+                }
+                Some((other, _)) => Err(unknown("command index", other, &INDEX, Some("index"))),
+                None => Err(Misuse::new("index needs stats behind it", Some("index"))),
+            },
             "deliver" if self.deliver.user.is_empty() => {
                 Err(Misuse::new("deliver needs -d USER", Some("deliver")))
             }

@@ -125,6 +125,14 @@ fn commands() {
             },
         ),
         (
+            "index stats --user ann --json",
+            Command::Care {
+                user: Some(ann()),
+                care: Care::Measure,
+                json: true,
+            },
+        ),
+        (
             "deliver -d ann",
             Command::Deliver(Deliver {
                 user: ann(),
@@ -310,6 +318,12 @@ fn misuses() {
         ("serve -x", "unknown option -x", Some("serve")),
         ("serve -d ann", "-d belongs to deliver", Some("serve")),
         ("deliver", "deliver needs -d USER", Some("deliver")),
+        ("index", "index needs stats behind it", Some("index")),
+        (
+            "index stats ann",
+            "\"ann\" is one word too many",
+            Some("index"),
+        ),
         (
             "deliver -d ann bob",
             "\"bob\" is one word too many",
@@ -322,12 +336,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and user app-password list and config show and doctor and altmove and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and user app-password list and config show and doctor and altmove and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("config"),
         ),
         (
