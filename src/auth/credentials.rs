@@ -11,6 +11,9 @@ pub(crate) const MAX_NAME: usize = 255;
 /// Longest password accepted from a client, in octets; some schemes take time quadratic in it.
 pub(crate) const MAX_PASSWORD: usize = 1024;
 
+/// Longest trace of an anonymous client, in characters (RFC 4505 section 2).
+pub(super) const MAX_TRACE: usize = 255;
+
 /// A claim to be someone, not yet verified.
 #[derive(Clone, Debug)]
 pub(crate) struct Credentials {
@@ -37,6 +40,8 @@ pub(crate) enum Proof {
         challenge: String,
         digest: Vec<u8>,
     },
+    /// ANONYMOUS: what the client says of itself.
+    Anonymous(String),
     /// EXTERNAL: what came with the connection.
     Certificate(Box<Shown>),
     /// A certificate that was found to be good, and to be the user's. Only where the secrets are.

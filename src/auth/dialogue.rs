@@ -42,7 +42,9 @@ impl Dialogue {
                 let told = challenge.clone().into_bytes();
                 return Some((Dialogue::CramMd5(challenge), told));
             }
-            Mechanism::Plain | Mechanism::Login | Mechanism::External => return None,
+            Mechanism::Plain | Mechanism::Login | Mechanism::External | Mechanism::Anonymous => {
+                return None;
+            }
         };
         let situation = Situation {
             hash,

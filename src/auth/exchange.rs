@@ -1,11 +1,11 @@
 //! SASL exchanges without I/O, as the process has them that talks with the client: responses in, challenges
 //! out, and questions for whoever has the secrets.
 //!
-//! PLAIN is RFC 4616, EXTERNAL RFC 4422; LOGIN has no standard, its two prompts are what clients expect. Mechanisms whose
+//! PLAIN is RFC 4616, EXTERNAL RFC 4422, ANONYMOUS RFC 4505; LOGIN has no standard, its two prompts are what clients expect. Mechanisms whose
 //! server has to know what is stored (SCRAM, CRAM-MD5) are a [`super::Dialogue`] elsewhere, to which this
 //! one passes on what the client says.
 
-use super::credentials::{Credentials, MAX_NAME, MAX_PASSWORD, Proof, Verdict};
+use super::credentials::{Credentials, MAX_NAME, MAX_PASSWORD, MAX_TRACE, Proof, Verdict};
 use super::scram::MAX_MESSAGE;
 use super::secret::Secret;
 use crate::config::{Mechanism, Mechanisms};
@@ -134,6 +134,7 @@ impl Exchange {
                 self.verify(password(response).map(|p| Credentials::new(authcid, p)))
             }
             (State::First(Mechanism::External), Some(authzid)) => self.verify(external(authzid)),
+            (State::First(Mechanism::Anonymous), Some(trace)) => self.verify(anonymous(trace)),
             (State::First(Mechanism::CramMd5), None) => self.begin(Mechanism::CramMd5, b""),
             (State::First(Mechanism::CramMd5), Some(_)) => Step::Failed,
             (state @ State::First(_), None) => self.challenge(state, b""),
@@ -254,6 +255,18 @@ fn external(authzid: &[u8]) -> Option<Credentials> {
     })
 }
 
+/// Who somebody says to be is told to whoever reads the log, and believed by nobody (RFC 4505 section 2).
+fn anonymous(trace: &[u8]) -> Option<Credentials> {
+    let trace = std::str::from_utf8(trace).ok()?;
+    let fits = trace.chars().count() <= MAX_TRACE;
+    fits.then(|| Credentials {
+        authzid: String::new(),
+        authcid: String::new(),
+        proof: Proof::Anonymous(trace.to_owned()),
+        client: None,
+    })
+}
+
 /// UTF-8 without NUL, neither empty nor longer than [`MAX_NAME`].
 fn name(bytes: &[u8]) -> Option<String> {
     let fits = (1..=MAX_NAME).contains(&bytes.len()) && !bytes.contains(&0);
@@ -279,6 +292,10 @@ mod tests {
         let mut exchange = Exchange::new(mechanism, Mechanisms::of_bits(u16::MAX)).unwrap();
         let steps = responses.iter().map(|&r| match exchange.step(r) {
             Step::Challenge(text) => format!("+{}", String::from_utf8(text).unwrap()),
+            Step::Ask(Question::Verify(Credentials {
+                proof: Proof::Anonymous(trace),
+                ..
+            })) => format!("trace {trace}"),
             Step::Ask(Question::Verify(c)) => format!(
                 "{}/{}/{}",
                 c.authzid,
@@ -343,6 +360,11 @@ mod tests {
             ("LOGIN", &[Some(b"tim"), Some(b"")], "+Password: failed"),
             ("LOGIN", &[Some(b"tim"), Some(b"a\0b")], "+Password: failed"),
             ("LOGIN", &[Some(b"tim"), None], "+Password: failed"),
+            // RFC 4505 section 4.
+            ("ANONYMOUS", &[Some(b"sirhc")], "trace sirhc"),
+            ("Anonymous", &[None, Some(b"a@b")], "+ trace a@b"),
+            ("ANONYMOUS", &[Some(b"")], "trace "),
+            ("ANONYMOUS", &[Some(b"\xff")], "failed"),
         ] {
             assert_eq!(talk(mechanism, responses), expected, "{responses:?}");
         }
@@ -365,6 +387,8 @@ mod tests {
         assert!(response(MAX_NAME, MAX_PASSWORD));
         assert!(!response(MAX_NAME + 1, 1));
         assert!(!response(1, MAX_PASSWORD + 1));
+        let trace = |count| talk("ANONYMOUS", &[Some("é".repeat(count).as_bytes())]) != "failed";
+        assert!(trace(MAX_TRACE) && !trace(MAX_TRACE + 1));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Users {
     /// Which entries have a password.
     open: Vec<usize>,
     masters: Masters,
+    /// Whose mail is public.
+    anonymous: Option<String>,
 }
 
 impl Users {
@@ -65,6 +67,7 @@ impl Users {
             entries,
             open,
             masters: Masters::default(),
+            anonymous: None,
         };
         (users, complaints.listed())
     }
@@ -73,6 +76,12 @@ impl Users {
     #[must_use]
     pub(crate) fn with_masters(self, masters: Masters) -> Users {
         Users { masters, ..self }
+    }
+
+    /// The same users, the mail of one of whom may be read by anybody.
+    #[must_use]
+    pub(crate) fn with_anonymous(self, anonymous: Option<String>) -> Users {
+        Users { anonymous, ..self }
     }
 
     /// The credentials with `user*master` divided into both.
@@ -156,11 +165,13 @@ impl Users {
             }
             false => None,
         };
-        match entry.map(|entry| (&entry.closed, &entry.user)) {
-            Some((None, user)) => (Verdict::Accepted, Some(user)),
-            Some((Some(closed), _)) => (Verdict::Closed(closed.clone()), None),
-            None => (Verdict::Rejected, None),
-        }
+        admitted(entry)
+    }
+
+    /// The verdict on who proves nothing, and whose mail may be read then; that user needs no password.
+    pub(crate) fn admit_anonymous(&self) -> (Verdict, Option<&User>) {
+        let name = self.anonymous.as_deref();
+        admitted(name.and_then(|name| self.entry(name)))
     }
 
     /// The mark of what is stored for this user's password, if that is to be stored anew.
@@ -191,7 +202,9 @@ impl Users {
             Proof::Password(password) => stored.check(password.bytes()),
             Proof::Apop { stamp, digest } => stored.check_apop(stamp, digest),
             Proof::CramMd5 { challenge, digest } => stored.check_cram_md5(challenge, digest),
-            Proof::Scram(_) | Proof::Certificate(_) | Proof::Certified => Verdict::Rejected,
+            Proof::Scram(_) | Proof::Certificate(_) | Proof::Certified | Proof::Anonymous(_) => {
+                Verdict::Rejected
+            }
         }
     }
 
@@ -230,11 +243,16 @@ impl Users {
 
     /// Whether somebody, and whether everybody, who can log in could do it with this mechanism.
     pub(crate) fn serve(&self, mechanism: Mechanism) -> (bool, bool) {
+        if mechanism == Mechanism::Anonymous {
+            let served = self.admit_anonymous().0 == Verdict::Accepted;
+            return (served, served);
+        }
         let open = self.open.iter().filter_map(|at| self.entries.get(*at));
         let able = open
             .filter_map(|entry| entry.password.as_ref())
             .map(|p| match mechanism {
                 Mechanism::Plain | Mechanism::Login | Mechanism::External => true,
+                Mechanism::Anonymous => false,
                 Mechanism::CramMd5 => p.serves_cram_md5(),
                 Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => p.scram(Hash::Sha1).is_some(),
                 Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
@@ -276,6 +294,7 @@ impl Users {
             Proof::Scram(proved) => proved.is_slow(),
             Proof::Apop { .. }
             | Proof::CramMd5 { .. }
+            | Proof::Anonymous(_)
             | Proof::Certificate(_)
             | Proof::Certified => false,
         }
@@ -307,6 +326,15 @@ impl Users {
         let name = name.to_ascii_lowercase();
         let at = self.entries.binary_search_by(|e| e.user.name.cmp(&name));
         self.entries.get(at.ok()?)
+    }
+}
+
+/// The verdict on who showed to be of that entry, or may be.
+fn admitted(entry: Option<&Entry>) -> (Verdict, Option<&User>) {
+    match entry.map(|entry| (&entry.closed, &entry.user)) {
+        Some((None, user)) => (Verdict::Accepted, Some(user)),
+        Some((Some(closed), _)) => (Verdict::Closed(closed.clone()), None),
+        None => (Verdict::Rejected, None),
     }
 }
 

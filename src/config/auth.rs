@@ -19,6 +19,8 @@ pub(crate) struct Auth {
     pub(crate) master_users: Vec<String>,
     /// Stands between the user and the master user in a name; no user's name has it.
     pub(crate) master_separator: char,
+    /// Whose mail may be read by whoever logs in by ANONYMOUS.
+    pub(crate) anonymous_user: Option<String>,
 }
 
 impl Default for Auth {
@@ -29,6 +31,7 @@ impl Default for Auth {
             rehash: false,
             master_users: Vec::new(),
             master_separator: '*',
+            anonymous_user: None,
         }
     }
 }
@@ -49,13 +52,14 @@ const SCHEMES: [(&str, Scheme); 2] = [
 const SEPARATORS: [(&str, char); 3] = [("*", '*'), ("%", '%'), ("/", '/')];
 
 /// For messages.
-const MECHANISMS: [&str; 6] = [
+const MECHANISMS: [&str; 7] = [
     "plain",
     "login",
     "scram-sha-256",
     "scram-sha-1",
     "cram-md5",
     "external",
+    "anonymous",
 ];
 
 /// What stands for `None`.
@@ -91,12 +95,25 @@ impl Auth {
 /// `certificates`: clients can show some.
 pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>, certificates: bool) -> Option<Auth> {
     let part = reader.table(top, AUTH)?;
+    let anonymous_user = reader.text(&part, "anonymous_user");
+    let anonymous_user = anonymous_user.map(|(_, name)| name.to_ascii_lowercase());
+    let anonymous_user = anonymous_user.filter(|name| !name.is_empty());
+    let usable = |mechanism| match mechanism {
+        Mechanism::External if !certificates => {
+            Err("\"external\" needs `client_ca` in [tls]: who may vouch for users")
+        }
+        Mechanism::Anonymous if anonymous_user.is_none() => {
+            Err("\"anonymous\" needs `anonymous_user`: whose mail may be read")
+        }
+        _ => Ok(mechanism),
+    };
     Some(Auth {
-        mechanisms: mechanisms(reader, &part, certificates),
+        mechanisms: mechanisms(reader, &part, &usable),
         scheme: reader.word(&part, "scheme", &SCHEMES).unwrap_or_default(),
         rehash: reader.flag(&part, "rehash").unwrap_or_default(),
         master_users: masters(reader, &part),
         master_separator: (reader.word(&part, "master_separator", &SEPARATORS)).unwrap_or('*'),
+        anonymous_user,
     })
 }
 
@@ -106,18 +123,19 @@ fn masters(reader: &mut Reader<'_>, part: &Part<'_>) -> Vec<String> {
     names.collect()
 }
 
-fn mechanisms(reader: &mut Reader<'_>, part: &Part<'_>, certificates: bool) -> Option<Mechanisms> {
+fn mechanisms(
+    reader: &mut Reader<'_>,
+    part: &Part<'_>,
+    usable: &dyn Fn(Mechanism) -> Result<Mechanism, &'static str>,
+) -> Option<Mechanisms> {
     if matches!(&part.table.node("mechanisms")?.value, Value::Text(text) if text == AUTO) {
         return None;
     }
     let mut set = Mechanisms::default();
     for (at, name) in reader.texts(part, "mechanisms")? {
-        match Mechanism::named(name).filter(|m| !m.binds()) {
-            Some(Mechanism::External) if !certificates => {
-                let what = "\"external\" needs `client_ca` in [tls]: who may vouch for users";
-                reader.faults.add(at, what);
-            }
-            Some(mechanism) => set = set.with(mechanism),
+        match Mechanism::named(name).filter(|m| !m.binds()).map(usable) {
+            Some(Ok(mechanism)) => set = set.with(mechanism),
+            Some(Err(what)) => reader.faults.add(at, what),
             None => (reader.faults).add(at, no_choice("mechanisms", name, &MECHANISMS)),
         }
     }
@@ -143,8 +161,9 @@ mod tests {
             rehash: true,
             master_users: vec!["root".to_owned()],
             master_separator: '%',
+            anonymous_user: Some("archive".to_owned()),
         };
-        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\nrehash = true\nmaster_users = [\"Root\"]\nmaster_separator = \"%\"\n";
+        let text = "[auth]\nmechanisms = [\"scram-sha-256\", \"PLAIN\", \"login\"]\nscheme = \"scram-sha-256\"\nrehash = true\nmaster_users = [\"Root\"]\nmaster_separator = \"%\"\nanonymous_user = \"Archive\"\n";
         assert_eq!(read(text), Ok(all.clone()));
         let config = parse(text, settings()).unwrap();
         assert_eq!(read(&show(&config)), Ok(all));
@@ -172,6 +191,10 @@ mod tests {
             (
                 "[auth]\nmechanisms = [\"external\"]",
                 "2:15: \"external\" needs `client_ca` in [tls]: who may vouch for users",
+            ),
+            (
+                "[auth]\nmechanisms = [\"anonymous\"]\nanonymous_user = \"\"",
+                "2:15: \"anonymous\" needs `anonymous_user`: whose mail may be read",
             ),
             (
                 "[auth]\nscheme = \"argon\"",

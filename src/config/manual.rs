@@ -240,10 +240,10 @@ pub(super) const AUTH: &Section = &Section {
             "mechanisms",
             "\"auto\"",
             "The SASL mechanisms that are offered, if anybody can use them: of \"plain\", \"login\", \
-             \"scram-sha-256\", \"scram-sha-1\", \"cram-md5\" and \"external\" (for that see client_ca in [tls]). SCRAM can be used by whoever has a password stored by \
+             \"scram-sha-256\", \"scram-sha-1\", \"cram-md5\", \"external\" (for that see client_ca in [tls]) and \"anonymous\" (see anonymous_user). SCRAM can be used by whoever has a password stored by \
              its scheme of that name, or as it is ({PLAIN}), CRAM-MD5 by the latter and by {CRAM-MD5}. With TLS, SCRAM is offered \
              with channel binding, too. \"auto\": plain and login, and SCRAM if everybody can use it, as many mail \
-             programs try nothing else where it is offered.",
+             programs try nothing else where it is offered; anonymous, if there is an anonymous_user.",
         ),
         default(
             "scheme",
@@ -267,6 +267,12 @@ pub(super) const AUTH: &Section = &Section {
             "master_separator",
             "\"*\"",
             "What stands between the user and the master user in such a name: \"*\", \"%\" or \"/\".",
+        ),
+        example(
+            "anonymous_user",
+            "\"archive\"",
+            "The user whose mail is public: whoever logs in by ANONYMOUS may read it by IMAP and POP3, and change nothing. \
+             What such a client says of itself is in the log. Who logs in as this user by other means may do what users may.",
         ),
     ],
 };

@@ -11,11 +11,12 @@ pub(crate) enum Mechanism {
     ScramSha1Plus,
     CramMd5,
     External,
+    Anonymous,
 }
 
 impl Mechanism {
     /// In the order in which they are listed.
-    pub(crate) const ALL: [Mechanism; 8] = [
+    pub(crate) const ALL: [Mechanism; 9] = [
         Mechanism::Plain,
         Mechanism::Login,
         Mechanism::ScramSha256Plus,
@@ -24,6 +25,7 @@ impl Mechanism {
         Mechanism::ScramSha1,
         Mechanism::CramMd5,
         Mechanism::External,
+        Mechanism::Anonymous,
     ];
 
     /// The registered name.
@@ -37,6 +39,7 @@ impl Mechanism {
             Mechanism::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
             Mechanism::CramMd5 => "CRAM-MD5",
             Mechanism::External => "EXTERNAL",
+            Mechanism::Anonymous => "ANONYMOUS",
         }
     }
 
@@ -105,6 +108,12 @@ impl Mechanisms {
             false => Mechanism::External.bit(),
         };
         Mechanisms(self.0 & !external)
+    }
+
+    /// Without ANONYMOUS.
+    #[must_use]
+    pub(crate) fn named(self) -> Mechanisms {
+        Mechanisms(self.0 & !Mechanism::Anonymous.bit())
     }
 
     /// The set as a number, for other processes.

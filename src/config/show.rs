@@ -55,6 +55,9 @@ pub(crate) fn show(config: &Config) -> String {
         "master_separator",
         &config.auth.master_separator.to_string(),
     );
+    if let Some(user) = &config.auth.anonymous_user {
+        text.string("anonymous_user", user);
+    }
     imap(config, &mut text);
     pop3(config, &mut text);
     lmtp(config, &mut text);

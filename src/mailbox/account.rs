@@ -17,9 +17,15 @@ use event_listener::Event;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// One user's mail. Cheap to clone; all sessions and deliveries of a user share one.
+/// One user's mail, and what may be done with it. Cheap to clone; all sessions and deliveries of a user share one.
 #[derive(Clone)]
-pub(crate) struct Account(pub(super) Arc<Inner>);
+pub(crate) struct Account(pub(super) Arc<Inner>, Rights);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rights {
+    All,
+    Read,
+}
 
 pub(super) struct Inner {
     pub(super) host: Arc<HostInner>,
@@ -181,6 +187,32 @@ impl Account {
         (account, directory)
     }
 
+    pub(super) fn over(inner: Arc<Inner>) -> Account {
+        Account(inner, Rights::All)
+    }
+
+    /// The same mail, in which nothing can be changed: mailboxes are opened as by EXAMINE, and what would
+    /// change something is `NotPermitted`.
+    pub(crate) fn for_reading(self) -> Account {
+        Account(self.0, Rights::Read)
+    }
+
+    /// Errors: `NotPermitted` where it may only be read.
+    pub(crate) fn may_change(&self) -> Result<(), Error> {
+        match self.1 {
+            Rights::All => Ok(()),
+            Rights::Read => Err(Error::NotPermitted),
+        }
+    }
+
+    /// How a mailbox is opened for who asks for that.
+    fn access(&self, asked: Access) -> Access {
+        match self.1 {
+            Rights::All => asked,
+            Rights::Read => Access::ReadOnly,
+        }
+    }
+
     /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet, and sweeps what
     /// a crash left. Call before anything else; costs nothing if that was done a while ago.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
@@ -246,6 +278,7 @@ impl Account {
 
     /// Durable when it returns.
     pub(crate) fn subscribe(&self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        self.may_change()?;
         let mut changing = self.0.names.changing();
         self.0
             .store()?
@@ -258,6 +291,7 @@ impl Account {
     /// Makes a mailbox and what is missing above it (RFC 3501 section 6.3.3); all that was made, the
     /// lowest first.
     pub(crate) fn create(&self, name: &MailboxName) -> Result<Vec<MailboxName>, Error> {
+        self.may_change()?;
         let mut changing = self.0.names.changing();
         let mut store = self.0.store()?;
         let names = store
@@ -291,6 +325,7 @@ impl Account {
 
     /// RFC 3501 section 6.3.4. A mailbox with others below it is removed; its name stays as theirs.
     pub(crate) fn delete(&self, name: &MailboxName) -> Result<(), Error> {
+        self.may_change()?;
         if name.is_inbox() {
             return Err(Error::Cannot("INBOX cannot be deleted"));
         }
@@ -318,6 +353,7 @@ impl Account {
     /// With all below it; INBOX: its messages are still to be moved to a new mailbox (RFC 3501 section
     /// 6.3.5).
     pub(crate) fn rename(&self, from: &MailboxName, to: &MailboxName) -> Result<Renamed, Error> {
+        self.may_change()?;
         if to.is_below(from) {
             return Err(Error::Cannot("a mailbox cannot be moved below itself"));
         }
@@ -407,7 +443,12 @@ impl Account {
         name: &MailboxName,
         access: Access,
     ) -> Result<View, Error> {
-        View::open(self.clone(), before, self.shared(name)?, access)
+        View::open(
+            self.clone(),
+            before,
+            self.shared(name)?,
+            self.access(access),
+        )
     }
 
     /// As `select_after`, with the first message without `\Seen`, if that asks no disk: everything is in
@@ -419,7 +460,7 @@ impl Account {
         access: Access,
     ) -> Option<(View, Option<SeqNum>)> {
         let shared = self.0.boxes.try_lock().ok()?.get(name)?;
-        View::open_at_once(self.clone(), before, shared, access)
+        View::open_at_once(self.clone(), before, shared, self.access(access))
     }
 
     /// True if the mailbox was there a moment ago; asks no disk.

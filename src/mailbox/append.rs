@@ -96,6 +96,7 @@ impl Draft {
         let draft = match self.draft.take() {
             Some(draft) => draft,
             None => {
+                self.account.may_change()?;
                 let reserve = &self.account.0.host.reserve;
                 if reserve.is_used() {
                     reserve.look();

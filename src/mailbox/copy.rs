@@ -92,6 +92,7 @@ impl View {
     }
 
     fn carrying(&self, uids: &UidSet, to: &MailboxName, way: Way) -> Result<Carry, Error> {
+        self.account.may_change()?;
         let target = self.account.shared(to)?;
         let mut store = self.account.0.own_store()?;
         self.refresh(&mut *store)?;

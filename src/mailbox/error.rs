@@ -20,7 +20,10 @@ pub(crate) enum Error {
     Full,
     /// The message is larger than allowed.
     TooLarge,
+    /// The mailbox is opened read-only.
     ReadOnly,
+    /// Who asks may only read.
+    NotPermitted,
     /// Encoded in a way nobody knows, or binary without saying so.
     UnknownEncoding,
     /// Too many entries of one mailbox have values.

@@ -291,14 +291,14 @@ impl Host {
         let moved = |account: &Account| *account.0.location != *location;
         let account = {
             let mut accounts = lock(&self.inner.accounts);
-            let used = accounts.used(name).map(Account);
+            let used = accounts.used(name).map(Account::over);
             if used.as_ref().is_some_and(moved) {
                 let used = used.as_ref().map(|used| Arc::as_ptr(&used.0));
                 lock(&self.kept).retain(|kept| Some(Arc::as_ptr(&kept.0)) != used);
             }
             drop(used);
             match accounts.used(name) {
-                Some(inner) => Account(inner),
+                Some(inner) => Account::over(inner),
                 None => {
                     let id = self.inner.account_id(name)?;
                     self.add(&mut accounts, name, location, id, Prepared::default())
@@ -319,7 +319,7 @@ impl Host {
             return None;
         }
         let account = match accounts.used(name) {
-            Some(inner) => Account(inner),
+            Some(inner) => Account::over(inner),
             None => self.add(&mut accounts, name, location, id, prepared),
         };
         drop(accounts);
@@ -338,7 +338,7 @@ impl Host {
         let inner = Inner::new(self.inner.clone(), id, location, prepared);
         let inner = Arc::new(inner);
         accounts.put(name, &inner);
-        Account(inner)
+        Account::over(inner)
     }
 
     fn keep(&self, account: Account) {

@@ -26,6 +26,7 @@ impl Account {
         changes: Vec<(EntryName, Option<Vec<u8>>)>,
         by: u32,
     ) -> Result<(), Error> {
+        self.may_change()?;
         let limits = &self.0.host.limits;
         let longest = changes.iter().filter_map(|(_, value)| value.as_ref());
         if longest.map(Vec::len).max() > Some(limits.metadata_octets) {

@@ -61,6 +61,7 @@ impl Account {
     /// Has a mailbox be for these uses and for no others; they no longer belong to another (RFC 6154
     /// section 5.4). Durable. Errors: `Cannot` if its name says what else it is for.
     pub(crate) fn assign(&self, name: &MailboxName, uses: &[SpecialUse]) -> Result<(), Error> {
+        self.may_change()?;
         if !self.exists(name)? {
             return Err(Error::NoSuchMailbox);
         }
@@ -93,6 +94,7 @@ impl Account {
 
     /// Has these mailboxes, as far as they are there, be for these uses; other uses stay. Durable.
     pub(crate) fn set_special_uses(&self, uses: &[(SpecialUse, MailboxName)]) -> Result<(), Error> {
+        self.may_change()?;
         let _annotating = lock(&self.0.annotating);
         let mut store = self.0.store()?;
         let mut assigned = read(&mut *store)?;

@@ -174,6 +174,7 @@ impl Auth {
                 // Before anybody is there, too: nobody is told from the unknown.
                 (None, Mechanism::Plain | Mechanism::Login) => true,
                 (None, Mechanism::ScramSha256 | Mechanism::ScramSha1) => all,
+                (None, Mechanism::Anonymous) => some,
                 (None, _) => false,
                 (Some(set), Mechanism::Plain | Mechanism::Login) => set.contains(*mechanism),
                 (Some(set), _) => some && set.contains(*mechanism),

@@ -129,7 +129,11 @@ fn attack(what: &str, with: &str, parent: &OwnedFd) -> io::Result<()> {
                 mail: None,
             };
             let connection = 1;
-            let message = Message::Login { connection, owner };
+            let message = Message::Login {
+                connection,
+                owner,
+                reads: false,
+            };
             message::send(parent, &message.encode(), &[])
         }
         _ => Err(io::Error::other("the test asks for something unknown")),

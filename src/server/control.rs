@@ -124,8 +124,12 @@ pub(super) enum Message {
         ticket: u32,
         lookup: u8,
     },
-    /// `auth` to parent: whom the connection may become.
-    Login { connection: u64, owner: Owner },
+    /// `auth` to parent: whom the connection may become, and whether only to read.
+    Login {
+        connection: u64,
+        owner: Owner,
+        reads: bool,
+    },
     /// `auth` to parent: what is to be stored for the password of a user, if what is stored still has that mark.
     Rehash {
         user: String,
@@ -147,6 +151,8 @@ pub(super) enum Message {
         connection: u64,
         user: String,
         location: Location,
+        /// It may change nothing.
+        reads: bool,
         bytes: Vec<u8>,
     },
     /// Parent to engine, with the stream the message comes from.
@@ -351,7 +357,11 @@ impl Message {
                 ticket,
                 lookup,
             } => drop(p.u8(12).u64(*connection).u32(*ticket).u8(*lookup)),
-            Message::Login { connection, owner } => owner.pack(p.u8(13).u64(*connection)),
+            Message::Login {
+                connection,
+                owner,
+                reads,
+            } => owner.pack(p.u8(13).u64(*connection).u8(u8::from(*reads))),
             Message::Grant {
                 connection,
                 ticket,
@@ -369,10 +379,11 @@ impl Message {
                 connection,
                 user,
                 location,
+                reads,
                 bytes,
             } => {
                 pack_location(p.u8(15).u64(*connection).text(user), location);
-                p.bytes(bytes);
+                p.u8(u8::from(*reads)).bytes(bytes);
             }
             Message::Deliver { addressees } => {
                 p.u8(16).list(addressees, |p, addressee| addressee.pack(p));
@@ -476,6 +487,7 @@ impl Message {
             },
             13 => Message::Login {
                 connection: u.u64()?,
+                reads: u.u8()? != 0,
                 owner: Owner::unpack(u)?,
             },
             14 => Message::Grant {
@@ -489,6 +501,7 @@ impl Message {
                 connection: u.u64()?,
                 user: u.text()?,
                 location: unpack_location(u)?,
+                reads: u.u8()? != 0,
                 bytes: u.bytes()?.to_vec(),
             },
             16 => Message::Deliver {
@@ -575,6 +588,7 @@ fn pack_proof(proof: &Proof, p: &mut Pack) {
             p.u32(shown.scheme.into());
             p.bytes(&shown.message).bytes(&shown.signature);
         }
+        Proof::Anonymous(trace) => drop(p.u8(3).text(trace)),
         Proof::CramMd5 { .. } | Proof::Scram(_) | Proof::Certified => drop(p.u8(u8::MAX)),
     }
 }
@@ -592,6 +606,7 @@ fn unpack_proof(u: &mut Unpack<'_>) -> Option<Proof> {
             message: octets(u)?,
             signature: octets(u)?,
         })),
+        3 => Proof::Anonymous(u.text()?),
         _ => return None,
     })
 }

@@ -197,13 +197,14 @@ impl Engine {
                         connection,
                         user,
                         location,
+                        reads,
                         bytes,
                     },
                     Some(stream),
                 ) => {
-                    let session = self
-                        .clone()
-                        .session(connection, user, location, bytes, stream);
+                    let session =
+                        self.clone()
+                            .session(connection, (user, location, reads), bytes, stream);
                     self.spawn(session);
                 }
                 // Without its stream whoever waits for an answer knows.

@@ -64,6 +64,14 @@ struct Ready {
     engines: Vec<String>,
 }
 
+/// Whom a connection may become.
+struct Login {
+    owner: Owner,
+    /// It may change nothing.
+    reads: bool,
+    until: Instant,
+}
+
 struct Parent {
     config: Rc<Config>,
     identities: Identities,
@@ -82,7 +90,7 @@ struct Parent {
     /// There was a users file.
     users_seen: bool,
     engines: Engines,
-    logins: HashMap<u64, (Owner, Instant)>,
+    logins: HashMap<u64, Login>,
     grants: Grants,
     uses: Uses,
     /// Who vouches for clients' certificates.
@@ -432,7 +440,7 @@ impl Parent {
             }
         }
         self.engines.revive(now);
-        self.logins.retain(|_, (_, until)| *until > now);
+        self.logins.retain(|_, login| login.until > now);
         self.grants.expire(now);
         if self.uses.wait(now).is_some_and(|wait| wait.is_zero()) {
             self.note_uses(now);
@@ -450,9 +458,18 @@ impl Parent {
         };
         let mut renewals = Vec::new();
         let gone = auth.receive(MAX_FROM_AUTH, &mut |message, _| match message {
-            Message::Login { connection, owner } if self.logins.len() < MAX_LOGINS => {
+            Message::Login {
+                connection,
+                owner,
+                reads,
+            } if self.logins.len() < MAX_LOGINS => {
                 let until = Instant::now() + GRANT_PATIENCE;
-                self.logins.insert(connection, (owner, until));
+                let login = Login {
+                    owner,
+                    reads,
+                    until,
+                };
+                self.logins.insert(connection, login);
             }
             Message::AppPasswordUsed { user, id } => self.uses.add(user, id, Instant::now()),
             Message::Rehash { user, mark, hash } => renewals.push((user, mark, hash)),
@@ -537,7 +554,7 @@ impl Parent {
     }
 
     fn handover(&mut self, connection: u64, bytes: Vec<u8>, descriptor: OwnedFd) -> bool {
-        let Some((owner, _)) = self.logins.remove(&connection) else {
+        let Some(Login { owner, reads, .. }) = self.logins.remove(&connection) else {
             log::error!("front handed over connection {connection}, which is not logged in");
             return false;
         };
@@ -549,6 +566,7 @@ impl Parent {
             connection,
             user: owner.name.clone(),
             location,
+            reads,
             bytes,
         };
         let request = Request {

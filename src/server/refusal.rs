@@ -97,6 +97,7 @@ mod tests {
             let (near, far) = message::stream().unwrap();
             let bytes = [vec![protocol as u8], bytes].concat();
             let message = Message::Session {
+                reads: false,
                 connection: 1,
                 user: "ann".to_owned(),
                 location: crate::config::Location::default(),

@@ -37,8 +37,7 @@ impl Engine {
     pub(super) async fn session(
         self: Rc<Self>,
         connection: u64,
-        user: String,
-        location: Location,
+        (user, location, reads): (String, Location, bool),
         bytes: Vec<u8>,
         stream: OwnedFd,
     ) {
@@ -50,7 +49,7 @@ impl Engine {
         if let (Ok(socket), Some(handover)) = (socket(stream), handover) {
             let mut transport = Transport::Plain(socket);
             let served = Box::pin(async {
-                let opened = self.open(&user, location, handover, &mut transport, counted);
+                let opened = self.open(&user, (location, reads), handover, &mut transport, counted);
                 // What only the beginning needs is not kept while the session waits.
                 let Some(session) = Box::pin(opened).await? else {
                     return Ok(None);
@@ -118,7 +117,7 @@ impl Engine {
     async fn open(
         self: &Rc<Self>,
         user: &str,
-        location: Location,
+        (location, reads): (Location, bool),
         handover: Handover,
         transport: &mut Transport,
         counted: bool,
@@ -146,6 +145,7 @@ impl Engine {
             }
         };
         let account = match opened {
+            Ok(account) if reads => account.for_reading(),
             Ok(account) => account,
             Err(error) => {
                 log::error!("the mail of {user} cannot be opened: {error:?}");

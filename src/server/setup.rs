@@ -42,6 +42,8 @@ pub(super) struct Setup {
     /// Who may log in as others, and what stands before such a name.
     pub(super) masters: Vec<String>,
     pub(super) master_separator: String,
+    /// Whose mail is public.
+    pub(super) anonymous_user: Option<String>,
     /// For `auth` alone: where mail is, to tell others.
     pub(super) data_dir: PathBuf,
     /// The templates of [`Storage`].
@@ -360,6 +362,7 @@ impl Setup {
             rehash: Some(config.auth.scheme).filter(|_| config.auth.rehash),
             masters: config.auth.master_users.clone(),
             master_separator: config.auth.master_separator.to_string(),
+            anonymous_user: config.auth.anonymous_user.clone(),
             aliases: config.postfix.aliases.is_some(),
             domains: config.postfix.domains.clone(),
             imap: config.imap.clone(),
@@ -397,6 +400,9 @@ impl Setup {
             pack.text(name);
         });
         pack.text(&self.master_separator);
+        pack.option(self.anonymous_user.as_ref(), |pack, name| {
+            pack.text(name);
+        });
         path(pack, &self.data_dir);
         for template in &self.storage {
             pack.option(template.as_ref(), |pack, template| {
@@ -442,6 +448,7 @@ impl Setup {
             rehash: unpack.option(scheme)?,
             masters: unpack.list(Unpack::text)?,
             master_separator: unpack.text()?,
+            anonymous_user: unpack.option(Unpack::text)?,
             data_dir: unpath(unpack)?,
             storage: [
                 unpack.option(Unpack::text)?,

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anonymous;
 mod command_line;
 mod compromised;
 mod deliver;

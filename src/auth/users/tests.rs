@@ -322,3 +322,29 @@ fn recipients() {
     }
     assert!(users.recipient(b"ann\xff", "+").is_none());
 }
+
+#[test]
+fn the_mail_of_one_may_be_public() {
+    let users = || Users::parse(b"archive:\nann:{PLAIN}x\ngone:{PLAIN}x::::::nologin\n").0;
+    let admitted = |name: Option<&str>| {
+        let users = users().with_anonymous(name.map(str::to_owned));
+        let (verdict, user) = users.admit_anonymous();
+        let served = users.serve(Mechanism::Anonymous).0;
+        assert_eq!(served, verdict == Verdict::Accepted);
+        user.map(|user| user.name.clone())
+    };
+    assert_eq!(admitted(Some("archive")).as_deref(), Some("archive"));
+    assert_eq!(admitted(Some("ann")).as_deref(), Some("ann"));
+    for nobody in [None, Some("bob"), Some("gone")] {
+        assert_eq!(admitted(nobody), None);
+    }
+    // It is no password.
+    let claim = Credentials {
+        proof: Proof::Anonymous(String::new()),
+        ..Credentials::new("ann".into(), Secret::default())
+    };
+    assert_eq!(
+        users().with_anonymous(Some("ann".into())).verify(&claim),
+        None
+    );
+}

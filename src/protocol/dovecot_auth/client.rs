@@ -232,9 +232,9 @@ impl Client {
     }
 }
 
-/// Without what rests on TLS, which is another server's.
+/// Without what rests on TLS, which is another server's, and without what would make that an open relay.
 fn offered(mechanisms: Mechanisms) -> Mechanisms {
-    mechanisms.bound(false).certified(false)
+    mechanisms.bound(false).certified(false).named()
 }
 
 /// The last line of an exchange.
@@ -260,6 +260,7 @@ fn flags(mechanism: Mechanism) -> &'static [&'static str] {
         Mechanism::Plain | Mechanism::Login => &["plaintext"],
         Mechanism::CramMd5 => &["dictionary", "active"],
         Mechanism::External => &[],
+        Mechanism::Anonymous => &["anonymous"],
         Mechanism::ScramSha1
         | Mechanism::ScramSha256
         | Mechanism::ScramSha1Plus

@@ -235,6 +235,7 @@ impl Session {
             .as_ref()
             .map_err(|why| Error::InvalidName(*why));
         let draft = name.and_then(|given| {
+            self.account.may_change()?;
             match self.account.is_open(&given.name) || self.account.exists(&given.name)? {
                 true => Ok(self.account.draft()),
                 false => Err(Error::NoSuchMailbox),

@@ -126,6 +126,7 @@ pub(crate) const CAPABILITIES: &[Capability] = &[
     mechanism("AUTH=SCRAM-SHA-1", 5802, Mechanism::ScramSha1),
     mechanism("AUTH=CRAM-MD5", 2195, Mechanism::CramMd5),
     mechanism("AUTH=EXTERNAL", 4422, Mechanism::External),
+    mechanism("AUTH=ANONYMOUS", 4505, Mechanism::Anonymous),
 ];
 
 /// The state a capability line is made for.
@@ -159,6 +160,9 @@ impl Capability {
             }
             When::Mechanism(Mechanism::External) => {
                 "before login, with TLS, if the client has shown a certificate"
+            }
+            When::Mechanism(Mechanism::Anonymous) => {
+                "before login, with TLS or from loopback, if the settings have `anonymous_user`"
             }
             When::Mechanism(_) => "before login, with TLS or from loopback, if users can use it",
             When::NoPassword => "before login, without TLS",

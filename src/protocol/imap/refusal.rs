@@ -20,6 +20,7 @@ pub(super) fn refusal(error: Error) -> String {
             return format!("NO [METADATA MAXSIZE {octets}] A value is too long.");
         }
         Error::ReadOnly => ("NOPERM", "The mailbox is opened read-only."),
+        Error::NotPermitted => ("NOPERM", "You may read here, and change nothing."),
         Error::UnknownEncoding => (
             "UNKNOWN-CTE",
             "The encoding is not known, or binary octets do not say that they are.",

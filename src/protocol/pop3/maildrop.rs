@@ -60,6 +60,11 @@ impl Maildrop {
         })
     }
 
+    /// False for who may only read.
+    pub(super) fn may_change(&self) -> bool {
+        self.view.access() != Access::ReadOnly
+    }
+
     /// The message of that number, unless it is not there or marked as deleted.
     pub(super) fn find(&self, message: Message) -> Result<(SeqNum, Uid), &'static str> {
         let found = message.and_then(|seq| Some((seq, self.view.uid(seq)?)));
@@ -135,15 +140,15 @@ impl Maildrop {
 
     /// True if something is to be written when the session ends without QUIT.
     pub(super) fn was_read(&self, pop3: &Pop3) -> bool {
-        !pop3.no_flag_updates && !self.seen.is_empty()
+        !pop3.no_flag_updates && self.may_change() && !self.seen.is_empty()
     }
 
     /// Gives `\Seen` to what was read. Durable.
     pub(super) fn keep_seen(&mut self, pop3: &Pop3) -> Result<(), Error> {
-        let seen = std::mem::take(&mut self.seen);
-        if pop3.no_flag_updates || seen.is_empty() {
+        if !self.was_read(pop3) {
             return Ok(());
         }
+        let seen = std::mem::take(&mut self.seen);
         let flags = Flags {
             system: SystemFlags::SEEN,
             keywords: Vec::new(),

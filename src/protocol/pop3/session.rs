@@ -6,7 +6,7 @@ use super::handover::Handover;
 use super::language::language;
 use super::listing::{Kind, Listing, one};
 use super::maildrop::Maildrop;
-use super::refusal::{ARGUMENTS, LOCKED, TOO_LONG, UNKNOWN, refusal};
+use super::refusal::{ARGUMENTS, LOCKED, NOT_PERMITTED, TOO_LONG, UNKNOWN, refusal};
 use super::sending::Sending;
 use super::uidl::Uidls;
 use crate::config::Pop3;
@@ -91,6 +91,8 @@ impl Session {
         let pop3 = self.uidls.pop3();
         let lock = match pop3.lock_session {
             false => None,
+            // Who may only read is in nobody's way.
+            true if self.account.may_change().is_err() => None,
             true => match self.account.lock_maildrop() {
                 None => {
                     self.doing = Doing::Leave(LOCKED);
@@ -146,6 +148,7 @@ impl Session {
                 Some(octets) => stat(maildrop.count(), octets, out),
                 None => return self.later(command),
             },
+            Command::Dele(_) if !maildrop.may_change() => out.put(NOT_PERMITTED.as_bytes()),
             Command::Dele(message) => match maildrop.find(message) {
                 Ok(found) => {
                     maildrop.delete(found);

@@ -46,8 +46,14 @@ impl Auth {
                 log::warn!("{master} is to be a master user, but is no user");
             }
         }
+        if let Some(name) = &setup.anonymous_user
+            && users.find(name).is_none()
+        {
+            log::warn!("{name} is to be whose mail anybody may read, but is no user");
+        }
         let separator = setup.master_separator.chars().next().unwrap_or('*');
         let users = users.with_masters(Masters::new(&setup.masters, separator));
+        let users = users.with_anonymous(setup.anonymous_user.clone());
         for costly in users.costly(self.setup.limits.auth_memory_octets) {
             log::warn!("{costly}");
         }

@@ -77,12 +77,18 @@ impl Auth {
             }
         }
         let claim = self.divided(self.certified(claim));
+        let trace = match &claim.proof {
+            Proof::Anonymous(trace) => Some(trace.clone()),
+            _ => None,
+        };
         let blamed = self.blamed(&claim).to_owned();
         let master = (!claim.is_own()).then(|| claim.authcid.clone());
         let name = claim.authcid.clone();
         let refused = counted && self.throttle.borrow().refuses(address, self.now());
         let checked = match refused {
             true => Checked::UNAVAILABLE,
+            // Proves nothing and so takes no penalty back.
+            false if trace.is_some() => self.anonymous(protocol),
             false => {
                 let counted = counted.then_some(address);
                 self.check(claim, protocol, counted).await
@@ -96,7 +102,7 @@ impl Auth {
         };
         let soon = |user: &User| {
             let mut recent = self.recent.borrow_mut();
-            protocol == Protocol::Pop3 && !recent.admits(&user.name, self.now())
+            protocol == Protocol::Pop3 && trace.is_none() && !recent.admits(&user.name, self.now())
         };
         if user.as_ref().is_some_and(soon) {
             judged = Judgement::from(Verdict::TooSoon);
@@ -105,15 +111,21 @@ impl Auth {
                 Protocol::DovecotAuth => "was accepted for another server",
                 _ => "logged in",
             };
-            let by = by(master.as_deref(), checked.app_password.as_deref());
+            let by = match &trace {
+                Some(trace) => format!(" anonymously, as {trace:?}"),
+                None => by(master.as_deref(), checked.app_password.as_deref()),
+            };
             log::info!("{} {how} from {address}{by}", user.name);
             judged.user.clone_from(&user.name);
             self.renew(&name, checked.renewed).await;
             self.note(&user.name, checked.app_password).await;
             // Whoever is accepted for another server is not logged in here.
             if matches!(protocol, Protocol::Imap | Protocol::Pop3) {
-                let owner = user.into();
-                let grant = Message::Login { connection, owner };
+                let grant = Message::Login {
+                    connection,
+                    owner: user.into(),
+                    reads: trace.is_some(),
+                };
                 if self.parent.send(&grant, &[]).await.is_err() {
                     return;
                 }
@@ -153,6 +165,23 @@ impl Auth {
                 ..claim
             },
             None => claim,
+        }
+    }
+
+    /// The verdict on who proves nothing.
+    fn anonymous(&self, protocol: Protocol) -> Checked {
+        let offered = self.offered.get().contains(Mechanism::Anonymous);
+        let served = offered && matches!(protocol, Protocol::Imap | Protocol::Pop3);
+        let users = self.users.borrow();
+        let admitted = users
+            .as_ref()
+            .filter(|_| served)
+            .map(|u| u.admit_anonymous());
+        let (verdict, user) = admitted.unwrap_or((Verdict::Rejected, None));
+        Checked {
+            verdict,
+            user: user.cloned(),
+            ..Checked::UNAVAILABLE
         }
     }
 
