@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::console::Failure;
 use crate::config::{Config, Fault, Inspect, ParseSettings, Syntax, parse};
-use crate::server::inspect_certificate;
+use crate::server::{inspect_authorities, inspect_certificate};
 use crate::sys::accounts::{Identity, group};
 
 /// More of a settings file is not read; parsing refuses less than that.
@@ -62,6 +62,7 @@ pub(crate) fn load(options: &Options) -> Result<Config, Failure> {
 pub(super) fn load_thoroughly(options: &Options) -> Result<Config, Failure> {
     let inspect = Inspect {
         certificate: inspect_certificate,
+        authorities: inspect_authorities,
         group: |name| group(name).is_some(),
     };
     read(options, Some(inspect))

@@ -181,6 +181,32 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_vouch_for_users_is_a_fault() {
+        let machine = machine("[tls]\nclient_ca = \"ca.pem\"\n");
+        let path = machine.data().join("ca.pem");
+        let check = || machine.run("config check", "");
+        for (text, fault) in [
+            (None, "No such file"),
+            (Some(""), "there is no certificate in the file"),
+            (Some("-----BEGIN CERTIFICATE-----\n"), "it is no PEM"),
+        ] {
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let told = check();
+            let place = format!(
+                "dovelet.toml:2:13: `client_ca`: {}: {fault}",
+                path.display()
+            );
+            assert_eq!(told.exit, Exit::Failure);
+            assert!(told.err.contains(&place), "{}", told.err);
+        }
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        std::fs::write(&path, made.cert.pem()).unwrap();
+        assert_eq!(check().exit, Exit::Success);
+    }
+
+    #[test]
     fn a_group_that_is_none_is_a_fault() {
         let machine = machine(
             "[[listener]]\nprotocol = \"lmtp\"\naddress = \"unix:/run/x\"\ngroup = \"no such\"\n",

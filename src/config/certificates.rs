@@ -21,7 +21,7 @@ impl ClientName {
 }
 
 /// The certificates that `part` names.
-pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Inspect>) -> Tls {
+pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, machine: Option<Inspect>) -> Tls {
     let (certificate, key) = (reader.path(part, "certificate"), reader.path(part, "key"));
     for (name, other) in [("certificate", "key"), ("key", "certificate")] {
         if let (Some(node), None) = (part.table.node(name), part.table.node(other)) {
@@ -30,7 +30,7 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Ins
         }
     }
     let inspect = |reader: &mut Reader<'_>, part: &Part<'_>, certificate: &Path, key: &Path| {
-        let fault = inspect.and_then(|inspect| (inspect.certificate)(certificate, key).err());
+        let fault = machine.and_then(|machine| (machine.certificate)(certificate, key).err());
         let (name, why) = match fault {
             Some(Unusable::Certificate(why)) => ("certificate", why),
             Some(Unusable::Key(why)) => ("key", why),
@@ -41,6 +41,14 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Ins
     };
     if let (Some(certificate), Some(key)) = (&certificate, &key) {
         inspect(reader, part, certificate, key);
+    }
+    let client_ca = reader.path(part, "client_ca");
+    let client_name = (reader.word(part, "client_name", &CLIENT_NAMES)).unwrap_or_default();
+    if let (Some(path), Some(machine)) = (&client_ca, machine)
+        && let Err(why) = (machine.authorities)(path, client_name)
+    {
+        let at = part.table.node("client_ca").map_or(part.at, |node| node.at);
+        reader.faults.add(at, format!("`client_ca`: {why}"));
     }
     let mut names: Vec<ServerName> = Vec::new();
     for part in reader.tables(part, TLS_NAME).unwrap_or_default() {
@@ -58,8 +66,8 @@ pub(super) fn read(reader: &mut Reader<'_>, part: &Part<'_>, inspect: Option<Ins
         certificate,
         key,
         names,
-        client_ca: reader.path(part, "client_ca"),
-        client_name: (reader.word(part, "client_name", &CLIENT_NAMES)).unwrap_or_default(),
+        client_ca,
+        client_name,
     }
 }
 

@@ -12,7 +12,7 @@ use super::imap;
 use super::listener;
 use super::lmtp;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
-use super::model::{Config, Isolation, Log, Process, UserSource};
+use super::model::{ClientName, Config, Isolation, Log, Process, UserSource};
 use super::pop3;
 use super::postfix;
 use super::profile::{BOARDS, Profile, profile};
@@ -64,6 +64,8 @@ const LEVELS: [(&str, log::LevelFilter); 6] = [
 pub(crate) struct Inspect {
     /// At the files of a certificate and its key; returns what keeps a server from using them.
     pub(crate) certificate: fn(certificate: &Path, key: &Path) -> Result<(), Unusable>,
+    /// At the file of those who vouch for users; returns what keeps a server from using it.
+    pub(crate) authorities: fn(path: &Path, name: ClientName) -> Result<(), String>,
     /// Whether there is a group of that name.
     pub(crate) group: fn(name: &str) -> bool,
 }

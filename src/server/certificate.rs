@@ -4,7 +4,7 @@ use super::authorities::Authorities;
 use super::control::Certificate;
 use super::error::Error;
 use super::tls::Fault;
-use crate::config::{Config, Unusable};
+use crate::config::{ClientName, Config, Unusable};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -50,7 +50,19 @@ pub(super) fn authorities(config: &Config) -> Result<Option<Vec<u8>>, Error> {
     let Some(path) = &config.tls.client_ca else {
         return Ok(None);
     };
-    let because = |why: String| Error::Tls(format!("[tls] client_ca {}: {why}", path.display()));
+    let pem = vouching(path, config.tls.client_name);
+    let pem = pem.map_err(|why| Error::Tls(format!("[tls] client_ca {why}")))?;
+    Ok(Some(pem))
+}
+
+/// What keeps a server from using the file of those who vouch for clients' certificates.
+pub(crate) fn inspect_authorities(path: &Path, name: ClientName) -> Result<(), String> {
+    vouching(path, name).map(drop)
+}
+
+/// Errors: with the file.
+fn vouching(path: &Path, name: ClientName) -> Result<Vec<u8>, String> {
+    let because = |why: String| format!("{}: {why}", path.display());
     let mut pem = Vec::new();
     let read = super::layout::open(path).and_then(|file| {
         let most = u64::try_from(MAX_AUTHORITIES_OCTETS).unwrap_or(u64::MAX);
@@ -60,8 +72,8 @@ pub(super) fn authorities(config: &Config) -> Result<Option<Vec<u8>>, Error> {
     if pem.len() > MAX_AUTHORITIES_OCTETS {
         return Err(because("more than 64 KiB".to_owned()));
     }
-    Authorities::new(&pem, config.tls.client_name).map_err(because)?;
-    Ok(Some(pem))
+    Authorities::new(&pem, name).map_err(because)?;
+    Ok(pem)
 }
 
 /// What keeps a server from using a certificate and its key; nothing is made.

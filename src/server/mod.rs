@@ -53,7 +53,7 @@ mod users_file;
 mod uses;
 mod visit;
 
-pub(crate) use certificate::inspect as inspect_certificate;
+pub(crate) use certificate::{inspect as inspect_certificate, inspect_authorities};
 pub(crate) use error::Error;
 pub(crate) use logging::start as start_log;
 pub(crate) use owners::Owners;
