@@ -462,6 +462,6 @@ pub(super) fn copy(from: &File, start: u64, octets: u64, to: &File, at: u64) -> 
 }
 
 /// The directory of the files of an account.
-fn directory(root: &Path) -> PathBuf {
+pub(super) fn directory(root: &Path) -> PathBuf {
     root.join("storage")
 }

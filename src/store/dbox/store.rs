@@ -2,6 +2,7 @@
 
 use super::attachments;
 use super::draft::DboxDraft;
+use super::files;
 use super::framing::MESSAGE_HEADER;
 use super::line::{self, Line};
 use super::log::Log;
@@ -14,6 +15,7 @@ use super::walk::{message_at, octets_at};
 use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet};
 use crate::store::packed;
+use crate::store::side::disk;
 use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
@@ -54,6 +56,8 @@ impl Dbox {
         alternate: Option<&Path>,
         rotate_octets: u32,
     ) -> Result<Dbox, Error> {
+        // It tells the format where there are no messages.
+        disk::make_tree(&files::directory(root))?;
         let root = Root::open(root, alternate, Root::recover)?;
         let messages = Box::new(Mdbox::new(&root, rotate_octets));
         Ok(Dbox::over(root, messages))

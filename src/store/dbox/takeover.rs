@@ -33,9 +33,8 @@ pub(crate) fn format_of(root: &Path) -> Option<Format> {
     if !root.join(layout::MAILBOXES).is_dir() {
         return None;
     }
-    let map = ["dovecot.map.index", "dovecot.map.index.log"];
-    let storage = root.join("storage");
-    let many = map.iter().any(|file| storage.join(file).exists()) || storage.join("m.1").exists();
+    // Whatever is in it: a purge removes `m.1`, too, and all messages may be put aside.
+    let many = root.join("storage").is_dir();
     Some(if many { Format::Mdbox } else { Format::Sdbox })
 }
 

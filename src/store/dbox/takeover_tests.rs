@@ -143,3 +143,14 @@ fn an_mdbox_without_its_map_is_left_alone() {
     assert!(done.obstacles[0].contains("force-resync"), "{done:?}");
     assert!(done.mailboxes.is_empty());
 }
+
+#[test]
+fn an_mdbox_is_one_whatever_was_purged() {
+    // It was taken for an sdbox without messages once `m.1` was gone, and handed over to Dovecot as that.
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    drop(Dbox::mdbox(root, None, 1 << 20).unwrap());
+    assert_eq!(format_of(root), Some(Format::Mdbox));
+    fs::write(root.join("storage/m.3"), "").unwrap();
+    assert_eq!(format_of(root), Some(Format::Mdbox));
+}
