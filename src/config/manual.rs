@@ -178,6 +178,18 @@ pub(super) const STORAGE: &Section = &Section {
             "How new messages are compressed: \"none\", \"gzip\", \"zstd\", \"lz4\". All are read, whatever is said here, and              Dovecot reads them with its plugin zlib. Not in mbox.",
         ),
         default(
+            "layout",
+            "\"maildir++\"",
+            "How mailboxes of a Maildir lie in its directory: \"maildir++\", where a/b is .a.b, or \"fs\", where it is a/b, \
+             as with Dovecot's LAYOUT=fs. Mailboxes that are there in the other way are not seen.",
+        ),
+        default(
+            "info_separator",
+            "\":\"",
+            "What separates the name of a message of a Maildir from its flags: \":\"; or, where the file system takes \
+             none in names (FAT, exFAT, some network drives), \";\" or \"!\". All are read. Dovecot reads \":\" alone.",
+        ),
+        default(
             "path",
             "\"{data_dir}/mail/{user}\"",
             "The directory of a user's mail. {user} is the login name, {local_part} and {domain} what stands \
@@ -220,8 +232,8 @@ pub(super) const USERS: &Section = &Section {
             "source",
             "\"file\"",
             "A file of lines user:{SCHEME}hash:uid:gid:gecos:home:shell:extra. Of the words in extra, \
-             userdb_mail=FORMAT:PATH[:INBOX=FILE][:ALT=DIRECTORY], or userdb_mail_driver, userdb_mail_path, \
-             userdb_mail_inbox_path and userdb_mail_alt_path, say for that user what [storage] says for all, in Dovecot's words (~, %u, %n, %d, %h).",
+             userdb_mail=FORMAT:PATH[:INBOX=FILE][:ALT=DIRECTORY][:LAYOUT=LAYOUT], or userdb_mail_driver, userdb_mail_path, \
+             userdb_mail_inbox_path, userdb_mail_alt_path and userdb_mailbox_list_layout, say for that user what [storage] says for all, in Dovecot's words (~, %u, %n, %d, %h).",
         ),
         example(
             "path",

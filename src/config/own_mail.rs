@@ -3,17 +3,19 @@
 use std::fmt;
 use std::path::{Component, Path};
 
+use super::layout::Layout;
 use super::storage::{Format, Storage};
 use super::template::Template;
 
 /// The words that say it; in Dovecot they have `userdb_` in front where passwords are in the same file.
 const LOCATION: &str = "mail";
-const WORDS: [&str; 5] = [
+const WORDS: [&str; 6] = [
     LOCATION,
     "mail_driver",
     "mail_path",
     "mail_inbox_path",
     "mail_alt_path",
+    "mailbox_list_layout",
 ];
 
 /// Why a user's words cannot be followed.
@@ -25,6 +27,8 @@ pub(crate) enum OwnMailFault {
     Path(String),
     /// A variable that is not known.
     Variable(String),
+    /// Mailboxes cannot lie like that in that format.
+    Layout(String, Format),
     /// A part of a location that is not known, such as `INDEX`.
     Key(String),
 }
@@ -50,8 +54,19 @@ impl fmt::Display for OwnMailFault {
             ),
             OwnMailFault::Key(key) => write!(
                 f,
-                "{key:?} of a location is not known; known are INBOX, and ALT of an mdbox"
+                "{key:?} of a location is not known; known are INBOX, LAYOUT, and ALT of an mdbox"
             ),
+            OwnMailFault::Layout(layout, format) => {
+                let known = match format {
+                    Format::Maildir => "\"maildir++\" and \"fs\"",
+                    _ => "\"fs\"",
+                };
+                let format = format.as_str();
+                write!(
+                    f,
+                    "{layout:?} is no layout of mailboxes in {format} here; known there: {known}"
+                )
+            }
         }
     }
 }
@@ -77,6 +92,7 @@ impl Storage {
     /// that was said of places before.
     pub(crate) fn with_own(&self, words: &str) -> Result<Storage, OwnMailFault> {
         let mut own = self.clone();
+        let mut layout = None;
         for word in words.split(' ') {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match key {
@@ -84,21 +100,29 @@ impl Storage {
                 "mail_path" => own.path = place(value)?,
                 "mail_inbox_path" => own.inbox = place(value)?,
                 "mail_alt_path" => own.alternate = place(value)?,
-                LOCATION => own.located(value)?,
+                "mailbox_list_layout" => layout = Some(value),
+                LOCATION => layout = Some(own.located(value)?.unwrap_or_default()),
                 _ => {}
             }
+        }
+        match layout {
+            Some("") => own.layout = Layout::default(),
+            Some(named) => own.layout = layout_of(named, own.format)?,
+            None => {}
         }
         Ok(own)
     }
 
-    /// Takes Dovecot's `mail_location`, as `mdbox:~/mdbox:ALT=/slow/%u`.
-    fn located(&mut self, location: &str) -> Result<(), OwnMailFault> {
+    /// Takes Dovecot's `mail_location`, as `mdbox:~/mdbox:ALT=/slow/%u`, but for the layout, which it returns.
+    fn located<'w>(&mut self, location: &'w str) -> Result<Option<&'w str>, OwnMailFault> {
+        let mut layout = None;
         let mut parts = location.split(':');
         self.format = format(parts.next().unwrap_or_default())?;
         self.path = place(parts.next().unwrap_or_default())?;
         (self.inbox, self.alternate) = (None, None);
         for part in parts.filter(|part| !part.is_empty()) {
             match part.split_once('=') {
+                Some(("LAYOUT", named)) => layout = Some(named),
                 Some(("INBOX", path)) => self.inbox = place(path)?,
                 Some(("ALT", path)) if self.format != Format::Sdbox => {
                     self.alternate = place(path)?
@@ -108,7 +132,19 @@ impl Storage {
                 _ => return Err(OwnMailFault::Key(part.to_owned())),
             }
         }
-        Ok(())
+        Ok(layout)
+    }
+}
+
+/// Of dbox and mbox, all that they have here.
+fn layout_of(name: &str, format: Format) -> Result<Layout, OwnMailFault> {
+    let unknown = || OwnMailFault::Layout(name.to_owned(), format);
+    match (format, Layout::named(name)) {
+        (Format::Maildir, Some(layout)) => Ok(layout),
+        (Format::Mbox | Format::Sdbox | Format::Mdbox, Some(Layout::Nested)) => {
+            Ok(Layout::default())
+        }
+        _ => Err(unknown()),
     }
 }
 
@@ -226,6 +262,27 @@ mod tests {
     }
 
     #[test]
+    fn layouts_of_dovecot() {
+        let storage = Storage {
+            layout: Layout::Nested,
+            ..Storage::default()
+        };
+        for (words, layout) in [
+            ("mail=maildir:~/m:LAYOUT=fs", Layout::Nested),
+            ("userdb_mail=maildir:~/m", Layout::Dotted),
+            ("mail_path=/m", Layout::Nested),
+            (
+                "mailbox_list_layout=maildir++ mail_driver=maildir",
+                Layout::Dotted,
+            ),
+            ("mail=mdbox:~/m:LAYOUT=fs", Layout::Dotted),
+        ] {
+            let own = own_words(words).unwrap();
+            assert_eq!(storage.with_own(&own).unwrap().layout, layout, "{words}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_followed_is_told() {
         let fault = |words: &str| {
             let refused = Storage::default().with_own(words).unwrap_err();
@@ -243,6 +300,8 @@ mod tests {
             assert!(fault(variable).contains("variable"), "{variable}");
         }
         assert!(fault("mail=sdbox:~/m:ALT=/slow").contains("ALT of an mdbox"));
-        assert!(fault("mail=maildir:~/m:UTF-8").contains("INBOX, and ALT"));
+        assert!(fault("mail=maildir:~/m:UTF-8").contains("INBOX, LAYOUT, and ALT"));
+        assert!(fault("mail=maildir:~/m:LAYOUT=index").contains("\"maildir++\" and \"fs\""));
+        assert!(fault("mail_driver=mdbox mailbox_list_layout=maildir++").contains("there: \"fs\""));
     }
 }

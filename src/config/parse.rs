@@ -9,6 +9,7 @@ use super::builder;
 use super::certificates::{self, is_host_name};
 use super::fault::{Fault, Faults};
 use super::imap;
+use super::layout::{InfoSeparator, Layout};
 use super::listener;
 use super::lmtp;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
@@ -235,10 +236,26 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
     };
     let (path, inbox, alternate) = (place("path"), place("inbox"), place("alternate"));
     let attachments = reader.path(part, "attachments");
+    let layouts = Layout::ALL.map(|layout| (layout.as_str(), layout));
+    let layout = reader.word(part, "layout", &layouts);
+    let separators = InfoSeparator::ALL.map(|separator| (separator.as_str(), separator));
+    let info_separator = reader.word(part, "info_separator", &separators);
     let unfit = reader.word(part, "unfit_file_system", &UNFIT);
+    // What is of no use in that format is no good sign for the rest.
+    for (key, of) in [("alternate", Format::Mdbox), ("layout", Format::Maildir)] {
+        if format != of
+            && let Some(node) = part.table.node(key)
+        {
+            let (format, of) = (format.as_str(), of.as_str());
+            let message = format!("`{key}` is for {of} alone, and `format` is \"{format}\"");
+            reader.faults.add(node.at, message);
+        }
+    }
     Storage {
         format,
         compression: compression.flatten(),
+        layout: layout.unwrap_or_default(),
+        info_separator: info_separator.unwrap_or_default(),
         path,
         attachments,
         inbox,

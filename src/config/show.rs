@@ -10,7 +10,7 @@ use super::fault::Faults;
 use super::limits::LIMITS;
 use super::model::{Address, Config, UserSource};
 use super::parse::UNFIT;
-use super::storage::compression_word;
+use super::storage::{Format, compression_word};
 
 /// Returns a settings file that says everything `config` does, defaults included. Bytes of paths
 /// that are not UTF-8, which no settings file can hold, are replaced.
@@ -27,6 +27,10 @@ pub(crate) fn show(config: &Config) -> String {
     let compression = compression_word(config.storage.compression);
     text.string("compression", compression);
     let storage = &config.storage;
+    if storage.format == Format::Maildir {
+        text.string("layout", storage.layout.as_str());
+    }
+    text.string("info_separator", storage.info_separator.as_str());
     for (key, template) in [
         ("path", &storage.path),
         ("inbox", &storage.inbox),

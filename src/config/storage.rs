@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::layout::{InfoSeparator, Layout};
 use super::own_mail::OwnMailFault;
 use super::template::Template;
 use crate::codec::packed::Method;
@@ -13,6 +14,9 @@ pub(crate) struct Storage {
     pub(crate) format: Format,
     /// How new messages are compressed.
     pub(crate) compression: Option<Method>,
+    /// Of a Maildir.
+    pub(crate) layout: Layout,
+    pub(crate) info_separator: InfoSeparator,
     /// `{data_dir}/mail/{user}` if not set.
     pub(crate) path: Option<Template>,
     /// Where Dovecot keeps attachments apart from messages.
@@ -41,6 +45,9 @@ pub(crate) struct Form {
     pub(crate) format: Format,
     /// How new messages are compressed.
     pub(crate) compression: Option<Method>,
+    /// Of a Maildir.
+    pub(crate) layout: Layout,
+    pub(crate) info_separator: InfoSeparator,
     /// Where attachments are that Dovecot kept apart.
     pub(crate) attachments: Option<PathBuf>,
     /// mbox: the file of INBOX, if it is not `inbox` below the root.
@@ -111,6 +118,8 @@ impl Storage {
         Form {
             format: self.format,
             compression: self.compression.filter(|_| self.format != Format::Mbox),
+            layout: self.layout,
+            info_separator: self.info_separator,
             attachments: self.attachments.clone(),
             ..Form::default()
         }

@@ -188,6 +188,11 @@ fn the_manual_is_a_settings_file() {
     // Permissions are those of a unix socket, and the example is none.
     let all = all.join("\n");
     let all = all.replace("address = \"[::]:143\"", "address = \"unix:/run/imap\"");
+    // And messages are put aside in a format that is not that of the manual.
+    let aside = "alternate = \"/slow/{user}\"\n";
+    assert!(all.contains(aside));
+    good(&format!("[storage]\nformat = \"mdbox\"\n{aside}"));
+    let all = all.replace(aside, "");
     let config = good(&all.replace("tls = \"starttls\"", "tls = \"none\""));
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.tls.names.len(), 1);
@@ -339,6 +344,18 @@ fn each_fault_is_told_with_what_would_be_right() {
         (
             "[storage]\nformat = \"mbix\"",
             "2:10: `format` cannot be \"mbix\"; did you mean \"mbox\"?",
+        ),
+        (
+            "[storage]\nformat = \"sdbox\"\nalternate = \"/slow/{user}\"",
+            "3:13: `alternate` is for mdbox alone, and `format` is \"sdbox\"",
+        ),
+        (
+            "[storage]\nformat = \"mdbox\"\nlayout = \"fs\"",
+            "3:10: `layout` is for maildir alone, and `format` is \"mdbox\"",
+        ),
+        (
+            "[storage]\nlayout = \"index\"",
+            "2:10: `layout` cannot be \"index\"; write \"maildir++\" or \"fs\"",
         ),
         (
             "[storage]\npath = \"/mail/{users}\"",

@@ -102,6 +102,7 @@ pub(super) fn store_fault(doing: impl Display) -> impl Fn(crate::store::Error) -
         Store::NoSuchMessage => Error::Expunged,
         Store::NoSuchMailbox => Error::NoSuchMailbox,
         Store::MailboxExists => Error::MailboxExists,
+        Store::Unnamable => Error::Cannot("no mailbox can have this name here"),
         Store::Full => {
             log::error!("{doing}: {error}");
             Error::Full

@@ -13,7 +13,7 @@ use super::recent::Recent;
 use super::setup::Setup;
 use super::tasks::Tasks;
 use crate::auth::{AppPasswords, Credentials, Found, Postal, Throttle, User, Users, Wanted};
-use crate::config::{Mechanism, Mechanisms, Protocol};
+use crate::config::{Layout, Mechanism, Mechanisms, Protocol};
 use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
@@ -128,6 +128,9 @@ impl Auth {
         let location = storage.location_of(data_dir, &user.name, home, own).ok()?;
         let format = location.form.format.as_str();
         let mut mail = format!("{format}:{}", location.root.to_str()?);
+        if location.form.layout == Layout::Nested {
+            mail.push_str(":LAYOUT=fs");
+        }
         for (word, place) in [
             ("INBOX", &location.form.inbox),
             ("ALT", &location.form.alternate),

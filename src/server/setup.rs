@@ -3,8 +3,9 @@
 use super::pack::{Pack, Unpack, path, unpath};
 use crate::codec::packed::Method;
 use crate::config::{
-    Config, Delete, DeliveryAddress, FetchFailure, Form, Format, Imap, Limits, Lmtp, Location,
-    Mechanisms, Network, Pop3, Protocol, Scheme, Storage, Template, Workarounds,
+    Config, Delete, DeliveryAddress, FetchFailure, Form, Format, Imap, InfoSeparator, Layout,
+    Limits, Lmtp, Location, Mechanisms, Network, Pop3, Protocol, Scheme, Storage, Template,
+    Workarounds,
 };
 use crate::mail::{Keyword, UidlFormat};
 use crate::sys::accounts::Identity;
@@ -295,9 +296,18 @@ fn compression(number: u8) -> Option<Option<Method>> {
     }
 }
 
+fn number_of<T: Copy + Default + PartialEq>(one: T, all: &[T]) -> u8 {
+    let place = all.iter().position(|own| *own == one);
+    place
+        .and_then(|place| u8::try_from(place).ok())
+        .unwrap_or(0)
+}
+
 fn pack_form(pack: &mut Pack, form: &Form) {
     pack.u8(format_number(form.format));
     pack.u8(compression_number(form.compression));
+    pack.u8(number_of(form.layout, &Layout::ALL));
+    pack.u8(number_of(form.info_separator, &InfoSeparator::ALL));
     for place in [&form.attachments, &form.inbox, &form.alternate] {
         pack.option(place.as_ref(), |pack, place| path(pack, place));
     }
@@ -307,6 +317,8 @@ fn unpack_form(unpack: &mut Unpack<'_>) -> Option<Form> {
     Some(Form {
         format: format(unpack.u8()?)?,
         compression: compression(unpack.u8()?)?,
+        layout: *Layout::ALL.get(usize::from(unpack.u8()?))?,
+        info_separator: *InfoSeparator::ALL.get(usize::from(unpack.u8()?))?,
         attachments: unpack.option(unpath)?,
         inbox: unpack.option(unpath)?,
         alternate: unpack.option(unpath)?,
@@ -341,6 +353,7 @@ impl Setup {
         let [path, inbox, alternate] = &self.storage;
         Some(Storage {
             format: self.form.format,
+            layout: self.form.layout,
             path: read(path)?,
             inbox: read(inbox)?,
             alternate: read(alternate)?,

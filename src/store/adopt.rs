@@ -77,7 +77,7 @@ pub(crate) fn adopt(
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     match form.format {
-        Format::Maildir => maildir::adopt(root, dry, each),
+        Format::Maildir => maildir::adopt(root, form, dry, each),
         Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
         Format::Sdbox | Format::Mdbox => dbox::adopt(root, form, dry, each),
     }
@@ -92,7 +92,7 @@ pub(crate) fn hand_back(
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     match form.format {
-        Format::Maildir => maildir::adopt(root, true, each),
+        Format::Maildir => maildir::adopt(root, form, true, each),
         // Files have all that Dovecot knows, once what lags behind is in them.
         Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
         Format::Sdbox | Format::Mdbox => dbox::hand_back(root, form, dry, each),

@@ -10,6 +10,8 @@ pub(crate) enum Error {
     NoSuchMessage,
     NoSuchMailbox,
     MailboxExists,
+    /// No mailbox can have this name here.
+    Unnamable,
     /// The file system is full or a quota of it is reached; nothing was kept.
     Full,
     /// A side file cannot be read as what it should be.
@@ -60,6 +62,7 @@ impl std::fmt::Display for Error {
         match self {
             Error::NoSuchMessage => f.write_str("the message file is gone"),
             Error::NoSuchMailbox => f.write_str("no such mailbox"),
+            Error::Unnamable => f.write_str("no mailbox can have this name here"),
             Error::MailboxExists => f.write_str("the mailbox exists"),
             Error::Full => f.write_str("the disk is full"),
             Error::Corrupt { what } => write!(f, "{what} is damaged"),

@@ -135,13 +135,17 @@ pub(crate) trait Store: Send {
     /// Where those of a mailbox lie, which go where it goes; it need not be there. Errors: `NoSuchMailbox`
     /// if it cannot be.
     fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error>;
+    /// How the file with the subscriptions is written.
+    fn subscribed_in(&self) -> subscriptions::Kind {
+        subscriptions::Kind::Slashed
+    }
     /// Names users subscribed to; they need not exist.
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        subscriptions::read(self.root())
+        subscriptions::read(self.root(), self.subscribed_in())
     }
     /// Durable.
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-        subscriptions::subscribe(self.root(), name, subscribed)
+        subscriptions::subscribe(self.root(), self.subscribed_in(), name, subscribed)
     }
     /// What mailboxes are for, where that was said of them; they need not exist.
     fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {

@@ -17,12 +17,17 @@ pub(crate) fn open(
     let Form {
         format,
         compression,
+        layout,
+        info_separator,
         attachments,
         inbox,
         alternate,
     } = form.into();
     Ok(match format {
-        Format::Maildir => Box::new(Maildir::open(root)?.compressing(compression)),
+        Format::Maildir => {
+            let maildir = Maildir::open(root, layout)?.compressing(compression);
+            Box::new(maildir.separating(info_separator))
+        }
         Format::Sdbox => {
             let dbox = Dbox::sdbox(root)?.compressing(compression);
             Box::new(dbox.attachments_in(attachments))

@@ -83,10 +83,11 @@ impl Facts {
 
     /// Leaves out messages that Dovecot copied in this Maildir: their files have other names than what
     /// its uidlist says they are called.
-    pub(crate) fn without_copies(&mut self, root: &Path) {
+    pub(crate) fn without_copies(&mut self, root: &Path, nested: bool) {
         for (name, ids) in &mut self.ids {
             let directory = match name.as_str() {
                 "INBOX" => root.to_owned(),
+                other if nested => root.join(other),
                 other => root.join(format!(".{}", other.replace('/', "."))),
             };
             let list = fs::read_to_string(directory.join("dovecot-uidlist")).unwrap();

@@ -19,6 +19,8 @@ use support::{Dovecot, Random, Server};
 
 /// Turns of each, unless the environment says it.
 const ROUNDS: u64 = 8;
+/// What Dovecot calls it if mailboxes of a Maildir lie in each other.
+const NESTED: &str = ":LAYOUT=fs";
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
@@ -26,13 +28,20 @@ fn number(variable: &str) -> Option<u64> {
 
 struct Turns {
     format: &'static str,
+    /// Mailboxes of a Maildir lie in each other.
+    nested: bool,
     server: Server,
     dovecot: Dovecot,
 }
 
 impl Turns {
     /// `methods`: how this server compresses messages, and how Dovecot does.
-    fn start(format: &'static str, methods: Option<(&str, &str)>) -> Turns {
+    fn start(kind: &'static str, methods: Option<(&str, &str)>) -> Turns {
+        let (format, nested) = match kind.strip_suffix(NESTED) {
+            Some(format) => (format, true),
+            None => (kind, false),
+        };
+        let layout = if nested { "layout = \"fs\"\n" } else { "" };
         let (ours, theirs) = match methods {
             None => ("none", String::new()),
             Some((ours, theirs)) => (
@@ -42,7 +51,7 @@ impl Turns {
         };
         let settings = format!(
             "[limits]\nmdbox_rotate_octets = 65536\n[storage]\nformat = \"{format}\"\n\
-             compression = \"{ours}\"\n"
+             compression = \"{ours}\"\n{layout}"
         );
         let server = Server::start(&settings);
         // Makes the directories and their owners.
@@ -51,6 +60,7 @@ impl Turns {
         let owner = fs::metadata(mail.join("ann")).unwrap();
         let inbox = match format {
             "mbox" => format!(":INBOX={}/%u/inbox", mail.display()),
+            _ if nested => NESTED.to_owned(),
             _ => String::new(),
         };
         let location = format!(
@@ -61,6 +71,7 @@ impl Turns {
         let dovecot = Dovecot::with(&server.path("dovecot"), &mail, owner, &location);
         Turns {
             format,
+            nested,
             server,
             dovecot,
         }
@@ -149,7 +160,7 @@ impl Turns {
         match self.format {
             // There Dovecot takes another digest.
             "mbox" => facts.without_ids(),
-            "maildir" => facts.without_copies(&self.server.maildir("ann")),
+            "maildir" => facts.without_copies(&self.server.maildir("ann"), self.nested),
             _ => {}
         }
         facts
@@ -169,15 +180,15 @@ impl Drop for Turns {
     }
 }
 
-fn take_turns(format: &'static str, methods: Option<(&str, &str)>) {
+fn take_turns(kind: &'static str, methods: Option<(&str, &str)>) {
     if !Dovecot::possible() {
         return;
     }
     let rounds = number("DOVELET_ALTERNATE_ROUNDS").unwrap_or(ROUNDS);
     let seed = number("DOVELET_ALTERNATE_SEED").unwrap_or_else(Random::seed);
-    println!("{format}: DOVELET_ALTERNATE_SEED={seed}");
-    let mut turns = Turns::start(format, methods);
-    let mut changer = Changer::new(format, seed);
+    println!("{kind}: DOVELET_ALTERNATE_SEED={seed}");
+    let mut turns = Turns::start(kind, methods);
+    let mut changer = Changer::new(turns.format, seed);
     for round in 0..rounds {
         changer.change(&mut turns.server.imap("ann"), &format!("ours-{round}"));
         let ours = turns.look(Who::We);
@@ -193,7 +204,7 @@ fn take_turns(format: &'static str, methods: Option<(&str, &str)>) {
         theirs.compare(&ours, &format!("we in round {round}"));
     }
     let counts = changer.counts();
-    println!("{format}: {rounds} rounds, {counts:?}");
+    println!("{kind}: {rounds} rounds, {counts:?}");
     let log = turns.server.log();
     assert!(!log.contains("ERROR"), "{log}");
     if turns.has_logs() {
@@ -205,6 +216,11 @@ fn take_turns(format: &'static str, methods: Option<(&str, &str)>) {
 #[test]
 fn a_maildir_is_changed_in_turns() {
     take_turns("maildir", None);
+}
+
+#[test]
+fn a_maildir_of_nested_directories_is_changed_in_turns() {
+    take_turns("maildir:LAYOUT=fs", None);
 }
 
 #[test]

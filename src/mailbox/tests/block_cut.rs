@@ -9,7 +9,7 @@ use super::platter::{Dice, Image};
 use super::power_cut::temporary;
 use super::script::{self, Client};
 use super::told::{Told, verify};
-use crate::config::{Form, Format};
+use crate::config::{Form, Format, Layout};
 use crate::mailbox::{Host, Limits};
 use std::fs::{self, FileTimes};
 use std::io;
@@ -219,6 +219,14 @@ fn survives(name: &str, form: Kind) {
 #[test]
 fn acknowledged_survives_on_a_disk_with_a_maildir() {
     survives("Maildir", |_| Format::Maildir.into());
+}
+
+#[test]
+fn acknowledged_survives_on_a_disk_with_nested_directories() {
+    survives("Maildir of nested directories", |_| Form {
+        layout: Layout::Nested,
+        ..Form::default()
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::power_cut::temporary;
 use super::{flags, name, uids};
-use crate::config::Format;
+use crate::config::{Form, Format, Layout};
 use crate::index::Index;
 use crate::mail::{Flags, SystemFlags};
 use crate::mailbox::{Access, Account, Error, FlagChange, Host, Limits, View, Want};
@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-const FORMATS: [Format; 4] = [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox];
 const ERRORS: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS];
 
 /// What is known of a message in a mailbox.
@@ -269,18 +268,18 @@ impl Told {
     }
 }
 
-fn host(format: Format) -> Host {
-    Host::over(Index::memory().unwrap(), format, Limits::default())
+fn host(form: &Form) -> Host {
+    Host::over(Index::memory().unwrap(), form.clone(), Limits::default())
 }
 
 /// Returns how many changes there were.
-fn fails(format: Format, failing: Failing) -> u32 {
+fn fails(form: &Form, failing: Failing) -> u32 {
     let directory = temporary();
     let root = directory.path();
     let mut told = Told::default();
     let count;
     {
-        let host = host(format);
+        let host = host(form);
         let account = host.account("u", root).unwrap();
         account.list().unwrap();
         faults::fail(failing);
@@ -292,16 +291,16 @@ fn fails(format: Format, failing: Failing) -> u32 {
         client.run();
         count = faults::count();
         faults::fail(Failing::Nothing);
-        told.check(&account, &format!("{format:?} {failing:?}, then"));
+        told.check(&account, &format!("{form:?} {failing:?}, then"));
         host.flush().unwrap();
     }
-    reopened(format, root, &mut told, &format!("{format:?} {failing:?}"));
+    reopened(form, root, &mut told, &format!("{form:?} {failing:?}"));
     count
 }
 
 /// Without any index.
-fn reopened(format: Format, root: &Path, told: &mut Told, when: &str) {
-    let host = host(format);
+fn reopened(form: &Form, root: &Path, told: &mut Told, when: &str) {
+    let host = host(form);
     let account = host.account("u", root).unwrap();
     told.check(&account, &format!("{when}, anew"));
     let mut client = Client {
@@ -314,9 +313,16 @@ fn reopened(format: Format, root: &Path, told: &mut Told, when: &str) {
     told.check(&account, &format!("{when}, at last"));
 }
 
-fn at_each_change(format: Format) {
-    let all = fails(format, Failing::Nothing);
-    assert!(all > 20, "{format:?}: {all}");
+fn nested() -> Form {
+    Form {
+        layout: Layout::Nested,
+        ..Form::default()
+    }
+}
+
+fn at_each_change(form: &Form) {
+    let all = fails(form, Failing::Nothing);
+    assert!(all > 20, "{form:?}: {all}");
     let mut wrong = Vec::new();
     for number in 0..all {
         let error = ERRORS[number as usize % ERRORS.len()];
@@ -325,42 +331,56 @@ fn at_each_change(format: Format) {
             Failing::From(number, error),
             Failing::Full(number, error),
         ] {
-            let failed = std::panic::catch_unwind(|| fails(format, failing)).err();
+            let failed = std::panic::catch_unwind(|| fails(form, failing)).err();
             faults::fail(Failing::Nothing);
             let said = failed.map(|said| said.downcast::<String>());
             wrong.extend(said.map(|said| format!("{failing:?}: {said:?}")));
         }
     }
-    println!("{format:?}: {all} changes");
+    println!("{form:?}: {all} changes");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn a_maildir_outlives_a_disk_that_fails() {
-    at_each_change(Format::Maildir);
+    at_each_change(&Format::Maildir.into());
+}
+
+#[test]
+fn a_maildir_of_nested_directories_outlives_a_disk_that_fails() {
+    at_each_change(&nested());
 }
 
 #[test]
 fn an_sdbox_outlives_a_disk_that_fails() {
-    at_each_change(Format::Sdbox);
+    at_each_change(&Format::Sdbox.into());
 }
 
 #[test]
 fn an_mdbox_outlives_a_disk_that_fails() {
-    at_each_change(Format::Mdbox);
+    at_each_change(&Format::Mdbox.into());
 }
 
 #[test]
 fn an_mbox_outlives_a_disk_that_fails() {
-    at_each_change(Format::Mbox);
+    at_each_change(&Format::Mbox.into());
 }
 
 #[test]
 fn a_full_disk_lets_users_read_and_delete() {
-    for format in FORMATS {
+    let formats = [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox].map(Form::from);
+    // A quota of the file system is a full disk to whoever has used it up.
+    for error in [Errno::NOSPC, Errno::DQUOT] {
+        full_lets_read_and_delete(&formats, error);
+        full_lets_read_and_delete(&[nested()], error);
+    }
+}
+
+fn full_lets_read_and_delete(forms: &[Form], error: Errno) {
+    for form in forms {
         let directory = temporary();
         let mut told = Told::default();
-        let host = host(format);
+        let host = host(form);
         let account = host.account("u", directory.path()).unwrap();
         let mut client = Client {
             host: &host,
@@ -376,20 +396,20 @@ fn a_full_disk_lets_users_read_and_delete() {
             client.append("INBOX", subject, &Flags::default());
         }
         host.flush().unwrap();
-        faults::fail(Failing::Full(0, Errno::NOSPC));
+        faults::fail(Failing::Full(0, error));
         client.append("INBOX", "late", &Flags::default());
-        assert_eq!(client.uid("INBOX", "late"), None, "{format:?}");
+        assert_eq!(client.uid("INBOX", "late"), None, "{form:?}");
         assert!(
             client.mark("INBOX", "a", &flags(SystemFlags::SEEN, &[])),
-            "{format:?}"
+            "{form:?}"
         );
-        assert!(client.expunge("INBOX", "b"), "{format:?}");
-        assert!(client.expunge("INBOX", "d"), "{format:?}");
-        client.told.check(&account, &format!("{format:?}, full"));
+        assert!(client.expunge("INBOX", "b"), "{form:?}");
+        assert!(client.expunge("INBOX", "d"), "{form:?}");
+        client.told.check(&account, &format!("{form:?}, full"));
         faults::fail(Failing::Nothing);
         drop(account);
         host.flush().unwrap();
         drop(host);
-        reopened(format, directory.path(), &mut told, &format!("{format:?}"));
+        reopened(form, directory.path(), &mut told, &format!("{form:?}"));
     }
 }

@@ -4,7 +4,7 @@
 use super::platter::{Disk, Fate, Pages, Platter};
 use super::script::{self, Client};
 use super::told::{Told, verify};
-use crate::config::Format;
+use crate::config::{Form, Format, Layout};
 use crate::index::Index;
 use crate::mailbox::{Account, Host, Limits};
 use crate::store::journal;
@@ -54,19 +54,19 @@ pub(super) fn temporary() -> tempfile::TempDir {
 
 /// Every moment at which the power may go, and what was told after each step.
 struct Recorded {
-    format: Format,
+    form: Form,
     cuts: Vec<Cut>,
     steps: Vec<(&'static str, Told)>,
 }
 
 /// Has a client do `script` over a disk and an index that are recorded.
-fn record(format: Format, script: fn(&mut Client)) -> Recorded {
+fn record(form: &Form, script: fn(&mut Client)) -> Recorded {
     let directory = temporary();
     let root = directory.path();
     let pages = Arc::new(Mutex::new(Pages::default()));
     let recorder = Arc::new(Mutex::new(Recorder {
         root: root.to_owned(),
-        disk: match format {
+        disk: match form.format {
             Format::Mbox => Disk::in_place(root),
             _ => Disk::new(root),
         },
@@ -87,9 +87,10 @@ fn record(format: Format, script: fn(&mut Client)) -> Recorded {
         recorder.cut(before);
         recorder.disk.apply(event);
     })));
+    let own = form.clone();
     let opened = move || {
         let index = Index::with_backend(platter.clone()).unwrap();
-        Host::over(index, format, script::limits())
+        Host::over(index, own.clone(), script::limits())
     };
     let begun = recorder.clone();
     let mut client = Client::new(root, opened, move |step| begun.lock().unwrap().step = step);
@@ -99,30 +100,30 @@ fn record(format: Format, script: fn(&mut Client)) -> Recorded {
     journal::listen(None);
     let cuts = std::mem::take(&mut recorder.lock().unwrap().cuts);
     Recorded {
-        format,
+        form: form.clone(),
         cuts,
         steps,
     }
 }
 
 /// Opens what a power cut left, without an index if there is no platter.
-fn reopen(root: &Path, format: Format, platter: Option<Platter>) -> (Host, Account) {
+fn reopen(root: &Path, form: &Form, platter: Option<Platter>) -> (Host, Account) {
     let platter = platter.unwrap_or_else(|| Platter::new(Pages::default()));
     let index = Index::with_backend(platter).unwrap();
-    let host = Host::over(index, format, Limits::default());
+    let host = Host::over(index, form.clone(), Limits::default());
     let account = host.account("u", root).unwrap();
     (host, account)
 }
 
 fn check(recorded: &Recorded, cut: &Cut, fate: Fate, with_index: bool) {
-    let (format, steps) = (recorded.format, &recorded.steps);
+    let (form, steps) = (&recorded.form, &recorded.steps);
     let directory = temporary();
     let root = directory.path();
     cut.disk.leave(root, fate);
     let platter = Platter::new(cut.pages.left(fate));
     let (before, after) = (&steps[cut.step - 1].1, &steps[cut.step].1);
     verify(before, after, with_index, &|with_index| {
-        reopen(root, format, with_index.then(|| platter.clone()))
+        reopen(root, form, with_index.then(|| platter.clone()))
     });
 }
 
@@ -156,49 +157,57 @@ fn check_all(recorded: &Recorded) {
 
 #[test]
 fn acknowledged_survives_a_power_cut_at_any_moment() {
-    survives_a_power_cut(Format::Maildir);
+    survives_a_power_cut(&Format::Maildir.into());
+}
+
+#[test]
+fn acknowledged_survives_a_power_cut_in_nested_directories() {
+    survives_a_power_cut(&Form {
+        layout: Layout::Nested,
+        ..Form::default()
+    });
 }
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_mdbox() {
-    survives_a_power_cut(Format::Mdbox);
+    survives_a_power_cut(&Format::Mdbox.into());
 }
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_sdbox() {
-    survives_a_power_cut(Format::Sdbox);
+    survives_a_power_cut(&Format::Sdbox.into());
 }
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_mbox() {
-    survives_a_power_cut(Format::Mbox);
+    survives_a_power_cut(&Format::Mbox.into());
 }
 
-fn survives_a_power_cut(format: Format) {
-    check_all(&record(format, script::everything));
+fn survives_a_power_cut(form: &Form) {
+    check_all(&record(form, script::everything));
 }
 
 /// RFC 3502 section 6.3.11: all messages of one APPEND or none of them, whenever the power is cut.
 #[test]
 fn messages_of_one_append_come_all_or_none() {
-    come_all_or_none(Format::Maildir);
+    come_all_or_none(&Format::Maildir.into());
 }
 
 #[test]
 fn messages_of_one_append_come_all_or_none_in_mdbox() {
-    come_all_or_none(Format::Mdbox);
+    come_all_or_none(&Format::Mdbox.into());
 }
 
 #[test]
 fn messages_of_one_append_come_all_or_none_in_sdbox() {
-    come_all_or_none(Format::Sdbox);
+    come_all_or_none(&Format::Sdbox.into());
 }
 
 #[test]
 fn messages_of_one_append_come_all_or_none_in_mbox() {
-    come_all_or_none(Format::Mbox);
+    come_all_or_none(&Format::Mbox.into());
 }
 
-fn come_all_or_none(format: Format) {
-    check_all(&record(format, script::together));
+fn come_all_or_none(form: &Form) {
+    check_all(&record(form, script::together));
 }

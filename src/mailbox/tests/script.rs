@@ -283,6 +283,12 @@ pub(super) fn everything(client: &mut Client) {
         let mailbox = client.told.mailboxes.remove("Archive").unwrap();
         client.told.mailboxes.insert("Old/Archive".into(), mailbox);
     });
+    client.step("append", |client| client.append("Old", "old", none, &[]));
+    client.step("delete what has one below it", |client| {
+        client.account().delete(&name("Old")).unwrap();
+        client.told.mailboxes.remove("Old");
+    });
+    client.step("create again", |client| client.create("Old"));
     client.step("append", |client| {
         client.append("Old/Archive", "6", SystemFlags::DRAFT, &["new"]);
     });

@@ -59,7 +59,7 @@ impl Told {
 /// What there is.
 fn look(account: &Account) -> Told {
     let mut told = Told::default();
-    for listed in account.list().unwrap() {
+    for listed in account.list().unwrap().into_iter().filter(|l| l.selectable) {
         let view = account.select(&listed.name, Access::ReadOnly).unwrap();
         let want = Want {
             internal_date: true,

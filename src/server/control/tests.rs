@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::codec::packed::Method;
-use crate::config::{Delete, FetchFailure, Form, Format, Imap, Limits, Network, Pop3, Workarounds};
+use crate::config::{
+    Delete, FetchFailure, Form, Format, Imap, InfoSeparator, Layout, Limits, Network, Pop3,
+    Workarounds,
+};
 use crate::mail::Keyword;
 use crate::server::setup::Served;
 use crate::sys::accounts::Identity;
@@ -37,6 +40,8 @@ fn messages_come_back_and_broken_ones_do_not() {
         form: Form {
             format: Format::Mdbox,
             compression: Some(Method::Lz4),
+            layout: Layout::Nested,
+            info_separator: InfoSeparator::Exclamation,
             attachments: Some("/a".into()),
             inbox: Some("/i".into()),
             alternate: Some("/s".into()),

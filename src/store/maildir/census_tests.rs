@@ -3,6 +3,7 @@
 use super::Maildir;
 use super::name;
 use super::uidlist::{FILE, UidList};
+use crate::config::Layout;
 use crate::mail::{MailboxName, Uid};
 use crate::store::{BlobId, Found, Place, Store};
 use std::collections::HashMap;
@@ -137,7 +138,7 @@ fn however_little_memory_there_is_the_same_is_found() {
             .or_else(|_| tempfile::tempdir())
             .unwrap();
         let root = directory.path();
-        let mut store = Maildir::open(root).unwrap();
+        let mut store = Maildir::open(root, Layout::Dotted).unwrap();
         fill(root, seed);
         let expected = whole(root);
         let mut before = None;

@@ -61,10 +61,12 @@ impl Maildir {
         twin: &BlobId,
         kept: &BlobId,
     ) -> Result<(), Error> {
+        let separator = self.separator;
         let directory = self.directory(name)?;
         let inode = |blob: &BlobId| {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::statat(directory.of(blob.place), file_name(blob), flags).map(|s| s.st_ino)
+            rustix::fs::statat(directory.of(blob.place), file_name(blob, separator), flags)
+                .map(|s| s.st_ino)
         };
         let (Ok(a), Ok(b)) = (inode(twin), inode(kept)) else {
             // Seen twice because it was moved while the directories were read.

@@ -2,6 +2,7 @@
 
 use super::layout;
 use super::store::Maildir;
+use crate::config::Layout;
 use crate::mail::MailboxName;
 use crate::store::side::disk;
 use crate::store::side::dotted::mailbox_name;
@@ -89,8 +90,8 @@ impl Maildir {
 
     /// The directory of a mailbox; if there is none, that which it would have.
     pub(super) fn path(&self, name: &MailboxName) -> Result<PathBuf, Error> {
-        let path = layout::directory(&self.root, name).ok_or(Error::NoSuchMailbox)?;
-        if layout::has_one_spelling(name) || path.exists() {
+        let path = layout::directory(&self.root, self.layout, name).ok_or(Error::NoSuchMailbox)?;
+        if layout::has_one_spelling(self.layout, name) || path.exists() {
             return Ok(path);
         }
         // Other programs may have written the name in plain UTF-8, or otherwise.
@@ -99,10 +100,13 @@ impl Maildir {
             let storage = file.as_encoded_bytes().strip_prefix(b".");
             storage.and_then(mailbox_name).as_ref() == Some(name) && entry.path().is_dir()
         };
-        if let Some(plain) = layout::plain_directory(&self.root, name)
+        if let Some(plain) = layout::plain_directory(&self.root, self.layout, name)
             && plain.is_dir()
         {
             return Ok(plain);
+        }
+        if self.layout == Layout::Nested {
+            return Ok(path);
         }
         let mut entries = fs::read_dir(&self.root)?.flatten();
         Ok(entries.find(is_named).map_or(path, |entry| entry.path()))
@@ -115,7 +119,7 @@ impl Maildir {
             self.open.swap(at, last);
         } else {
             let path = self.path(name)?;
-            if !path.is_dir() {
+            if !self.is_mailbox(&path) {
                 return Err(Error::NoSuchMailbox);
             }
             let part = |part: &str| {

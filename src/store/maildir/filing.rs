@@ -4,6 +4,7 @@ use super::directory::{make_durable_directory, open_directory};
 use super::draft::set_date;
 use super::store::Maildir;
 use super::{name, scan};
+use crate::config::InfoSeparator;
 use crate::mail::{MailboxName, SystemFlags};
 use crate::store::side::disk;
 use crate::store::side::unique::unique;
@@ -14,10 +15,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-pub(super) fn file_name(blob: &BlobId) -> String {
+pub(super) fn file_name(blob: &BlobId, separator: InfoSeparator) -> String {
     match blob.place {
         Place::New => blob.name.to_string(),
-        Place::Cur => name::with_flags(&blob.name, blob.flags, blob.letters),
+        Place::Cur => name::separated(&blob.name, separator, blob.flags, blob.letters),
     }
 }
 
@@ -92,18 +93,35 @@ impl Maildir {
         action: impl Fn(&OwnedFd, &BlobId, &str) -> rustix::io::Result<T>,
     ) -> Result<(T, BlobId), Error> {
         let directory = self.directory(name)?;
-        match action(directory.of(blob.place), blob, &file_name(blob)) {
-            Ok(done) => return Ok((done, blob.clone())),
-            Err(Errno::NOENT) => {}
-            Err(error) => return Err(io::Error::from(error).into()),
+        let fd = directory.of(blob.place).clone();
+        let others = InfoSeparator::ALL.into_iter();
+        let others = others.filter(|other| *other != self.separator && blob.place == Place::Cur);
+        for separator in std::iter::once(self.separator).chain(others) {
+            match action(&fd, blob, &file_name(blob, separator)) {
+                Ok(done) => return Ok((done, blob.clone())),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(self.name_fault(error)),
+            }
         }
         let (blob, file) = self.locate(name, &blob.name)?;
         let directory = self.directory(name)?;
         match action(directory.of(blob.place), &blob, &file) {
             Ok(done) => Ok((done, blob)),
             Err(Errno::NOENT) => Err(Error::NoSuchMessage),
-            Err(error) => Err(io::Error::from(error).into()),
+            Err(error) => Err(self.name_fault(error)),
         }
+    }
+
+    /// Of giving a file its name.
+    pub(super) fn name_fault(&self, error: Errno) -> Error {
+        if error == Errno::INVAL && self.separator == InfoSeparator::Colon {
+            log::error!(
+                "{}: the file system refuses a name; if it takes no \":\" in names (FAT, exFAT, some network \
+                 drives), set info_separator = \";\" in [storage]",
+                self.root.display()
+            );
+        }
+        io::Error::from(error).into()
     }
 
     /// A copy for file systems without links, and from one to another. Its bytes are durable before
@@ -121,8 +139,8 @@ impl Maildir {
         let target = self.directory(to)?.of(blob.place).clone();
         let mut file = disk::create_in(&tmp, &staged).map_err(io::Error::from)?;
         let copied = copy_bytes(source, &mut file).and_then(|()| {
-            let named = disk::rename(&tmp, &staged, &target, &file_name(blob));
-            named.map_err(|error| io::Error::from(error).into())
+            let named = disk::rename(&tmp, &staged, &target, &file_name(blob, self.separator));
+            named.map_err(|error| self.name_fault(error))
         });
         if copied.is_err() {
             let _ = disk::unlink(&tmp, &staged);

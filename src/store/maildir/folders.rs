@@ -1,8 +1,8 @@
 //! A Maildir that others wrote, read once and left as it is.
 
-use super::keywords;
 use super::takeover::{listed, subscribed_by_courier};
 use super::uidlist::UidList;
+use super::{keywords, name};
 use crate::mail::{Keyword, MailboxName, SystemFlags};
 use crate::store::Error;
 use crate::store::side::{dotted, regular, subscriptions};
@@ -61,7 +61,7 @@ pub(crate) fn maildir_files(folder: &Path) -> Result<Vec<MaildirFile>, Error> {
             if name.starts_with('.') || entry.file_type()?.is_dir() {
                 continue;
             }
-            let (base, flags, letters) = super::name::split(&name);
+            let (base, flags, letters) = name::split(&name);
             let uid = uids.get(base).copied().unwrap_or(u32::MAX);
             let file = MaildirFile {
                 path: entry.path(),
@@ -81,7 +81,9 @@ fn meant(name: &str, letters: u32, names: &[Option<Keyword>]) -> Vec<Keyword> {
     let lettered = names.iter().enumerate();
     let lettered = lettered.filter(|(at, _)| *at < 26 && letters >> at & 1 == 1);
     let mut keywords: Vec<Keyword> = lettered.filter_map(|(_, name)| name.clone()).collect();
-    let info = name.split_once(":2,").map_or("", |(_, info)| info);
+    let info = name
+        .get(name::base_octets(name.as_bytes())..)
+        .unwrap_or_default();
     if let Some(forwarded) = Keyword::new("$Forwarded")
         && info.contains(PASSED)
         && !keywords.contains(&forwarded)
@@ -93,7 +95,7 @@ fn meant(name: &str, letters: u32, names: &[Option<Keyword>]) -> Vec<Keyword> {
 
 /// Names that the user of a Maildir subscribed to, there or at Courier's; `None` if nothing says so.
 pub(crate) fn maildir_subscriptions(root: &Path) -> Result<Option<Vec<MailboxName>>, Error> {
-    let mut names = subscriptions::read(root)?;
+    let mut names = subscriptions::read(root, subscriptions::Kind::Dotted)?;
     for name in subscribed_by_courier(root)? {
         if !names.contains(&name) {
             names.push(name);

@@ -1,8 +1,10 @@
 //! Mailboxes made, renamed and removed, and what was left behind.
 
+use super::nested::PARTS;
 use super::promise;
 use super::store::Maildir;
 use super::uidlist::{self, Header};
+use crate::config::Layout;
 use crate::mail::{MailboxName, Uid};
 use crate::store::Error;
 use crate::store::side::disk;
@@ -12,7 +14,7 @@ use crate::store::side::uid_validity::random_guid;
 use crate::store::side::unique::unique;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Drafts that nobody finished for this long are removed.
@@ -23,6 +25,17 @@ const CREATING: &str = "..dovelet-new-";
 
 impl Maildir {
     pub(super) fn all_mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
+        let mut names = match self.layout {
+            Layout::Dotted => self.dotted_mailboxes()?,
+            Layout::Nested => self.nested_mailboxes()?,
+        };
+        // One mailbox can have two directories, spelled differently.
+        crate::mail::sort(&mut names);
+        names.dedup();
+        Ok(names)
+    }
+
+    fn dotted_mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
         let mut names = vec![MailboxName::inbox()];
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -40,33 +53,72 @@ impl Maildir {
                 names.push(name);
             }
         }
-        // One mailbox can have two directories, spelled differently.
-        crate::mail::sort(&mut names);
-        names.dedup();
         Ok(names)
     }
 
+    /// True if a directory is that of a mailbox.
+    pub(super) fn is_mailbox(&self, path: &Path) -> bool {
+        match self.layout {
+            Layout::Dotted => path.is_dir(),
+            Layout::Nested => path.join("cur").is_dir(),
+        }
+    }
+
+    /// Where mailboxes are while they are made or removed.
+    fn staging(&self) -> PathBuf {
+        match self.layout {
+            Layout::Dotted => self.root.clone(),
+            // Elsewhere they would be mailboxes.
+            Layout::Nested => self.root.join("tmp"),
+        }
+    }
+
+    /// The directory of a mailbox that is to be there.
+    fn new_path(&self, name: &MailboxName) -> Result<PathBuf, Error> {
+        self.path(name).map_err(|error| match error {
+            Error::NoSuchMailbox => Error::Unnamable,
+            other => other,
+        })
+    }
+
     pub(super) fn make_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
-        let path = self.path(name)?;
-        if path.exists() {
+        let path = self.new_path(name)?;
+        if self.is_mailbox(&path) {
             return Err(Error::MailboxExists);
         }
-        let uid_validity = self.validities.next(&self.root)?;
-        let staged = self.root.join(format!("{CREATING}{}", unique(&self.host)));
+        let header = Header::encode(
+            self.validities.next(&self.root)?,
+            Uid::MIN,
+            random_guid()?,
+            &[],
+        );
+        let furnish = |path: &Path| {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).create(true);
+            disk::create(&path.join("maildirfolder"), &options)?;
+            replace(&path.join(uidlist::FILE), header.as_bytes())
+        };
+        if self.layout == Layout::Nested {
+            if path.is_dir() {
+                return self.make_in_place(&path, furnish);
+            }
+            disk::make_tree(path.parent().unwrap_or(&self.root))?;
+        }
+        let staged = self
+            .staging()
+            .join(format!("{CREATING}{}", unique(&self.host)));
         disk::make_directory(&staged)?;
-        for part in ["tmp", "new", "cur"] {
+        for part in PARTS {
             disk::make_directory(&staged.join(part))?;
         }
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        disk::create(&staged.join("maildirfolder"), &options)?;
-        let header = Header::encode(uid_validity, Uid::MIN, random_guid()?, &[]);
-        replace(&staged.join(uidlist::FILE), header.as_bytes())?;
+        furnish(&staged)?;
         if let Err(error) = disk::rename_over(&staged, &path) {
             let _ = disk::remove_tree(&staged);
             return Err(taken(error));
         }
-        Ok(disk::sync_directory_at(&self.root)?)
+        Ok(disk::sync_directory_at(
+            path.parent().unwrap_or(&self.root),
+        )?)
     }
 
     pub(super) fn rename_mailbox(
@@ -74,11 +126,14 @@ impl Maildir {
         from: &MailboxName,
         to: &MailboxName,
     ) -> Result<(), Error> {
-        let (old, new) = (self.path(from)?, self.path(to)?);
-        if new.exists() {
+        let (old, new) = (self.path(from)?, self.new_path(to)?);
+        if self.is_mailbox(&new) {
             return Err(Error::MailboxExists);
         }
         self.open.retain(|d| d.name != *from && d.name != *to);
+        if self.layout == Layout::Nested {
+            return self.move_nested(&old, &new);
+        }
         match disk::rename_over(&old, &new) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NoSuchMailbox),
             Err(error) => Err(taken(error)),
@@ -89,14 +144,21 @@ impl Maildir {
     pub(super) fn remove_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
         let path = self.path(name)?;
         self.open.retain(|d| d.name != *name);
-        let hidden = self.root.join(format!("{DELETED}{}", unique(&self.host)));
-        match disk::rename_over(&path, &hidden) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::NoSuchMailbox);
+        let hidden = self
+            .staging()
+            .join(format!("{DELETED}{}", unique(&self.host)));
+        match self.layout {
+            Layout::Nested => self.move_nested(&path, &hidden)?,
+            Layout::Dotted => {
+                match disk::rename_over(&path, &hidden) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        return Err(Error::NoSuchMailbox);
+                    }
+                    other => other?,
+                }
+                disk::sync_directory_at(&self.root)?;
             }
-            other => other?,
         }
-        disk::sync_directory_at(&self.root)?;
         // What cannot be removed now is swept later.
         let _ = disk::remove_tree(&hidden);
         Ok(())
@@ -117,7 +179,10 @@ impl Maildir {
                 let _ = disk::remove(&entry.path());
             }
         }
-        for entry in fs::read_dir(&self.root)?.flatten() {
+        let staging = Some(self.staging()).filter(|path| *path != self.root);
+        let staging = staging.and_then(|path| fs::read_dir(path).ok());
+        let entries = fs::read_dir(&self.root)?.chain(staging.into_iter().flatten());
+        for entry in entries.flatten() {
             let file = entry.file_name();
             let left = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
             if left(DELETED) || (left(CREATING) && old(&entry.path())) {

@@ -20,6 +20,7 @@ mod layout;
 mod listing;
 mod mailboxes;
 pub(super) mod name;
+mod nested;
 mod promise;
 mod scan;
 mod store;

@@ -1,5 +1,6 @@
 //! Names of message files.
 
+use crate::config::InfoSeparator;
 use crate::mail::{Guid, SystemFlags, Uid};
 use crate::store::side::base::{number, origin};
 use crate::store::side::unique::unique;
@@ -13,17 +14,25 @@ const LETTERS: [(u8, SystemFlags); 5] = [
     (b'T', SystemFlags::DELETED),
 ];
 
-/// What separates the base name from the flags.
-const INFO: &str = ":2,";
+/// What is between the separator and the flags.
+const INFO: &str = "2,";
+
+/// Octets of a file name that are its base name: all before `:`, or before what stands for it where file systems
+/// take none in names.
+pub(super) fn base_octets(name: &[u8]) -> usize {
+    let ends = |at: &usize| {
+        let (separator, info) = name.split_at(*at).1.split_first().unwrap_or((&0, &[]));
+        *separator == b':' || info.starts_with(INFO.as_bytes())
+    };
+    let mut separators = memchr::memchr3_iter(b':', b';', b'!', name);
+    separators.find(ends).unwrap_or(name.len())
+}
 
 /// Base name, flags and keyword letters of a file name.
 pub(crate) fn split(name: &str) -> (&str, SystemFlags, u32) {
-    let Some(at) = name.find(':') else {
-        return (name, SystemFlags::NONE, 0);
-    };
-    let (base, info) = name.split_at(at);
+    let (base, info) = name.split_at(base_octets(name.as_bytes()));
     let (mut flags, mut letters) = (SystemFlags::NONE, 0);
-    for byte in info.strip_prefix(INFO).unwrap_or_default().bytes() {
+    for byte in flags_in(info).bytes() {
         match byte {
             b'a'..=b'z' => letters |= 1 << (byte - b'a'),
             b',' => break,
@@ -37,10 +46,27 @@ pub(crate) fn split(name: &str) -> (&str, SystemFlags, u32) {
     (base, flags, letters)
 }
 
-/// The file name in `cur/`.
+/// What of the end of a file name is behind its separator and `2,`.
+fn flags_in(info: &str) -> &str {
+    let behind = info.get(1..).and_then(|info| info.strip_prefix(INFO));
+    behind.unwrap_or_default()
+}
+
+/// The file name in `cur/`, where nothing else is said.
 pub(crate) fn with_flags(base: &str, flags: SystemFlags, letters: u32) -> String {
+    separated(base, InfoSeparator::Colon, flags, letters)
+}
+
+/// The file name in `cur/` with that before its flags.
+pub(super) fn separated(
+    base: &str,
+    separator: InfoSeparator,
+    flags: SystemFlags,
+    letters: u32,
+) -> String {
     let mut name = String::with_capacity(base.len() + 10);
     name.push_str(base);
+    name.push_str(separator.as_str());
     name.push_str(INFO);
     name.extend(
         LETTERS
@@ -58,17 +84,22 @@ pub(crate) fn with_flags(base: &str, flags: SystemFlags, letters: u32) -> String
 
 /// The file name in `cur/` of a file that is called `old`; letters that mean nothing to this server
 /// (`P` for passed, what other programs made up) stay.
-pub(crate) fn reflagged(old: &str, flags: SystemFlags, letters: u32) -> String {
-    let (base, info) = old.split_once(':').unwrap_or((old, ""));
-    let mut name = with_flags(base, flags, letters);
-    let info = info.strip_prefix("2,").unwrap_or_default();
+pub(super) fn reflagged(
+    old: &str,
+    separator: InfoSeparator,
+    flags: SystemFlags,
+    letters: u32,
+) -> String {
+    let (base, info) = old.split_at(base_octets(old.as_bytes()));
+    let mut name = separated(base, separator, flags, letters);
+    let info = flags_in(info);
     let (named, rest) = info.split_at(info.find(',').unwrap_or(info.len()));
     let is_own = |letter: char| {
         letter.is_ascii_lowercase() || LETTERS.iter().any(|(own, _)| char::from(*own) == letter)
     };
     let others: Vec<char> = named.chars().filter(|letter| !is_own(*letter)).collect();
     if !others.is_empty() {
-        let own = name.split_off(base.len() + INFO.len());
+        let own = name.split_off(base.len() + separator.as_str().len() + INFO.len());
         let mut all: Vec<char> = own.chars().chain(others).collect();
         all.sort_unstable();
         all.dedup();
@@ -154,6 +185,10 @@ mod tests {
             ("1:2,DFRST", "1", SystemFlags::from_bits(31), 0),
             ("1:2,PS,x", "1", SystemFlags::SEEN, 0),
             ("1:1,S", "1", SystemFlags::NONE, 0),
+            ("1;2,Sb", "1", SystemFlags::SEEN, 2),
+            ("1!2,", "1", SystemFlags::NONE, 0),
+            ("a;b!c:2,S", "a;b!c", SystemFlags::SEEN, 0),
+            ("a;b!", "a;b!", SystemFlags::NONE, 0),
         ] {
             assert_eq!(split(name), (base, flags, letters), "{name}");
         }
@@ -174,7 +209,16 @@ mod tests {
             ("1:2,P9,x=P,y", "1:2,9FPSb,x=P,y"),
             ("1:1,P", "1:2,FSb"),
         ] {
-            assert_eq!(reflagged(old, flags, 2), new, "{old}");
+            let colon = InfoSeparator::Colon;
+            assert_eq!(reflagged(old, colon, flags, 2), new, "{old}");
+            for (separator, other) in [
+                (InfoSeparator::Semicolon, ";2,"),
+                (InfoSeparator::Exclamation, "!2,"),
+            ] {
+                let (old, new) = (old.replace(":2,", other), new.replace(":2,", other));
+                assert_eq!(reflagged(&old, separator, flags, 2), new, "{old}");
+                assert_eq!(reflagged(&old, colon, flags, 2), new.replace(other, ":2,"));
+            }
         }
     }
 

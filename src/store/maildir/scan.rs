@@ -9,8 +9,8 @@ use std::os::fd::BorrowedFd;
 const BUFFER_OCTETS: usize = 64 * 1024;
 
 fn holds_uid(file: &[u8]) -> bool {
-    let end = memchr::memchr(b':', file).unwrap_or(file.len());
-    file.get(..end).and_then(super::name::uid).is_some()
+    let base = file.get(..super::name::base_octets(file));
+    base.and_then(super::name::uid).is_some()
 }
 
 /// Calls `each` with every entry that can be a message. Returns how many others there are: FIFOs, sockets,

@@ -6,11 +6,13 @@ use super::filing::{change, file_name, filed, place_for, placed};
 use super::listing::{self, Listing};
 use super::{keywords, name, promise, takeover, uidlist};
 use crate::codec::packed::Method;
+use crate::config::{InfoSeparator, Layout};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidValidity};
 use crate::store::packed;
 use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
+use crate::store::side::subscriptions::Kind;
 use crate::store::side::uid_validity::Reserved;
 use crate::store::side::{disk, regular, unique};
 use crate::store::{
@@ -44,6 +46,8 @@ pub(crate) struct Maildir {
     pub(super) remote: OnceCell<bool>,
     /// How new messages are compressed.
     method: Option<Method>,
+    pub(super) layout: Layout,
+    pub(super) separator: InfoSeparator,
 }
 
 /// Types of file systems (statfs(2)) whose files other hosts or other layers may change: NFS, SMB,
@@ -76,7 +80,7 @@ fn modified(path: &Path) -> i64 {
 
 impl Maildir {
     /// Opens the Maildir at `root` and makes it if it is not there.
-    pub(crate) fn open(root: &Path) -> Result<Maildir, Error> {
+    pub(crate) fn open(root: &Path, layout: Layout) -> Result<Maildir, Error> {
         if !root.join("cur").is_dir() {
             disk::make_tree(root)?;
             for part in ["tmp", "new", "cur"] {
@@ -84,7 +88,7 @@ impl Maildir {
             }
             disk::sync_directory_at(root)?;
         }
-        Ok(Maildir {
+        let maildir = Maildir {
             root: root.to_owned(),
             host: unique::host(),
             tmp: None,
@@ -94,7 +98,18 @@ impl Maildir {
             validities: Reserved::default(),
             remote: OnceCell::new(),
             method: None,
-        })
+            layout,
+            separator: InfoSeparator::default(),
+        };
+        if layout == Layout::Nested {
+            maildir.end_moving()?;
+        }
+        Ok(maildir)
+    }
+
+    /// Flags of messages that are filed or marked are behind that.
+    pub(crate) fn separating(self, separator: InfoSeparator) -> Maildir {
+        Maildir { separator, ..self }
     }
 
     /// New messages are compressed like that.
@@ -154,7 +169,7 @@ impl Store for Maildir {
         );
         let blob = placed(base, new.flags, new.letters);
         let target = self.directory(to)?.of(blob.place).clone();
-        let file = file_name(&blob);
+        let file = file_name(&blob, self.separator);
         match &draft.home {
             Home::Staged(tmp, staged) => match disk::rename(tmp, staged, &target, &file) {
                 // A mailbox may be a link to another file system.
@@ -162,7 +177,7 @@ impl Store for Maildir {
                     self.copy_into(&mut draft.file, to, &blob)?;
                     let _ = disk::unlink(tmp, staged);
                 }
-                renamed => renamed.map_err(io::Error::from)?,
+                renamed => renamed.map_err(|error| self.name_fault(error))?,
             },
             Home::Committed(from, first) => {
                 if disk::link(from, first, &target, &file).is_err() {
@@ -195,9 +210,10 @@ impl Store for Maildir {
                 Place::Cur => cur.clone(),
             }
         };
+        let separator = self.separator;
         let link = |fd: &OwnedFd, found: &BlobId, name: &str| {
             let filed = filed(base.clone(), new, blob, found);
-            match disk::link(fd, name, &target(&filed), &file_name(&filed)) {
+            match disk::link(fd, name, &target(&filed), &file_name(&filed, separator)) {
                 Ok(()) => Ok((filed, true)),
                 Err(Errno::NOENT) => Err(Errno::NOENT),
                 Err(_) => Ok((filed, false)),
@@ -223,12 +239,13 @@ impl Store for Maildir {
         let base = name::carried(&blob.name, new.uid, now, &self.host);
         let directory = self.directory(to)?;
         let targets = [directory.new.clone(), directory.cur.clone()];
+        let separator = self.separator;
         let rename = |fd: &OwnedFd, found: &BlobId, name: &str| {
             let filed = filed(base.clone(), new, blob, found);
             let [new, cur] = &targets;
             let (target, file) = match filed.place {
                 Place::New => (new, filed.name.to_string()),
-                Place::Cur => (cur, file_name(&filed)),
+                Place::Cur => (cur, file_name(&filed, separator)),
             };
             match disk::rename(fd, name, target, &file) {
                 Ok(()) => Ok((filed, true)),
@@ -288,7 +305,7 @@ impl Store for Maildir {
             Place::New => "new",
             Place::Cur => "cur",
         };
-        mailbox.join(place).join(file_name(blob))
+        mailbox.join(place).join(file_name(blob, self.separator))
     }
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
@@ -324,6 +341,7 @@ impl Store for Maildir {
         if wanted(blob) == *blob {
             return Ok((blob.clone(), false));
         }
+        let separator = self.separator;
         let directory = self.directory(name)?;
         let targets = [directory.new.clone(), directory.cur.clone()];
         let ((marked, renamed), found) = self.with_file(name, blob, |fd, found, old| {
@@ -331,7 +349,10 @@ impl Store for Maildir {
             let [new, cur] = &targets;
             let (target, file) = match marked.place {
                 Place::New => (new, old.to_owned()),
-                Place::Cur => (cur, name::reflagged(old, marked.flags, marked.letters)),
+                Place::Cur => {
+                    let (flags, letters) = (marked.flags, marked.letters);
+                    (cur, name::reflagged(old, separator, flags, letters))
+                }
             };
             let renamed = marked.place != found.place || old != file;
             if renamed {
@@ -465,7 +486,7 @@ impl Store for Maildir {
             list: modified(&path.join(uidlist::FILE)),
             coarse: self.is_remote(),
         };
-        if stamp.new == 0 && stamp.cur == 0 && !path.is_dir() {
+        if stamp.cur == 0 && !self.is_mailbox(&path) {
             Err(Error::NoSuchMailbox)
         } else {
             Ok(stamp)
@@ -475,7 +496,7 @@ impl Store for Maildir {
     fn listed_at(&mut self, name: &MailboxName) -> Result<i64, Error> {
         let path = self.path(name)?;
         match modified(&path.join(uidlist::FILE)) {
-            0 if !path.is_dir() => Err(Error::NoSuchMailbox),
+            0 if !self.is_mailbox(&path) => Err(Error::NoSuchMailbox),
             list => Ok(list),
         }
     }
@@ -486,7 +507,11 @@ impl Store for Maildir {
     }
 
     fn watched_names(&self) -> Vec<PathBuf> {
-        vec![self.root.clone()]
+        match self.layout {
+            Layout::Dotted => vec![self.root.clone()],
+            // They would be very many.
+            Layout::Nested => Vec::new(),
+        }
     }
 
     fn is_exclusive(&self) -> bool {
@@ -495,6 +520,13 @@ impl Store for Maildir {
 
     fn is_remote(&self) -> bool {
         *self.remote.get_or_init(|| remote(&self.root))
+    }
+
+    fn subscribed_in(&self) -> Kind {
+        match self.layout {
+            Layout::Dotted => Kind::Dotted,
+            Layout::Nested => Kind::Slashed,
+        }
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {

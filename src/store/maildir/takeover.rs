@@ -3,15 +3,16 @@
 
 use super::store::Maildir;
 use super::uidlist::{self, UidList};
-use super::{keywords, listing};
-use crate::config::Format;
+use super::{keywords, listing, name};
+use crate::config::{Form, Format, Layout};
 use crate::mail::{Keyword, MailboxName, Uid, UidSet};
 use crate::store::adopt::{Adopted, Found};
 use crate::store::side::dotted::mailbox_name;
 use crate::store::side::lock::{DotLock, replace_with};
+use crate::store::side::subscriptions::{self, Kind};
 use crate::store::side::uid_validity::random_guid;
-use crate::store::side::{beyond, regular, subscriptions};
-use crate::store::{Error, MailboxState, dovecot};
+use crate::store::side::{beyond, regular};
+use crate::store::{Error, MailboxState, Store, dovecot};
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -25,15 +26,14 @@ const COURIER_SUBSCRIBED: &str = "courierimapsubscribed";
 /// is in the way.
 pub(crate) fn adopt(
     root: &Path,
+    form: &Form,
     dry: bool,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     let mut found = Found::new(Format::Maildir);
-    let mut store = Maildir::open(root)?;
-    if let Some(nested) = nested(root)? {
-        found.obstacles.push(format!(
-            "{nested} is a mailbox in a directory of its own (LAYOUT=fs): have Dovecot make .{nested} of it first"
-        ));
+    let mut store = Maildir::open(root, form.layout)?;
+    if let Some(other) = of_another_layout(root, form.layout)? {
+        found.obstacles.push(other);
     }
     let names = store.all_mailboxes()?;
     for name in &names {
@@ -47,17 +47,28 @@ pub(crate) fn adopt(
     for name in &names {
         convert(&store.path(name)?)?;
     }
-    subscribe(root)?;
+    subscribe(root, store.subscribed_in())?;
     Ok(found)
 }
 
-/// The first directory that holds a mailbox as other layouts have it.
-fn nested(root: &Path) -> io::Result<Option<String>> {
+/// What is said of the first directory that holds a mailbox as another layout has it.
+fn of_another_layout(root: &Path, layout: Layout) -> io::Result<Option<String>> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && entry.path().join("cur").is_dir() {
-            return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
+        let file = entry.file_name();
+        let dotted = file.as_encoded_bytes().starts_with(b".");
+        if dotted == (layout == Layout::Nested) && entry.path().join("cur").is_dir() {
+            let file = file.to_string_lossy();
+            return Ok(Some(match layout {
+                Layout::Dotted => format!(
+                    "{file} is a mailbox in a directory of its own: set layout = \"fs\" in [storage], or \
+                     LAYOUT=fs for this user"
+                ),
+                Layout::Nested => format!(
+                    "{file} is a mailbox of Maildir++: set layout = \"maildir++\" in [storage], or none for \
+                     this user"
+                ),
+            }));
         }
     }
     Ok(None)
@@ -104,15 +115,18 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
     let bases: HashSet<&str> = list.entries.iter().map(|entry| entry.base).collect();
     let mut unlisted = 0;
     for part in ["new", "cur"] {
-        for entry in fs::read_dir(path.join(part))? {
+        let entries = match fs::read_dir(path.join(part)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let file = entry?.file_name();
             let file = file.to_string_lossy();
             if file.starts_with('.') {
                 continue;
             }
             adopted.messages += 1;
-            let base = file.split(':').next().unwrap_or_default();
-            unlisted += usize::from(!bases.contains(base));
+            unlisted += usize::from(!bases.contains(name::split(&file).0));
         }
     }
     if unlisted > 0 {
@@ -200,10 +214,10 @@ fn convert(path: &Path) -> Result<(), Error> {
 }
 
 /// Subscribes to what Courier's file names. Durable.
-fn subscribe(root: &Path) -> Result<(), Error> {
+fn subscribe(root: &Path, kind: Kind) -> Result<(), Error> {
     let names = subscribed_by_courier(root)?;
     let mut names = names.iter();
-    names.try_for_each(|name| subscriptions::subscribe(root, name, true))
+    names.try_for_each(|name| subscriptions::subscribe(root, kind, name, true))
 }
 
 /// What Courier's file names.
@@ -221,7 +235,6 @@ pub(super) fn subscribed_by_courier(root: &Path) -> Result<Vec<MailboxName>, Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
 
     fn make(root: &Path, files: &[(&str, &str)]) {
         for (file, text) in files {
@@ -253,7 +266,7 @@ mod tests {
         );
         let mut told = Vec::new();
         let mut each = |a: &Adopted| told.push((a.name.to_string(), a.messages, a.uid_validity));
-        let dry = adopt(root, true, &mut each).unwrap();
+        let dry = adopt(root, &Form::default(), true, &mut each).unwrap();
         assert!(!root.join("dovecot-uidlist").exists() && dry.obstacles.is_empty());
         let expected = [
             ("INBOX".to_owned(), 3, 1_234_567_890),
@@ -264,8 +277,8 @@ mod tests {
             dry.mailboxes[0].lost,
             ["1 messages have no UID yet and get new ones"]
         );
-        adopt(root, false, &mut |_| ()).unwrap();
-        let mut store = Maildir::open(root).unwrap();
+        adopt(root, &Form::default(), false, &mut |_| ()).unwrap();
+        let mut store = Maildir::open(root, Layout::Dotted).unwrap();
         let scanned = store.scan(&MailboxName::inbox()).unwrap();
         assert!(scanned.header_known);
         let uids: Vec<_> = scanned
@@ -288,7 +301,7 @@ mod tests {
         assert_eq!(names, ["INBOX", "Sent"]);
         // The second time there is nothing to do.
         let before = fs::read(root.join("dovecot-uidlist")).unwrap();
-        adopt(root, false, &mut |_| ()).unwrap();
+        adopt(root, &Form::default(), false, &mut |_| ()).unwrap();
         assert_eq!(fs::read(root.join("dovecot-uidlist")).unwrap(), before);
     }
 
@@ -303,12 +316,27 @@ mod tests {
                 ("courierimapuiddb", "1 5 9\n"),
             ],
         );
-        let found = adopt(root, false, &mut |_| ()).unwrap();
+        let found = adopt(root, &Form::default(), false, &mut |_| ()).unwrap();
         assert!(
             found.obstacles[0].starts_with("work is a mailbox"),
             "{found:?}"
         );
         assert!(!root.join("dovecot-uidlist").exists());
+        // And the other way; without it both are taken as they are.
+        let form = Form {
+            layout: Layout::Nested,
+            ..Form::default()
+        };
+        let found = adopt(root, &form, true, &mut |_| ()).unwrap();
+        assert!(found.obstacles[0].starts_with(".Sent is"), "{found:?}");
+        fs::remove_dir_all(root.join(".Sent")).unwrap();
+        let mut names = Vec::new();
+        let mut each = |a: &Adopted| names.push(a.name.to_string());
+        let found = adopt(root, &form, false, &mut each).unwrap();
+        assert_eq!(
+            (names, found.obstacles.len()),
+            (vec!["INBOX".to_owned(), "work".to_owned()], 0)
+        );
     }
 
     #[test]

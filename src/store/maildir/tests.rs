@@ -1,4 +1,5 @@
 use super::Maildir;
+use crate::config::{InfoSeparator, Layout};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
 use crate::store::{BlobId, Error, Filing, Place, Store};
 use std::fs;
@@ -51,7 +52,7 @@ fn files(root: &Path) -> usize {
 #[test]
 fn a_message_is_filed_marked_copied_moved_and_removed() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Maildir::open(directory.path()).unwrap();
+    let mut store = Maildir::open(directory.path(), Layout::Dotted).unwrap();
     let (inbox, other) = (MailboxName::inbox(), name("a/b.c"));
     store.create(&other).unwrap();
     assert!(matches!(store.create(&other), Err(Error::MailboxExists)));
@@ -121,7 +122,7 @@ fn a_message_is_filed_marked_copied_moved_and_removed() {
 #[test]
 fn a_draft_is_filed_twice_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Maildir::open(directory.path()).unwrap();
+    let mut store = Maildir::open(directory.path(), Layout::Dotted).unwrap();
     let inbox = MailboxName::inbox();
     let mut draft = store.stage().unwrap();
     draft.write(b"x\r").unwrap();
@@ -150,7 +151,7 @@ fn a_draft_is_filed_twice_or_not_at_all() {
 fn side_files_keep_uids_of_foreign_names() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     let inbox = MailboxName::inbox();
     for file in ["cur/2.b.h:2,S", "cur/1.a.h:2,", "new/3.c.h"] {
         fs::write(root.join(file), "x").unwrap();
@@ -194,7 +195,7 @@ fn side_files_keep_uids_of_foreign_names() {
 #[test]
 fn letters_are_named_a_moment_later() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Maildir::open(directory.path()).unwrap();
+    let mut store = Maildir::open(directory.path(), Layout::Dotted).unwrap();
     let inbox = MailboxName::inbox();
     let file = directory.path().join("cur/1.a.host:2,Sb");
     std::fs::write(file, "Subject: x\n\nx\n").unwrap();
@@ -232,7 +233,7 @@ fn letters_are_named_a_moment_later() {
 #[test]
 fn uid_validity_never_repeats() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Maildir::open(directory.path()).unwrap();
+    let mut store = Maildir::open(directory.path(), Layout::Dotted).unwrap();
     let mut last = 0;
     for _ in 0..3 {
         store.create(&name("a")).unwrap();
@@ -246,7 +247,7 @@ fn uid_validity_never_repeats() {
 #[test]
 fn subscriptions_are_kept() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = Maildir::open(directory.path()).unwrap();
+    let mut store = Maildir::open(directory.path(), Layout::Dotted).unwrap();
     store.subscribe(&name("a/b"), true).unwrap();
     store.subscribe(&name("INBOX"), true).unwrap();
     store.subscribe(&name("a/b"), false).unwrap();
@@ -257,7 +258,7 @@ fn subscriptions_are_kept() {
 fn a_side_file_says_what_was_given_and_notices_damage() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     let inbox = MailboxName::inbox();
     let uid = |n| Uid::new(n).unwrap();
     let list = root.join("dovecot-uidlist");
@@ -302,7 +303,7 @@ fn a_side_file_says_what_was_given_and_notices_damage() {
 fn a_uid_in_a_name_does_not_count_below_those_of_the_side_file() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     let inbox = MailboxName::inbox();
     let uid = |n| Uid::new(n).unwrap();
     let mut state = store.scan(&inbox).unwrap().state;
@@ -329,7 +330,7 @@ fn a_uid_in_a_name_does_not_count_below_those_of_the_side_file() {
 fn a_half_done_move_to_cur_is_finished() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     let inbox = MailboxName::inbox();
     let blob = put(&mut store, &inbox, 1, b"x\r\n");
     let (new, cur) = (root.join("new").join(&*blob.name), root.join("cur"));
@@ -348,7 +349,7 @@ fn the_first_mailboxes_are_made_whole_or_again() {
     // A crash between two of them left the others unmade for ever.
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     let all = [name("Drafts"), name("Sent"), name("Trash")];
     store.create(&all[0]).unwrap();
     fs::write(root.join("dovelet-unfinished"), "").unwrap();
@@ -366,10 +367,14 @@ fn of_two_who_make_a_mailbox_one_does() {
     // The other was told of an I/O error.
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    drop(Maildir::open(root).unwrap());
+    drop(Maildir::open(root, Layout::Dotted).unwrap());
     for round in 0..20 {
         let mailbox = name(&round.to_string());
-        let make = || Maildir::open(root).unwrap().create(&mailbox);
+        let make = || {
+            Maildir::open(root, Layout::Dotted)
+                .unwrap()
+                .create(&mailbox)
+        };
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..3).map(|_| scope.spawn(make)).collect();
             let made = workers.into_iter().map(|worker| worker.join().unwrap());
@@ -385,7 +390,7 @@ fn directories_that_others_spelled_are_those_of_their_mailboxes() {
     // LIST told them, SELECT did not find them, CREATE found them.
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     for (spelled, mailbox) in [
         (".Entw\u{fc}rfe", "Entw\u{fc}rfe"),
         (".R&D.x", "R&D/x"),
@@ -429,7 +434,7 @@ fn a_mailbox_on_another_file_system_is_filled() {
         eprintln!("skipped: /dev/shm is no other file system");
         return;
     }
-    let mut store = Maildir::open(root).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
     let (inbox, far) = (MailboxName::inbox(), name("far"));
     for part in ["cur", "new", "tmp"] {
         fs::create_dir(elsewhere.path().join(part)).unwrap();
@@ -454,4 +459,203 @@ fn a_mailbox_on_another_file_system_is_filled() {
         let date = store.open(mailbox, &blob).unwrap().internal_date;
         assert_eq!(date, 1_000_000_000);
     }
+}
+
+fn nested(root: &Path) -> Maildir {
+    Maildir::open(root, Layout::Nested).unwrap()
+}
+
+fn mailboxes(store: &mut Maildir) -> Vec<String> {
+    let names = store.mailboxes().unwrap();
+    names.iter().map(MailboxName::to_string).collect()
+}
+
+fn validity(store: &mut Maildir, mailbox: &str) -> u32 {
+    let scanned = store.scan(&name(mailbox)).unwrap();
+    scanned.state.uid_validity.number()
+}
+
+#[test]
+fn nested_mailboxes_move_without_those_below_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = nested(root);
+    for mailbox in ["a/b/c", "a/b", "a", "v1.0/\u{fc}"] {
+        store.create(&name(mailbox)).unwrap();
+        put(&mut store, &name(mailbox), 1, mailbox.as_bytes());
+    }
+    let all = ["INBOX", "a", "a/b", "a/b/c", "v1.0/\u{fc}"];
+    assert_eq!(mailboxes(&mut store), all);
+    assert!(root.join("v1.0/&APw-/new").is_dir() && root.join("a/b/maildirfolder").exists());
+    let taken = store.create(&name("a/b"));
+    assert!(matches!(taken, Err(Error::MailboxExists)));
+    for refused in ["a/cur", "tmp", "x/dovecot-uidlist"] {
+        assert!(matches!(
+            store.create(&name(refused)),
+            Err(Error::Unnamable)
+        ));
+        assert!(matches!(
+            store.stamp(&name(refused)),
+            Err(Error::NoSuchMailbox)
+        ));
+    }
+    // That with another below it, to where one was that has others below it.
+    let before = validity(&mut store, "a/b");
+    store.rename(&name("a/b"), &name("v1.0")).unwrap();
+    assert_eq!(
+        mailboxes(&mut store),
+        ["INBOX", "a", "a/b/c", "v1.0", "v1.0/\u{fc}"]
+    );
+    assert_eq!(validity(&mut store, "v1.0"), before);
+    assert_eq!(store.scan(&name("v1.0")).unwrap().found.len(), 1);
+    assert!(matches!(
+        store.stamp(&name("a/b")),
+        Err(Error::NoSuchMailbox)
+    ));
+    // As a whole; what is empty then is gone.
+    store.rename(&name("a/b/c"), &name("d/e")).unwrap();
+    assert_eq!(
+        mailboxes(&mut store),
+        ["INBOX", "a", "d/e", "v1.0", "v1.0/\u{fc}"]
+    );
+    assert!(!root.join("a/b").exists());
+    // A mailbox that is made again is another one.
+    store.delete(&name("v1.0")).unwrap();
+    assert!(root.join("v1.0").is_dir() && !root.join("v1.0/new").exists());
+    store.create(&name("v1.0")).unwrap();
+    assert_ne!(validity(&mut store, "v1.0"), before);
+    assert_eq!(store.scan(&name("v1.0")).unwrap().found.len(), 0);
+    store.delete(&name("d/e")).unwrap();
+    assert!(!root.join("d").exists());
+    store.subscribe(&name("a/x.y"), true).unwrap();
+    assert_eq!(store.subscriptions().unwrap(), [name("a/x.y")]);
+    let left = fs::read_dir(root.join("tmp")).unwrap().count();
+    assert_eq!((left, root.join("dovelet-moving").exists()), (0, false));
+}
+
+#[test]
+fn a_move_that_was_broken_off_is_ended() {
+    for moved in [&["cur"][..], &["new", "dovecot-uidlist"], &[]] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let mut store = nested(root);
+        for mailbox in ["a", "a/b", "c"] {
+            store.create(&name(mailbox)).unwrap();
+        }
+        put(&mut store, &name("a"), 1, b"x");
+        let before = validity(&mut store, "a");
+        fs::write(root.join("dovelet-moving"), "a\nc/d").unwrap();
+        fs::create_dir(root.join("c/d")).unwrap();
+        for piece in moved {
+            fs::rename(root.join("a").join(piece), root.join("c/d").join(piece)).unwrap();
+        }
+        if moved.is_empty() {
+            fs::create_dir(root.join("c/d/new")).unwrap();
+            fs::write(root.join("c/d/new/other"), "y").unwrap();
+        }
+        let mut store = nested(root);
+        assert_eq!(mailboxes(&mut store), ["INBOX", "a/b", "c", "c/d"]);
+        assert_eq!(validity(&mut store, "c/d"), before);
+        let count = if moved.is_empty() { 2 } else { 1 };
+        assert_eq!(store.scan(&name("c/d")).unwrap().found.len(), count);
+        assert!(!root.join("dovelet-moving").exists());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    drop(nested(directory.path()));
+    for damaged in ["", "a", "a\n../b", "/etc\nb"] {
+        fs::write(directory.path().join("dovelet-moving"), damaged).unwrap();
+        let opened = Maildir::open(directory.path(), Layout::Nested);
+        assert!(matches!(opened, Err(Error::Corrupt { .. })), "{damaged}");
+    }
+}
+
+#[test]
+fn flags_are_behind_what_was_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let inbox = MailboxName::inbox();
+    let open = |separator| {
+        Maildir::open(root, Layout::Dotted)
+            .unwrap()
+            .separating(separator)
+    };
+    let mut store = open(InfoSeparator::Semicolon);
+    let blob = put(&mut store, &inbox, 1, b"x");
+    let (blob, _) = store.mark(&inbox, &blob, SystemFlags::SEEN, 1).unwrap();
+    store.record_keywords(&inbox, &[Keyword::new("k")]).unwrap();
+    let file = |separator: &str| root.join(format!("cur/{}{separator}2,Sa", blob.name));
+    assert!(file(";").exists());
+    // Whatever is asked for, what is there is found, and gets the other one when it is changed.
+    let mut store = open(InfoSeparator::Colon);
+    let found = store.scan(&inbox).unwrap().found;
+    assert_eq!(
+        (found[0].blob.clone(), found[0].uid),
+        (blob.clone(), Uid::new(1))
+    );
+    store.open(&inbox, &blob).unwrap();
+    let (both, _) = store.mark(&inbox, &blob, SystemFlags::SEEN, 0).unwrap();
+    let (same, renamed) = store.mark(&inbox, &both, SystemFlags::SEEN, 1).unwrap();
+    assert!(renamed && same == blob && file(":").exists() && !file(";").exists());
+    let mut store = open(InfoSeparator::Exclamation);
+    assert!(store.remove(&inbox, &blob).unwrap());
+    assert_eq!(store.scan(&inbox).unwrap().found.len(), 0);
+}
+
+/// Of a memory stick, or a drive of other systems.
+#[test]
+fn a_file_system_without_colons_and_second_names() {
+    use crate::store::faults::{Failing, fail};
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let open = |separator| {
+        Maildir::open(root, Layout::Dotted)
+            .unwrap()
+            .separating(separator)
+    };
+    let (inbox, other) = (MailboxName::inbox(), name("other"));
+    fail(Failing::Fat);
+    let mut store = open(InfoSeparator::Colon);
+    store.create(&other).unwrap();
+    let blob = put(&mut store, &inbox, 1, b"x");
+    // Mail comes, but has no flags until the settings say how.
+    assert!(matches!(
+        store.mark(&inbox, &blob, SystemFlags::SEEN, 0),
+        Err(Error::Io(_))
+    ));
+    let mut store = open(InfoSeparator::Semicolon);
+    let (blob, _) = store.mark(&inbox, &blob, SystemFlags::SEEN, 0).unwrap();
+    let copy = store
+        .copy(&inbox, &blob, &other, &filing(1, SystemFlags::FLAGGED))
+        .unwrap();
+    let moved = store
+        .transfer(&inbox, &blob, &other, &filing(2, SystemFlags::SEEN))
+        .unwrap();
+    // To two mailboxes at once.
+    let mut draft = store.stage().unwrap();
+    draft.write(b"y").unwrap();
+    store.save(&mut *draft, &inbox).unwrap();
+    let twice = [&inbox, &other].map(|mailbox| {
+        let seen = filing(3, SystemFlags::SEEN);
+        store.commit(&mut *draft, mailbox, &seen).unwrap()
+    });
+    store.sync().unwrap();
+    drop(draft);
+    for (mailbox, blob, text) in [
+        (&other, &copy, "x"),
+        (&other, &moved, "x"),
+        (&inbox, &twice[0], "y"),
+        (&other, &twice[1], "y"),
+    ] {
+        let mut read = String::new();
+        store
+            .open(mailbox, blob)
+            .unwrap()
+            .body
+            .read_to_string(&mut read)
+            .unwrap();
+        assert_eq!(read, text);
+    }
+    let counts = [&inbox, &other].map(|mailbox| store.scan(mailbox).unwrap().found.len());
+    assert_eq!(counts, [1, 3]);
+    fail(Failing::Nothing);
 }

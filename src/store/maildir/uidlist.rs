@@ -154,8 +154,7 @@ pub(super) fn entry(line: &str, courier: bool) -> Option<Entry<'_>> {
     };
     // Flags are no part of the name here; a reader must not trust the writer with that.
     let base = name
-        .split(':')
-        .next()
+        .get(..super::name::base_octets(name.as_bytes()))
         .filter(|base| !base.is_empty() && !base.contains('/'))?;
     Some(Entry {
         uid,

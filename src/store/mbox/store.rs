@@ -355,11 +355,16 @@ impl Store for Mbox {
     }
 
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        subscriptions::read_hidden(&self.root.path)
+        subscriptions::read(&self.root.path, subscriptions::Kind::Hidden)
     }
 
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-        subscriptions::subscribe_hidden(&self.root.path, name, subscribed)
+        subscriptions::subscribe(
+            &self.root.path,
+            subscriptions::Kind::Hidden,
+            name,
+            subscribed,
+        )
     }
 
     fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {

@@ -20,6 +20,8 @@ use std::time::SystemTime;
 pub(crate) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     #[cfg(test)]
     faults::strike(Room::Unneeded)?;
+    #[cfg(test)]
+    faults::strike_name(new)?;
     match rustix::fs::renameat_with(from, old, to, new, RenameFlags::NOREPLACE) {
         Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(from, old, to, new)?,
         other => other?,
@@ -33,6 +35,8 @@ pub(crate) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rust
 pub(crate) fn link(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     #[cfg(test)]
     faults::strike(Room::Needed)?;
+    #[cfg(test)]
+    faults::strike_link()?;
     rustix::fs::linkat(from, old, to, new, AtFlags::empty())?;
     #[cfg(test)]
     journal::linked(to, new);

@@ -21,6 +21,8 @@ pub(crate) enum Failing {
     From(u32, Errno),
     /// As `From`, of those that need room.
     Full(u32, Errno),
+    /// Nothing but what the file system called FAT has not: `:` in names, and second names.
+    Fat,
 }
 
 thread_local! {
@@ -58,4 +60,20 @@ pub(crate) fn strike(room: Room) -> rustix::io::Result<()> {
         _ => return Ok(()),
     };
     Err(error)
+}
+
+/// Errors: no file may be called that.
+pub(crate) fn strike_name(name: &str) -> rustix::io::Result<()> {
+    match FAILING.get() == Failing::Fat && name.contains(':') {
+        true => Err(Errno::INVAL),
+        false => Ok(()),
+    }
+}
+
+/// Errors: a file may have one name alone.
+pub(crate) fn strike_link() -> rustix::io::Result<()> {
+    match FAILING.get() {
+        Failing::Fat => Err(Errno::PERM),
+        _ => Ok(()),
+    }
 }

@@ -9,28 +9,38 @@ use crate::store::Error;
 use std::io;
 use std::path::Path;
 
-const FILE: &str = "subscriptions";
-/// That of an account whose mailboxes are files.
-const HIDDEN: &str = ".subscriptions";
 const HEADER: &str = "V\t2\n\n";
 
+/// How the file is called, and how lines of its version 1 name mailboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// With dots between parts.
+    Dotted,
+    /// With slashes.
+    Slashed,
+    /// With slashes, and hidden among mailboxes that are files.
+    Hidden,
+}
+
+impl Kind {
+    fn file(self) -> &'static str {
+        match self {
+            Kind::Dotted | Kind::Slashed => "subscriptions",
+            Kind::Hidden => ".subscriptions",
+        }
+    }
+
+    fn plain(self, line: &[u8]) -> Option<MailboxName> {
+        match self {
+            Kind::Dotted => mailbox_name(line),
+            Kind::Slashed | Kind::Hidden => slashed(line),
+        }
+    }
+}
+
 /// Names that the user of an account subscribed to.
-pub(crate) fn read(root: &Path) -> Result<Vec<MailboxName>, Error> {
-    load(&root.join(FILE), mailbox_name).map(|(names, _)| names)
-}
-
-/// As `read`, where mailboxes are files below `root`.
-pub(crate) fn read_hidden(root: &Path) -> Result<Vec<MailboxName>, Error> {
-    load(&root.join(HIDDEN), slashed).map(|(names, _)| names)
-}
-
-/// As `subscribe`, where mailboxes are files below `root`. Durable.
-pub(crate) fn subscribe_hidden(
-    root: &Path,
-    name: &MailboxName,
-    subscribed: bool,
-) -> Result<(), Error> {
-    change(&root.join(HIDDEN), slashed, name, subscribed)
+pub(crate) fn read(root: &Path, kind: Kind) -> Result<Vec<MailboxName>, Error> {
+    load(root, kind).map(|(names, _)| names)
 }
 
 /// A name of version 1 with `/` between its parts.
@@ -41,20 +51,17 @@ fn slashed(line: &[u8]) -> Option<MailboxName> {
 }
 
 /// Durable.
-pub(crate) fn subscribe(root: &Path, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
-    change(&root.join(FILE), mailbox_name, name, subscribed)
-}
-
-fn change(
-    path: &Path,
-    plain: fn(&[u8]) -> Option<MailboxName>,
+pub(crate) fn subscribe(
+    root: &Path,
+    kind: Kind,
     name: &MailboxName,
     subscribed: bool,
 ) -> Result<(), Error> {
-    let _lock = DotLock::take(path)?;
-    let (mut names, mut version) = load(path, plain)?;
+    let path = root.join(kind.file());
+    let _lock = DotLock::take(&path)?;
+    let (mut names, mut version) = load(root, kind)?;
     // Names with slashes between their parts are written as version 2 has them.
-    if path.ends_with(HIDDEN) {
+    if kind != Kind::Dotted {
         version = 2;
     }
     if names.contains(name) == subscribed {
@@ -64,38 +71,34 @@ fn change(
     if subscribed {
         names.push(name.clone());
     }
-    replace(path, encode(&names, version).as_bytes())
+    replace(&path, encode(&names, version).as_bytes())
 }
 
-/// `plain`: what a line of version 1 names.
-fn load(
-    path: &Path,
-    plain: fn(&[u8]) -> Option<MailboxName>,
-) -> Result<(Vec<MailboxName>, u8), Error> {
-    match regular::read(path) {
-        Ok(text) => Ok(parse(&text, plain)),
+fn load(root: &Path, kind: Kind) -> Result<(Vec<MailboxName>, u8), Error> {
+    match regular::read(&root.join(kind.file())) {
+        Ok(text) => Ok(parse(&text, kind)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Vec::new(), 2)),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Subscribed names and the version of the file (1 or 2).
-fn parse(text: &[u8], plain: fn(&[u8]) -> Option<MailboxName>) -> (Vec<MailboxName>, u8) {
+fn parse(text: &[u8], kind: Kind) -> (Vec<MailboxName>, u8) {
     match text.strip_prefix(HEADER.as_bytes()) {
         Some(lines) => (lines.split(|&b| b == b'\n').filter_map(tabbed).collect(), 2),
         None => {
             let lines = text.split(|&b| b == b'\n');
-            (lines.filter_map(|line| first(line, plain)).collect(), 1)
+            (lines.filter_map(|line| first(line, kind)).collect(), 1)
         }
     }
 }
 
 /// Version 1: the storage name.
-fn first(line: &[u8], plain: fn(&[u8]) -> Option<MailboxName>) -> Option<MailboxName> {
+fn first(line: &[u8], kind: Kind) -> Option<MailboxName> {
     if line == b"INBOX" {
         Some(MailboxName::inbox())
     } else {
-        plain(line)
+        kind.plain(line)
     }
 }
 
@@ -158,7 +161,7 @@ mod tests {
             (1, "INBOX\na.b\n&APw-\n"),
             (2, "V\t2\n\nINBOX\na\tb\n&APw-\n"),
         ] {
-            let parsed = parse(text.as_bytes(), mailbox_name);
+            let parsed = parse(text.as_bytes(), Kind::Dotted);
             assert_eq!(parsed, (names.clone(), version));
             assert_eq!(encode(&names, version), text);
         }
@@ -171,11 +174,15 @@ mod tests {
         let file = root.join(".subscriptions");
         fs::write(&file, "INBOX\na/b.c\n&APw-/x\n").unwrap();
         let names = ["INBOX", "a/b.c", "\u{fc}/x"].map(|n| MailboxName::new(n).unwrap());
-        assert_eq!(read_hidden(root).unwrap(), names);
-        subscribe_hidden(root, &names[1], false).unwrap();
+        assert_eq!(read(root, Kind::Hidden).unwrap(), names);
+        subscribe(root, Kind::Hidden, &names[1], false).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         assert_eq!(text, "V\t2\n\nINBOX\n&APw-\tx\n");
-        assert_eq!(read_hidden(root).unwrap().len(), 2);
+        assert_eq!(read(root, Kind::Hidden).unwrap().len(), 2);
         assert!(!root.join("subscriptions").exists());
+        // Of a dbox, whose mailboxes lie below each other, names were not understood.
+        fs::rename(&file, root.join("subscriptions")).unwrap();
+        fs::write(root.join("subscriptions"), "a/b.c\n").unwrap();
+        assert_eq!(read(root, Kind::Slashed).unwrap(), names[1..2]);
     }
 }
