@@ -14,7 +14,7 @@ use crate::sys::access::explanation;
 use crate::sys::clock;
 
 /// What is to be done, and how it is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Treatment {
     pub(crate) care: Care,
     pub(crate) json: bool,
@@ -49,8 +49,8 @@ pub(crate) fn run(
     }
     log_faults(config);
     let healthy = match keep_server_away(config)? {
-        Lock::Running => online(&present, treatment, config, console)?,
-        Lock::Ours(_lock) => offline(&present, treatment, config, console)?,
+        Lock::Running => online(&present, &treatment, config, console)?,
+        Lock::Ours(_lock) => offline(&present, &treatment, config, console)?,
     };
     Ok(if healthy && !lost {
         Exit::Success
@@ -65,13 +65,13 @@ type Ask<'a, E> = dyn FnMut(Care, &mut dyn FnMut(Report)) -> Result<(), E> + 'a;
 /// Has it done. A scrub goes in slices, with so much time between them that no more than `scrub_octets` are
 /// read in a second. Returns whether no message needs to be looked at.
 fn treat<E>(
-    care: Care,
+    care: &Care,
     config: &Config,
     teller: &mut Teller<'_, '_>,
     ask: &mut Ask<'_, E>,
 ) -> Result<bool, E> {
-    if care != Care::Scrub {
-        ask(care, &mut |report| teller.tell(report))?;
+    if *care != Care::Scrub {
+        ask(care.clone(), &mut |report| teller.tell(report))?;
         return Ok(!teller.damaged);
     }
     ask(Care::Check, &mut |report| teller.tell(report))?;
@@ -97,7 +97,7 @@ fn treat<E>(
 /// Errors: the server does not answer at all.
 fn online(
     patients: &[&Patient],
-    treatment: Treatment,
+    treatment: &Treatment,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<bool, Failure> {
@@ -105,7 +105,7 @@ fn online(
     let mut outputs = console.outputs();
     let mut healthy = true;
     for patient in patients {
-        let mut teller = Teller::new(&mut outputs, &patient.name, json);
+        let mut teller = Teller::new(&mut outputs, &patient.name, *json);
         let done = treat(
             care,
             config,
@@ -137,7 +137,7 @@ fn online(
 /// went well. Errors: the data directory cannot be used.
 fn offline(
     present: &[&Patient],
-    treatment: Treatment,
+    treatment: &Treatment,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<bool, Failure> {
@@ -179,7 +179,7 @@ fn offline(
 /// Whether the mail of all these users, who share an index file, could be looked at.
 fn examine(
     group: &[&Patient],
-    treatment: Treatment,
+    treatment: &Treatment,
     config: &Config,
     outputs: &mut Outputs<'_>,
 ) -> Result<bool, Failure> {
@@ -201,7 +201,7 @@ fn examine(
         let mut teller = Teller::new(outputs, name, treatment.json);
         let done = host.account_at(name, location).and_then(|account| {
             let mut ask = |care, report: &mut dyn FnMut(Report)| account.care(care, report);
-            treat(treatment.care, config, &mut teller, &mut ask)
+            treat(&treatment.care, config, &mut teller, &mut ask)
         });
         match done {
             Ok(well) => healthy &= well,
@@ -316,6 +316,19 @@ mod tests {
         assert_eq!(
             machine.run("index stats", "").out.lines().last(),
             expected.lines().last()
+        );
+        let told = machine.run("index cache --user ann --forget --json", "");
+        for part in [
+            "\"about\":\"cache\",\"mailbox\":\"INBOX\",",
+            "\"kept\":\"header 2",
+            "\"octets\":0}",
+        ] {
+            assert!(told.out.contains(part), "{told:?}");
+        }
+        let told = machine.run("index cache --user ann --mailbox nothing", "");
+        assert!(
+            told.err.contains("the index knows no mailbox of that name"),
+            "{told:?}"
         );
     }
 

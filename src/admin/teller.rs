@@ -8,7 +8,7 @@ use miniserde::Serialize;
 #[derive(Debug, Default, Serialize)]
 struct Row {
     user: String,
-    /// `mailbox`, `message`, `scrub`, `purge`, `move` or `index`.
+    /// `mailbox`, `message`, `scrub`, `purge`, `move`, `index` or `cache`.
     about: String,
     mailbox: Option<String>,
     uid: Option<u32>,
@@ -21,6 +21,9 @@ struct Row {
     gone: Option<String>,
     new: Option<u32>,
     files: Option<u32>,
+    kept: Option<String>,
+    unused: Option<String>,
+    most_octets: Option<u64>,
     cached: Option<u32>,
     cached_octets: Option<u64>,
     octets: Option<u64>,
@@ -175,6 +178,20 @@ fn row(user: &str, report: Report) -> Row {
             cached: Some(cached),
             cached_octets: Some(cached_octets),
             ..about("index")
+        },
+        Report::Kept {
+            mailbox,
+            octets,
+            most,
+            kept,
+            unused,
+        } => Row {
+            mailbox: Some(mailbox),
+            octets: Some(octets),
+            most_octets: Some(most),
+            kept: Some(kept),
+            unused: Some(unused),
+            ..about("cache")
         },
     }
 }

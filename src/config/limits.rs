@@ -177,6 +177,9 @@ limits! {
     login_failure_delay: Duration, Duration, 0, seconds(2), "Delay of the answer to a failed login; doubled for each further failure of that address.";
     login_failure_delay_max: Duration, Duration, 0, seconds(15), "The longest delay; an address that fails on is refused.";
     index_cache_octets: usize, Size, 65_536, 2 << 20, "Memory for one user's index.";
+    cache_mailbox_octets: u64, Size, 4096, 1 << 30, "Octets of what the index keeps of one mailbox's messages for lists: envelopes, structures, common header fields, previews; beyond it the oldest are read again when they are asked for.";
+    cache_user_octets: u64, Size, 4096, 4 << 30, "The same for all mailboxes of a user.";
+    cache_unused_time: Duration, Duration, 1000, seconds(30 * 86_400), "Time after which the index keeps no more of a mailbox's messages what nobody asks for.";
     sort_octets: usize, Size, 65_536, 32 << 20, "Memory for one SORT, which goes on in a file, or one THREAD, which is refused.";
     blocking_threads: u32, Count, 1, 4, "Threads of a process that wait for the disk.";
     stack_octets: usize, Size, 65_536, 512 << 10, "Stack of a thread.";
@@ -232,7 +235,13 @@ mod tests {
 
     #[test]
     fn amounts_beyond_a_field_are_refused() {
-        for limit in LIMITS.iter().filter(|l| l.name != "message_octets") {
+        // Into these every amount goes.
+        let whole = [
+            "message_octets",
+            "cache_mailbox_octets",
+            "cache_user_octets",
+        ];
+        for limit in LIMITS.iter().filter(|l| !whole.contains(&l.name)) {
             let mut limits = Limits::default();
             assert!(!(limit.set)(&mut limits, u64::MAX), "{}", limit.name);
             assert_eq!(limits, Limits::default());

@@ -3,6 +3,7 @@
 //! The texts of a row say much of the same: the envelope what the header fields say, a bodystructure what
 //! most bodystructures do. On the disk they are packed beside these, in memory they are as clients get them.
 
+use super::Fields;
 use super::bits::{put_varint, take, take_varint};
 use crate::codec::block;
 use crate::mail::DateTime;
@@ -34,6 +35,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) bodystructure: &'a [u8],
     /// The common fields as they stand, CRLF line ends; empty: not kept.
     pub(crate) header: &'a [u8],
+    /// Those that are not kept because nobody asked for them.
+    pub(crate) left_out: Fields,
 }
 
 /// What SORT and THREAD ask of the Subject field.
@@ -81,13 +84,15 @@ const STRUCTURES: &[u8] = b"(\"application\" \"octet-stream\" (\"name\" \"image/
 const SENT: u8 = 1;
 const SUBJECT: u8 = 2;
 const REPLY: u8 = 4;
+/// From this bit on: what was left out.
+const LEFT_OUT: u32 = 3;
 
 impl Cached {
     pub(crate) fn new(facts: &Facts<'_>) -> Cached {
         let texts = [facts.header, facts.envelope, facts.bodystructure];
         let length: usize = texts.iter().map(|text| text.len()).sum();
         let mut bytes = Vec::with_capacity(100 + length);
-        facts.keys.encode(&mut bytes);
+        facts.keys.encode_as(VERSION, facts.left_out, &mut bytes);
         texts
             .iter()
             .for_each(|text| put_varint(text.len() as u64, &mut bytes));
@@ -101,6 +106,16 @@ impl Cached {
     /// As it is, but with this checksum.
     pub(crate) fn checked(self, checksum: Option<u32>) -> Cached {
         Cached { checksum, ..self }
+    }
+
+    /// With these fields alone; `None` if none of them is there.
+    pub(super) fn only(&self, fields: Fields) -> Option<Cow<'_, Cached>> {
+        let facts = self.facts();
+        let kept = facts.only(fields);
+        if kept.left_out == facts.left_out {
+            return (!kept.is_empty()).then_some(Cow::Borrowed(self));
+        }
+        (!kept.is_empty()).then(|| Cow::Owned(Cached::new(&kept)))
     }
 
     /// The row of this kind.
@@ -137,11 +152,12 @@ impl Cached {
 
 impl<'a> Keys<'a> {
     fn encode(&self, bytes: &mut Vec<u8>) {
-        self.encode_as(VERSION, bytes);
+        self.encode_as(VERSION, Fields::NONE, bytes);
     }
 
-    fn encode_as(&self, version: u8, bytes: &mut Vec<u8>) {
-        let mut marks = if self.sent.is_some() { SENT } else { 0 };
+    fn encode_as(&self, version: u8, left_out: Fields, bytes: &mut Vec<u8>) {
+        let mut marks = left_out.and(Fields::FACTS).bits() << LEFT_OUT;
+        marks |= if self.sent.is_some() { SENT } else { 0 };
         if let Some(subject) = self.subject {
             marks |= SUBJECT | if subject.is_reply { REPLY } else { 0 };
         }
@@ -160,12 +176,12 @@ impl<'a> Keys<'a> {
 
     /// Takes them off the front.
     fn take(rest: &mut &'a [u8]) -> Option<Keys<'a>> {
-        let (version, keys) = Keys::take_any(rest)?;
+        let (version, _, keys) = Keys::take_any(rest)?;
         (version == VERSION).then_some(keys)
     }
 
-    /// As `take`, with the version.
-    fn take_any(rest: &mut &'a [u8]) -> Option<(u8, Keys<'a>)> {
+    /// As `take`, with the version and what is left out of a row of facts.
+    fn take_any(rest: &mut &'a [u8]) -> Option<(u8, Fields, Keys<'a>)> {
         let &[version, marks] = take(rest, 2)? else {
             return None;
         };
@@ -198,7 +214,7 @@ impl<'a> Keys<'a> {
             subject,
             checksum: None,
         };
-        Some((version, keys))
+        Some((version, left_out(marks), keys))
     }
 
     /// The row; the checksum, if there is one, stands at its end, where programs that do not know of it do not
@@ -224,12 +240,17 @@ impl<'a> Keys<'a> {
     }
 }
 
+fn left_out(marks: u8) -> Fields {
+    Fields::of_bits(marks >> LEFT_OUT).and(Fields::FACTS)
+}
+
 /// Whether the envelope is wanted, and whether the bodystructure is.
 pub(crate) type Texts = [bool; 2];
 
 /// A row of facts whose texts may be packed.
 struct Row<'a> {
     keys: Keys<'a>,
+    left_out: Fields,
     header: &'a [u8],
     /// What is there of envelope and bodystructure, and how many octets they have.
     texts: [(&'a [u8], usize); 2],
@@ -238,7 +259,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn decode(mut bytes: &'a [u8]) -> Option<Row<'a>> {
         let rest = &mut bytes;
-        let (version, keys) = Keys::take_any(rest)?;
+        let (version, left_out, keys) = Keys::take_any(rest)?;
         let mut number = || usize::try_from(take_varint(rest)?).ok();
         let header = number()?;
         let plain = [number()?, number()?];
@@ -254,6 +275,7 @@ impl<'a> Row<'a> {
         let whole = rest.is_empty() && plain.iter().all(|octets| *octets <= MAX_TEXT);
         whole.then_some(Row {
             keys,
+            left_out,
             header,
             texts,
         })
@@ -271,7 +293,7 @@ impl<'a> Row<'a> {
                 (*text, *octets) = (&[], 0);
             }
         }
-        self.keys.encode(out);
+        self.keys.encode_as(VERSION, self.left_out, out);
         let [(_, envelope), (_, bodystructure)] = self.texts;
         for octets in [self.header.len(), envelope, bodystructure] {
             put_varint(octets as u64, out);
@@ -289,6 +311,33 @@ impl<'a> Row<'a> {
 }
 
 impl<'a> Facts<'a> {
+    /// With these fields alone.
+    fn only(mut self, fields: Fields) -> Facts<'a> {
+        let texts = [
+            (Fields::HEADER, &mut self.header),
+            (Fields::ENVELOPE, &mut self.envelope),
+            (Fields::BODYSTRUCTURE, &mut self.bodystructure),
+        ];
+        for (field, text) in texts {
+            if field.and(fields).is_empty() && !text.is_empty() {
+                *text = &[];
+                self.left_out = self.left_out.or(field);
+            }
+        }
+        self
+    }
+
+    /// True if nothing is kept of the message, and somebody may ask for it again.
+    fn is_empty(&self) -> bool {
+        let texts = [self.header, self.envelope, self.bodystructure];
+        !self.left_out.is_empty() && texts.iter().all(|text| text.is_empty())
+    }
+
+    /// What is left out of a row as it is stored because nobody asked for it.
+    pub(crate) fn left_out(row: &[u8]) -> Fields {
+        row.get(1).map_or(Fields::NONE, |marks| left_out(*marks))
+    }
+
     /// The row with packed texts; `None` if that is no shorter.
     fn pack(&self) -> Option<Vec<u8>> {
         let plain = [self.envelope, self.bodystructure];
@@ -308,7 +357,7 @@ impl<'a> Facts<'a> {
             return None;
         }
         let mut row = Vec::with_capacity(100 + self.header.len() + packed.len());
-        self.keys.encode_as(PACKED, &mut row);
+        self.keys.encode_as(PACKED, self.left_out, &mut row);
         let lengths = [self.header, self.envelope, self.bodystructure];
         let lengths = lengths.iter().map(|text| text.len()).chain(stored);
         lengths.for_each(|octets| put_varint(octets as u64, &mut row));
@@ -341,6 +390,7 @@ impl<'a> Facts<'a> {
         Some(Facts {
             keys: row.keys,
             header: row.header,
+            left_out: row.left_out,
             ..Facts::default()
         })
     }
@@ -348,7 +398,7 @@ impl<'a> Facts<'a> {
     /// Reads what `unpack` made. `None` for what it did not.
     pub(crate) fn decode(mut bytes: &'a [u8]) -> Option<Facts<'a>> {
         let rest = &mut bytes;
-        let keys = Keys::take(rest)?;
+        let (version, left_out, keys) = Keys::take_any(rest)?;
         let mut lengths = [0; 3];
         for length in &mut lengths {
             *length = usize::try_from(take_varint(rest)?).ok()?;
@@ -358,11 +408,13 @@ impl<'a> Facts<'a> {
             *text = take(rest, length)?;
         }
         let [header, envelope, bodystructure] = texts;
-        rest.is_empty().then_some(Facts {
+        let known = version == VERSION && rest.is_empty();
+        known.then_some(Facts {
             keys,
             envelope,
             bodystructure,
             header,
+            left_out,
         })
     }
 }
@@ -398,6 +450,7 @@ mod tests {
                 envelope: b"(NIL)",
                 bodystructure: b"",
                 header: b"A: b\r\n",
+                left_out: Fields::NONE,
             });
             let (row, short) = (cached.encode(Kept::Facts), cached.encode(Kept::Keys));
             let decoded = Cached::decode(&row).map(|decoded| decoded.checked(checksum));
@@ -439,6 +492,7 @@ mod tests {
     #[test]
     fn texts_are_packed_on_the_disk() {
         let cached = Cached::new(&Facts {
+            left_out: Fields::NONE,
             keys: Keys::default(),
             envelope: ENVELOPE,
             bodystructure: BODYSTRUCTURE,

@@ -4,7 +4,7 @@
 use super::Error;
 
 /// Octets of it.
-const OCTETS: usize = 4;
+pub(super) const OCTETS: usize = 4;
 
 /// A value with its checksum, as it is stored in that table under that key.
 pub(super) fn seal(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {

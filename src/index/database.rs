@@ -1,6 +1,7 @@
 //! The redb file: transactions, and what happens when it is damaged.
 
 use super::schema::{Kind, SCHEMA_VERSION};
+use super::usage::Totals;
 use super::{Error, Reader, Writer};
 use redb::{Builder, Database, Durability, ReadableDatabase};
 use std::cmp::Ordering;
@@ -15,6 +16,7 @@ pub(crate) struct Index {
     database: Database,
     clean: bool,
     lost: AtomicBool,
+    totals: Totals,
 }
 
 /// Of what a file of redb's begins with.
@@ -94,6 +96,7 @@ impl Index {
             database,
             clean: true,
             lost: AtomicBool::new(false),
+            totals: Totals::default(),
         };
         let (version, clean) = index.write(Durable::Yes, |w| {
             let version = w.version()?.unwrap_or(SCHEMA_VERSION);
@@ -160,8 +163,12 @@ impl Index {
             Durable::Yes => transaction.set_quick_repair(true),
             Durable::Later => transaction.set_durability(Durability::None)?,
         }
-        let result = work(&mut Writer::new(&transaction))?;
+        let mut writer = Writer::new(&transaction, &self.totals);
+        let result = work(&mut writer)?;
+        let changes = writer.end_tally()?;
+        drop(writer);
         transaction.commit()?;
+        self.totals.apply(changes);
         Ok(result)
     }
 

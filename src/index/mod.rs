@@ -19,6 +19,8 @@ mod room;
 mod schema;
 mod sizes;
 mod summary;
+mod trim;
+mod usage;
 mod writer;
 
 pub(crate) use bits::Bits;
@@ -33,4 +35,5 @@ pub(crate) use reserve::Reserve;
 pub(crate) use schema::AccountId;
 pub(crate) use sizes::SizeChunk;
 pub(crate) use summary::{SizeOf, Summary};
+pub(crate) use usage::{Bounds, Fields, Keeping, Usage};
 pub(crate) use writer::Writer;

@@ -33,7 +33,7 @@ impl Reader {
         Ok(self.transaction.open_table(kind.definition())?)
     }
 
-    fn get(&self, kind: Kind, key: &[u8]) -> Result<Option<Row<'static>>, Error> {
+    pub(super) fn get(&self, kind: Kind, key: &[u8]) -> Result<Option<Row<'static>>, Error> {
         let row = self.table(kind)?.get(key)?;
         row.map(|row| Row::new(kind, key, row)).transpose()
     }

@@ -1,7 +1,7 @@
 //! How much room a mailbox takes.
 
 use super::schema::{Kind, key};
-use super::{Checked, Error, Index};
+use super::{Checked, Error, Index, usage};
 use crate::mail::MailboxId;
 
 /// Rows of one transaction: while it lives, no page is used again.
@@ -23,11 +23,12 @@ impl Index {
     pub(crate) fn room(&self, mailbox: MailboxId) -> Result<Room, Error> {
         let mut room = Room::default();
         for kind in Kind::ALL {
-            let is_cached = matches!(kind, Kind::Cache | Kind::Keys | Kind::Previews);
+            let is_cached = usage::is_counted(kind);
             let in_chunks = [
                 Kind::Flags,
                 Kind::Names,
                 Kind::Overviews,
+                Kind::Keys,
                 Kind::Sizes,
                 Kind::Aliases,
             ];
@@ -95,8 +96,7 @@ mod tests {
         let room = index.room(own).unwrap();
         assert_eq!(room.cached, 11);
         let rows = 11 * (cached.encode(crate::index::Kept::Facts).len() as u64 + 8);
-        let keys = 11 * (cached.encode(crate::index::Kept::Keys).len() as u64 + 8);
-        assert_eq!(room.cached_octets, rows + keys + 4 + 8);
+        assert_eq!(room.cached_octets, rows + 4 + 8);
         assert!(room.octets > room.cached_octets);
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Accounts,
     /// Account and name; a mailbox.
     Mailboxes,
-    /// Mailbox.
+    /// Mailbox; with one octet more, what is kept of its messages (see `usage`).
     Summaries,
     /// Mailbox, UID divided by 256.
     Flags,

@@ -4,6 +4,7 @@ use super::schema::{
     AccountId, Bytes, Kind, Row, SCHEMA_VERSION, flags_of, key, mailbox_key, names_of, number,
     overview_of, short, whole,
 };
+use super::usage::{Tally, Totals, row_octets};
 use super::{
     Cached, Error, FlagChunk, Glance, Kept, Name, NameChunk, Overview, SizeChunk, Summary, checksum,
 };
@@ -17,13 +18,15 @@ pub(crate) struct Writer<'t> {
     transaction: &'t WriteTransaction,
     /// Those that were needed, in the order of [`Kind::ALL`].
     tables: [OnceCell<Table<'t, Bytes, Bytes>>; Kind::ALL.len()],
+    pub(super) tally: Tally<'t>,
 }
 
 impl<'t> Writer<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction) -> Writer<'t> {
+    pub(super) fn new(transaction: &'t WriteTransaction, totals: &'t Totals) -> Writer<'t> {
         Writer {
             transaction,
             tables: Default::default(),
+            tally: Tally::new(totals),
         }
     }
 
@@ -53,12 +56,16 @@ impl<'t> Writer<'t> {
 
     pub(super) fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let row = checksum::seal(kind as u8, key, value);
-        self.table_mut(kind)?.insert(key, row.as_slice())?;
+        let old = self.table_mut(kind)?.insert(key, row.as_slice())?;
+        let old = old.map(|old| old.value().len());
+        self.tally.note(kind, key, old, Some(row.len()));
         Ok(())
     }
 
     pub(super) fn remove(&mut self, kind: Kind, key: &[u8]) -> Result<(), Error> {
-        self.table_mut(kind)?.remove(key)?;
+        let old = self.table_mut(kind)?.remove(key)?;
+        let old = old.map(|old| old.value().len());
+        self.tally.note(kind, key, old, None);
         Ok(())
     }
 
@@ -73,14 +80,48 @@ impl<'t> Writer<'t> {
         Ok(row.transpose()?.map(|(key, _)| key.value().to_vec()))
     }
 
-    fn remove_range<const OCTETS: usize>(
+    /// The rows from one key to another, ascending.
+    pub(super) fn range(
+        &self,
+        kind: Kind,
+        first: [u8; 8],
+        last: [u8; 8],
+    ) -> Result<redb::Range<'_, Bytes, Bytes>, Error> {
+        let (first, last) = (first.as_slice(), last.as_slice());
+        Ok(self.table(kind)?.range::<&[u8]>(first..=last)?)
+    }
+
+    /// The numbers of all mailboxes of an account.
+    pub(super) fn mailboxes_of(&self, account: AccountId) -> Result<Vec<MailboxId>, Error> {
+        let first = account.0.to_be_bytes();
+        let mut ids = Vec::new();
+        for row in self
+            .table(Kind::Mailboxes)?
+            .range::<&[u8]>(first.as_slice()..)?
+        {
+            let (name, id) = row?;
+            if !name.value().starts_with(&first) {
+                break;
+            }
+            let id = Row::new(Kind::Mailboxes, name.value(), id)?;
+            ids.extend(short(Some(id))?.map(MailboxId));
+        }
+        Ok(ids)
+    }
+
+    pub(super) fn remove_range<const OCTETS: usize>(
         &mut self,
         kind: Kind,
         range: RangeInclusive<[u8; OCTETS]>,
     ) -> Result<(), Error> {
         let (first, last) = (range.start().as_slice(), range.end().as_slice());
+        let mut gone = 0;
         let table = self.table_mut(kind)?;
-        table.retain_in::<&[u8], _>(first..=last, |_, _| false)?;
+        table.retain_in::<&[u8], _>(first..=last, |_, row| {
+            gone += row_octets(row.len());
+            false
+        })?;
+        self.tally.forget(kind, first, gone);
         Ok(())
     }
 
@@ -175,6 +216,7 @@ impl<'t> Writer<'t> {
         if let Some(id) = self.mailbox_id(account, name)? {
             self.remove(Kind::Mailboxes, &mailbox_key(account, name))?;
             self.clear(id)?;
+            self.forget_usage(id)?;
         }
         Ok(())
     }

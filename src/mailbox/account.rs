@@ -529,7 +529,7 @@ impl Account {
         let shared = Arc::new(Shared::new(
             &self.0.host,
             Arc::downgrade(&self.0),
-            id,
+            (self.0.id, id),
             name,
             summary,
             events,

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::{Error, fault};
-use crate::index::{Checked, Facts, Kept, Keys, Texts};
+use crate::index::{Checked, Facts, Fields, Kept, Keys, Texts};
 use crate::mail::Uid;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,6 +14,7 @@ const BATCH: usize = 32;
 pub(super) struct Ahead {
     kept: Kept,
     texts: Texts,
+    asked: Fields,
     bytes: Vec<u8>,
     /// Where rows stand in `bytes`, ascending; the first may be that of the message gone to.
     rows: VecDeque<(Uid, Range<usize>)>,
@@ -22,11 +23,13 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// `texts`: those that will be asked for.
-    pub(super) fn of(kept: Kept, texts: Texts) -> Ahead {
+    /// `asked`: what will be asked of rows of facts; a row without it is as good as not there.
+    pub(super) fn of(kept: Kept, asked: Fields) -> Ahead {
+        let wants = |field: Fields| !asked.and(field).is_empty();
         Ahead {
             kept,
-            texts,
+            texts: [wants(Fields::ENVELOPE), wants(Fields::BODYSTRUCTURE)],
+            asked,
             bytes: Vec::new(),
             rows: VecDeque::new(),
             looked_to: 0,
@@ -46,7 +49,7 @@ impl Ahead {
         let reader = shared.host.index.read().map_err(&reading)?;
         self.bytes.clear();
         let (bytes, rows) = (&mut self.bytes, &mut self.rows);
-        let (kept, texts) = (self.kept, self.texts);
+        let (kept, texts, asked) = (self.kept, self.texts, self.asked);
         let read = reader.each_cached(
             shared.id,
             (kept, Checked::Yes),
@@ -56,7 +59,10 @@ impl Ahead {
                 // What cannot be read is as good as not there: it is computed anew.
                 let start = bytes.len();
                 let is_known = match kept {
-                    Kept::Facts => Facts::unpack(row, texts, bytes),
+                    Kept::Facts => {
+                        let lacks = !Facts::left_out(row).and(asked).is_empty();
+                        !lacks && Facts::unpack(row, texts, bytes)
+                    }
                     Kept::Keys => {
                         bytes.extend_from_slice(row);
                         Keys::decode(row).is_some()

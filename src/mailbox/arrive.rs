@@ -9,7 +9,7 @@ use super::append::name;
 use super::host::lock;
 use super::shared::{Shared, State};
 use super::{Error, fault, store_fault};
-use crate::index::{Bits, Cached, Durable, Writer};
+use crate::index::{Bits, Cached, Durable, Keeping, Writer};
 use crate::mail::{SystemFlags, Uid};
 use crate::store::{BlobId, Filing, Store};
 use std::sync::{Arc, PoisonError};
@@ -171,13 +171,17 @@ impl Shared {
             true => Durable::Yes,
             false => Durable::Later,
         };
-        self.host.write_with(durable, |w| {
+        let bounds = self.host.limits.bounds();
+        let keeping = self.host.write_with(durable, |w| {
+            let mut keeping = w.keeping(self.owner, self.id, &bounds)?;
             for chunk in arrived.chunk_by(|a, b| number(a) == number(b)) {
                 let number = chunk.first().map_or(0, number);
-                self.take_in_chunk(w, number, chunk, told, &mut summary)?;
+                self.take_in_chunk(w, (number, chunk, told), &mut summary, &mut keeping)?;
             }
-            w.set_summary(self.id, &summary)
+            w.set_summary(self.id, &summary)?;
+            Ok(keeping)
         })?;
+        self.note_keeping(&keeping);
         state.summary = Some(summary);
         for message in arrived.iter().filter(|a| a.filing.uid >= told) {
             if let Some(uids) = state.uids.as_mut() {
@@ -192,10 +196,9 @@ impl Shared {
     fn take_in_chunk(
         &self,
         w: &mut Writer<'_>,
-        number: u32,
-        arrived: &[Arrived],
-        told: Uid,
+        (number, arrived, told): (u32, &[Arrived], Uid),
         summary: &mut crate::index::Summary,
+        keeping: &mut Keeping,
     ) -> Result<(), crate::index::Error> {
         let mut flags = w.flags(self.id, number)?;
         let mut names = Vec::new();
@@ -211,7 +214,7 @@ impl Shared {
             let keywords = message.keywords.iter().filter(unnamed);
             keywords.for_each(|keyword| flags.set_keyword(slot, *keyword, true));
             if let Some(cached) = &message.cached {
-                w.set_cached(self.id, uid, cached)?;
+                w.keep_cached(self.id, uid, cached, keeping)?;
             }
             if is_new {
                 summary.messages += 1;

@@ -3,10 +3,11 @@
 use super::host::lock;
 use super::report::Report;
 use super::{Account, Error, fault, store_fault};
-use crate::mail::UidSet;
+use crate::index::Summary;
+use crate::mail::{DateTime, MailboxId, MailboxName, UidSet};
 use crate::store::{Compaction, Selection};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
     /// The index is compared with the store.
     Check,
@@ -22,26 +23,34 @@ pub(crate) enum Care {
     Back(Selection),
     /// The room that mailboxes take in the index is added up.
     Measure,
+    /// Which fields of messages are kept in the index, and what they take: of this mailbox, or of all.
+    Kept(Option<MailboxName>),
+    /// These fields are forgotten; they are learned again when somebody asks for them.
+    Forget(Option<MailboxName>),
 }
 
-impl Care {
-    /// Those that choose no messages, with their words.
-    const ALL: [(Care, &'static str); 5] = [
-        (Care::Check, "check"),
-        (Care::Rebuild, "rebuild"),
-        (Care::Purge, "purge"),
-        (Care::Scrub, "scrub"),
-        (Care::Measure, "measure"),
-    ];
+/// Those that choose nothing, with their words.
+static PLAIN: [(Care, &str); 5] = [
+    (Care::Check, "check"),
+    (Care::Rebuild, "rebuild"),
+    (Care::Purge, "purge"),
+    (Care::Scrub, "scrub"),
+    (Care::Measure, "measure"),
+];
 
-    /// One word without blanks.
-    pub(crate) fn word(self) -> String {
-        let mut all = Care::ALL.iter();
+impl Care {
+    /// One word without tabs.
+    pub(crate) fn word(&self) -> String {
+        let mut all = PLAIN.iter();
+        let name =
+            |name: &Option<MailboxName>| name.as_ref().map_or(String::new(), |n| n.to_string());
         match self {
+            Care::Kept(mailbox) => format!("kept:{}", name(mailbox)),
+            Care::Forget(mailbox) => format!("forget:{}", name(mailbox)),
             Care::Aside(selection) => format!("aside:{}", numbers(selection)),
             Care::Back(selection) => format!("back:{}", numbers(selection)),
             _ => all
-                .find(|(own, _)| *own == self)
+                .find(|(own, _)| own == self)
                 .map_or("", |(_, word)| word)
                 .to_owned(),
         }
@@ -49,18 +58,29 @@ impl Care {
 
     pub(crate) fn named(word: &str) -> Option<Care> {
         match word.split_once(':') {
+            Some(("kept", name)) => mailbox(name).map(Care::Kept),
+            Some(("forget", name)) => mailbox(name).map(Care::Forget),
             Some(("aside", numbers)) => selection(numbers).map(Care::Aside),
             Some(("back", numbers)) => selection(numbers).map(Care::Back),
             _ => {
-                let mut all = Care::ALL.iter();
-                all.find(|(_, own)| *own == word).map(|(care, _)| *care)
+                let mut all = PLAIN.iter();
+                let found = all.find(|(_, own)| *own == word);
+                found.map(|(care, _)| care.clone())
             }
         }
     }
 }
 
+/// A mailbox, or all of them; `None` for what is neither.
+fn mailbox(name: &str) -> Option<Option<MailboxName>> {
+    match name {
+        "" => Some(None),
+        name => MailboxName::new(name).ok().map(Some),
+    }
+}
+
 /// What is not said is empty.
-fn numbers(selection: Selection) -> String {
+fn numbers(selection: &Selection) -> String {
     let text = |number: Option<String>| number.unwrap_or_default();
     let before = text(selection.before.map(|time| time.to_string()));
     let saved = text(selection.saved_before.map(|time| time.to_string()));
@@ -84,6 +104,15 @@ fn selection(numbers: &str) -> Option<Selection> {
     numbers.next().is_none().then_some(selection)
 }
 
+/// Rows that are forgotten in one transaction.
+const FORGOTTEN: usize = 4096;
+
+/// As `2026-12-31`.
+fn day(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(0);
+    DateTime::utc(seconds).date().to_string()
+}
+
 impl Account {
     /// Does it, telling `report` of each thing that was done or looked at.
     pub(crate) fn care(&self, care: Care, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
@@ -99,24 +128,15 @@ impl Account {
             Care::Back(selection) => self.compact(Compaction::Back(selection), report),
             Care::Scrub => self.scrub(report),
             Care::Measure => self.measure(report),
+            Care::Kept(mailbox) => self.kept(mailbox.as_ref(), false, report),
+            Care::Forget(mailbox) => self.kept(mailbox.as_ref(), true, report),
         }
     }
 
     /// Tells of each mailbox that the index knows how much room it takes there; compares nothing.
     fn measure(&self, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
-        let names = self.0.store()?.mailboxes();
-        let mut names = names.map_err(store_fault("listing mailboxes"))?;
-        crate::mail::sort(&mut names);
         let index = &self.0.host.index;
-        for name in names {
-            let known = index.read().and_then(|reader| {
-                let id = reader.mailbox(self.0.id, &name)?;
-                let summary = id.map_or(Ok(None), |id| reader.summary(id))?;
-                Ok(id.zip(summary))
-            });
-            let Some((id, summary)) = known.map_err(fault("reading the index"))? else {
-                continue;
-            };
+        for (name, id, summary) in self.known_mailboxes()? {
             let room = index.room(id).map_err(fault("reading the index"))?;
             report(Report::Room {
                 mailbox: name.to_string(),
@@ -124,6 +144,58 @@ impl Account {
                 cached: room.cached,
                 cached_octets: room.cached_octets,
                 octets: room.octets,
+            });
+        }
+        Ok(())
+    }
+
+    /// The mailboxes that the index knows, by name.
+    fn known_mailboxes(&self) -> Result<Vec<(MailboxName, MailboxId, Summary)>, Error> {
+        let names = self.0.store()?.mailboxes();
+        let mut names = names.map_err(store_fault("listing mailboxes"))?;
+        crate::mail::sort(&mut names);
+        let reading = fault("reading the index");
+        let reader = self.0.host.index.read().map_err(&reading)?;
+        let mut known = Vec::new();
+        for name in names {
+            let Some(id) = reader.mailbox(self.0.id, &name).map_err(&reading)? else {
+                continue;
+            };
+            let summary = reader.summary(id).map_err(&reading)?;
+            known.extend(summary.map(|summary| (name, id, summary)));
+        }
+        Ok(known)
+    }
+
+    /// Tells which fields of messages are kept, of this mailbox or of all; `forget`: they are none then.
+    fn kept(
+        &self,
+        mailbox: Option<&MailboxName>,
+        forget: bool,
+        report: &mut dyn FnMut(Report),
+    ) -> Result<(), Error> {
+        let (host, bounds) = (&self.0.host, self.0.host.limits.bounds());
+        let mut known = self.known_mailboxes()?;
+        known.retain(|(name, ..)| mailbox.is_none_or(|only| only == name));
+        if mailbox.is_some() && known.is_empty() {
+            return Err(Error::Cannot("the index knows no mailbox of that name"));
+        }
+        for (name, id, _) in known {
+            // Sessions have their turns in between.
+            while forget && host.write(|w| w.evict(id, u64::MAX, FORGOTTEN))? {}
+            let usage = host.write(|w| w.usage(self.0.id, id, bounds.now))?;
+            let times = usage.times(&bounds);
+            let text = |used| {
+                let own = times.iter().filter(|time| time.is_used == used);
+                let own = own.map(|time| format!("{} {}", time.field, day(time.asked)));
+                own.collect::<Vec<_>>().join(", ")
+            };
+            report(Report::Kept {
+                mailbox: name.to_string(),
+                octets: usage.octets,
+                most: bounds.mailbox_octets,
+                kept: text(true),
+                unused: text(false),
             });
         }
         Ok(())

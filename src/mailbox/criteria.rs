@@ -278,7 +278,7 @@ impl Subject<'_, '_> {
     fn keys(&mut self) -> Result<Option<Keys<'_>>, Error> {
         match self {
             Subject::Known(known) => Ok(known.keys),
-            Subject::Row(row) => row.facts().map(|facts| Some(facts.keys)),
+            Subject::Row(row) => row.keys().map(Some),
         }
     }
 

@@ -16,6 +16,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 /// Bounds on what an account may hold.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,11 @@ pub(crate) struct Limits {
     pub(crate) index_cache_octets: usize,
     /// Octets in memory for one SORT or THREAD.
     pub(crate) sort_octets: usize,
+    /// Octets of the fields that are kept of one mailbox's messages, and of all of a user's.
+    pub(crate) cache_mailbox_octets: u64,
+    pub(crate) cache_user_octets: u64,
+    /// How long fields are kept that nobody asks for.
+    pub(crate) cache_unused_time: Duration,
     pub(crate) mime: crate::mime::Limits,
 }
 
@@ -60,6 +66,9 @@ impl Default for Limits {
             step_messages: 1024,
             index_cache_octets: 2 << 20,
             sort_octets: 32 << 20,
+            cache_mailbox_octets: 1 << 30,
+            cache_user_octets: 4 << 30,
+            cache_unused_time: Duration::from_secs(30 * 86_400),
             mime: crate::mime::Limits::default(),
         }
     }
@@ -98,6 +107,9 @@ impl From<&crate::config::Limits> for Limits {
             step_messages: limits.step_messages,
             index_cache_octets: limits.index_cache_octets,
             sort_octets: limits.sort_octets,
+            cache_mailbox_octets: limits.cache_mailbox_octets,
+            cache_user_octets: limits.cache_user_octets,
+            cache_unused_time: limits.cache_unused_time,
             mime: crate::mime::Limits {
                 header_octets: limits.header_octets,
                 line_octets: limits.header_line_octets,
@@ -113,7 +125,7 @@ impl From<&crate::config::Limits> for Limits {
 /// The accounts of one process over one index file.
 #[derive(Clone)]
 pub(crate) struct Host {
-    inner: Arc<HostInner>,
+    pub(super) inner: Arc<HostInner>,
     /// Those used last, the newest at the end.
     kept: Arc<Mutex<VecDeque<Account>>>,
     pending: Arc<Mutex<Vec<Pending>>>,
@@ -122,6 +134,8 @@ pub(crate) struct Host {
 /// A mailbox whose summary or side file waits to be written. Its account stays until then.
 struct Pending {
     shared: Arc<Shared>,
+    /// False: only the index has too much of it.
+    lags: bool,
     _account: Option<Arc<Inner>>,
 }
 
@@ -410,7 +424,11 @@ impl Host {
         let mut pending = std::mem::take(&mut *lock(&self.pending));
         let mut first = Ok(());
         pending.retain(|waiting| {
-            let settled = waiting.shared.settle();
+            let settled = match waiting.lags {
+                true => waiting.shared.settle(),
+                false => Ok(()),
+            };
+            waiting.shared.trim();
             first = first.and(settled);
             settled.is_err()
         });
@@ -442,7 +460,7 @@ impl Host {
     pub(crate) fn close(&self) -> Result<(), Error> {
         lock(&self.kept).clear();
         self.flush()?;
-        if !lock(&self.pending).is_empty() {
+        if lock(&self.pending).iter().any(|waiting| waiting.lags) {
             // The next process has to compare mailboxes with their directories.
             return Ok(());
         }
@@ -482,16 +500,28 @@ impl HostInner {
 
     /// The mailbox has something to write at the next flush.
     pub(super) fn settle_later(&self, shared: &Arc<Shared>) {
+        self.wait(shared, true);
+    }
+
+    /// The index has too much of the mailbox, some of which goes at the next flush.
+    pub(super) fn trim_later(&self, shared: &Arc<Shared>) {
+        self.wait(shared, false);
+    }
+
+    fn wait(&self, shared: &Arc<Shared>, lags: bool) {
         // Without a host nobody flushes.
         let Some(pending) = self.pending.upgrade() else {
             return;
         };
         let mut pending = lock(&pending);
-        if !pending.iter().any(|own| Arc::ptr_eq(&own.shared, shared)) {
-            pending.push(Pending {
+        let mut waiting = pending.iter_mut();
+        match waiting.find(|own| Arc::ptr_eq(&own.shared, shared)) {
+            Some(own) => own.lags |= lags,
+            None => pending.push(Pending {
                 shared: shared.clone(),
+                lags,
                 _account: shared.account.upgrade(),
-            });
+            }),
         }
         self.soil();
     }

@@ -1,6 +1,6 @@
 //! What is worth remembering of a message.
 
-use crate::index::{Cached, Facts, Keys, SubjectKey};
+use crate::index::{Cached, Facts, Fields, Keys, SubjectKey};
 use crate::mime;
 use crate::store::{Body, Draft};
 use std::io::{self, Read, Seek};
@@ -171,6 +171,7 @@ fn remember(
         } else {
             &[]
         },
+        left_out: Fields::NONE,
     })
 }
 

@@ -53,6 +53,7 @@ mod forest;
 mod handle;
 mod host;
 mod inthread;
+mod keep;
 mod kept;
 mod known;
 mod learn;

@@ -2,6 +2,7 @@
 //! are never asked for one, and every delivery would pay.
 
 use super::{Error, Rows};
+use crate::index::Fields;
 use crate::mime;
 
 /// Octets of a part that are looked at, as stored; the heads of some HTML are long. No limit that a board
@@ -13,6 +14,7 @@ impl Rows {
     /// The first words of the message, empty if it has no text; `None` if they were not made before
     /// and `lazy` says that they need not be (RFC 8970 section 4.1).
     pub(crate) fn preview(&mut self, lazy: bool) -> Result<Option<String>, Error> {
+        self.shared.note_asked(Fields::PREVIEW);
         if let Some(known) = self.known_preview()? {
             return Ok(Some(known));
         }

@@ -56,6 +56,17 @@ pub(crate) enum Report {
         /// Of everything.
         octets: u64,
     },
+    /// Which fields of a mailbox's messages the index keeps.
+    Kept {
+        mailbox: String,
+        octets: u64,
+        /// So many it may be.
+        most: u64,
+        /// Fields with the days on which they were last asked for.
+        kept: String,
+        /// Those that nobody asked for in the time for which they are kept.
+        unused: String,
+    },
 }
 
 impl Report {
@@ -136,6 +147,20 @@ impl Report {
                 cached_octets.to_string(),
                 octets.to_string(),
             ],
+            Report::Kept {
+                mailbox,
+                octets,
+                most,
+                kept,
+                unused,
+            } => vec![
+                "kept".into(),
+                mailbox.clone(),
+                octets.to_string(),
+                most.to_string(),
+                kept.clone(),
+                unused.clone(),
+            ],
         };
         // Names of files may hold anything.
         let shown = |word: &String| word.replace(char::is_control, "\u{fffd}");
@@ -192,6 +217,13 @@ impl Report {
                 cached_octets: cached_octets.parse().ok()?,
                 octets: octets.parse().ok()?,
             },
+            ["kept", mailbox, octets, most, kept, unused] => Report::Kept {
+                mailbox: (*mailbox).to_owned(),
+                octets: octets.parse().ok()?,
+                most: most.parse().ok()?,
+                kept: (*kept).to_owned(),
+                unused: (*unused).to_owned(),
+            },
             _ => return None,
         })
     }
@@ -245,6 +277,21 @@ impl fmt::Display for Report {
             } => {
                 write!(f, "{mailbox}: {messages} messages, {octets} octets, ")?;
                 write!(f, "{cached_octets} of them fields of {cached} messages")
+            }
+            Report::Kept {
+                mailbox,
+                octets,
+                most,
+                kept,
+                unused,
+            } => {
+                write!(f, "{mailbox}: {octets} octets of {most}")?;
+                for (what, fields) in [("kept", kept), ("not kept", unused)] {
+                    if !fields.is_empty() {
+                        write!(f, "; {what}: {fields}")?;
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -310,6 +357,16 @@ mod tests {
             (
                 room,
                 "INBOX: 3 messages, 1099511627776 octets, 500 of them fields of 2 messages",
+            ),
+            (
+                Report::Kept {
+                    mailbox: "INBOX".into(),
+                    octets: 1 << 40,
+                    most: 7,
+                    kept: "header 3-Dec-2026".into(),
+                    unused: "preview 1-Oct-2026".into(),
+                },
+                "INBOX: 1099511627776 octets of 7; kept: header 3-Dec-2026; not kept: preview 1-Oct-2026",
             ),
         ] {
             assert_eq!(report.to_string(), text);

@@ -8,7 +8,7 @@ use super::numbering::Numbering;
 use super::reached::Reached;
 use super::shared::Shared;
 use super::{Account, Error, fault, io_fault, learn, store_fault};
-use crate::index::{Cached, Facts, FlagChunk, Kept, Name, NameChunk};
+use crate::index::{Cached, Facts, Fields, FlagChunk, Kept, Keys, Name, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
 use crate::store::{Blob, Body};
@@ -31,13 +31,20 @@ pub(crate) struct Want {
 }
 
 impl Want {
-    /// True if what is remembered of each message is asked for.
-    fn needs_facts(&self) -> bool {
-        self.octets
-            || self.internal_date
-            || self.envelope
-            || self.bodystructure
-            || self.header_fields
+    /// What is asked of rows of facts.
+    fn fields(&self) -> Fields {
+        let wanted = [
+            (self.header_fields, Fields::HEADER),
+            (self.envelope, Fields::ENVELOPE),
+            (self.bodystructure, Fields::BODYSTRUCTURE),
+        ];
+        let wanted = wanted.into_iter().filter(|(wanted, _)| *wanted);
+        wanted.fold(Fields::NONE, |all, (_, field)| all.or(field))
+    }
+
+    /// True if something that is remembered of each message is asked for.
+    fn needs_rows(&self) -> bool {
+        self.octets || self.internal_date || self.whole || !self.fields().is_empty()
     }
 }
 
@@ -97,6 +104,8 @@ impl Rows {
     ) -> Rows {
         let name = lock(&shared.state).name.clone();
         let next = uids.first().map_or(0, Uid::number);
+        let fields = want.fields();
+        shared.note_asked(fields);
         Rows {
             account,
             shared,
@@ -112,11 +121,11 @@ impl Rows {
             flags: FlagChunk::default(),
             names: None,
             ahead: Ahead::of(
-                match want.needs_facts() {
-                    true => Kept::Facts,
-                    false => Kept::Keys,
+                match fields.is_empty() {
+                    true => Kept::Keys,
+                    false => Kept::Facts,
                 },
-                [want.envelope, want.bodystructure],
+                fields,
             ),
             learned: Vec::new(),
             learned_before: 0,
@@ -167,7 +176,7 @@ impl Rows {
             (self.seq, self.uid) = (seq, uid);
             self.keywords.clear();
             self.flags.keywords(slot, &mut self.keywords);
-            if self.want.needs_facts() || self.want.whole {
+            if self.want.needs_rows() {
                 let runs = self.uids.runs();
                 // A run is read as a whole, lone messages one by one.
                 let last = runs.get(self.run).and_then(|run| Uid::new(run.1));
@@ -267,6 +276,14 @@ impl Rows {
             .ok_or(Error::Fault)
     }
 
+    /// As `facts`, of what messages are found and sorted by.
+    pub(super) fn keys(&mut self) -> Result<Keys<'_>, Error> {
+        if self.ahead.keys(self.uid).is_none() {
+            return self.facts().map(|facts| facts.keys);
+        }
+        self.ahead.keys(self.uid).ok_or(Error::Fault)
+    }
+
     fn learn(&mut self) -> Result<(), Error> {
         if self.learned.len() >= MAX_LEARNED {
             self.write_learned();
@@ -303,9 +320,10 @@ impl Rows {
         }
         self.learned_before += learned.len();
         self.shared.host.note_bulk(self.learned_before);
-        let id = self.shared.id;
+        let (id, bounds) = (self.shared.id, self.shared.host.limits.bounds());
         // It is computed anew if it cannot be written.
-        let _ = self.shared.host.write(|w| {
+        let kept = self.shared.host.write(|w| {
+            let mut keeping = w.keeping(self.shared.owner, id, &bounds)?;
             let mut chunk: Option<(u32, FlagChunk)> = None;
             for (uid, cached) in &learned {
                 let number = uid.number() >> 8;
@@ -316,17 +334,21 @@ impl Rows {
                     .as_ref()
                     .is_some_and(|(_, flags)| flags.present.has((uid.number() & 255) as u8))
                 {
-                    w.set_cached(id, *uid, cached)?;
+                    w.learn(id, *uid, cached, &mut keeping)?;
                 }
             }
             for (uid, text) in &previews {
                 let flags = w.flags(id, uid.number() >> 8)?;
                 if flags.present.has((uid.number() & 255) as u8) {
-                    w.set_preview(id, *uid, text)?;
+                    w.keep_preview(id, *uid, text, &mut keeping)?;
                 }
             }
-            Ok(())
+            Ok(keeping)
         });
+        if let Some(keeping) = kept.ok().filter(|keeping| keeping.is_full) {
+            self.shared.note_keeping(&keeping);
+            self.shared.host.trim_later(&self.shared);
+        }
     }
 
     /// The preview that was made before.
@@ -346,11 +368,11 @@ impl Rows {
 
     /// RFC822.SIZE.
     pub(crate) fn octets(&mut self) -> Result<u64, Error> {
-        Ok(self.facts()?.keys.octets)
+        Ok(self.keys()?.octets)
     }
 
     pub(crate) fn internal_date(&mut self) -> Result<DateTime, Error> {
-        Ok(DateTime::utc(self.facts()?.keys.internal_date))
+        Ok(DateTime::utc(self.keys()?.internal_date))
     }
 
     /// ENVELOPE as IMAP writes it, parentheses included.

@@ -3,10 +3,11 @@
 use super::account::Inner;
 use super::events::Events;
 use super::host::{HostInner, lock};
+use super::keep::Asked;
 use super::numbering::Numbering;
 use super::touched::Touched;
 use super::{Error, fault, store_fault};
-use crate::index::Summary;
+use crate::index::{AccountId, Summary};
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet, UidValidity};
 use crate::store::{MailboxState, Stamp, Store};
 use event_listener::Event;
@@ -32,7 +33,9 @@ const MAX_GONE: usize = 4096;
 pub(super) struct Shared {
     pub(super) host: Arc<HostInner>,
     pub(super) account: Weak<Inner>,
+    pub(super) owner: AccountId,
     pub(super) id: MailboxId,
+    pub(super) asked: Asked,
     pub(super) state: Mutex<State>,
     events: Mutex<Events>,
     /// Changes with every change; a view that knows the same number is current.
@@ -155,7 +158,7 @@ impl Shared {
     pub(super) fn new(
         host: &Arc<HostInner>,
         account: Weak<Inner>,
-        id: MailboxId,
+        (owner, id): (AccountId, MailboxId),
         name: &MailboxName,
         summary: Option<Summary>,
         events: Events,
@@ -165,7 +168,9 @@ impl Shared {
         Shared {
             host: host.clone(),
             account,
+            owner,
             id,
+            asked: Asked::default(),
             state: Mutex::new(State {
                 name: name.clone(),
                 summary,
@@ -355,6 +360,10 @@ impl Shared {
         let account = self.account.upgrade();
         if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok()) {
             self.note_stamp(&mut state, &mut *store);
+        }
+        drop(state);
+        if self.needs_trim() {
+            self.host.trim_later(self);
         }
     }
 

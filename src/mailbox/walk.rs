@@ -4,7 +4,7 @@
 use super::numbering::Numbering;
 use super::shared::Shared;
 use super::{Account, Error, Rows, View, Want, fault};
-use crate::index::{Checked, Facts, FlagChunk, Kept, Keys, Name, NameChunk, Reader};
+use crate::index::{Checked, Facts, Fields, FlagChunk, Kept, Keys, Name, NameChunk, Reader};
 use crate::mail::{MailboxId, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -83,6 +83,9 @@ impl Known<'_> {
 impl Walk {
     /// Over these messages of the view; with what is kept of them or only by flags and numbers.
     pub(super) fn new(view: &View, uids: UidSet, kept: Option<Kept>) -> Walk {
+        if kept == Some(Kept::Facts) {
+            view.shared.note_asked(Fields::HEADER);
+        }
         let next = uids.first().map_or(0, Uid::number);
         Walk {
             account: view.account.clone(),

@@ -101,6 +101,44 @@ fn fetched(server: &Server, text: &str, item: &str) -> String {
     answer
 }
 
+/// What `dovelet index cache` says of ann's INBOX: octets, and all of it.
+fn cached(server: &Server) -> (u64, String) {
+    let said = run(&mut server.command(&["index", "cache", "--user", "ann", "--mailbox", "INBOX"]));
+    let said = said.ok();
+    let octets = said.split_once("INBOX: ").unwrap().1;
+    let octets = octets.split(' ').next().unwrap().parse().unwrap();
+    (octets, said)
+}
+
+/// So many octets are kept at most, and clients are told the same of the others.
+fn kept_of_the_newest(server: &Server, most: u64) {
+    for n in 1..=30 {
+        server.deliver(
+            "ann",
+            &message(&format!("{n}@cache"), &format!("no. {n}"), "x"),
+        );
+    }
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    let fetched = imap.ok("FETCH 1:* (ENVELOPE BODYSTRUCTURE)").untagged;
+    let fetched: Vec<_> = fetched
+        .into_iter()
+        .filter(|line| line.contains("FETCH"))
+        .collect();
+    assert!(
+        fetched.len() == 30 && fetched[0].contains("no. 1\""),
+        "{fetched:?}"
+    );
+    let (octets, said) = cached(server);
+    assert!(octets > 0 && octets <= most, "{said}");
+    run(&mut server.command(&["index", "cache", "--user", "ann", "--forget"])).ok();
+    assert_eq!(cached(server).0, 0);
+    let again = imap.ok("FETCH 1:* (ENVELOPE BODYSTRUCTURE)").untagged;
+    assert_eq!(again, fetched);
+    let (octets, said) = cached(server);
+    assert!(octets > 0 && octets <= most, "{said}");
+}
+
 /// A message with those lines in its header.
 fn with_header(lines: &str, body: &str) -> String {
     format!("From: a@example.net\r\n{lines}\r\n\r\n{body}\r\n")
@@ -581,6 +619,34 @@ limits! {
             answer.find("NO [NOUPDATE ").is_some()
         };
         assert_eq!([refused(), refused(), refused()], [false, false, true]);
+    }
+
+    cache_mailbox_octets(server, "cache_mailbox_octets = 4096") {
+        kept_of_the_newest(&server, 4096);
+    }
+
+    cache_user_octets(server, "cache_user_octets = 4096") {
+        kept_of_the_newest(&server, 4096);
+    }
+
+    cache_unused_time(server, "cache_unused_time = \"2s\"") {
+        server.deliver("ann", &message("1@cache", "x", "x"));
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        let first = imap.ok("FETCH 1 (ENVELOPE BODYSTRUCTURE)").untagged;
+        assert!(cached(&server).0 > 0);
+        let ends = Instant::now() + Duration::from_secs(20);
+        // Who leaves a mailbox has it cared for.
+        while cached(&server).0 > 0 && Instant::now() < ends {
+            std::thread::sleep(Duration::from_secs(1));
+            imap.ok("UNSELECT");
+            imap.ok("SELECT INBOX");
+        }
+        let (octets, said) = cached(&server);
+        assert!(octets == 0 && said.contains("not kept: header "), "{said}");
+        assert_eq!(imap.ok("FETCH 1 (ENVELOPE BODYSTRUCTURE)").untagged, first);
+        let (octets, said) = cached(&server);
+        assert!(octets > 0 && said.contains("; kept: envelope "), "{said}");
     }
 
     sort_octets(server, "sort_octets = \"64KiB\"") {

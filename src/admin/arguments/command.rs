@@ -100,7 +100,7 @@ pub(crate) const COMMANDS: [&str; 18] = [
 ];
 /// How commands are written, as the help shows them.
 #[cfg(test)]
-pub(crate) const FORMS: [&str; 25] = [
+pub(crate) const FORMS: [&str; 26] = [
     "serve [--demo]",
     "user add NAME [--password-stdin]",
     "user passwd NAME [--password-stdin]",
@@ -116,6 +116,7 @@ pub(crate) const FORMS: [&str; 25] = [
     "purge [--user NAME]",
     "altmove [--before DAY] [--larger SIZE] [--back] [--user NAME] [--json]",
     "index stats [--user NAME] [--json]",
+    "index cache [--user NAME] [--mailbox BOX] [--forget] [--json]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",
     "adopt PATH [--dry-run] [--json]",
     "export PATH --to dovecot [--dry-run] [--json]",
@@ -129,5 +130,5 @@ pub(crate) const FORMS: [&str; 25] = [
 ];
 pub(super) const USER: [&str; 5] = ["add", "passwd", "app-password", "list", "delete"];
 pub(super) const APP_PASSWORD: [&str; 3] = ["add", "list", "delete"];
-pub(super) const INDEX: [&str; 1] = ["stats"];
+pub(super) const INDEX: [&str; 2] = ["stats", "cache"];
 pub(super) const CONFIG: [&str; 3] = ["check", "show", "reference"];

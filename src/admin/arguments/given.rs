@@ -17,7 +17,7 @@ use crate::admin::help;
 use crate::admin::import::Import;
 use crate::admin::options::Options;
 use crate::config::Format;
-use crate::mail::{Date, DateTime};
+use crate::mail::{Date, DateTime, MailboxName};
 use crate::mailbox::Care;
 use crate::store::Selection;
 
@@ -113,7 +113,7 @@ impl Given {
             "data" => self.options.data = Some(PathBuf::from(value)),
             "board" => self.options.board = Some(board(value.string()?)?),
             "-d" => self.deliver.user = value.string()?,
-            "-m" => self.mailbox = Some(value.string()?),
+            "-m" | "mailbox" => self.mailbox = Some(value.string()?),
             "-f" => self.deliver.sender = Some(value.string()?),
             "-a" => self.deliver.original = Some(value.string()?),
             "-p" => self.deliver.file = Some(PathBuf::from(value)),
@@ -182,8 +182,22 @@ impl Given {
                 Some((second, rest)) if second == "stats" => {
                     nothing_in(rest, "index").map(|()| self.care(Care::Measure))
                 }
+                Some((second, rest)) if second == "cache" => {
+                    nothing_in(rest, "index")?;
+                    let mailbox = self.mailbox.as_deref().map(MailboxName::new).transpose();
+                    let fault =
+                        |_| Misuse::new("--mailbox takes the name of a mailbox", Some("index"));
+                    let mailbox = mailbox.map_err(fault)?;
+                    Ok(self.care(match self.has("forget") {
+                        true => Care::Forget(mailbox),
+                        false => Care::Kept(mailbox),
+                    }))
+                }
                 Some((other, _)) => Err(unknown("command index", other, &INDEX, Some("index"))),
-                None => Err(Misuse::new("index needs stats behind it", Some("index"))),
+                None => Err(Misuse::new(
+                    "index needs stats or cache behind it",
+                    Some("index"),
+                )),
             },
             "deliver" if self.deliver.user.is_empty() => {
                 Err(Misuse::new("deliver needs -d USER", Some("deliver")))

@@ -12,7 +12,7 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 31] = [
+pub(super) const OPTIONS: [Opt; 33] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -31,6 +31,7 @@ pub(super) const OPTIONS: [Opt; 31] = [
             "doctor",
             "altmove",
             "index stats",
+            "index cache",
             "adopt",
             "export",
             "import",
@@ -49,12 +50,21 @@ pub(super) const OPTIONS: [Opt; 31] = [
     opt(
         "user",
         true,
-        &["doctor", "purge", "altmove", "index stats", "convert"],
+        &[
+            "doctor",
+            "purge",
+            "altmove",
+            "index stats",
+            "index cache",
+            "convert",
+        ],
     ),
     opt("before", true, &["altmove"]),
     opt("saved-before", true, &["altmove"]),
     opt("larger", true, &["altmove"]),
     opt("back", false, &["altmove"]),
+    opt("mailbox", true, &["index cache"]),
+    opt("forget", false, &["index cache"]),
     opt("rebuild", false, &["doctor"]),
     opt("scrub", false, &["doctor"]),
     opt("seen", false, &["import"]),

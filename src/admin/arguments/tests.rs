@@ -7,6 +7,7 @@ use crate::admin::help;
 use crate::admin::import::Import;
 use crate::admin::options::Options;
 use crate::config::Format;
+use crate::mail::MailboxName;
 use crate::mailbox::Care;
 use crate::store::Selection;
 use std::ffi::OsString;
@@ -122,6 +123,22 @@ fn commands() {
                     ..Selection::default()
                 }),
                 json: true,
+            },
+        ),
+        (
+            "index cache --mailbox INBOX",
+            Command::Care {
+                user: None,
+                care: Care::Kept(Some(MailboxName::inbox())),
+                json: false,
+            },
+        ),
+        (
+            "index cache --forget --user ann",
+            Command::Care {
+                user: Some(ann()),
+                care: Care::Forget(None),
+                json: false,
             },
         ),
         (
@@ -318,7 +335,16 @@ fn misuses() {
         ("serve -x", "unknown option -x", Some("serve")),
         ("serve -d ann", "-d belongs to deliver", Some("serve")),
         ("deliver", "deliver needs -d USER", Some("deliver")),
-        ("index", "index needs stats behind it", Some("index")),
+        (
+            "index",
+            "index needs stats or cache behind it",
+            Some("index"),
+        ),
+        (
+            "index cache --mailbox a//b",
+            "--mailbox takes the name of a mailbox",
+            Some("index"),
+        ),
         (
             "index stats ann",
             "\"ann\" is one word too many",
@@ -336,12 +362,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and index cache and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and index cache and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
             Some("config"),
         ),
         (
