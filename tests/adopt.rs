@@ -28,10 +28,15 @@ fn server(format: &str) -> Server {
 }
 
 fn dovecot(server: &Server, format: &str) -> Dovecot {
+    dovecot_laid_out(server, format, "")
+}
+
+/// `layout`: what its `mail_location` ends with.
+fn dovecot_laid_out(server: &Server, format: &str, layout: &str) -> Dovecot {
     let mail = server.data().join("mail");
     let owner = fs::metadata(mail.join("ann")).unwrap();
     let location = format!(
-        "mail_location = {format}:{}/%u\nmdbox_rotate_size = 64k\n",
+        "mail_location = {format}:{}/%u{layout}\nmdbox_rotate_size = 64k\n",
         mail.display()
     );
     let owner = (owner.uid(), owner.gid());
@@ -240,4 +245,47 @@ fn an_sdbox_of_dovecots_is_taken_over() {
 #[test]
 fn an_mdbox_of_dovecots_is_taken_over() {
     is_taken_over("mdbox");
+}
+
+/// Directories that are called by GUIDs get the names that Dovecot's index of mailboxes tells.
+#[test]
+fn mailboxes_in_directories_called_by_guids_are_taken_over() {
+    if !Dovecot::possible() {
+        return;
+    }
+    for format in ["sdbox", "mdbox"] {
+        let mut server = server(format);
+        let theirs = {
+            let dovecot = dovecot_laid_out(&server, format, ":LAYOUT=index");
+            let mut imap = dovecot.imap("ann");
+            fill(&mut imap);
+            imap.ok("CREATE old/deep");
+            imap.ok("RENAME old/deep new");
+            account(&mut dovecot.imap("ann"))
+        };
+        let place = |name: &str| {
+            let below = format!("data/mail/ann/mailboxes/{name}/dbox-Mails");
+            server.path(&below).is_dir()
+        };
+        let names = ["INBOX", "work/&ANw-bung", "new"];
+        let (done, told, wrong) = adopt(&server, &["--dry-run"]);
+        assert!(done && told.contains("work/\u{dc}bung: "), "{told}{wrong}");
+        assert!(!names.iter().any(|name| place(name)));
+        let (done, told, wrong) = adopt(&server, &[]);
+        assert!(done && wrong.is_empty(), "{told}{wrong}");
+        assert!(names.iter().all(|name| place(name)));
+        let (done, told, _) = adopt(&server, &[]);
+        assert!(done && told.contains("taken over before"), "{told}");
+        server.again();
+        assert_eq!(account(&mut server.imap("ann")), theirs, "{format}");
+        assert!(server.stop().success());
+        // What nobody has a name for is not dropped without a word.
+        let nameless = "data/mail/ann/mailboxes/00ca422086b1076bad3a000083ecc375";
+        fs::create_dir_all(server.path(nameless)).unwrap();
+        let (done, _, wrong) = adopt(&server, &[]);
+        assert!(
+            !done && wrong.contains("whose name dovecot.list.index"),
+            "{wrong}"
+        );
+    }
 }

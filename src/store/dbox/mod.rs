@@ -58,6 +58,7 @@ mod files;
 mod framing;
 mod group;
 mod handback;
+mod indexed;
 mod layout;
 mod line;
 mod log;

@@ -2,10 +2,10 @@
 //! the log of each mailbox is made of its index. All logs are written under another name first, so that all
 //! mailboxes are taken over or none.
 
+use super::indexed;
 use super::layout;
 use super::line::{self, Contents, MAX_LETTERS, Message};
 use super::log::Log;
-use super::mailboxes::storage_names;
 use super::source::{Around, Source};
 use crate::config::{Form, Format};
 use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
@@ -57,33 +57,20 @@ pub(crate) fn adopt(
         _ => Source::Single,
     };
     let mut staged = Staged(Vec::new());
-    let mut names = storage_names(root)?;
-    crate::mail::sort(&mut names);
-    for storage in names {
-        let shown = String::from_utf8_lossy(&storage).into_owned();
-        let name = layout::mailbox_name(&storage);
+    let all = indexed::found(root, &mut found.obstacles)?;
+    for indexed::Found { storage, directory } in &all {
+        let shown = String::from_utf8_lossy(storage).into_owned();
+        let name = layout::mailbox_name(storage);
         let spelt = name.as_ref().and_then(layout::storage_name);
-        let Some(name) = name.filter(|_| spelt.is_some_and(|own| *own.as_bytes() == *storage))
-        else {
+        let Some(name) = name.filter(|_| spelt.is_some_and(|own| own.as_bytes() == storage)) else {
             found.obstacles.push(format!(
                 "{shown} is no name of a mailbox in modified UTF-7: rename the directory"
             ));
             continue;
         };
-        if Guid::parse(&storage).is_some() {
-            found.obstacles.push(format!(
-                "{shown} is the GUID of a mailbox (LAYOUT=index), whose name dovelet does not find: have \
-                 Dovecot convert the mail to directories with names first (doveadm sync)"
-            ));
-            continue;
-        }
-        let directory = root
-            .join(layout::MAILBOXES)
-            .join(&shown)
-            .join(layout::MAILS);
         let mut mailbox = Mailbox {
             name: &name,
-            directory: &directory,
+            directory,
             obstacles: &mut found.obstacles,
             attachments: form.attachments.as_deref(),
         };
@@ -93,12 +80,15 @@ pub(crate) fn adopt(
         each(&adopted);
         if let Some(contents) = contents.filter(|_| !dry && found.obstacles.is_empty()) {
             Log::write(&directory.join(STAGED), &contents)?;
-            staged.0.push(directory);
+            staged.0.push(directory.clone());
         }
         found.mailboxes.push(adopted);
     }
     if found.obstacles.is_empty() {
         staged.place()?;
+        if !dry {
+            indexed::name(root, &all)?;
+        }
     }
     Ok(found)
 }
