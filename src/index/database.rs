@@ -3,6 +3,7 @@
 use super::schema::{Kind, SCHEMA_VERSION};
 use super::usage::Totals;
 use super::{Error, Reader, Writer};
+use crate::mail::MailboxId;
 use redb::{Builder, Database, Durability, ReadableDatabase};
 use std::cmp::Ordering;
 use std::io::Read;
@@ -15,6 +16,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 pub(crate) struct Index {
     database: Database,
     clean: bool,
+    unclean_ends: u64,
     lost: AtomicBool,
     totals: Totals,
 }
@@ -95,24 +97,29 @@ impl Index {
         let mut index = Index {
             database,
             clean: true,
+            unclean_ends: 0,
             lost: AtomicBool::new(false),
             totals: Totals::default(),
         };
-        let (version, clean) = index.write(Durable::Yes, |w| {
+        let (version, clean, ends) = index.write(Durable::Yes, |w| {
             let version = w.version()?.unwrap_or(SCHEMA_VERSION);
             if version != SCHEMA_VERSION {
-                return Ok((version, true));
+                return Ok((version, true, 0));
             }
+            // Durable with the mark itself: nobody is told anything before.
             let clean = w.meta("clean")?.unwrap_or(1) == 1;
+            let ends = w.meta("unclean ends")?.unwrap_or(0);
+            let ends = ends.saturating_add(u64::from(!clean));
+            w.set_meta("unclean ends", ends)?;
             // Readers find every table.
             Kind::ALL
                 .iter()
                 .try_for_each(|kind| w.table(*kind).map(|_| ()))?;
             w.set_meta("version", SCHEMA_VERSION)?;
             w.set_meta("clean", 0)?;
-            Ok((version, clean))
+            Ok((version, clean, ends))
         })?;
-        index.clean = clean;
+        (index.clean, index.unclean_ends) = (clean, ends);
         match version.cmp(&SCHEMA_VERSION) {
             Ordering::Less => Err(Error::Older),
             Ordering::Equal => Ok(index),
@@ -123,6 +130,20 @@ impl Index {
     /// False if the last process that had the file open ended without [`Index::close`].
     pub(crate) fn was_clean(&self) -> bool {
         self.clean
+    }
+
+    /// How many processes had the file open and ended without [`Index::close`]. What each wrote at last
+    /// the file may not have, of any mailbox.
+    pub(crate) fn unclean_ends(&self) -> u64 {
+        self.unclean_ends
+    }
+
+    /// How many of them ended since the mailbox was compared with its store.
+    pub(crate) fn ends_since(&self, mailbox: MailboxId) -> Result<u64, Error> {
+        match self.unclean_ends {
+            0 => Ok(0),
+            ends => Ok(ends.saturating_sub(self.read()?.ends_before(mailbox)?)),
+        }
     }
 
     /// Makes everything durable and notes that nothing is missing.
@@ -184,7 +205,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::index::{Cached, Facts, FlagChunk, Summary};
-    use crate::mail::{Guid, MailboxId, MailboxName, SystemFlags, Uid, UidValidity};
+    use crate::mail::{Guid, MailboxName, SystemFlags, Uid, UidValidity};
     use redb::TableDefinition;
 
     #[test]
@@ -368,8 +389,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("index.redb");
         drop(Index::open(&path, 1 << 20).unwrap());
+        drop(Index::open(&path, 1 << 20).unwrap());
         let index = Index::open(&path, 1 << 20).unwrap();
-        assert!(!index.was_clean());
+        assert_eq!((index.was_clean(), index.unclean_ends()), (false, 2));
         assert!(matches!(Index::open(&path, 1 << 20), Err(Error::InUse)));
         index.close().unwrap();
         drop(index);

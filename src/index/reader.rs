@@ -1,8 +1,8 @@
 //! Reading rows.
 
 use super::schema::{
-    AccountId, Bytes, Kind, Row, flags_of, key, low, mailbox_key, names_of, number, overview_of,
-    short, whole,
+    AccountId, Bytes, Kind, Row, ends_key, flags_of, key, low, mailbox_key, names_of, number,
+    overview_of, short, whole,
 };
 use super::{
     Cached, Error, FlagChunk, Glance, Kept, Keys, Name, NameChunk, Overview, SizeChunk, Summary,
@@ -73,6 +73,11 @@ impl Reader {
         let row = self.get(Kind::Summaries, &mailbox.0.to_be_bytes())?;
         row.map(|row| Summary::decode(row.value()).ok_or(Error::Corrupt { what: "a summary" }))
             .transpose()
+    }
+
+    /// What [`super::Writer::set_ends_before`] noted.
+    pub(super) fn ends_before(&self, mailbox: MailboxId) -> Result<u64, Error> {
+        Ok(number(self.get(Kind::Summaries, &ends_key(mailbox))?)?.unwrap_or(0))
     }
 
     /// The chunk of UIDs `number * 256` to `number * 256 + 255`; empty if there is none.

@@ -33,7 +33,8 @@ pub(super) enum Kind {
     Accounts,
     /// Account and name; a mailbox.
     Mailboxes,
-    /// Mailbox; with one octet more, what is kept of its messages (see `usage`).
+    /// Mailbox; with one octet more, what is kept of its messages (see `usage`), or how many processes had ended
+    /// uncleanly before it was compared with its store.
     Summaries,
     /// Mailbox, UID divided by 256.
     Flags,
@@ -136,6 +137,17 @@ pub(super) fn number(row: Option<Row<'_>>) -> Result<Option<u64>, Error> {
 pub(super) fn short(row: Option<Row<'_>>) -> Result<Option<u32>, Error> {
     let number = number(row)?.map(u32::try_from).transpose();
     number.map_err(|_| Error::Corrupt { what: "a number" })
+}
+
+/// The key of a short row beside the summary of a mailbox.
+pub(super) fn beside(mailbox: MailboxId, what: u8) -> [u8; 5] {
+    let [a, b, c, d] = mailbox.0.to_be_bytes();
+    [a, b, c, d, what]
+}
+
+/// How many processes had ended uncleanly before the mailbox was compared with its store.
+pub(super) fn ends_key(mailbox: MailboxId) -> [u8; 5] {
+    beside(mailbox, b'e')
 }
 
 /// All keys of a mailbox.

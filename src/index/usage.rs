@@ -5,7 +5,7 @@
 //! the summary, which changes with every message that comes or goes.
 
 use super::bits::{put_varint, take_varint};
-use super::schema::{AccountId, Kind, key};
+use super::schema::{AccountId, Kind, beside, key};
 use super::{Cached, Error, Kept, Keys, Reader, Writer, checksum};
 use crate::mail::{MailboxId, Uid};
 use std::collections::BTreeMap;
@@ -221,8 +221,7 @@ const VERSION: u8 = 1;
 
 /// Behind the key of the mailbox's summary.
 pub(super) fn usage_key(mailbox: MailboxId) -> [u8; 5] {
-    let [a, b, c, d] = mailbox.0.to_be_bytes();
-    [a, b, c, d, b'u']
+    beside(mailbox, b'u')
 }
 
 /// True of rows whose octets are counted.

@@ -1,8 +1,8 @@
 //! Reading and writing rows inside one transaction.
 
 use super::schema::{
-    AccountId, Bytes, Kind, Row, SCHEMA_VERSION, flags_of, key, mailbox_key, names_of, number,
-    overview_of, short, whole,
+    AccountId, Bytes, Kind, Row, SCHEMA_VERSION, ends_key, flags_of, key, mailbox_key, names_of,
+    number, overview_of, short, whole,
 };
 use super::usage::{Tally, Totals, row_octets};
 use super::{
@@ -217,6 +217,7 @@ impl<'t> Writer<'t> {
             self.remove(Kind::Mailboxes, &mailbox_key(account, name))?;
             self.clear(id)?;
             self.forget_usage(id)?;
+            self.remove(Kind::Summaries, &ends_key(id))?;
         }
         Ok(())
     }
@@ -247,6 +248,11 @@ impl<'t> Writer<'t> {
     ) -> Result<(), Error> {
         let key = mailbox.0.to_be_bytes();
         self.put(Kind::Summaries, &key, summary.encode().as_slice())
+    }
+
+    /// Notes how many processes had ended uncleanly before the mailbox was compared with its store.
+    pub(crate) fn set_ends_before(&mut self, mailbox: MailboxId, ends: u64) -> Result<(), Error> {
+        self.put(Kind::Summaries, &ends_key(mailbox), &ends.to_le_bytes())
     }
 
     pub(crate) fn flags(&self, mailbox: MailboxId, number: u32) -> Result<FlagChunk, Error> {

@@ -180,18 +180,52 @@ mod tests {
             view.sync(Expunges::Tell).unwrap();
             (told, view.highest_mod_seq())
         };
-        let host = Host::open_in(
-            &directory.path().join("survives"),
-            crate::config::Format::Maildir,
-            Limits::default(),
-        )
-        .unwrap();
+        let again = |index: &str| {
+            let path = directory.path().join(index);
+            let form = crate::config::Format::Maildir;
+            Host::open_in(&path, form, Limits::default()).unwrap()
+        };
+        let host = again("survives");
         let view = inbox(&host.account("u", &root).unwrap());
         assert!(view.highest_mod_seq() > before.1, "mod-sequences went back");
         assert_eq!(vanished(&view, before.0), "2");
         assert_eq!(vanished(&view, before.1), "2");
         assert_eq!(changed(&view, before.1.into()), "3");
         assert_eq!(vanished(&view, view.highest_mod_seq()), "");
+        // So it goes on if that process is ended before its first flush, and the next one.
+        let (mut last, mut host, mut view) = ("survives".to_owned(), host, view);
+        for end in 1..=3 {
+            let all = view.uids().clone();
+            for change in [
+                crate::mailbox::FlagChange::Add,
+                crate::mailbox::FlagChange::Remove,
+            ] {
+                let seen = super::super::tests::flags(crate::mail::SystemFlags::SEEN, &[]);
+                view.mark(&all, change, &seen, None).unwrap();
+            }
+            let told = view.highest_mod_seq();
+            let next = format!("ended {end}");
+            let at = |index: &str| directory.path().join(index);
+            std::fs::copy(at(&last), at(&next)).unwrap();
+            drop((view, host));
+            host = again(&next);
+            if end == 2 {
+                // A process that nobody asks for this mailbox, and that ends well.
+                host.close().unwrap();
+                drop(host);
+                host = again(&next);
+            }
+            let account = host.account("u", &root).unwrap();
+            {
+                let reader = host.inner.index.read().unwrap();
+                let id = reader.mailbox(account.0.id, &name("INBOX")).unwrap();
+                let known = reader.summary(id.unwrap()).unwrap().unwrap();
+                assert!(known.highest_mod_seq < before.1, "nothing was forgotten");
+            }
+            view = inbox(&account);
+            assert!(view.highest_mod_seq() > told, "{end}");
+            last = next;
+        }
     }
 
     #[test]

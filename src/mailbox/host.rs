@@ -529,7 +529,12 @@ impl HostInner {
     /// True if the index knew of the mailbox all that its directories have when somebody last looked.
     pub(super) fn is_in_line(&self, mailbox: MailboxId) -> bool {
         let known = lock(&self.in_line).get(&mailbox).copied();
-        known.unwrap_or_else(|| self.index.was_clean())
+        known.unwrap_or_else(|| self.index.ends_since(mailbox).is_ok_and(|ends| ends == 0))
+    }
+
+    /// True if this process compared the mailbox with its directories, or failed to.
+    pub(super) fn was_looked_at(&self, mailbox: MailboxId) -> bool {
+        lock(&self.in_line).contains_key(&mailbox)
     }
 
     pub(super) fn set_in_line(&self, mailbox: MailboxId, in_line: bool) {

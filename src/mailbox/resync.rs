@@ -6,8 +6,8 @@ use super::roster::Roster;
 use super::shared::{Change, Shared, State, array, side_state};
 use super::sift::{keep_promises, known_names, name_anew};
 use super::touched::Touched;
-use super::{Error, store_fault};
-use crate::index::{FlagChunk, Summary};
+use super::{Error, fault, store_fault};
+use crate::index::{Durable, FlagChunk, Summary, Writer};
 use crate::mail::{ModSeq, SystemFlags, Uid, UidSet};
 use crate::store::{Census, Lines, Store};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 const MAX_UNLISTED: u64 = 4096;
 
 /// After an unclean end some mod-sequences may have been told that the index forgot; a mailbox makes
-/// fewer than this many changes between two flushes.
+/// fewer than this many changes between two flushes. For each such end since the mailbox was last compared with its
+/// store it leaps once: the file may have forgotten the leaps before, and the changes after them.
 const MOD_SEQ_LEAP: u64 = 1 << 20;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
@@ -55,7 +56,10 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
             .map_err(store_fault("syncing a mailbox"))?;
     }
     keep_promises(shared, state, store, &mut census)?;
-    let (mut summary, start_anew) = begin(state, &census);
+    let first = !shared.host.was_looked_at(shared.id);
+    let ends = shared.host.index.ends_since(shared.id);
+    let leaps = ends.map_err(fault("reading the index"))?.max(1);
+    let (mut summary, start_anew) = begin(state, &census, leaps);
     if take_keywords(&mut summary, &census) {
         name_letters(state, store, &summary);
     }
@@ -94,7 +98,19 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
     }
     // What changes after this moment changes the stamp too, once the clock has moved on.
     summary.stamp_time = time;
-    shared.host.write(|w| w.set_summary(shared.id, &summary))?;
+    // The next process counts the ends of processes; a second leap of this one must not be forgotten.
+    let durable = match state.caught_up || first {
+        true => Durable::Later,
+        false => Durable::Yes,
+    };
+    let ends = shared.host.index.unclean_ends();
+    let written = |w: &mut Writer<'_>| {
+        if !state.caught_up && ends > 0 {
+            w.set_ends_before(shared.id, ends)?;
+        }
+        w.set_summary(shared.id, &summary)
+    };
+    shared.host.write_with(durable, written)?;
     if let Some(before) = before.filter(|_| !start_anew) {
         shared.note_gone(state, &before.difference(&uids));
     }
@@ -125,7 +141,7 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
 }
 
 /// What the index is to say of the mailbox as a whole, and whether all that it says is forgotten.
-fn begin(state: &State, census: &Census) -> (Summary, bool) {
+fn begin(state: &State, census: &Census, leaps: u64) -> (Summary, bool) {
     let mut start_anew = false;
     let forget = state.forget;
     let mut summary = match state.summary.clone() {
@@ -144,7 +160,7 @@ fn begin(state: &State, census: &Census) -> (Summary, bool) {
         let leapt = summary
             .highest_mod_seq
             .number()
-            .saturating_add(MOD_SEQ_LEAP);
+            .saturating_add(MOD_SEQ_LEAP.saturating_mul(leaps));
         summary.highest_mod_seq = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
         // Messages may have come, been told and gone that the index forgot, too.
         summary.horizon = summary.highest_mod_seq.number();
