@@ -331,7 +331,8 @@ impl Shared {
                 ended.map_err(store_fault("filing messages"))?;
             }
             if outrun && tries > 0 {
-                // What the other program brought gets its UIDs first.
+                // What the other program brought gets its UIDs first; nobody may have told of it yet.
+                super::resync::resync(self, &mut state, store)?;
                 drop(state);
                 return self.file(store, messages, batch, tries - 1);
             }
