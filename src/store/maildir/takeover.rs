@@ -5,7 +5,7 @@ use super::store::Maildir;
 use super::uidlist::{self, UidList};
 use super::{keywords, listing, name};
 use crate::config::{Form, Format, Layout};
-use crate::mail::{Keyword, MailboxName, Uid, UidSet};
+use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet};
 use crate::store::adopt::{Adopted, Found};
 use crate::store::side::dotted::mailbox_name;
 use crate::store::side::lock::{DotLock, replace_with};
@@ -57,6 +57,13 @@ fn of_another_layout(root: &Path, layout: Layout) -> io::Result<Option<String>> 
         let entry = entry?;
         let file = entry.file_name();
         let dotted = file.as_encoded_bytes().starts_with(b".");
+        if Guid::parse(file.as_encoded_bytes()).is_some() && entry.path().join("cur").is_dir() {
+            return Ok(Some(format!(
+                "{} is the GUID of a mailbox (LAYOUT=index), by which dovelet does not find it in a Maildir: have \
+                 Dovecot convert the mail to LAYOUT=fs first (doveadm sync)",
+                file.to_string_lossy()
+            )));
+        }
         if dotted == (layout == Layout::Nested) && entry.path().join("cur").is_dir() {
             let file = file.to_string_lossy();
             return Ok(Some(match layout {
@@ -337,6 +344,9 @@ mod tests {
             (names, found.obstacles.len()),
             (vec!["INBOX".to_owned(), "work".to_owned()], 0)
         );
+        fs::create_dir_all(root.join("4fb6c116d078086ba608000083ecc375/cur")).unwrap();
+        let found = adopt(root, &form, true, &mut |_| ()).unwrap();
+        assert!(found.obstacles[0].contains("(LAYOUT=index)"), "{found:?}");
     }
 
     #[test]
