@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Octets of a message that is unpacked into memory.
 const SMALL: usize = 64 * 1024;
+/// Octets of a message that is read when it is opened.
+const AT_ONCE: usize = 8 * 1024;
 /// Octets of the largest message that is unpacked.
 const MAX_OCTETS: u64 = 1 << 30;
 /// Octets passed over at a time.
@@ -141,8 +143,17 @@ impl Drop for Unpacked {
     }
 }
 
-/// Opens a part of a file, unpacked if it is packed.
+/// Opens a part of a file, unpacked if it is packed. A small one is read at once.
 pub(super) fn body(file: Arc<File>, start: u64, length: u64) -> Result<Body, Error> {
+    if let Ok(octets) = usize::try_from(length)
+        && octets <= AT_ONCE
+    {
+        let mut bytes = vec![0; octets];
+        let read = file.read_at(&mut bytes, start)?;
+        if read == octets && Method::of(&bytes).is_none() {
+            return Ok(Body::memory(bytes));
+        }
+    }
     match method(&file, start, length)? {
         None => Ok(Body::part(file, start, length)),
         Some(method) => unpacked(file, start, length, method),
