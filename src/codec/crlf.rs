@@ -2,12 +2,14 @@
 
 use memchr::{memchr, memchr_iter};
 
-/// Turns CRLF into LF. Bare CR and bare LF stay as they are.
+/// Turns CRLF into LF. Bare CR and bare LF stay as they are, and so does CRLF behind a CR: that CR before a LF
+/// alone would be a CRLF, and one octet be lost.
 #[derive(Debug, Default)]
 pub(crate) struct ToLf {
     /// The last byte seen was a CR that was not written yet.
     held: bool,
-    /// The last byte written ended a line or nothing was written.
+    /// The byte before that, or the last one, was a CR.
+    after_cr: bool,
     written: u64,
     virtual_octets: u64,
 }
@@ -17,46 +19,60 @@ impl ToLf {
     pub(crate) fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         let before = out.len();
         let mut rest = piece;
+        let mut kept = 0;
         if self.held && !rest.is_empty() {
             self.held = false;
-            if rest.first() != Some(&b'\n') {
+            let ends = rest.first() == Some(&b'\n');
+            if self.after_cr || !ends {
                 out.push(b'\r');
+                kept += u64::from(ends);
             }
+            self.after_cr = !ends;
         }
         while let Some(at) = memchr(b'\r', rest) {
             let (text, after) = rest.split_at(at);
             out.extend_from_slice(text);
+            let doubled = self.after_cr && text.is_empty();
             match after.get(1) {
                 Some(b'\n') => {
+                    if doubled {
+                        out.push(b'\r');
+                        kept += 1;
+                    }
                     out.push(b'\n');
+                    self.after_cr = false;
                     rest = after.get(2..).unwrap_or_default();
                 }
                 Some(_) => {
                     out.push(b'\r');
+                    self.after_cr = true;
                     rest = after.get(1..).unwrap_or_default();
                 }
                 None => {
                     self.held = true;
+                    self.after_cr = doubled;
                     rest = &[];
                 }
             }
         }
         out.extend_from_slice(rest);
-        self.count(out.get(before..).unwrap_or_default());
+        self.after_cr &= rest.is_empty();
+        self.count(out.get(before..).unwrap_or_default(), kept);
     }
 
     /// Appends a CR that was held back at the end.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.held) {
             out.push(b'\r');
-            self.count(b"\r");
+            self.count(b"\r", 0);
         }
     }
 
-    fn count(&mut self, written: &[u8]) {
+    /// `kept`: lines whose ends were written as CRLF.
+    fn count(&mut self, written: &[u8], kept: u64) {
         let lines = memchr_iter(b'\n', written).count() as u64;
         self.written += written.len() as u64;
-        self.virtual_octets += written.len() as u64 + lines;
+        self.virtual_octets += written.len() as u64 + lines - kept;
     }
 
     /// Octets written.
@@ -64,7 +80,7 @@ impl ToLf {
         self.written
     }
 
-    /// Octets written if every LF counts as CRLF (no CR before LF is ever written).
+    /// Octets written if every bare LF counts as CRLF.
     pub(crate) fn virtual_octets(&self) -> u64 {
         self.virtual_octets
     }
@@ -122,7 +138,9 @@ mod tests {
         for (wire, disk, back) in [
             ("a\r\nb\r\n", "a\nb\n", "a\r\nb\r\n"),
             ("a\nb", "a\nb", "a\r\nb"),
-            ("a\rb\r\r\nc\r", "a\rb\r\nc\r", "a\rb\r\nc\r"),
+            ("a\rb\r\r\nc\r", "a\rb\r\r\nc\r", "a\rb\r\r\nc\r"),
+            ("\r\r\r\n\r\n\n", "\r\r\r\n\n\n", "\r\r\r\n\r\n\r\n"),
+            ("\r\ra\r\n", "\r\ra\n", "\r\ra\r\n"),
             ("\r\n\r\n", "\n\n", "\r\n\r\n"),
             ("\r", "\r", "\r"),
             ("", "", ""),
@@ -135,6 +153,11 @@ mod tests {
                 encoder.finish(&mut out);
                 assert_eq!(out, disk.as_bytes(), "{wire:?} at {split}");
                 assert_eq!(encoder.octets(), out.len() as u64);
+                assert_eq!(
+                    encoder.virtual_octets(),
+                    back.len() as u64,
+                    "{wire:?} at {split}"
+                );
             }
             for split in 0..=disk.len() {
                 let (a, b) = disk.as_bytes().split_at(split);
