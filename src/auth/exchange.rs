@@ -176,6 +176,11 @@ impl Exchange {
         &self.user
     }
 
+    /// True if an answer is to come.
+    pub(crate) fn is_asked(&self) -> bool {
+        matches!(self.state, State::Asked)
+    }
+
     /// True if the client was accepted, and nothing but its consent is missing.
     pub(crate) fn is_last(&self) -> bool {
         matches!(self.state, State::Last)

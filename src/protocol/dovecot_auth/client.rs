@@ -155,7 +155,7 @@ impl Client {
             self.closed = true;
             return None;
         }
-        if self.running.len() >= self.settings.requests {
+        if self.running.len() >= self.settings.requests && !self.give_up_oldest(out) {
             line(["FAIL", &number, "temp", "code=temp_fail"], out);
             return None;
         }
@@ -178,6 +178,18 @@ impl Client {
             final_resp_ok: parameters.final_resp_ok,
         };
         self.stepped(id, running, step, out)
+    }
+
+    /// Ends the exchange that has waited longest for its client: not every server tells which of its clients are
+    /// gone. `false`: all wait for this server.
+    fn give_up_oldest(&mut self, out: &mut Vec<u8>) -> bool {
+        let waiting = self.running.iter().filter(|(_, r)| !r.exchange.is_asked());
+        let oldest = waiting.min_by_key(|(_, r)| r.connection).map(|(id, _)| *id);
+        if let Some(id) = oldest {
+            self.running.remove(&id);
+            line(["FAIL", &id.to_string(), "temp", "code=temp_fail"], out);
+        }
+        oldest.is_some()
     }
 
     /// Takes the answer to a question; `None` unless there is another one.

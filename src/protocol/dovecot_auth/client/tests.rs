@@ -194,6 +194,26 @@ fn who_does_not_keep_to_the_protocol_is_left() {
 }
 
 #[test]
+fn who_left_in_the_middle_keeps_nobody_out() {
+    // Postfix tells nobody that its client gave up: after so many nobody could log in by that connection.
+    let mut connection = Connection::new(3);
+    connection.said();
+    connection.send("VERSION\t1\t1\n", Pieces::Whole);
+    for id in 1..=3 {
+        connection.send(&format!("AUTH\t{id}\tLOGIN\n"), Pieces::Whole);
+    }
+    connection.said();
+    connection.send("AUTH\t4\tPLAIN\tresp=AGFubgBzZWNyZXQ=\n", Pieces::Whole);
+    assert_eq!(
+        connection.said(),
+        "FAIL\t1\ttemp\tcode=temp_fail\nOK\t4\tuser=ann\n"
+    );
+    // The others can still be gone on with, and an answer to what was given up is none.
+    connection.send("CONT\t1\tYW5u\nCONT\t2\tYW5u\n", Pieces::Whole);
+    assert_eq!(connection.said(), "CONT\t2\tUGFzc3dvcmQ6\n");
+}
+
+#[test]
 fn many_at_a_time_and_no_more() {
     let mut connection = Connection::new(3);
     connection.said();
