@@ -13,6 +13,7 @@ use super::{Access, Carry, Error, View, fault, store_fault};
 use crate::config::Location;
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
+use crate::store::Store;
 use event_listener::Event;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -213,21 +214,24 @@ impl Account {
         }
     }
 
-    /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet, and sweeps what
-    /// a crash left. Call before anything else; costs nothing if that was done a while ago.
+    /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet (unless it may only be read),
+    /// and sweeps what a crash left. Call before anything else; costs nothing if that was done a while ago.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
         let mut prepared = lock(&self.0.prepared);
         if !is_recent(*prepared) {
-            self.make_special_use()?;
+            let mut store = self.0.store()?;
+            let swept = store.sweep(&MailboxName::inbox());
+            swept.map_err(store_fault("sweeping"))?;
+            if self.may_change().is_err() {
+                return Ok(());
+            }
+            self.make_special_use(&mut *store)?;
             *prepared = Some(crate::sys::clock::now_seconds());
         }
         Ok(())
     }
 
-    fn make_special_use(&self) -> Result<(), Error> {
-        let mut store = self.0.store()?;
-        let swept = store.sweep(&MailboxName::inbox());
-        swept.map_err(store_fault("sweeping"))?;
+    fn make_special_use(&self, store: &mut dyn Store) -> Result<(), Error> {
         let usual = SpecialUse::ALL.iter().filter_map(|(_, _, name)| *name);
         let names: Result<Vec<MailboxName>, _> = usual.map(MailboxName::new).collect();
         let names = names.map_err(Error::InvalidName)?;

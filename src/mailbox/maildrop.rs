@@ -338,8 +338,11 @@ impl View {
         Ok(last)
     }
 
-    /// These messages have these unique-ids for ever. Durable.
+    /// These messages have these unique-ids for ever. Durable; where one may only read nothing is kept.
     pub(crate) fn keep_uidls(&self, uidls: &[(Uid, Box<str>)]) -> Result<(), Error> {
+        if self.account.may_change().is_err() {
+            return Ok(());
+        }
         let mut store = self.account.0.store()?;
         let mut state = lock(&self.shared.state);
         self.catch_up(&mut state, &mut *store)?;

@@ -69,8 +69,9 @@ pub(super) struct Engine {
     pub(super) pool: Pool,
     pub(super) stop: Stop,
     pub(super) deliveries: Deliveries,
-    /// How many there are of each user; sessions of one user share the name.
-    pub(super) sessions: RefCell<HashMap<Rc<str>, u32>>,
+    /// How many there are of each user; sessions of one user share the name. Those that may only read are apart:
+    /// they keep no user out.
+    pub(super) sessions: RefCell<[HashMap<Rc<str>, u32>; 2]>,
     /// Tasks that run: sessions, checks, deliveries while they come in.
     busy: Cell<u32>,
     /// Deliveries that a thread of the pool brings to their end.
@@ -394,7 +395,11 @@ impl Engine {
 
     /// The account of a user, ready for a session.
     pub(super) fn account(host: &Host, user: &str, at: &Location) -> Result<Account, Error> {
-        let account = host.account_at(user, at)?;
+        Engine::prepared(host.account_at(user, at)?, user, at)
+    }
+
+    /// The account made ready for a session.
+    pub(super) fn prepared(account: Account, user: &str, at: &Location) -> Result<Account, Error> {
         account.prepare().inspect_err(|error| {
             if *error == Error::Denied {
                 let refused = at.directories().map(denied);

@@ -10,6 +10,7 @@ use super::transport::{Transport, socket};
 use super::turn;
 use crate::codec::deflate::{self, Inflate};
 use crate::config::Location;
+use crate::mailbox::Account;
 use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
 use smol::future::{FutureExt, or};
 use std::io;
@@ -42,7 +43,7 @@ impl Engine {
         stream: OwnedFd,
     ) {
         let handover = Handover::decode(&bytes);
-        let (name, counted) = self.count(&user);
+        let (name, counted) = self.count(&user, reads);
         // A session that waits owns no heap for what it came with.
         drop((user, bytes));
         let user = name;
@@ -71,7 +72,7 @@ impl Engine {
                 Err(_) => log::error!("a session of {user} panicked; it ends, others go on"),
             }
         }
-        self.uncount(&user);
+        self.uncount(&user, reads);
         self.ended(connection);
     }
 
@@ -94,8 +95,9 @@ impl Engine {
     }
 
     /// The user's name, and true while there are not too many sessions of it.
-    fn count(&self, user: &str) -> (Rc<str>, bool) {
-        let mut sessions = self.sessions.borrow_mut();
+    fn count(&self, user: &str, reads: bool) -> (Rc<str>, bool) {
+        let [changing, reading] = &mut *self.sessions.borrow_mut();
+        let sessions = if reads { reading } else { changing };
         let known = sessions.get_key_value(user).map(|(name, _)| name.clone());
         let name = known.unwrap_or_else(|| user.into());
         let count = sessions.entry(name.clone()).or_default();
@@ -103,8 +105,9 @@ impl Engine {
         (name, *count <= self.setup.limits.max_connections_per_user)
     }
 
-    fn uncount(&self, user: &str) {
-        let mut sessions = self.sessions.borrow_mut();
+    fn uncount(&self, user: &str, reads: bool) {
+        let [changing, reading] = &mut *self.sessions.borrow_mut();
+        let sessions = if reads { reading } else { changing };
         if let Some(count) = sessions.get_mut(user) {
             *count -= 1;
             if *count == 0 {
@@ -136,16 +139,22 @@ impl Engine {
             write(transport, text.as_bytes()).await?;
             return Ok(None);
         }
+        let rights = move |account: Account| match reads {
+            true => account.for_reading(),
+            false => account,
+        };
         let opened = match self.host.known_account(user, &location) {
-            Some(account) => Ok(account),
+            Some(account) => Ok(rights(account)),
             None => {
                 let (host, name) = (self.host.clone(), user.to_owned());
-                let open = move || Engine::account(&host, &name, &location);
+                let open = move || {
+                    let account = rights(host.account_at(&name, &location)?);
+                    Engine::prepared(account, &name, &location)
+                };
                 self.pool.unblock(open).await
             }
         };
         let account = match opened {
-            Ok(account) if reads => account.for_reading(),
             Ok(account) => account,
             Err(error) => {
                 log::error!("the mail of {user} cannot be opened: {error:?}");

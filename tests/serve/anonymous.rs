@@ -2,7 +2,7 @@
 
 use crate::support::{Imap, PASSWORD, Pop3, Server, Start, line, message};
 
-const SETTINGS: &str = "[auth]\nanonymous_user = \"archive\"\n\
+const SETTINGS: &str = "[auth]\nanonymous_user = \"archive\"\n[pop3]\nsave_uidl = true\n\
     [limits]\nlogin_failure_delay = \"1ms\"\nlogin_failure_delay_max = \"1ms\"\n";
 
 fn server(settings: &str, users: &str) -> Server {
@@ -81,6 +81,20 @@ fn anybody_may_read_and_nobody_change() {
     // CLOSE expunges nothing where nothing may be.
     imap.ok("CLOSE");
     assert_eq!(state(&mut owner), before);
+    // Nor are side files written, or mailboxes made that the owner did not want.
+    let pop3 = |user: &str| {
+        let mut pop3 = Pop3::connect(server.pop3).unwrap();
+        match user {
+            "" => drop(pop3.ok("AUTH ANONYMOUS =")),
+            user => assert!(pop3.login(user, PASSWORD).unwrap().starts_with("+OK")),
+        }
+        pop3.list("UIDL")
+    };
+    let list = || std::fs::read_to_string(server.maildir("archive").join("dovecot-uidlist"));
+    let uidls = pop3("");
+    assert!(!list().unwrap().contains(" P"), "{:?}", list());
+    assert_eq!(pop3("archive"), uidls);
+    assert!(list().unwrap().contains(" P"), "{:?}", list());
     // The owner is one user as ever.
     owner.ok("STORE 1 +FLAGS (\\Flagged)");
     owner.ok("DELETE Lists");
@@ -112,6 +126,25 @@ fn maildrops_are_read_by_several_and_lose_nothing() {
     assert_eq!(seen, ["STATUS INBOX (UNSEEN 2)"]);
     owner.ok("DELE 1");
     owner.ok("QUIT");
+}
+
+#[test]
+fn readers_keep_the_owner_not_out_and_make_no_mailboxes() {
+    let server = Server::with(Start {
+        settings: &format!("{SETTINGS}max_connections_per_user = 2\n"),
+        users: line("archive", None),
+        ..Start::default()
+    });
+    let readers: Vec<Imap> = (0..2).map(|_| reader(&server)).collect();
+    let mut other = Imap::connect(server.imap).unwrap();
+    let refused = other.command("AUTHENTICATE ANONYMOUS =").unwrap();
+    let told = format!("{refused:?}");
+    assert!(told.contains("[LIMIT] Too many connections"), "{told}");
+    let made = || server.maildir("archive").join(".Sent").exists();
+    assert!(!made());
+    server.imap("archive").ok("EXAMINE INBOX");
+    assert!(made());
+    drop(readers);
 }
 
 #[test]
