@@ -135,7 +135,7 @@ pub(super) fn read(reader: &mut Reader<'_>, top: &Part<'_>) -> Option<Pop3> {
             Some(format) => pop3.uidl_format = format,
             None => {
                 let message = format!(
-                    "{} is no format of unique-ids; known are %{{uid}}, %{{uidvalidity}}, %{{md5}}, %{{filename}} and %{{guid}}, the first two also as %{{uid | hex(8)}}",
+                    "{} is no format of unique-ids; known are %{{uid}}, %{{uidvalidity}}, %{{md5}}, %{{filename}} and %{{guid}}, the first two also as %{{uid | hex(8)}}, the others as %{{filename | md5}}, lower or upper",
                     quoted(text)
                 );
                 reader.faults.add(at, message);
@@ -231,7 +231,7 @@ mod tests {
         for (text, fault) in [
             (
                 "[pop3]\nuidl_format = \"%q\"",
-                "2:15: \"%q\" is no format of unique-ids; known are %{uid}, %{uidvalidity}, %{md5}, %{filename} and %{guid}, the first two also as %{uid | hex(8)}",
+                "2:15: \"%q\" is no format of unique-ids; known are %{uid}, %{uidvalidity}, %{md5}, %{filename} and %{guid}, the first two also as %{uid | hex(8)}, the others as %{filename | md5}, lower or upper",
             ),
             (
                 "[pop3]\ndelete_type = \"flag\"",

@@ -1,11 +1,15 @@
 //! Names of messages in POP3 (UIDL), in the forms that other servers gave them.
 
 use super::{Uid, UidValidity};
+use data_encoding::HEXLOWER;
+use md5::{Digest, Md5};
 use std::fmt::Write;
 
 /// How the unique-id of a message is made (RFC 1939 section 7, UIDL), as Dovecot writes it:
 /// `%{uid | hex(8)}%{uidvalidity | hex(8)}` (2.4) or `%08Xu%08Xv` (before). Variables: `uid` (`%u`),
-/// `uidvalidity` (`%v`), `md5` (`%m`), `filename` (`%f`), `guid` (`%g`); `%%` stands for `%`.
+/// `uidvalidity` (`%v`), `md5` (`%m`), `filename` (`%f`), `guid` (`%g`); `%%` stands for `%`. The last three also
+/// in small or capital letters (`%{guid | lower}`, `%Lg`; `upper`, `U`) or as the MD5 of it in hexadecimal digits
+/// (`%{filename | md5}`, `%Mf`, as tpop3d has it).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UidlFormat {
     text: String,
@@ -16,9 +20,22 @@ pub(crate) struct UidlFormat {
 enum Piece {
     Literal(String),
     Number(Number, Digits),
+    Text(Text, Filter),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
     Md5,
     FileName,
     Guid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filter {
+    None,
+    Lower,
+    Upper,
+    Md5,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,13 +115,14 @@ impl UidlFormat {
 
     /// True if the name of the file has to be known.
     pub(crate) fn needs_name(&self) -> bool {
-        let named = |p: &Piece| matches!(p, Piece::FileName | Piece::Guid);
+        let named = |p: &Piece| matches!(p, Piece::Text(Text::FileName | Text::Guid, _));
         self.pieces.iter().any(named)
     }
 
     /// True if the message has to be read.
     pub(crate) fn needs_md5(&self) -> bool {
-        self.pieces.contains(&Piece::Md5)
+        let made = |p: &Piece| matches!(p, Piece::Text(Text::Md5, _));
+        self.pieces.iter().any(made)
     }
 
     /// Appends the unique-id of a message.
@@ -123,9 +141,19 @@ impl UidlFormat {
                         Digits::Hex(width) => write!(out, "{number:0width$x}"),
                     };
                 }
-                Piece::Md5 => out.push_str(named.md5),
-                Piece::FileName => out.push_str(named.file_name),
-                Piece::Guid => out.push_str(named.guid),
+                Piece::Text(text, filter) => {
+                    let text = match text {
+                        Text::Md5 => named.md5,
+                        Text::FileName => named.file_name,
+                        Text::Guid => named.guid,
+                    };
+                    match filter {
+                        Filter::None => out.push_str(text),
+                        Filter::Lower => out.push_str(&text.to_ascii_lowercase()),
+                        Filter::Upper => out.push_str(&text.to_ascii_uppercase()),
+                        Filter::Md5 => out.push_str(&HEXLOWER.encode(&Md5::digest(text))),
+                    }
+                }
             }
         }
     }
@@ -150,6 +178,16 @@ fn long(variable: &str) -> Option<Piece> {
         Some((name, filter)) => (name.trim(), Some(filter.trim())),
         None => (variable.trim(), None),
     };
+    if let Some(text) = text_named(name) {
+        let filter = match filter {
+            None => Filter::None,
+            Some("lower") => Filter::Lower,
+            Some("upper") => Filter::Upper,
+            Some("md5") => Filter::Md5,
+            Some(_) => return None,
+        };
+        return Some(Piece::Text(text, filter));
+    }
     let digits = match filter {
         None => Digits::Decimal,
         Some("hex") => Digits::Hex(0),
@@ -158,18 +196,37 @@ fn long(variable: &str) -> Option<Piece> {
             Digits::Hex(width.trim().parse().ok().filter(|w| *w <= MAX_WIDTH)?)
         }
     };
-    match (name, filter) {
-        ("uid", _) => Some(Piece::Number(Number::Uid, digits)),
-        ("uidvalidity", _) => Some(Piece::Number(Number::UidValidity, digits)),
-        ("md5", None) => Some(Piece::Md5),
-        ("filename", None) => Some(Piece::FileName),
-        ("guid", None) => Some(Piece::Guid),
+    match name {
+        "uid" => Some(Piece::Number(Number::Uid, digits)),
+        "uidvalidity" => Some(Piece::Number(Number::UidValidity, digits)),
+        _ => None,
+    }
+}
+
+/// By its long name or its letter.
+fn text_named(name: &str) -> Option<Text> {
+    match name {
+        "md5" | "m" => Some(Text::Md5),
+        "filename" | "f" => Some(Text::FileName),
+        "guid" | "g" => Some(Text::Guid),
         _ => None,
     }
 }
 
 /// `08Xu` behind the percent sign, and what follows.
 fn short(text: &str) -> Option<(Piece, &str)> {
+    let filter = match text.bytes().next()? {
+        b'L' => Filter::Lower,
+        b'U' => Filter::Upper,
+        b'M' => Filter::Md5,
+        _ => Filter::None,
+    };
+    let behind = text.get(usize::from(filter != Filter::None)..)?;
+    if let Some((name, after)) = behind.split_at_checked(1)
+        && let Some(text) = text_named(name)
+    {
+        return Some((Piece::Text(text, filter), after));
+    }
     let end = text.find(|c: char| !c.is_ascii_digit())?;
     let (width, after) = text.split_at(end);
     let (hex, after) = match after.strip_prefix('X') {
@@ -184,12 +241,9 @@ fn short(text: &str) -> Option<(Piece, &str)> {
         (false, false) => return None,
     };
     let mut chars = after.chars();
-    let piece = match (chars.next()?, digits) {
-        ('u', _) => Piece::Number(Number::Uid, digits),
-        ('v', _) => Piece::Number(Number::UidValidity, digits),
-        ('m', Digits::Decimal) => Piece::Md5,
-        ('f', Digits::Decimal) => Piece::FileName,
-        ('g', Digits::Decimal) => Piece::Guid,
+    let piece = match chars.next()? {
+        'u' => Piece::Number(Number::Uid, digits),
+        'v' => Piece::Number(Number::UidValidity, digits),
         _ => return None,
     };
     Some((piece, chars.as_str()))
@@ -229,6 +283,10 @@ mod tests {
             ("%g-%m", "G-d41d"),
             ("%{guid}%{md5}", "Gd41d"),
             ("%u%%", "31%"),
+            ("%Mf", "147237de04c113da428f4368445ff5f1"),
+            ("%{filename | md5}", "147237de04c113da428f4368445ff5f1"),
+            ("%Uf%Lg", "1.A,S=3g"),
+            ("%{md5 | upper}%{guid|lower}", "D41Dg"),
         ] {
             assert_eq!(made(format).as_deref(), Some(expected), "{format}");
         }
@@ -246,6 +304,9 @@ mod tests {
             "%u %v",
             "%u\n",
             "%Xf",
+            "%Mu",
+            "%M",
+            "%{uid | md5}",
             "%{guid | hex(8)}",
             "%08",
         ] {

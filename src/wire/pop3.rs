@@ -74,6 +74,11 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, Fault> {
                 .map(Command::Xclient)
                 .map_err(|_| Fault::Arguments);
         }
+        // Of proxies that were there before XCLIENT was.
+        b"XOIP" => {
+            let forwarded = xclient(&[b"ADDR=", word(&mut r)].concat());
+            Command::Xclient(forwarded.map_err(|_| Fault::Arguments)?)
+        }
         b"CAPA" => Command::Capa,
         b"STLS" => Command::Stls,
         b"QUIT" => Command::Quit,

@@ -152,7 +152,8 @@ fn uidl(maildrop: &Maildrop, entry: &Entry, pop3: &Pop3) -> Result<Option<String
         };
         let xuidl = mime::values(&fields, X_UIDL).next();
         let xuidl = xuidl.map(|value| visible(&String::from_utf8_lossy(value.trim_ascii())));
-        if let Some(xuidl) = xuidl.filter(|x| pop3.reuse_xuidl && !x.is_empty()) {
+        let fits = |text: &String| (1..=MAX_UNIQUE_ID).contains(&text.len());
+        if let Some(xuidl) = xuidl.filter(|x| pop3.reuse_xuidl && fits(x)) {
             return Ok(Some(xuidl));
         }
         md5 = digest(&fields);
@@ -169,6 +170,8 @@ fn uidl(maildrop: &Maildrop, entry: &Entry, pop3: &Pop3) -> Result<Option<String
     Ok(Some(visible(&text)))
 }
 
+/// Octets of a unique-id (RFC 1939 section 7).
+const MAX_UNIQUE_ID: usize = 70;
 const X_UIDL: &str = "X-UIDL";
 /// Fields by which servers over mbox tell messages apart.
 const DIGESTED: [&str; 5] = [
