@@ -203,7 +203,6 @@ mod tests {
     fn begin(recipients: Vec<Recipient>, envelope: &Envelope) -> Delivery {
         let stamp = Stamp {
             hostname: "host",
-            id: "1",
             now: 0,
         };
         Delivery::new(recipients, envelope, DeliveryAddress::Final, stamp)

@@ -12,6 +12,8 @@ pub(crate) struct Envelope {
     pub(crate) client: Vec<u8>,
     /// Where it connected from, as text.
     pub(crate) address: Vec<u8>,
+    /// Names the transaction in logs, in Received and in the reply to its message; for its client nothing else.
+    pub(crate) id: Vec<u8>,
     /// The message has all fields that it needs already, of whoever gives it.
     pub(crate) complete: bool,
     /// It has several recipients: all get the same octets, which name none of them (RFC 5321 section 7.2).
@@ -58,6 +60,7 @@ impl Envelope {
             &self.reverse_path,
             &self.client,
             &self.address,
+            &self.id,
             &self.envid,
             &self.ret,
         ];
@@ -85,6 +88,7 @@ impl Envelope {
             reverse_path: text()?,
             client: text()?,
             address: text()?,
+            id: text()?,
             envid: text()?,
             ret: text()?,
             recipients: Vec::new(),
@@ -127,7 +131,7 @@ impl Envelope {
             text(&self.address),
             stamp.hostname,
             self.protocol(),
-            stamp.id,
+            text(&self.id),
             of.unwrap_or_default(),
             date(stamp.now),
         )
@@ -152,6 +156,7 @@ impl Envelope {
             ("ret", &self.ret),
             ("orcpt", &dsn.original),
             ("notify", &dsn.notify),
+            ("id", &self.id),
         ];
         let told = all.into_iter().filter(|(_, text)| !text.is_empty());
         told.map(|(name, text)| format!(", {name}=<{}>", String::from_utf8_lossy(text)))
@@ -163,8 +168,6 @@ impl Envelope {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp<'a> {
     pub(crate) hostname: &'a str,
-    /// Names the transaction in logs and in Received.
-    pub(crate) id: &'a str,
     /// Seconds since 1970.
     pub(crate) now: i64,
 }
@@ -209,6 +212,7 @@ mod tests {
             client: b"mx\r\nX: y".to_vec(),
             address: b"[127.0.0.1]".to_vec(),
             binary: true,
+            id: b"1f".to_vec(),
             envid: b"e".to_vec(),
             recipients: vec![Dsn {
                 original: b"first@x".to_vec(),
@@ -221,9 +225,9 @@ mod tests {
         assert!(back.binary && !back.tls && back.recipients == envelope.recipients);
         assert_eq!(
             back.notes(0),
-            ", envid=<e>, orcpt=<first@x>, notify=<NEVER>"
+            ", envid=<e>, orcpt=<first@x>, notify=<NEVER>, id=<1f>"
         );
-        assert_eq!(back.notes(1), ", envid=<e>");
+        assert_eq!(back.notes(1), ", envid=<e>, id=<1f>");
         for bad in [&b""[..], b"\0\0\0\0\0\x05\0a", b"\0\0\0\0\0\x01\0a\x01\0"] {
             assert_eq!(Envelope::decode(bad), None);
         }
@@ -237,6 +241,7 @@ mod tests {
             reverse_path: b"a@b".to_vec(),
             client: b"mx".to_vec(),
             address: b"[::1]".to_vec(),
+            id: b"7".to_vec(),
             utf8: true,
             tls: !original.is_empty(),
             recipients: vec![Dsn {
@@ -247,7 +252,6 @@ mod tests {
         };
         let stamp = Stamp {
             hostname: "host",
-            id: "7",
             now: 0,
         };
         for (named, original, delivered_to, of, with) in [

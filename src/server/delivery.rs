@@ -176,10 +176,8 @@ impl Writing {
         if let Some(envelope) = incoming.envelope.take() {
             let addressees = std::mem::take(&mut self.beginning);
             let recipients = addressees.into_iter().map(|a| self.recipient(a)).collect();
-            let now = crate::sys::clock::now();
             let stamp = Stamp {
                 hostname: &self.hostname,
-                id: &format!("{:x}.{}", now.as_micros(), std::process::id()),
                 now: crate::sys::clock::now_seconds(),
             };
             let delivery = Delivery::new(recipients, &envelope, self.named, stamp);

@@ -10,7 +10,7 @@ use super::transport::{Socket, Transport, socket};
 use crate::deliver::{Dsn, Envelope, Outcome};
 use crate::protocol::lmtp::{Answer, Lookup, Question, Session, Settings};
 use crate::protocol::{Event, Machine};
-use crate::sys::message;
+use crate::sys::{clock, message};
 use rustix::net::{SendFlags, send};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use std::cell::RefCell;
@@ -34,6 +34,8 @@ const STAYS: Duration = Duration::from_secs(5);
 struct Running {
     next_ticket: u32,
     tickets: Vec<u32>,
+    /// Names the transaction.
+    id: String,
     /// The envelope, until the first piece goes to the engines.
     beginning: Option<Box<Envelope>>,
     engines: Vec<Engine>,
@@ -214,7 +216,13 @@ async fn answer(
                 _ => Lookup::Unavailable,
             })
         }
-        Question::Begin { envelope, tickets } => {
+        Question::Begin {
+            mut envelope,
+            tickets,
+        } => {
+            let now = clock::now().as_micros();
+            running.id = format!("{now:x}.{:x}", accepted.number);
+            envelope.id = running.id.clone().into_bytes();
             // The engines are asked for together with the first piece: mostly that is all of it.
             running.engines.clear();
             running.tickets = tickets;
@@ -241,7 +249,7 @@ async fn answer(
                 // only names a recipient does.
                 accepted.permit.logged_in();
             }
-            Answer::Outcomes(outcomes)
+            Answer::Outcomes(outcomes, std::mem::take(&mut running.id))
         }
         Question::Abandon => {
             running.engines.clear();

@@ -173,13 +173,34 @@ fn without_a_server_it_files_by_itself() {
                 assert_eq!((done.status.code(), done.stderr.as_str()), (Some(0), ""));
             }
         }
+        // Those that come at once wait for each other.
+        std::thread::scope(|scope| {
+            for number in 2..6 {
+                for user in ["ann", "bob"] {
+                    let server = &server;
+                    scope.spawn(move || {
+                        let text = lf(&format!("{number}@test"), "alone");
+                        let done = deliver(server, None, &["-d", user, "-f", "s@x"], &text);
+                        assert_eq!(done.status.code(), Some(0), "{done:?}");
+                    });
+                }
+            }
+        });
+        // Without any users nothing is known of anybody.
+        let users = fs::read(server.path("users")).unwrap();
+        fs::write(server.path("users"), "").unwrap();
+        let nobody = deliver(&server, None, &["-d", "ann"], b"a: b\n");
+        assert_eq!(nobody.status.code(), Some(75), "{nobody:?}");
+        fs::write(server.path("users"), users).unwrap();
+        let nobody = deliver(&server, None, &["-d", "nobody"], b"a: b\n");
+        assert_eq!(nobody.status.code(), Some(67), "{nobody:?}");
         server.again();
         for user in ["ann", "bob"] {
             let mut imap = server.imap(user);
             let got = bodies(&mut imap, "INBOX");
             assert_eq!(
                 got.matches("Return-Path: <s@x>\r\nFrom: ").count(),
-                2,
+                6,
                 "{got}"
             );
             assert!(got.contains("\r\n\r\nalone\r\n"), "{got}");
@@ -192,7 +213,7 @@ fn without_a_server_it_files_by_itself() {
             bodies(&mut server.imap("ann"), "INBOX")
                 .matches("Message-ID")
                 .count(),
-            3
+            7
         );
     }
 }

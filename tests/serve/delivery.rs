@@ -139,7 +139,9 @@ fn only_a_dot_between_two_crlf_ends_a_message() {
         }
         let body = format!("Subject: honest\r\n\r\nText{end}{smuggled}\r\n.\r\n");
         lmtp.send(body.as_bytes()).unwrap();
-        assert_eq!(lmtp.reply().unwrap(), "250 2.0.0 Delivered", "{end:?}");
+        let delivered = lmtp.reply().unwrap();
+        let id = delivered.strip_prefix("250 2.0.0 Delivered, id ").unwrap();
+        server.wait_for_log(&format!(", id=<{id}>"), 1);
         assert_eq!(lmtp.command("NOOP").unwrap(), "250 2.0.0 OK", "{end:?}");
     }
     let mut ann = server.imap("ann");

@@ -1,15 +1,17 @@
 //! A delivery where no server runs.
 
+use super::command::PAUSE;
 use super::letter::Letter;
 use crate::admin::console::Failure;
 use crate::admin::patient::{Patient, log_faults, with_rights_of};
 use crate::config::Config;
 use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
-use crate::mailbox::{Host, Limits};
+use crate::mailbox::{Error, Host, Limits};
 use crate::server::Owners;
 use std::io::Read;
+use std::time::Instant;
 
-/// Files the message, as whoever owns the mail. Nobody else may have the index open. Errors: it cannot be opened,
+/// Files the message, as whoever owns the mail. Waits for who has the index open. Errors: it cannot be opened,
 /// or the message not read.
 pub(super) fn deliver(
     patient: &Patient,
@@ -17,30 +19,44 @@ pub(super) fn deliver(
     mailbox: Option<&str>,
     letter: &mut Letter<'_>,
     config: &Config,
+    until: Instant,
 ) -> Result<Outcome, Failure> {
     log_faults(config);
     let identity = Owners::alone(config)
         .and_then(|mut owners| owners.serve(patient.asked(), &patient.location))
         .map_err(|error| Failure(error.to_string()))?;
-    with_rights_of(identity, || file(patient, address, mailbox, letter, config))
+    with_rights_of(identity, || {
+        let host = open(patient, config, until)?;
+        file(&host, patient, address, mailbox, letter, config)
+    })
+}
+
+fn told(patient: &Patient) -> impl Fn(Error) -> Failure {
+    move |error| Failure(format!("{}: {}", patient.index.display(), error.reason()))
+}
+
+fn open(patient: &Patient, config: &Config, until: Instant) -> Result<Host, Failure> {
+    loop {
+        match Host::open(&patient.index, Limits::from(&config.limits)) {
+            Err(Error::Busy) if Instant::now() < until => std::thread::sleep(PAUSE),
+            opened => return opened.map_err(told(patient)),
+        }
+    }
 }
 
 fn file(
+    host: &Host,
     patient: &Patient,
     address: &str,
     mailbox: Option<&str>,
     letter: &mut Letter<'_>,
     config: &Config,
 ) -> Result<Outcome, Failure> {
-    let told = |error: crate::mailbox::Error| {
-        Failure(format!("{}: {}", patient.index.display(), error.reason()))
-    };
-    let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, limits).map_err(told)?;
+    let told = told(patient);
     let account = host.account_at(&patient.name, &patient.location);
     let account = account.and_then(|account| account.prepare().map(|()| account));
     let recipient = Recipient {
-        account: Ok(account.map_err(told)?),
+        account: Ok(account.map_err(&told)?),
         address: address.as_bytes().to_vec(),
         detail: mailbox.map(str::to_owned),
     };
@@ -50,7 +66,6 @@ fn file(
     };
     let stamp = Stamp {
         hostname: &config.hostname,
-        id: "",
         now: crate::sys::clock::now_seconds(),
     };
     let named = config.lmtp.delivery_address;

@@ -13,6 +13,7 @@ use crate::server;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// What to deliver to whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(crate) struct Deliver {
     /// Instead of the standard input.
     pub(crate) file: Option<PathBuf>,
 }
+
+/// How long it waits for other deliveries without a server, and between two looks at them.
+const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// How it ends, with the line that is told.
 type End = (Exit, Option<String>);
@@ -70,6 +75,8 @@ fn from_its_source(wanted: &Deliver, config: &Config, console: &mut Console<'_>)
 fn deliver(wanted: &Deliver, letter: &mut Letter<'_>, config: &Config) -> End {
     let (patient, detail) = match find(&wanted.user, config) {
         Ok(Some(found)) => found,
+        // Where there is nobody at all, nothing is known of anybody: a disk may be missing.
+        Ok(None) if is_nobody(config) => return by_lmtp(wanted, letter, config),
         Ok(None) => {
             let told = format!("user {:?}: no such user", wanted.user);
             return (Exit::NoUser, Some(told));
@@ -79,22 +86,30 @@ fn deliver(wanted: &Deliver, letter: &mut Letter<'_>, config: &Config) -> End {
     };
     let mailbox = wanted.mailbox.as_deref().or(detail.as_deref());
     let address = wanted.original.as_deref().unwrap_or(&wanted.user);
-    match server::deliver(&config.data_dir, patient.asked(), address, mailbox, letter) {
-        Ok(Some(outcome)) => end(outcome),
-        Ok(None) => match keep_server_away(config) {
-            Ok(Lock::Ours(_lock)) => {
-                match alone::deliver(&patient, address, mailbox, letter, config) {
-                    Ok(outcome) => end(outcome),
-                    Err(failure) => later(failure),
+    let until = Instant::now() + PATIENCE;
+    loop {
+        return match server::deliver(&config.data_dir, patient.asked(), address, mailbox, letter) {
+            Ok(Some(outcome)) => end(outcome),
+            Ok(None) => match keep_server_away(config) {
+                Ok(Lock::Ours(_lock)) => {
+                    match alone::deliver(&patient, address, mailbox, letter, config, until) {
+                        Ok(outcome) => end(outcome),
+                        Err(failure) => later(failure),
+                    }
                 }
+                // Another delivery, or a server that begins.
+                Ok(Lock::Running) if Instant::now() < until => {
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Ok(Lock::Running) => later("a server runs and cannot be asked yet"),
+                Err(_) => by_lmtp(wanted, letter, config),
+            },
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                by_lmtp(wanted, letter, config)
             }
-            Ok(Lock::Running) => later("a server runs and cannot be asked yet"),
-            Err(_) => by_lmtp(wanted, letter, config),
-        },
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            by_lmtp(wanted, letter, config)
-        }
-        Err(error) => later(format_args!("the server does not take it: {error}")),
+            Err(error) => later(format_args!("the server does not take it: {error}")),
+        };
     }
 }
 
@@ -112,6 +127,12 @@ fn find(name: &str, config: &Config) -> Result<Option<(Patient, Option<String>)>
         Some(Patient::of(user, config).map(|patient| (patient, detail)))
     };
     all.iter().find_map(|(_, users)| meant(users)).transpose()
+}
+
+/// True if no file has any user.
+fn is_nobody(config: &Config) -> bool {
+    let all = user::all(config).unwrap_or_default();
+    all.iter().all(|(_, users)| users.iter().next().is_none())
 }
 
 fn end(outcome: Outcome) -> End {
@@ -134,7 +155,7 @@ fn by_lmtp(wanted: &Deliver, letter: &mut Letter<'_>, config: &Config) -> End {
     match relay(&recipient, letter, config) {
         Ok(Some(said)) => by_code(said),
         Ok(None) => later(
-            "neither the server's control socket nor a listener for LMTP can be reached; see \"dovelet help deliver\"",
+            "there are no users that it may read, and neither the server's control socket nor a listener for LMTP can be reached; see \"dovelet help deliver\"",
         ),
         Err(error) => later(format_args!("LMTP: {error}")),
     }

@@ -55,8 +55,8 @@ pub(crate) enum Answer {
     Recipient(Lookup),
     /// True if it went well.
     Begun(bool),
-    /// One a ticket, in their order.
-    Outcomes(Vec<Outcome>),
+    /// One a ticket, in their order, and by which the message is found in the log.
+    Outcomes(Vec<Outcome>, String),
 }
 
 /// Whether there is such a user.
@@ -288,7 +288,7 @@ impl Session {
             (Doing::Forgetting(said), Answer::Begun(_)) => out.put(&said),
             (Doing::Beginning, Answer::Begun(well)) => self.began(well, out),
             (Doing::Passing(message), Answer::Begun(well)) => self.passed(message, well),
-            (Doing::Ending, Answer::Outcomes(outcomes)) => self.outcomes(&outcomes, out),
+            (Doing::Ending, Answer::Outcomes(outcomes, id)) => self.outcomes(&outcomes, &id, out),
             // An answer to something else: nothing can be said for sure.
             _ => self.doing = Doing::Goodbye(TROUBLE),
         }

@@ -97,7 +97,8 @@ impl Run {
                 self.message.extend(piece);
                 self.delivered.push(std::mem::take(&mut self.message));
                 self.known -= self.outcomes.len();
-                Answer::Outcomes(std::mem::take(&mut self.outcomes))
+                let outcomes = std::mem::take(&mut self.outcomes);
+                Answer::Outcomes(outcomes, "1f.2".to_owned())
             }
             Question::Abandon => {
                 self.known = 0;

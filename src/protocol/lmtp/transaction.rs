@@ -138,6 +138,7 @@ impl Session {
             reverse_path: mail.reverse_path.clone(),
             client: name.cloned().unwrap_or_default(),
             address: address.into_bytes(),
+            id: Vec::new(),
             complete: false,
             several: transaction.tickets.len() > 1,
             tls: self.settings.secured,
@@ -167,12 +168,15 @@ impl Session {
         Some(Progress::Ask(Question::Abandon))
     }
 
-    /// One reply a recipient (RFC 2033 section 4.2).
-    pub(super) fn outcomes(&mut self, outcomes: &[Outcome], out: &mut Output) {
+    /// One reply a recipient (RFC 2033 section 4.2). `id`: by which the message is found in the log.
+    pub(super) fn outcomes(&mut self, outcomes: &[Outcome], id: &str, out: &mut Output) {
         let transaction = self.transaction.take().unwrap_or_default();
         for (at, _) in transaction.tickets.iter().enumerate() {
             let said = match outcomes.get(at) {
-                Some(Outcome::Delivered) => reply(250, "2.0.0", "Delivered"),
+                Some(Outcome::Delivered) => {
+                    out.put(format!("250 2.0.0 Delivered, id {id}\r\n").as_bytes());
+                    continue;
+                }
                 Some(Outcome::Full) => FULL,
                 Some(Outcome::TooLarge) => TOO_LARGE,
                 Some(Outcome::Unconvertible) => {
