@@ -18,7 +18,7 @@ use crate::sys::memory;
 use event_listener::Event;
 use smol::lock::{RwLock, Semaphore};
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -45,8 +45,8 @@ struct Auth {
     authorities: RefCell<Option<Authorities>>,
     /// What can be used to log in; all users have to be looked at to find it out.
     offered: Cell<Mechanisms>,
-    /// Whose passwords were to be stored anew since users were read.
-    renewed: RefCell<HashSet<String>>,
+    /// Whose passwords were to be stored anew since users were read, and when.
+    renewed: RefCell<HashMap<String, Instant>>,
     /// The one that runs now.
     front: RefCell<Option<Rc<Channel>>>,
     throttle: RefCell<Throttle>,
@@ -149,7 +149,9 @@ impl Auth {
             true => self.setup.userdb,
             false => self.setup.socketmap,
         };
-        let Some(users) = self.users.borrow().clone().filter(|_| may) else {
+        let users = self.users.borrow().clone().filter(|_| may);
+        // Where nobody is set up yet, nothing is known of anybody.
+        let Some(users) = users.filter(|users| users.iter().next().is_some()) else {
             return Found::Unavailable;
         };
         match about_users {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub(super) enum Why {
     Password,
     User,
-    /// The address has failed too often, or nobody could judge.
+    /// The address has failed too often.
     NotChecked,
 }
 

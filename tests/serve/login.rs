@@ -343,6 +343,12 @@ pub(crate) fn guessed_at_once(parallel: u32, queue: u32, count: usize) -> (usize
     let of = |head: &str| answers.iter().filter(|a| a.starts_with(head)).count();
     let (accepted, put_off) = (of("OK"), of("NO [UNAVAILABLE]"));
     assert_eq!(accepted + put_off, count, "{answers:?}");
+    // That is no guess, and nobody is to be locked out for it.
+    assert!(
+        !server.log().contains("Invalid credentials"),
+        "{}",
+        server.log()
+    );
     // Passwords that cost nothing never wait.
     drop(server.imap("ann"));
     (accepted, put_off)

@@ -177,6 +177,42 @@ fn a_password_is_stored_anew_once_its_user_logs_in() {
 }
 
 #[test]
+fn nothing_is_known_before_there_are_users() {
+    let server = Server::with(Start {
+        settings: &listener("dovecot-userdb", ""),
+        ..Start::default()
+    });
+    let stream = UnixStream::connect(server.path("dovecot-userdb")).unwrap();
+    let said = asked(&stream, "VERSION\t1\t0\nUSER\t3\tann\n", "FAIL");
+    assert_eq!(said.last().unwrap(), "FAIL\t3\treason=temp");
+    let listed = asked(&stream, "LIST\t4\n", "FAIL");
+    assert_eq!(listed, ["FAIL\t4\treason=temp"]);
+}
+
+#[test]
+fn two_passwords_are_stored_anew_at_once() {
+    // The second one was forgotten until users were read anew.
+    let server = Server::with(Start {
+        settings: "[auth]\nrehash = true\nscheme = \"scram-sha-256\"\n[limits]\nscram_iterations = 4096\n",
+        users: line("ann", None) + &line("bob", None),
+        ..Start::default()
+    });
+    for user in ["ann", "bob"] {
+        server.imap(user);
+    }
+    wait_until("both are stored anew", || {
+        let users = std::fs::read_to_string(server.path("users")).unwrap();
+        if users.matches("{SCRAM-SHA-256}").count() < 2 {
+            server.imap("ann");
+            server.imap("bob");
+            std::thread::sleep(Duration::from_millis(200));
+            return None;
+        }
+        Some(())
+    });
+}
+
+#[test]
 fn strangers_are_not_heard() {
     let [auth, userdb] = [free_port(), free_port()];
     let tcp = |protocol: &str, port: u16| {

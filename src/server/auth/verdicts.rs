@@ -17,7 +17,10 @@ use crate::sys::clock;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// From one try to store a password anew to the next.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 
 /// Random octets of a nonce.
 const NONCE: usize = 18;
@@ -137,11 +140,19 @@ impl Auth {
             );
         } else {
             let why = match &verdict {
-                Verdict::Rejected if self.knows(&blamed) => Why::Password,
-                Verdict::Rejected => Why::User,
-                _ => Why::NotChecked,
+                Verdict::Rejected if self.knows(&blamed) => Some(Why::Password),
+                Verdict::Rejected => Some(Why::User),
+                _ if refused => Some(Why::NotChecked),
+                _ => None,
             };
-            logging::print(&failed::line(&blamed, address, why));
+            match why {
+                Some(why) => logging::print(&failed::line(&blamed, address, why)),
+                // That is no guess; whoever counts those should not count it.
+                None => log::warn!(
+                    "{} could not be logged in now, from {address}",
+                    blamed.escape_debug()
+                ),
+            }
             deadline::after(self.setup.limits.login_failure_delay).await;
         }
         let message = Message::Verdict {
@@ -324,7 +335,9 @@ impl Auth {
         let current = Current::new(self.setup.rehash?, &self.setup.limits);
         let sent = matches!(claim.proof, Proof::Password(_));
         let name = claim.authcid.to_ascii_lowercase();
-        if !sent || self.renewed.borrow().contains(&name) {
+        let renewed = self.renewed.borrow().get(&name).copied();
+        // The parent may have had no time for it.
+        if !sent || renewed.is_some_and(|at| at.elapsed() < RENEWAL_PAUSE) {
             return None;
         }
         let mark = users.outdated(&name, &current)?;
@@ -337,7 +350,8 @@ impl Auth {
             return;
         };
         let user = user.to_owned();
-        if self.renewed.borrow_mut().insert(user.clone()) {
+        let before = (self.renewed.borrow_mut()).insert(user.clone(), Instant::now());
+        if before.is_none_or(|at| at.elapsed() >= RENEWAL_PAUSE) {
             let message = Message::Rehash { user, mark, hash };
             self.parent.send(&message, &[]).await.ok();
         }
