@@ -24,7 +24,7 @@ MACHINES = {
         "virt", "arm64", "ttyAMA0", "openwrt-128", "qemu-system-aarch64 -M virt -cpu cortex-a53 -m 128", [*VIRTIO, "i6300esb"]
     ),
     # A router of the year 2010: 24Kc, 64 MB.
-    "mipsel": Machine("malta", "mipsel", "ttyS0", "openwrt-64", "qemu-system-mipsel -M malta -cpu 24Kf -m 64", VIRTIO),
+    "mipsel": Machine("malta", "mipsel", "ttyS0", "openwrt-64", "qemu-system-mipsel -M malta -vga none -cpu 24Kf -m 64", VIRTIO),
 }
 
 

@@ -1,10 +1,10 @@
 """Mail into a machine and out of it: LMTP and IMAPS as others speak them, with Python's own libraries."""
 import imaplib
 import smtplib
-import socket
 import ssl
 
-USER, PASSWORD = "ann", "correct horse"
+# One user may not have all the connections of a small machine.
+USER, OTHER_USER, PASSWORD = "ann", "ben", "correct horse"
 
 
 def lmtp(port, within=60):
