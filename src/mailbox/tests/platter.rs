@@ -386,9 +386,13 @@ impl Rest<'_> {
         }
         let (had, has) = (synced.bytes.len(), live.bytes.len());
         if has < had {
-            // It is cut, or not yet.
+            // It is cut, or not yet; the rest of the block may be NULs before.
             if self.dice.coin() {
                 torn.bytes.extend_from_slice(&synced.bytes[has..]);
+                let end = had.min(has.next_multiple_of(CHUNK));
+                let rest = torn.bytes[has..end].chunks_mut(SECTOR);
+                rest.filter(|_| self.dice.below(4) == 0)
+                    .for_each(|sector| sector.fill(0));
             }
             return torn;
         }

@@ -20,6 +20,9 @@ const HEADER: usize = 8 + 5 * 8 + 4;
 const BUFFER: usize = 64 * 1024;
 /// Octets before the offset that have to be as they were.
 const BEFORE: u64 = 4096;
+/// File systems have blocks of at most so many octets. Where a file is cut, the rest of its block becomes NULs,
+/// which may be on the disk before the file is shorter.
+const BLOCK: u64 = 64 * 1024;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +30,7 @@ struct Plan {
     from: u64,
     old_size: u64,
     new_size: u64,
-    /// Of the octets before `from`, and of those from `new_size` to `old_size`.
+    /// Of the octets before `from`, and of those to be cut off, but for the first, which the side file has.
     before_sum: u64,
     cut_sum: u64,
 }
@@ -64,6 +67,13 @@ impl Plan {
             before_sum: numbers.next()?,
             cut_sum: numbers.next()?,
         })
+    }
+
+    /// Octets that are to be cut off and stand behind the new ones in the side file.
+    fn kept(&self) -> u64 {
+        let block_end = self.new_size.checked_next_multiple_of(BLOCK);
+        let end = self.old_size.min(block_end.unwrap_or(u64::MAX));
+        end.saturating_sub(self.new_size)
     }
 }
 
@@ -132,27 +142,41 @@ impl<'a> Rewrite<'a> {
 
     /// Adds octets of the file as it is.
     pub(super) fn copy(&mut self, start: u64, end: u64) -> Result<(), Error> {
+        self.copy_from(self.file, start, end)
+    }
+
+    fn copy_from(&mut self, from: &File, start: u64, end: u64) -> Result<(), Error> {
         let mut at = start;
         let mut piece = vec![0; BUFFER];
         while at < end {
             let count = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
             let piece = piece.get_mut(..count).unwrap_or_default();
-            self.file.read_exact_at(piece, at)?;
+            from.read_exact_at(piece, at)?;
             self.put(piece)?;
             at += count as u64;
         }
         Ok(())
     }
 
-    /// Does it. Durable. After an error the file is to be recovered.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
-        self.flush()?;
+    /// Has the side file say all that is to be done. Durable.
+    fn commit(&mut self) -> Result<Plan, Error> {
         let mut plan = self.plan;
-        plan.cut_sum = sum(self.file, plan.new_size, plan.old_size)?;
+        let (start, kept) = (plan.new_size, plan.new_size + plan.kept());
+        self.copy(start, kept)?;
+        self.flush()?;
+        plan.cut_sum = sum(self.file, kept, plan.old_size)?;
         disk::write_at(&self.staged, &plan.encode(), 0)?;
         disk::sync_data(&self.staged)?;
+        // Of what was written to the file before, all is as it was summed up, or it would seem to be another.
+        disk::sync_data(self.file)?;
         disk::rename_over(&self.side.join(STAGED), &self.side.join(FILE))?;
         disk::sync_directory_at(&self.side)?;
+        Ok(plan)
+    }
+
+    /// Does it. Durable. After an error the file is to be recovered.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        let plan = self.commit()?;
         apply(self.file, &self.staged, &plan)?;
         end(&self.side)
     }
@@ -216,13 +240,8 @@ pub(super) fn recover(file: &File, side: &Path) -> Result<(), Error> {
     let mut header = [0; HEADER];
     let read = staged.read_exact_at(&mut header, 0);
     let plan = read.ok().and_then(|()| Plan::parse(&header));
-    let whole = |plan: &Plan| {
-        let octets = HEADER as u64 + plan.new_size.saturating_sub(plan.from);
-        staged
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() == octets)
-    };
-    let Some(plan) = plan.filter(whole) else {
+    let octets = staged.metadata()?.len();
+    let Some((plan, kept)) = plan.and_then(|plan| Some((plan, kept(&plan, octets)?))) else {
         log::error!("{} is damaged and is left out", path.display());
         return end(side);
     };
@@ -232,7 +251,7 @@ pub(super) fn recover(file: &File, side: &Path) -> Result<(), Error> {
         log::warn!("{}: somebody wrote the file anew", path.display());
         return end(side);
     }
-    let tail = tail(file, &staged, &plan, size)?;
+    let tail = tail(file, &staged, &plan, size, kept)?;
     if tail == size {
         let plan = Plan {
             old_size: size.max(plan.old_size),
@@ -243,30 +262,30 @@ pub(super) fn recover(file: &File, side: &Path) -> Result<(), Error> {
     }
     log::info!("{}: others appended to the file meanwhile", path.display());
     let mut rewrite = Rewrite::begin(file, side, plan.from)?;
-    let mut from = HEADER as u64;
-    let mut piece = vec![0; BUFFER];
-    loop {
-        let read = staged.read_at(&mut piece, from)?;
-        if read == 0 {
-            break;
-        }
-        rewrite.put(piece.get(..read).unwrap_or_default())?;
-        from += read as u64;
-    }
+    let start = HEADER as u64;
+    rewrite.copy_from(&staged, start, start + plan.new_size - plan.from)?;
     rewrite.copy(tail, size)?;
     rewrite.finish()
 }
 
-/// Where in the file begins what others appended since.
-fn tail(file: &File, staged: &File, plan: &Plan, size: u64) -> io::Result<u64> {
+/// Octets of the file that a side file of so many octets has behind the new ones, none if an earlier version
+/// left it; `None`: it is not whole.
+fn kept(plan: &Plan, octets: u64) -> Option<u64> {
+    let new = plan.new_size.checked_sub(plan.from)?;
+    let kept = octets.checked_sub(HEADER as u64)?.checked_sub(new)?;
+    [0, plan.kept()].contains(&kept).then_some(kept)
+}
+
+/// Where in the file begins what others appended since. `kept`: octets of it in the side file.
+fn tail(file: &File, staged: &File, plan: &Plan, size: u64, kept: u64) -> io::Result<u64> {
     if plan.new_size <= plan.old_size {
-        let whole =
-            size >= plan.old_size && sum(file, plan.new_size, plan.old_size)? == plan.cut_sum;
         // Cut already, or not yet.
-        return Ok(match whole {
-            true => plan.old_size,
-            false => plan.new_size.min(size),
-        });
+        return Ok(
+            match size >= plan.old_size && is_there(file, staged, plan, kept)? {
+                true => plan.old_size,
+                false => plan.new_size.min(size),
+            },
+        );
     }
     // What it grew by may be there in part.
     let mut at = plan.old_size;
@@ -285,6 +304,17 @@ fn tail(file: &File, staged: &File, plan: &Plan, size: u64) -> io::Result<u64> {
         at += count as u64;
     }
     Ok(end.max(size.min(plan.old_size)))
+}
+
+/// True if what is to be cut off is there, or NULs in place of the octets that the side file has.
+fn is_there(file: &File, staged: &File, plan: &Plan, kept: u64) -> io::Result<bool> {
+    let octets = usize::try_from(kept).unwrap_or(0);
+    let (mut own, mut there) = (vec![0; octets], vec![0; octets]);
+    staged.read_exact_at(&mut own, HEADER as u64 + plan.new_size - plan.from)?;
+    file.read_exact_at(&mut there, plan.new_size)?;
+    let same = |(own, there): (&u8, &u8)| own == there || *there == 0;
+    let first = own.iter().zip(&there).all(same);
+    Ok(first && sum(file, plan.new_size + kept, plan.old_size)? == plan.cut_sum)
 }
 
 /// The last place up to there where a message begins; else that place.
@@ -316,11 +346,7 @@ pub(super) fn patch(file: &File, patches: &[(u64, Vec<u8>)]) -> io::Result<()> {
 #[cfg(test)]
 pub(super) fn leave_begun(rewrite: Rewrite<'_>, applied: u64) {
     let mut rewrite = rewrite;
-    rewrite.flush().unwrap();
-    let mut plan = rewrite.plan;
-    plan.cut_sum = sum(rewrite.file, plan.new_size, plan.old_size).unwrap();
-    rewrite.staged.write_all_at(&plan.encode(), 0).unwrap();
-    disk::rename_over(&rewrite.side.join(STAGED), &rewrite.side.join(FILE)).unwrap();
+    let plan = rewrite.commit().unwrap();
     let part = Plan {
         new_size: plan.new_size.min(plan.from.saturating_add(applied)),
         old_size: 0,
@@ -333,70 +359,4 @@ pub(super) fn leave_begun(rewrite: Rewrite<'_>, applied: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::io::Write;
-
-    const MAIL: &str = "From new Thu Jan  1 00:00:00 1970\n\nmore\n";
-
-    /// Rewrites from an offset with `text`, but only so many octets of it, and lets others append.
-    fn left(old: &str, from: u64, text: &str, applied: u64, appended: &str) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("mbox");
-        fs::write(&path, old).unwrap();
-        let file = File::options().read(true).write(true).open(&path).unwrap();
-        let mut rewrite = Rewrite::begin(&file, directory.path(), from).unwrap();
-        rewrite.put(text.as_bytes()).unwrap();
-        leave_begun(rewrite, applied);
-        let mut other = File::options().append(true).open(&path).unwrap();
-        other.write_all(appended.as_bytes()).unwrap();
-        assert!(is_begun(directory.path()));
-        recover(&file, directory.path()).unwrap();
-        assert!(!is_begun(directory.path()));
-        recover(&file, directory.path()).unwrap();
-        fs::read_to_string(&path).unwrap()
-    }
-
-    #[test]
-    fn what_was_begun_is_ended_and_nothing_of_others_is_lost() {
-        let old = "From old Thu Jan  1 00:00:00 1970\n\none\n\nFrom old Thu Jan  1 00:00:00 1970\n\ntwo\n";
-        for text in [
-            "x\n".to_owned(),
-            String::new(),
-            format!("{}\n", "y".repeat(300)),
-            format!(
-                "From mid Thu Jan  1 00:00:00 1970\n\n{}\n",
-                "z\n".repeat(90)
-            ),
-            old.get(35..).unwrap().to_owned(),
-        ] {
-            for appended in ["", MAIL] {
-                let all = (0..=text.len() as u64).chain([u64::MAX]);
-                for applied in all {
-                    let result = left(old, 35, &text, applied, appended);
-                    let expected = format!("{}{text}{appended}", &old[..35]);
-                    assert_eq!(result, expected, "{applied} octets of {text:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_file_that_was_written_anew_stays_as_it_is() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("mbox");
-        fs::write(&path, "0123456789").unwrap();
-        let file = File::options().read(true).write(true).open(&path).unwrap();
-        let mut rewrite = Rewrite::begin(&file, directory.path(), 5).unwrap();
-        rewrite.put(b"x").unwrap();
-        leave_begun(rewrite, 0);
-        fs::write(&path, "another").unwrap();
-        recover(&file, directory.path()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "another");
-        assert!(!is_begun(directory.path()));
-        fs::write(directory.path().join(FILE), "damaged").unwrap();
-        recover(&file, directory.path()).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "another");
-    }
-}
+mod tests;
