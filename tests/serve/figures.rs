@@ -9,6 +9,7 @@
 //! Without `DOVELET_BIN` it is the build for debugging, and nothing is demanded of it.
 
 mod compressed;
+mod formats;
 mod large;
 mod logins;
 mod sessions;

@@ -6,7 +6,7 @@ use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
 use crate::store::side::checked::Ending;
-use crate::store::side::{disk, lock, regular};
+use crate::store::side::{disk, lock, regular, room};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -445,14 +445,13 @@ impl Known {
     }
 }
 
-/// All lines of a file that end there. Errors: `Corrupt` if that is further than any log goes.
+/// All lines of a file that end there. Errors: `Corrupt` if that is further than any log goes, and those of
+/// [`room::for_log`].
 fn whole(file: &File, end: u64) -> Result<Vec<u8>, Error> {
     let length = usize::try_from(end).ok().filter(|_| end <= MAX_OCTETS);
     let length = length.ok_or(TOO_LONG)?;
-    let mut text = Vec::new();
-    let room = text.try_reserve_exact(length);
-    room.map_err(|_| Error::Io(io::ErrorKind::OutOfMemory.into()))?;
-    text.resize(length, 0);
+    room::for_log(end)?;
+    let mut text = vec![0; length];
     file.read_exact_at(&mut text, 0)?;
     Ok(text)
 }

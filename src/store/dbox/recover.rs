@@ -9,6 +9,7 @@ use super::root::Root;
 use super::walk::walk;
 use crate::mail::{MailboxName, Uid};
 use crate::store::Error;
+use crate::store::side::room;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ impl Root {
                     contents
                         .messages
                         .insert(own, Message::unmarked(record.into()));
+                    room::for_messages(contents.messages.len(), room::OF_DBOX)?;
                     uid = own.next();
                     contents.uid_next = uid;
                     count += 1;

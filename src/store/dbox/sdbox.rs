@@ -17,7 +17,7 @@ use super::root::Root;
 use super::staged::{PREFIX, Staged};
 use super::walk::walk;
 use crate::mail::{MailboxName, SystemFlags, Uid, UidSet};
-use crate::store::side::{disk, regular};
+use crate::store::side::{disk, regular, room};
 use crate::store::{Error, Filing};
 use rustix::io::Errno;
 use std::fs::File;
@@ -227,6 +227,7 @@ impl Messages for Sdbox {
                     let record: Box<str> = record.to_string().into();
                     log.put(Line::Filed(&record, SystemFlags::NONE, 0))?;
                     contents.messages.insert(uid, Message::unmarked(record));
+                    room::for_messages(contents.messages.len(), room::OF_DBOX)?;
                 }
                 None => log::error!("{name}: u.{uid} is no message, or only a part of one"),
             }

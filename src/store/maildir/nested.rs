@@ -26,13 +26,14 @@ impl Maildir {
     /// Every directory that is a mailbox, by its name, once for each spelling.
     pub(super) fn nested_mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
         let mut names = vec![MailboxName::inbox()];
-        self.collect_nested(&self.root, &mut String::new(), &mut names)?;
+        self.collect_nested((&self.root, false), &mut String::new(), &mut names)?;
         Ok(names)
     }
 
+    /// `linked`: the directory was reached by a link.
     fn collect_nested(
         &self,
-        directory: &Path,
+        (directory, linked): (&Path, bool),
         above: &mut String,
         names: &mut Vec<MailboxName>,
     ) -> Result<(), Error> {
@@ -45,8 +46,10 @@ impl Maildir {
             let entry = entry?;
             let kind = entry.file_type()?;
             let path = entry.path();
-            // A link to a directory counts as one, as it does for Dovecot.
-            if !(kind.is_dir() || kind.is_symlink() && path.is_dir()) {
+            // A link to a directory counts as one, as it does for Dovecot, if it cannot lead back here: where links
+            // make a circle there would be no end of names.
+            let link = kind.is_symlink();
+            if !kind.is_dir() && (!link || linked || !leads_elsewhere(directory, &path)) {
                 continue;
             }
             let file = entry.file_name();
@@ -64,7 +67,7 @@ impl Maildir {
             above.push_str(&part);
             // What has too many parts to be a name has none below it that is one.
             if MailboxName::new(above).is_ok() {
-                self.collect_nested(&path, above, names)?;
+                self.collect_nested((&path, linked || link), above, names)?;
             }
             above.truncate(length);
         }
@@ -222,6 +225,14 @@ fn part_name(file: &OsStr) -> Option<String> {
     let text = crate::codec::mutf7::decode(file.as_bytes());
     let text = text.or_else(|| file.to_str().map(str::to_owned))?;
     (!text.contains('/') && !text.is_empty()).then_some(text)
+}
+
+/// True if a link in this directory is to another one, and not to one above.
+fn leads_elsewhere(directory: &Path, link: &Path) -> bool {
+    match (directory.canonicalize(), link.canonicalize()) {
+        (Ok(own), Ok(other)) => other.is_dir() && !own.starts_with(other),
+        _ => false,
+    }
 }
 
 fn passed_over(error: &io::Error) -> bool {

@@ -476,6 +476,23 @@ fn validity(store: &mut Maildir, mailbox: &str) -> u32 {
 }
 
 #[test]
+fn links_lead_to_mailboxes_and_not_in_circles() {
+    let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let root = directory.path();
+    let mut store = nested(root);
+    for mailbox in ["a", "a/b"] {
+        store.create(&name(mailbox)).unwrap();
+    }
+    drop(nested(&elsewhere.path().join("c")));
+    let link = |to: &Path, from: &Path| std::os::unix::fs::symlink(to, from).unwrap();
+    link(elsewhere.path(), &root.join("far"));
+    link(root, &root.join("a/up"));
+    link(&root.join("a"), &root.join("a/b/self"));
+    link(&root.join("a"), &elsewhere.path().join("back"));
+    assert_eq!(mailboxes(&mut store), ["INBOX", "a", "a/b", "far/c"]);
+}
+
+#[test]
 fn nested_mailboxes_move_without_those_below_them() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();

@@ -2,7 +2,7 @@
 
 use super::line::{Contents, Line};
 use crate::store::Error;
-use crate::store::side::{checked, disk, lock, regular};
+use crate::store::side::{checked, disk, lock, regular, room};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -46,6 +46,7 @@ impl Log {
             opened => opened?,
         };
         let length = file.metadata()?.len();
+        room::for_log(length)?;
         let mut text = vec![0; usize::try_from(length).map_err(|_| Error::Full)?];
         file.read_exact_at(&mut text, 0)?;
         let end = checked::end(&text);
@@ -118,6 +119,7 @@ impl Log {
     /// What it says.
     pub(super) fn contents(&mut self) -> Result<Contents, Error> {
         let length = usize::try_from(self.end).map_err(|_| Error::Full)?;
+        room::for_log(self.end)?;
         let mut text = vec![0; length];
         self.file.read_exact_at(&mut text, 0)?;
         text.extend_from_slice(&self.waiting);

@@ -8,7 +8,7 @@ use super::line::{Contents, Line};
 use super::stat::Stat;
 use super::walk::{self, Walked};
 use crate::mail::Uid;
-use crate::store::side::{base::origin, disk};
+use crate::store::side::{base::origin, disk, room};
 use crate::store::{Error, Found, MailboxState, Scanned, Stamp};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -28,6 +28,7 @@ impl State {
         let stat = Stat::open(file)?;
         let mut found = Vec::new();
         walk::walk(file, 0, &mut |walked| {
+            room::for_messages(found.len(), room::OF_MBOX)?;
             found.push(walked);
             Ok(true)
         })?;

@@ -14,6 +14,7 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod metadata;
 pub(crate) mod regular;
+pub(in crate::store) mod room;
 pub(crate) mod special_use;
 pub(crate) mod subscriptions;
 pub(crate) mod uid_validity;
