@@ -86,18 +86,24 @@ fn binary(bytes: &[u8]) -> Header {
     let Some(addresses) = bytes.get(16..octets) else {
         return Header::Incomplete;
     };
+    match command & 15 {
+        // The proxy for itself: whatever else it says does not count.
+        0 => return Header::Client(None, octets),
+        1 => {}
+        _ => return Header::Broken,
+    }
     // Both addresses and both ports of TCP or UDP, two paths of a unix socket, or what nobody knows.
-    let (command, family, protocol) = (command & 15, family >> 4, family & 15);
+    let (family, protocol) = (family >> 4, family & 15);
     let least = [0, 12, 36, 216].get(usize::from(family)).copied();
     let fits = least.is_some_and(|least| addresses.len() >= least);
-    if command > 1 || protocol > 2 || !fits {
+    if protocol > 2 || !fits {
         return Header::Broken;
     }
-    let client = match (command, family) {
-        (1, 1) => addresses
+    let client = match family {
+        1 => addresses
             .first_chunk::<4>()
             .map(|a| IpAddr::V4(Ipv4Addr::from(*a))),
-        (1, 2) => addresses
+        2 => addresses
             .first_chunk::<16>()
             .map(|a| IpAddr::V6(Ipv6Addr::from(*a))),
         _ => return Header::Client(None, octets),
@@ -165,7 +171,12 @@ mod tests {
             all.extend(vec![1; octets]);
             header(&all)
         };
-        for (command, family, octets) in [(0x20, 0, 0), (0x20, 0x11, 12), (0x21, 0x31, 216)] {
+        for (command, family, octets) in [
+            (0x20, 0, 0),
+            (0x20, 0x11, 12),
+            (0x20, 0x55, 3),
+            (0x21, 0x31, 216),
+        ] {
             let all = Header::Client(None, 16 + octets);
             assert_eq!(binary(command, family, octets), all);
         }
