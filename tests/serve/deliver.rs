@@ -191,6 +191,8 @@ fn without_a_server_it_files_by_itself() {
         fs::write(server.path("users"), "").unwrap();
         let nobody = deliver(&server, None, &["-d", "ann"], b"a: b\n");
         assert_eq!(nobody.status.code(), Some(75), "{nobody:?}");
+        let told = &nobody.stderr;
+        assert!(told.contains("there are no users here; "), "{told}");
         fs::write(server.path("users"), users).unwrap();
         let nobody = deliver(&server, None, &["-d", "nobody"], b"a: b\n");
         assert_eq!(nobody.status.code(), Some(67), "{nobody:?}");

@@ -1,6 +1,5 @@
 //! A delivery where no server runs.
 
-use super::command::PAUSE;
 use super::letter::Letter;
 use crate::admin::console::Failure;
 use crate::admin::patient::{Patient, log_faults, with_rights_of};
@@ -9,7 +8,10 @@ use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
 use crate::mailbox::{Error, Host, Limits};
 use crate::server::Owners;
 use std::io::Read;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// From one look at what somebody else has to the next.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Files the message, as whoever owns the mail. Waits for who has the index open. Errors: it cannot be opened,
 /// or the message not read.

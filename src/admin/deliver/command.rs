@@ -1,6 +1,6 @@
 //! Which way a message goes, and what becomes of it.
 
-use super::alone;
+use super::alone::{self, PAUSE};
 use super::letter::Letter;
 use super::relay::{Said, relay};
 use crate::admin::console::{Console, Exit, Failure};
@@ -29,9 +29,8 @@ pub(crate) struct Deliver {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// How long it waits for other deliveries without a server, and between two looks at them.
+/// How long it waits for other deliveries without a server.
 const PATIENCE: Duration = Duration::from_secs(60);
-pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// How it ends, with the line that is told.
 type End = (Exit, Option<String>);
@@ -76,7 +75,13 @@ fn deliver(wanted: &Deliver, letter: &mut Letter<'_>, config: &Config) -> End {
     let (patient, detail) = match find(&wanted.user, config) {
         Ok(Some(found)) => found,
         // Where there is nobody at all, nothing is known of anybody: a disk may be missing.
-        Ok(None) if is_nobody(config) => return by_lmtp(wanted, letter, config),
+        Ok(None) if is_nobody(config) => {
+            let (exit, told) = by_lmtp(wanted, letter, config);
+            return (
+                exit,
+                told.map(|told| format!("there are no users here; {told}")),
+            );
+        }
         Ok(None) => {
             let told = format!("user {:?}: no such user", wanted.user);
             return (Exit::NoUser, Some(told));
@@ -155,7 +160,7 @@ fn by_lmtp(wanted: &Deliver, letter: &mut Letter<'_>, config: &Config) -> End {
     match relay(&recipient, letter, config) {
         Ok(Some(said)) => by_code(said),
         Ok(None) => later(
-            "there are no users that it may read, and neither the server's control socket nor a listener for LMTP can be reached; see \"dovelet help deliver\"",
+            "neither the server's control socket nor a listener for LMTP can be reached; see \"dovelet help deliver\"",
         ),
         Err(error) => later(format_args!("LMTP: {error}")),
     }
