@@ -135,7 +135,7 @@ limits! {
     command_line_octets: usize, Size, 1024, 64 << 10, "Length of a command line after login.";
     literal_octets: usize, Size, 1024, 1 << 20, "Length of a literal, except the message of APPEND.";
     nonsync_literal_octets: u32, Size, 4096, 100_000_000, "Length of a literal that a client may send without waiting. At 4096 that is LITERAL- instead of LITERAL+ (RFC 7888).";
-    append_messages: usize, Count, 1, 100, "Messages of one APPEND (RFC 3502); each has a file open until all are filed.";
+    append_messages: usize, Count, 1, 250, "Messages of one APPEND (RFC 3502); until all are filed each has a file open or, where many share a file, up to 64 KiB of memory.";
     message_octets: u64, Size, 1024, 100_000_000, "Length of a message in APPEND and LMTP.";
     bad_commands: u32, Count, 1, 20, "Wrong commands after login, without a right one between them; the last ends the session.";
     set_ranges: usize, Count, 10, 50_000, "Ranges in a set of messages that a command names.";
