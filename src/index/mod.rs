@@ -34,6 +34,6 @@ pub(crate) use reader::{Checked, Reader};
 pub(crate) use reserve::Reserve;
 pub(crate) use schema::AccountId;
 pub(crate) use sizes::SizeChunk;
-pub(crate) use summary::{SizeOf, Summary};
+pub(crate) use summary::{Rest, SizeOf, Summary};
 pub(crate) use usage::{Bounds, Fields, Keeping, Usage};
 pub(crate) use writer::Writer;

@@ -11,6 +11,16 @@ pub(crate) struct SizeOf {
     pub(crate) octets: u64,
 }
 
+/// The store had just what the rows say, durably, at that time; it still holds after a hard stop as long as the
+/// mod-sequence is the highest and the stamp is the store's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    pub(crate) mod_seq: ModSeq,
+    pub(crate) stamp: [i64; 3],
+    /// Nanoseconds since 1970.
+    pub(crate) time: i64,
+}
+
 /// Totals and numbers of one mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {
@@ -32,12 +42,13 @@ pub(crate) struct Summary {
     pub(crate) stamp: [i64; 3],
     /// Nanoseconds since 1970 when the stamp was taken; 0: it means nothing.
     pub(crate) stamp_time: i64,
+    pub(crate) rest: Option<Rest>,
     /// Numbers are positions; `None`: a letter without a name.
     pub(crate) keywords: Vec<Option<Keyword>>,
 }
 
-/// 1: the first; 2: with the expunges; 3: with the size.
-const VERSION: u8 = 3;
+/// 1: the first; 2: with the expunges; 3: with the size; 4: with the rest.
+const VERSION: u8 = 4;
 
 impl Summary {
     pub(crate) fn new(uid_validity: UidValidity, uid_next: Uid, guid: Guid) -> Summary {
@@ -54,6 +65,7 @@ impl Summary {
             first_recent: Uid::MIN,
             stamp: [0; 3],
             stamp_time: 0,
+            rest: None,
             keywords: Vec::new(),
         }
     }
@@ -92,6 +104,15 @@ impl Summary {
         } else {
             out.push(0);
         }
+        match &self.rest {
+            Some(rest) => {
+                put_varint(rest.mod_seq.number(), &mut out);
+                for time in rest.stamp.iter().chain([&rest.time]) {
+                    put_varint(time.cast_unsigned(), &mut out);
+                }
+            }
+            None => out.push(0),
+        }
         put_varint(self.keywords.len() as u64, &mut out);
         for keyword in &self.keywords {
             let name = keyword.as_ref().map_or("", Keyword::as_str);
@@ -124,6 +145,7 @@ impl Summary {
         }
         let stamp_time = take_varint(bytes)?.cast_signed();
         let size = if version >= 3 { size(bytes)? } else { None };
+        let rest = if version >= 4 { rest(bytes)? } else { None };
         let mut keywords = Vec::new();
         for _ in 0..take_varint(bytes)? {
             let length = usize::try_from(take_varint(bytes)?).ok()?;
@@ -144,6 +166,7 @@ impl Summary {
             first_recent,
             stamp,
             stamp_time,
+            rest,
             keywords,
         })
     }
@@ -157,6 +180,18 @@ fn size(bytes: &mut &[u8]) -> Option<Option<SizeOf>> {
         uid_next,
         messages: u32::try_from(take_varint(bytes)?).ok()?,
         octets: take_varint(bytes)?,
+    }))
+}
+
+fn rest(bytes: &mut &[u8]) -> Option<Option<Rest>> {
+    let Some(mod_seq) = ModSeq::new(take_varint(bytes)?) else {
+        return Some(None);
+    };
+    let mut time = || Some(take_varint(bytes)?.cast_signed());
+    Some(Some(Rest {
+        mod_seq,
+        stamp: [time()?, time()?, time()?],
+        time: time()?,
     }))
 }
 
@@ -179,6 +214,11 @@ mod tests {
             uid_next: Uid::MAX,
             messages: 3,
             octets: 1 << 40,
+        });
+        summary.rest = Some(Rest {
+            mod_seq: ModSeq::new(1 << 62).unwrap(),
+            stamp: [i64::MIN, 0, 7],
+            time: 1 << 60,
         });
         let bytes = summary.encode();
         assert_eq!(Summary::decode(&bytes), Some(summary));

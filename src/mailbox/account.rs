@@ -7,9 +7,9 @@ use super::kept::Kept;
 use super::known::{Prepared, is_recent};
 use super::names::Names;
 use super::news::Recent;
-use super::shared::Shared;
+use super::shared::{Shared, array};
 use super::special;
-use super::{Access, Carry, Error, View, fault, store_fault};
+use super::{Access, Carry, Error, View, fault, rest, store_fault};
 use crate::config::Location;
 use crate::index::AccountId;
 use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
@@ -501,14 +501,14 @@ impl Account {
             return Ok(shared);
         }
         let mut store = self.0.store()?;
-        store
+        let time = crate::sys::clock::file_time();
+        let stamp = store
             .stamp(name)
             .map_err(store_fault("looking at a mailbox"))?;
         let events = match store.is_exclusive() {
             true => Events::alone(),
             false => Events::default(),
         };
-        drop(store);
         let reader = self
             .0
             .host
@@ -529,7 +529,16 @@ impl Account {
                 Err(error)
             }
         });
-        let summary = summary.map_err(fault("reading the index"))?;
+        let mut summary = summary.map_err(fault("reading the index"))?;
+        if let Some(summary) = &mut summary
+            && !self.0.host.is_in_line(id)
+            && rest::holds(summary, stamp, time)
+            && rest::is_kept(&mut *store, name)
+        {
+            (summary.stamp, summary.stamp_time) = (array(stamp), time);
+            self.0.host.set_in_line_at_first(id);
+        }
+        drop(store);
         let shared = Arc::new(Shared::new(
             &self.0.host,
             Arc::downgrade(&self.0),

@@ -30,11 +30,24 @@ struct Carried {
     from: Vec<Uid>,
     arrived: Vec<Arrived>,
     failure: Option<Error>,
+    departed: Option<Departed>,
+}
+
+/// Messages that a mailbox has no more, while its rows have them: until those are gone, too, it is not at rest.
+struct Departed {
+    from: Arc<Shared>,
+    count: i64,
+}
+
+impl Drop for Departed {
+    fn drop(&mut self) {
+        self.from.end(self.count);
+    }
 }
 
 /// Where messages come from.
 struct Source<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     name: MailboxName,
     keywords: Vec<Option<Keyword>>,
 }
@@ -200,8 +213,11 @@ impl Carry {
             let source = &self.steps.shared;
             for (number, slots) in chunks(&gone) {
                 let mut state = lock(&source.state);
-                source.forget_chunk(&mut state, number, &slots, Doomed::All)?;
+                let forgotten = source.forget_chunk(&mut state, number, &slots, Doomed::All);
+                // The rows say that they are there, still.
+                forgotten.inspect_err(|_| source.doubt())?;
             }
+            drop(carried.departed.take());
             source.raise();
             if result.is_err() {
                 // Nobody knows which of the two has them.
@@ -237,6 +253,13 @@ impl Carry {
         drop(states);
         shared.drain();
         carried
+    }
+
+    /// Names all that it carries, and nothing more; what it returns says that it is under way.
+    #[cfg(test)]
+    pub(super) fn name_batch_for_tests(&mut self) -> impl Sized + use<> {
+        let batch = self.steps.left.chunks(usize::MAX);
+        self.name_batch(&batch).unwrap().departed
     }
 
     fn turn_back(&mut self, why: Result<(), Error>) {
@@ -379,6 +402,10 @@ impl Shared {
         let mut next = first;
         self.begin();
         source.shared.begin();
+        let mut departed = Departed {
+            from: source.shared.clone(),
+            count: 0,
+        };
         for item in items {
             let from = item.uid;
             match carry_one(store, source, item, &numbers, way, (&state.name, next)) {
@@ -397,7 +424,10 @@ impl Shared {
         }
         let count = i64::try_from(carried.arrived.len()).unwrap_or(0);
         self.end(count);
-        source.shared.end(if way == Way::Move { count } else { 0 });
+        if way == Way::Move {
+            departed.count = count;
+            carried.departed = Some(departed);
+        }
         if count > 0 {
             carried.flight = Some(self.take_off(state, first, next));
         }

@@ -202,7 +202,10 @@ impl Shared {
             match store.remove(&state.name, &blob(gone)) {
                 Ok(removed) => events += i64::from(removed),
                 // The message comes back with the next scan.
-                Err(error) => result = Err(store_fault("removing a message")(error)),
+                Err(error) => {
+                    result = Err(store_fault("removing a message")(error));
+                    self.doubt();
+                }
             }
         }
         self.end(events);

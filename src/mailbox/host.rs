@@ -263,7 +263,7 @@ impl Host {
     fn start(index: Index, limits: Limits, watch: Option<Watch>) -> Host {
         if !index.was_clean() {
             log::info!(
-                "the index was not closed: every mailbox is compared with its directory when it is opened"
+                "the index was not closed: mailboxes are compared with their directories when they are opened"
             );
         }
         let pending = Arc::default();
@@ -535,6 +535,11 @@ impl HostInner {
     /// True if this process compared the mailbox with its directories, or failed to.
     pub(super) fn was_looked_at(&self, mailbox: MailboxId) -> bool {
         lock(&self.in_line).contains_key(&mailbox)
+    }
+
+    /// As `set_in_line`, unless this process looked before.
+    pub(super) fn set_in_line_at_first(&self, mailbox: MailboxId) {
+        lock(&self.in_line).entry(mailbox).or_insert(true);
     }
 
     pub(super) fn set_in_line(&self, mailbox: MailboxId, in_line: bool) {

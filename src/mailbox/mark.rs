@@ -7,7 +7,7 @@ use super::resync::set_named;
 use super::shared::{Change, Shared, State};
 use super::steps::{Steps, uids_of};
 use super::touched::Touched;
-use super::{Access, Error, View, store_fault};
+use super::{Access, Error, View, rest, store_fault};
 use crate::index::{Bits, FlagChunk, NameChunk};
 use crate::mail::{Flags, Keyword, ModSeq, Since, SystemFlags, Uid, UidSet};
 use crate::store::Store;
@@ -285,6 +285,9 @@ impl Shared {
                 touched,
             };
             state.summary = Some(summary);
+            if rest::pays(state) {
+                self.host.settle_later(self);
+            }
             self.note_change(state, change);
             self.raise();
         }

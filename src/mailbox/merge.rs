@@ -110,11 +110,16 @@ impl Merge {
         let scanning = store_fault("scanning a mailbox");
         let mut chunks = Chunks::new(roster, old.into_iter()).map_err(&scanning)?;
         let mut clear = self.start_anew;
+        // Some names change without a mod-sequence.
+        let mut restless = state.summary.clone().filter(|known| known.rest.is_some());
         loop {
             let mut left = Ok(true);
             shared.host.write(|w| {
                 if std::mem::take(&mut clear) {
                     w.clear(shared.id)?;
+                } else if let Some(mut known) = restless.take() {
+                    known.rest = None;
+                    w.set_summary(shared.id, &known)?;
                 }
                 left = self.batch(w, shared, &mut chunks)?;
                 Ok(())
@@ -138,6 +143,7 @@ impl Merge {
             highest_mod_seq: self.mod_seq.max(known.highest_mod_seq),
             horizon: self.summary.horizon,
             expunges: self.summary.expunges,
+            rest: None,
             ..known.clone()
         });
         shared.host.write_with(Durable::Yes, |w| match &between {

@@ -76,6 +76,7 @@ mod purge;
 mod reached;
 mod refill;
 mod report;
+mod rest;
 mod resync;
 mod roster;
 mod rows;

@@ -6,7 +6,7 @@ use super::roster::Roster;
 use super::shared::{Change, Shared, State, array, side_state};
 use super::sift::{keep_promises, known_names, name_anew};
 use super::touched::Touched;
-use super::{Error, fault, store_fault};
+use super::{Error, fault, rest, store_fault};
 use crate::index::{Durable, FlagChunk, Summary, Writer};
 use crate::mail::{ModSeq, SystemFlags, Uid, UidSet};
 use crate::store::{Census, Lines, Store};
@@ -28,7 +28,7 @@ pub(super) fn resync(
     store: &mut dyn Store,
 ) -> Result<(), Error> {
     let done = compare(shared, state, store);
-    if store.settles() {
+    if store.settles() || rest::pays(state) {
         shared.host.settle_later(shared);
     }
     if done.is_err() {
@@ -165,6 +165,7 @@ fn begin(state: &State, census: &Census, leaps: u64) -> (Summary, bool) {
         // Messages may have come, been told and gone that the index forgot, too.
         summary.horizon = summary.highest_mod_seq.number();
     }
+    summary.rest = None;
     summary.uid_next = summary.uid_next.max(census.state.uid_next);
     summary.uid_next = summary.uid_next.max(state.given.unwrap_or(Uid::MIN));
     (summary, start_anew)

@@ -309,6 +309,13 @@ impl Shared {
         self.doubt();
     }
 
+    /// True if nobody changes anything, nor did without having it taken in, as far as a watch tells.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.drain();
+        let events = lock(&self.events);
+        events.sees_all() && events.at_rest()
+    }
+
     pub(super) fn drain(&self) {
         if let Some(watch) = &self.host.watch {
             watch.drain();
@@ -491,7 +498,9 @@ impl Shared {
             let mut store = account.store()?;
             self.list(&mut state, &mut *store)?;
             let settled = store.settle(&state.name);
-            settled.map_err(store_fault("settling a mailbox"))
+            settled.map_err(store_fault("settling a mailbox"))?;
+            self.note_rest(&mut state, &mut *store);
+            Ok(())
         });
         let settled = listed.and(self.write_summary(&state));
         if let Err(error) = settled {

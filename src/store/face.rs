@@ -117,6 +117,11 @@ pub(crate) trait Store: Send {
     }
     /// True if no other program may change messages while this server runs: nothing is watched then.
     fn is_exclusive(&self) -> bool;
+    /// True if each change of what there is gives another stamp, finer than the tick of a clock, that the disk has
+    /// if and only if it has the change: what one stamp says holds beyond a power cut.
+    fn keeps_stamps(&self) -> bool {
+        false
+    }
     /// True where other hosts may change files, which no watch of this one sees.
     fn is_remote(&self) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.
@@ -385,7 +390,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// A tick of the slowest kernels, twice.
-    const TICKS: i64 = 20_000_000;
+    pub(crate) const TICKS: i64 = 20_000_000;
     /// FAT counts in steps of two seconds; clocks of hosts differ.
     const STEPS: i64 = 2 * 1_000_000_000 + Stamp::TICKS;
 
@@ -402,5 +407,12 @@ impl Stamp {
             Stamp::TICKS
         };
         time.saturating_sub(newest) > margin
+    }
+
+    /// As `is_settled`, of the directories alone, whose times do not come in steps that a clock could meet twice.
+    pub(crate) fn is_sharp(&self, time: i64) -> bool {
+        let fine = self.new % 10_000_000 != 0 && self.cur % 10_000_000 != 0;
+        let newest = self.new.max(self.cur);
+        fine && !self.coarse && time.saturating_sub(newest) > Stamp::TICKS
     }
 }

@@ -9,6 +9,10 @@ use crate::mailbox::{Access, Account, Care, Error, FlagChange, Host, Limits, New
 use crate::store::Selection;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The power is cut between the steps of a command, too; a file of an mdbox has few messages.
 pub(super) fn limits() -> Limits {
@@ -26,11 +30,44 @@ pub(super) struct Client {
     /// Hears the number of each step before it is taken.
     begins: Box<dyn FnMut(usize)>,
     host: Option<Host>,
+    /// Makes the index durable all the time; between two steps everything is at rest for a moment.
+    flusher: Option<Flusher>,
+    resting: bool,
     /// A session that has INBOX open, so that it is watched rather than scanned.
     session: Option<View>,
     told: Told,
     /// What was told after each step.
     steps: Vec<(&'static str, Told)>,
+}
+
+/// Flushes as long as it is there.
+struct Flusher {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flusher {
+    fn new(host: Host) -> Flusher {
+        let ends = Arc::new(AtomicBool::new(false));
+        let end = ends.clone();
+        let thread = std::thread::spawn(move || {
+            while !end.load(Ordering::Acquire) {
+                host.flush().unwrap();
+                std::thread::sleep(Duration::from_millis(25));
+            }
+        });
+        Flusher {
+            ends,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Release);
+        self.thread.take().map(JoinHandle::join);
+    }
 }
 
 impl Client {
@@ -44,6 +81,8 @@ impl Client {
             open: Box::new(open),
             begins: Box::new(begins),
             host: None,
+            flusher: None,
+            resting: false,
             session: None,
             told: Told::default(),
             steps: vec![("nothing", Told::default())],
@@ -52,8 +91,17 @@ impl Client {
         client
     }
 
+    /// As whose server has time between one command and the next.
+    pub(super) fn rest(&mut self) {
+        self.resting = true;
+        self.flusher = self.host.clone().map(Flusher::new);
+    }
+
     fn open(&mut self) {
         self.host = Some((self.open)());
+        if self.resting {
+            self.rest();
+        }
     }
 
     /// What was told after each step.
@@ -78,6 +126,9 @@ impl Client {
     fn step(&mut self, what: &'static str, action: impl FnOnce(&mut Client)) {
         (self.begins)(self.steps.len());
         action(self);
+        if self.resting {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         self.note_numbers();
         self.steps.push((what, self.told.clone()));
     }
@@ -296,6 +347,7 @@ pub(super) fn everything(client: &mut Client) {
     client.step("deliver", |client| client.append("INBOX", "7", none, &[]));
     client.step("close and open", |client| {
         client.session = None;
+        client.flusher = None;
         client.host().close().unwrap();
         client.host = None;
         client.open();
@@ -330,7 +382,10 @@ pub(super) fn everything(client: &mut Client) {
     client.step("deliver", |client| client.append("INBOX", "10", none, &[]));
     client.step("purge", Client::purge);
     client.step("append", |client| client.append("All", "11", none, &["z"]));
-    client.step("close", |client| client.host().close().unwrap());
+    client.step("close", |client| {
+        client.flusher = None;
+        client.host().close().unwrap();
+    });
 }
 
 /// Several messages in one command.

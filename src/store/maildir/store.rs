@@ -65,9 +65,26 @@ const REMOTE: [u32; 10] = [
     0x6573_5546,
 ];
 
+/// Those whose journals have an entry of a directory and the directory's time together: ext3 and ext4, XFS, btrfs,
+/// F2FS, ZFS; of tmpfs a power cut leaves nothing.
+const KEEPING: [u32; 6] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0x0102_1994,
+];
+
+/// `None`: it cannot be told.
+fn is_among(path: &Path, types: &[u32]) -> Option<bool> {
+    let fs = rustix::fs::statfs(path).ok()?;
+    Some(types.contains(&(fs.f_type as u32)))
+}
+
 fn remote(path: &Path) -> bool {
     // What cannot be told is treated with care.
-    rustix::fs::statfs(path).map_or(true, |fs| REMOTE.contains(&(fs.f_type as u32)))
+    is_among(path, &REMOTE).unwrap_or(true)
 }
 
 fn modified(path: &Path) -> i64 {
@@ -516,6 +533,10 @@ impl Store for Maildir {
 
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    fn keeps_stamps(&self) -> bool {
+        is_among(&self.root, &KEEPING).unwrap_or(false)
     }
 
     fn is_remote(&self) -> bool {
