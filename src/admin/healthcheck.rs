@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::console::{Console, Exit};
 use crate::config::{Address, Config, Listener, ListenerTls, Protocol};
+use crate::server::{ALERT, is_refusal};
 
 /// For each step with a listener.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,13 +21,15 @@ struct Row {
     protocol: &'static str,
     address: String,
     tls: &'static str,
-    /// "healthy", "unhealthy", or "unknown" for one that only systemd knows how to reach.
+    /// "healthy"; "full" for one that answers and takes nobody more now; "unhealthy"; or "unknown" for one that
+    /// only systemd knows how to reach.
     state: &'static str,
     detail: String,
 }
 
 /// Connects to every listener of `config` and waits for its greeting. [`Exit::Success`] if all that can be asked
-/// answer, and there is one; takes some seconds for each that does not.
+/// answer, and there is one; takes some seconds for each that does not. One that is full answers too: whoever
+/// starts the server anew where it does not would take from all clients what they have.
 pub(super) fn run(json: bool, config: &Config, console: &mut Console<'_>) -> Exit {
     let rows: Vec<Row> = config.listeners.iter().map(row).collect();
     if json {
@@ -44,7 +47,7 @@ pub(super) fn run(json: bool, config: &Config, console: &mut Console<'_>) -> Exi
         }
     }
     let any = |state| rows.iter().any(|row| row.state == state);
-    match any("healthy") && !any("unhealthy") {
+    match (any("healthy") || any("full")) && !any("unhealthy") {
         true => Exit::Success,
         false => Exit::Failure,
     }
@@ -54,7 +57,8 @@ fn row(listener: &Listener) -> Row {
     let (state, detail) = match connect(&listener.address) {
         None => ("unknown", "its socket is known to systemd only".to_owned()),
         Some(connected) => match connected.and_then(|stream| ask(listener, stream)) {
-            Ok(said) => ("healthy", said),
+            Ok(Said::Greeting(said)) => ("healthy", said.to_owned()),
+            Ok(Said::Full(said)) => ("full", said),
             Err(error) => ("unhealthy", describe(&error)),
         },
     };
@@ -74,6 +78,12 @@ fn describe(error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// What shows that somebody serves there.
+enum Said {
+    Greeting(&'static str),
+    Full(String),
 }
 
 trait Stream: Read + Write {}
@@ -110,7 +120,7 @@ fn near(address: SocketAddr) -> SocketAddr {
 }
 
 /// Waits for what shows that somebody serves there, and takes leave.
-fn ask(listener: &Listener, mut stream: Box<dyn Stream>) -> io::Result<String> {
+fn ask(listener: &Listener, mut stream: Box<dyn Stream>) -> io::Result<Said> {
     if listener.proxy_protocol {
         stream.write_all(b"PROXY UNKNOWN\r\n")?;
     }
@@ -124,17 +134,20 @@ fn ask(listener: &Listener, mut stream: Box<dyn Stream>) -> io::Result<String> {
         Protocol::Lmtp => ("220", "QUIT\r\n"),
         // They wait for a question; that somebody takes the connection has to do.
         Protocol::DovecotAuth | Protocol::DovecotUserdb | Protocol::Socketmap => {
-            return Ok("connected".to_owned());
+            return Ok(Said::Greeting("connected"));
         }
     };
     let line = line(&mut stream)?;
+    if is_refusal(listener.protocol, &line) {
+        return Ok(Said::Full(format!("takes nobody more now: {line}")));
+    }
     if !line.starts_with(begin) {
         return Err(io::Error::other(format!("not greeted, but told: {line}")));
     }
     stream.write_all(leave.as_bytes())?;
     // Or the last words would meet a closed door, which the server might log.
     io::copy(&mut stream.take(MAX_ANSWER), &mut io::sink())?;
-    Ok("greeted".to_owned())
+    Ok(Said::Greeting("greeted"))
 }
 
 /// A line without its end, of printable ASCII.
@@ -190,12 +203,13 @@ fn long(to: &mut Vec<u8>, octets: &[u8]) {
     to.extend_from_slice(octets);
 }
 
-fn server_hello(stream: &mut impl Read) -> io::Result<String> {
-    let mut head = [0; 6];
+fn server_hello(stream: &mut impl Read) -> io::Result<Said> {
+    let mut head = [0; ALERT.len()];
     stream.read_exact(&mut head)?;
     match head {
         // A handshake record that begins with ServerHello.
-        [22, 3, _, _, _, 2] => Ok("answers a TLS handshake".to_owned()),
+        [22, 3, _, _, _, 2, _] => Ok(Said::Greeting("answers a TLS handshake")),
+        ALERT => Ok(Said::Full("takes nobody more now".to_owned())),
         [21, ..] => Err(io::Error::other("refuses a TLS handshake")),
         _ => Err(io::Error::other("what answers is not TLS")),
     }
@@ -223,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_greets_is_healthy_and_nothing_else() {
+    fn what_greets_is_healthy_and_what_says_that_it_is_full_is_full() {
         for (protocol, tls, said, expected) in [
             (
                 "imap",
@@ -237,10 +251,28 @@ mod tests {
                 "imap",
                 "none",
                 b"* BYE [LIMIT] Too many connections.\r\n",
-                "unhealthy: not greeted, but told: * BYE [LIMIT] Too many connections.",
+                "full: takes nobody more now: * BYE [LIMIT] Too many connections.",
+            ),
+            (
+                "lmtp",
+                "none",
+                b"421 4.3.2 Too little memory.\r\n",
+                "full: takes nobody more now: 421 4.3.2 Too little memory.",
+            ),
+            (
+                "imap",
+                "none",
+                b"* BYE [UNAVAILABLE] Not now.\r\n",
+                "unhealthy: not greeted, but told: * BYE [UNAVAILABLE] Not now.",
             ),
             ("imap", "none", b"", "unhealthy: "),
-            ("imap", "implicit", b"\x16\x03\x03\0\x50\x02", "healthy: "),
+            (
+                "imap",
+                "implicit",
+                b"\x16\x03\x03\0\x50\x02\0",
+                "healthy: answers",
+            ),
+            ("imap", "implicit", &ALERT, "full: takes nobody"),
             (
                 "imap",
                 "implicit",
@@ -259,7 +291,8 @@ mod tests {
             std::fs::write(machine.data().join("dovelet.toml"), settings).unwrap();
             let told = machine.run("healthcheck", "");
             assert!(told.out.contains(&format!(": {expected}")), "{told:?}");
-            assert_eq!(told.exit == Exit::Success, expected.starts_with("healthy"));
+            let answers = !expected.starts_with("unhealthy");
+            assert_eq!(told.exit == Exit::Success, answers);
             let told = machine.run("healthcheck --json", "");
             // It has gone.
             assert!(told.out.contains("\"state\":\"unhealthy\""), "{told:?}");

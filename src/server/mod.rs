@@ -14,6 +14,7 @@ mod deadline;
 mod delivery;
 mod der;
 mod dialogues;
+mod door;
 mod drive;
 mod end_point;
 mod engine;
@@ -54,6 +55,7 @@ mod uses;
 mod visit;
 
 pub(crate) use certificate::{inspect as inspect_certificate, inspect_authorities};
+pub(crate) use door::{ALERT, is_refusal};
 pub(crate) use error::Error;
 pub(crate) use logging::start as start_log;
 pub(crate) use owners::Owners;

@@ -5,6 +5,7 @@ use crate::config::Protocol;
 use crate::protocol::dovecot_auth::Userdb;
 use crate::protocol::socketmap::Socketmap;
 use crate::server::deadline::{self, Rounds};
+use crate::server::door;
 use crate::server::drive::write;
 use crate::server::permit::Refused;
 use crate::server::proxy;
@@ -147,25 +148,15 @@ async fn greet(front: Rc<Front>, socket: Socket, served: Served, mut address: Ip
     }
 }
 
-/// Says why not, where it can be said without TLS.
+/// Says why not, in words or, where TLS begins at once, by an alert.
 async fn refuse(socket: Socket, served: Served, address: IpAddr, refused: Refused) {
-    let (why, code) = match refused {
-        Refused::TooMany => ("Too many connections.", "421 4.3.2"),
-        Refused::TooManyFromAddress => ("Too many connections from your address.", "421 4.7.0"),
-        Refused::NoMemory => ("Too little memory.", "421 4.3.2"),
-    };
-    log::warn!("connection from {address} refused: {why}");
+    log::warn!("connection from {address} refused: {}", door::why(refused));
     let mut transport = Transport::Plain(socket);
-    if served.tls != 2 {
-        let text = match served.protocol {
-            Protocol::Lmtp => format!("{code} {why}\r\n"),
-            Protocol::Imap => format!("* BYE [LIMIT] {why}\r\n"),
-            Protocol::Pop3 => format!("-ERR [SYS/TEMP] {why}\r\n"),
-            // They try again.
-            Protocol::DovecotAuth | Protocol::DovecotUserdb | Protocol::Socketmap => String::new(),
-        };
-        write(&mut transport, text.as_bytes()).await.ok();
-    }
+    let said = match served.tls {
+        2 => door::ALERT.to_vec(),
+        _ => door::refusal(served.protocol, refused).into_bytes(),
+    };
+    write(&mut transport, &said).await.ok();
     transport.close().await;
 }
 
