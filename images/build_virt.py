@@ -20,6 +20,8 @@ from machines import ALIGNMENT, MACHINES, partition_table
 from packing import BOARD, Fault, Tree, binary, board_file, compressed, epoch, manifest, version
 
 SLOT_MIB = 16
+# For mail, if nobody says how much.
+DATA_MIB = 12
 OWNER_OF_MAIL = 10143
 # Names of this project's own, by which its disks are the same octets each time.
 IDENTITY = 0xD07E1E70
@@ -190,7 +192,7 @@ def disk(target, data, mib, files):
 
 def main():
     words = argparse.ArgumentParser(usage=__doc__)
-    words.add_argument("--data-mib", type=int, default=12)
+    words.add_argument("--data-mib", type=int, default=DATA_MIB)
     words.add_argument("--files", type=pathlib.Path)
     words.add_argument("out", type=pathlib.Path)
     words.add_argument("binaries", nargs="+")

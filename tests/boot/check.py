@@ -2,7 +2,8 @@
 
 IMAGE was made by images/build_virt.py with `files` of this directory (see `prepare`). What a machine has to do:
 be there in time, take mail by LMTP and give it by IMAPS, stay within its memory, lose nothing that it acknowledged when it
-is stopped hard, start from its other slot, and go back to the first if the other one is no good."""
+is stopped hard, start from its other slot, and go back to the first if the other one is no good, and be started anew by
+its watchdog if its server answers nobody, but not if it is only full."""
 import argparse
 import pathlib
 import random
@@ -20,6 +21,8 @@ MAX_SECONDS_TO_GREETING = 8
 MAX_IMAGE_OCTETS = 48_000_000
 # Of the profile openwrt-64, for all processes together.
 MAX_IDLE_KIB, MAX_BUSY_KIB, CONNECTIONS, BY_TLS, LARGE = 4096, 8192, 50, 20, 10_000
+# Of the profile openwrt-128: connections before login; and how long the machine's watchdog waits.
+FULL, WATCHDOG_SECONDS = 40, 30
 faults = []
 
 
@@ -157,6 +160,31 @@ def check_kills(machine, kills):
         session.logout()
 
 
+def check_watchdog(machine):
+    """A machine that is only full goes on; one whose server answers nobody is started anew."""
+    machine.kill()
+    machine.start()
+    machine.greeting()
+    # The watchdog waits for the first sign of health from when it is opened, 30 seconds as later.
+    count, health = FULL + 5, "dovelet healthcheck --config /etc/dovelet/dovelet.toml"
+    one = "(sleep 1000 | busybox nc 127.0.0.1 143 >/dev/null 2>&1) &"
+    machine.shell(f"i=0; while [ $i -lt {count} ]; do {one} i=$((i+1)); done; sleep 1")
+    begin = time.monotonic()
+    while (passed := time.monotonic() - begin) < 1.5 * WATCHDOG_SECONDS:
+        told = machine.shell(f"{health}; echo code $?")
+        wanted(": full: " in told and "unhealthy" not in told and "code 0" in told, f"not full after {passed:.0f} s: {told}")
+        time.sleep(5)
+    wanted(machine.process.poll() is None, f"started anew, though it was only full: {machine.text()}")
+    say(f"with no place left for {passed:.0f} s the machine goes on")
+    machine.shell("killall -STOP dovelet")
+    begin = time.monotonic()
+    # A restart is an end here (-no-reboot).
+    while machine.process.poll() is None and time.monotonic() - begin < 4 * WATCHDOG_SECONDS:
+        time.sleep(0.5)
+    wanted(machine.process.poll() is not None, "not started anew, though the server answers nobody")
+    say(f"with a server that is stopped it is started anew, after {time.monotonic() - begin:.0f} s")
+
+
 def check_slots(machine):
     """The other slot starts when it is named; one that was written is tried, kept if good, and left if not."""
     machine.kill()
@@ -217,6 +245,7 @@ def main():
                 check_memory(machine)
                 machine.kill()
             else:
+                check_watchdog(machine)
                 check_slots(machine)
             machine.start()
             machine.greeting()
