@@ -49,7 +49,7 @@ pub(super) fn holds(summary: &Summary, stamp: Stamp, time: i64) -> bool {
 
 /// True if what was noted holds beyond a hard stop: see the module.
 pub(super) fn is_kept(store: &mut dyn Store, name: &MailboxName) -> bool {
-    store.keeps_stamps() && store.promised(name).is_ok_and(|open| open.is_empty())
+    store.keeps_stamps(name) && store.promised(name).is_ok_and(|open| open.is_empty())
 }
 
 impl Shared {

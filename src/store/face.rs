@@ -119,7 +119,7 @@ pub(crate) trait Store: Send {
     fn is_exclusive(&self) -> bool;
     /// True if each change of what there is gives another stamp, finer than the tick of a clock, that the disk has
     /// if and only if it has the change: what one stamp says holds beyond a power cut.
-    fn keeps_stamps(&self) -> bool {
+    fn keeps_stamps(&self, _name: &MailboxName) -> bool {
         false
     }
     /// True where other hosts may change files, which no watch of this one sees.

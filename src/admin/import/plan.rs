@@ -196,14 +196,28 @@ impl Plan {
                 self.subscriptions.extend(name);
             }
         }
-        for entry in fs::read_dir(path)? {
-            let below = entry?.path();
+        self.nested(path, top, 0)
+    }
+
+    /// Maildirs in a directory of one, as Dovecot's `LAYOUT=fs` has them; those in between need not be any.
+    fn nested(&mut self, path: &Path, top: Option<&MailboxName>, depth: usize) -> io::Result<()> {
+        let mut entries: Vec<PathBuf> = fs::read_dir(path)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()?;
+        crate::mail::sort(&mut entries);
+        for below in entries {
             let name = below.file_name().unwrap_or_default();
-            let plain =
-                !name.as_encoded_bytes().starts_with(b".") && !PARTS.iter().any(|p| name == *p);
-            if plain && is_maildir(&below) {
-                let name = self.below(top, &shown(&below));
-                name.map_or(Ok(()), |name| self.maildir(&below, Some(&name)))?;
+            let hidden = name.as_encoded_bytes().starts_with(b".");
+            let part = PARTS.iter().any(|part| name == *part);
+            if hidden || part || depth >= MAX_DEPTH || !below.is_dir() {
+                continue;
+            }
+            let Some(name) = self.below(top, &shown(&below)) else {
+                continue;
+            };
+            match is_maildir(&below) {
+                true => self.maildir(&below, Some(&name))?,
+                false => self.nested(&below, Some(&name), depth + 1)?,
             }
         }
         Ok(())
@@ -321,6 +335,8 @@ mod tests {
                 ("m/.none/x", ""),
                 ("m/Lists/cur/1", ""),
                 ("m/Lists/new/1", ""),
+                ("m/Work/2019/May/cur/1", ""),
+                ("m/Work/notes", "x"),
                 ("m/subscriptions", "V\t2\n\nINBOX\na\tb\ngone\n"),
             ],
         );
@@ -330,6 +346,7 @@ mod tests {
             "Sent: maildir m/.Sent -",
             "a/b: maildir m/.a.b",
             "Lists: maildir m/Lists",
+            "Work/2019/May: maildir m/Work/2019/May",
         ];
         assert_eq!(steps(&found, &root), expected);
         assert_eq!(found.subscriptions, [MailboxName::new("gone").unwrap()]);

@@ -148,6 +148,25 @@ impl Contents {
     }
 
     fn take(&mut self, line: &str) -> Option<()> {
+        let Some(uid) = self.skim(line)? else {
+            return Some(());
+        };
+        let mut message = self.messages.remove(&uid);
+        let place = match &message {
+            Some(message) if line.starts_with('X') => Record::parse(&message.record)?.place,
+            _ => None,
+        };
+        self.left.extend(place);
+        let taken = take(&mut message, line);
+        if let Some(message) = message {
+            self.messages.insert(uid, message);
+        }
+        taken
+    }
+
+    /// Takes one more line, but not what it says of a message. Returns which message it says something of, if it does;
+    /// `None` if it cannot be read.
+    pub(super) fn skim(&mut self, line: &str) -> Option<Option<Uid>> {
         let (letter, rest) = line.split_once(' ')?;
         let uid = |text: &str| text.parse().ok().and_then(Uid::new);
         match letter {
@@ -157,46 +176,22 @@ impl Contents {
                 self.known = Some((validity, Guid::parse(words.next()?.as_bytes())?));
             }
             "F" => {
-                let (info, record) = rest.split_once(' ')?;
-                let uid = Record::uid(record)?;
-                let (_, flags, letters) = name::split(info);
-                let message = Message {
-                    record: record.into(),
-                    flags,
-                    letters,
-                    uidl: None,
-                };
-                self.messages.insert(uid, message);
+                let uid = Record::uid(rest.split_once(' ')?.1)?;
                 self.give(uid.next()?);
                 came(&mut self.together, uid);
+                return Some(Some(uid));
             }
-            "M" => {
-                let (number, info) = rest.split_once(' ')?;
-                let message = self.messages.get_mut(&uid(number)?);
-                if let Some(message) = message {
-                    (_, message.flags, message.letters) = name::split(info);
-                }
-            }
+            "M" | "U" => return Some(Some(uid(rest.split_once(' ')?.0)?)),
             "P" => {
                 let (number, place) = rest.split_once(' ')?;
-                let place = Place::parse(place)?;
-                if let Some(message) = self.messages.get_mut(&uid(number)?) {
-                    message.place(place)?;
-                }
-            }
-            "U" => {
-                let (number, uidl) = rest.split_once(' ')?;
-                if let Some(message) = self.messages.get_mut(&uid(number)?) {
-                    message.uidl = Some(uidl.into());
-                }
+                Place::parse(place)?;
+                return Some(Some(uid(number)?));
             }
             "X" => {
                 let gone = uid(rest)?;
-                let before = self.messages.remove(&gone);
-                let record = before.and_then(|message| Record::parse(&message.record));
-                self.left.extend(record.and_then(|record| record.place));
                 self.expunged.insert(gone);
                 self.give(gone.next()?);
+                return Some(Some(gone));
             }
             "N" => self.give(uid(rest)?),
             "K" => {
@@ -218,7 +213,7 @@ impl Contents {
             }
             _ => return None,
         }
-        Some(())
+        Some(None)
     }
 
     /// UIDs below that one were given.
@@ -226,10 +221,11 @@ impl Contents {
         self.uid_next = self.uid_next.max(Some(next));
     }
 
-    /// True if so much of it says nothing any more, or cannot be read, that it should be written anew.
-    pub(super) fn is_worn(&self) -> bool {
-        let dead = self.lines.saturating_sub(self.messages.len());
-        self.known.is_none() || self.damaged > 0 || dead > self.messages.len() + MIN_DEAD
+    /// True if so much of it says nothing any more, or cannot be read, that it should be written anew. `messages`: how
+    /// many there are.
+    pub(super) fn is_worn(&self, messages: usize) -> bool {
+        let dead = self.lines.saturating_sub(messages);
+        self.known.is_none() || self.damaged > 0 || dead > messages + MIN_DEAD
     }
 
     /// The shortest log that tells the same.
@@ -255,13 +251,36 @@ impl Contents {
             .put(&mut out);
         }
         for (uid, message) in &self.messages {
-            Line::Filed(&message.record, message.flags, message.letters).put(&mut out);
-            if let Some(uidl) = &message.uidl {
-                Line::Uidl(*uid, uidl).put(&mut out);
-            }
+            message.put(*uid, &mut out);
         }
         out
     }
+}
+
+/// Takes what a line that was skimmed says of its message, which is there or not; changes nothing and is `None` if
+/// it cannot be read.
+pub(super) fn take(message: &mut Option<Message>, line: &str) -> Option<()> {
+    let (letter, rest) = line.split_once(' ')?;
+    let text = || Some(rest.split_once(' ')?.1);
+    match (letter, message) {
+        ("F", message) => {
+            let (info, record) = rest.split_once(' ')?;
+            let (_, flags, letters) = name::split(info);
+            *message = Some(Message {
+                record: record.into(),
+                flags,
+                letters,
+                uidl: None,
+            });
+        }
+        ("X", message) => *message = None,
+        (_, None) => {}
+        ("M", Some(message)) => (_, message.flags, message.letters) = name::split(text()?),
+        ("P", Some(message)) => message.place(Place::parse(text()?)?)?,
+        ("U", Some(message)) => message.uidl = Some(text()?.into()),
+        _ => return None,
+    }
+    Some(())
 }
 
 impl Message {
@@ -272,6 +291,14 @@ impl Message {
             flags: SystemFlags::NONE,
             letters: 0,
             uidl: None,
+        }
+    }
+
+    /// The lines that tell of it.
+    pub(super) fn put(&self, uid: Uid, out: &mut Vec<u8>) {
+        Line::Filed(&self.record, self.flags, self.letters).put(out);
+        if let Some(uidl) = &self.uidl {
+            Line::Uidl(uid, uidl).put(out);
         }
     }
 
@@ -376,7 +403,7 @@ mod tests {
                 [counted(Some(1)), Together::open(uid(1), uid(2))]
             );
             assert!(!contents.expunged.contains(uid(1)));
-            assert!(!contents.is_worn());
+            assert!(!contents.is_worn(contents.messages.len()));
         }
         let ended = [&text[..], &log(&[Line::Ended(uid(4), uid(5))])].concat();
         let open = [Together::open(uid(1), uid(2))];
@@ -407,7 +434,7 @@ mod tests {
             bad[second] ^= 1 << bit;
             let contents = Contents::parse(&bad);
             assert_eq!((contents.messages.len(), contents.damaged), (2, 1), "{bit}");
-            assert!(contents.is_worn());
+            assert!(contents.is_worn(contents.messages.len()));
         }
         for cut in 0..text.len() {
             let contents = Contents::parse(&text[..cut]);

@@ -1,12 +1,14 @@
 //! The log of one mailbox, as all handles of this process share it.
 
+use super::folded::{Folded, Gathering};
 use super::group::Group;
 use super::line::{Contents, Line, MAX_LETTERS, Together, came};
+use super::root;
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
-use crate::store::side::checked::Ending;
-use crate::store::side::{disk, lock, regular, room};
+use crate::store::side::checked::{self, Ending};
+use crate::store::side::{disk, lock, regular, room, unique};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -35,6 +37,14 @@ const MAX_OCTETS: u64 = 1 << 30;
 const TOO_LONG: Error = Error::Corrupt {
     what: "the log of a mailbox",
 };
+
+/// Octets of messages in memory while a log is written anew.
+pub(super) const SORT_OCTETS: usize = if cfg!(test) { 4096 } else { 1 << 20 };
+
+/// Takes a line that tells something of a message.
+type Each<'e> = dyn FnMut(Uid, &str) -> Result<(), Error> + 'e;
+/// Changes what a log says, but of messages.
+type Change<'c> = dyn Fn(&mut Contents) + 'c;
 
 pub(super) struct Log {
     state: Mutex<State>,
@@ -126,14 +136,36 @@ impl Log {
     /// Writes a log that says this, in place of what is there. Durable.
     pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), Error> {
         let mut bytes = contents.encode();
-        let spare = if contents.messages.is_empty() {
-            0
-        } else {
-            SPARE
-        };
-        let filled = (bytes.len() as u64 + spare).next_multiple_of(BLOCK);
-        bytes.resize(usize::try_from(filled).unwrap_or(bytes.len()), 0);
+        let filling = filling(bytes.len() as u64, !contents.messages.is_empty());
+        bytes.resize(bytes.len() + filling, 0);
         lock::replace(path, &bytes)
+    }
+
+    /// As `write`, without all messages in memory: of those of `all` only `keep`, if given.
+    fn write_folded(
+        path: &Path,
+        head: &Contents,
+        all: &Folded,
+        keep: Option<&UidSet>,
+    ) -> Result<(), Error> {
+        lock::replace_with(path, &mut |out| {
+            let mut lines = head.encode();
+            let (mut octets, mut any) = (0, false);
+            let mut messages = all.messages()?;
+            loop {
+                out.write_all(&lines)?;
+                octets += lines.len() as u64;
+                lines.clear();
+                let Some((uid, message)) = messages.next()? else {
+                    break;
+                };
+                if keep.is_none_or(|keep| keep.contains(uid)) {
+                    message.put(uid, &mut lines);
+                    any = true;
+                }
+            }
+            Ok(out.write_all(&vec![0; filling(octets, any)])?)
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -184,18 +216,45 @@ impl Log {
         })
     }
 
-    /// What it says.
+    /// What it says, all in memory. Errors: as of [`whole`].
     pub(super) fn contents(&self) -> Result<Contents, Error> {
         let mut state = self.state();
-        self.read(&mut state)
-    }
-
-    fn read(&self, state: &mut State) -> Result<Contents, Error> {
-        self.flush(state)?;
+        self.flush(&mut state)?;
         let text = whole(&state.file, state.end)?;
         let contents = Contents::parse(&text);
         state.known = Some(Known::of(&contents));
         Ok(contents)
+    }
+
+    /// What it says but of messages.
+    pub(super) fn head(&self) -> Result<Contents, Error> {
+        let mut state = self.state();
+        let head = self.skim(&mut state, &mut |_, _| Ok(()))?;
+        Ok(head)
+    }
+
+    /// What it says, of messages apart. `octets`: what may be in memory of those.
+    pub(super) fn folded(&self, octets: usize) -> Result<(Contents, Folded), Error> {
+        let mut state = self.state();
+        let path = state.path.clone();
+        let mut scratch = || scratch(&path);
+        let mut all = Gathering::new(octets);
+        let head = self.skim(&mut state, &mut |uid, line| {
+            all.add(uid, line, &mut scratch)
+        })?;
+        drop(state);
+        Ok((head, all.finish(&mut scratch)?))
+    }
+
+    /// Calls `each` with every line of a message. Returns what the others say.
+    fn skim(&self, state: &mut State, each: &mut Each<'_>) -> Result<Contents, Error> {
+        self.flush(state)?;
+        let mut head = Contents::default();
+        checked::each_line(&state.file, state.end, &mut |line| {
+            head.skim_one(line, each)
+        })?;
+        state.known = Some(Known::of(&head));
+        Ok(head)
     }
 
     /// Notes that a message is to go; false if it is on its way already.
@@ -220,9 +279,7 @@ impl Log {
     /// Notes durably that UIDs below `next` were given, if it does not say so already.
     pub(super) fn give(&self, next: Uid) -> Result<(), Error> {
         let mut state = self.state();
-        if state.known.is_none() {
-            self.read(&mut state)?;
-        }
+        self.know(&mut state)?;
         let given = state.known.as_ref().and_then(|known| known.uid_next);
         drop(state);
         if given < Some(next) {
@@ -234,9 +291,7 @@ impl Log {
     /// Says what letters mean, before they are used.
     pub(super) fn name(&self, keywords: &[Option<Keyword>]) -> Result<(), Error> {
         let mut state = self.state();
-        if state.known.is_none() {
-            self.read(&mut state)?;
-        }
+        self.know(&mut state)?;
         let known = state.known.as_ref().map(|known| known.keywords.clone());
         drop(state);
         let known = known.unwrap_or_default();
@@ -254,9 +309,7 @@ impl Log {
     /// Notes, before the first of them, that messages come together or not at all.
     pub(super) fn together(&self, together: Together) -> Result<(), Error> {
         let mut state = self.state();
-        if state.known.is_none() {
-            self.read(&mut state)?;
-        }
+        self.know(&mut state)?;
         drop(state);
         let (first, last) = together.ends();
         self.put(match together.missing {
@@ -281,37 +334,66 @@ impl Log {
         self.sync()
     }
 
-    /// Writes the log anew. Durable.
-    pub(super) fn renew(&self, change: &dyn Fn(&mut Contents)) -> Result<(), Error> {
-        let mut state = self.state();
-        self.renew_with(&mut state, change)
+    /// Finds out what it says, but of messages, if nobody did.
+    fn know(&self, state: &mut State) -> Result<(), Error> {
+        match state.known {
+            Some(_) => Ok(()),
+            None => self.skim(state, &mut |_, _| Ok(())).map(drop),
+        }
     }
 
-    fn renew_with(&self, state: &mut State, change: &dyn Fn(&mut Contents)) -> Result<(), Error> {
-        let mut text = whole(&state.file, state.end)?;
-        text.extend_from_slice(&state.waiting);
-        let mut contents = Contents::parse(&text);
-        let before = contents.known;
-        change(&mut contents);
-        if contents.known != before {
+    /// Writes the log anew, so that it says this in place of what it says. Durable.
+    pub(super) fn rewrite(&self, contents: &Contents) -> Result<(), Error> {
+        let mut state = self.state();
+        Log::write(&state.path, contents)?;
+        self.written(&mut state, contents)
+    }
+
+    /// Writes the log anew. `change`: of what it says, but of messages. `keep`: the messages that it has then.
+    /// Durable.
+    pub(super) fn renew(&self, change: &Change<'_>, keep: &UidSet) -> Result<(), Error> {
+        let mut state = self.state();
+        self.renew_with(&mut state, change, Some(keep))
+    }
+
+    fn renew_with(
+        &self,
+        state: &mut State,
+        change: &Change<'_>,
+        keep: Option<&UidSet>,
+    ) -> Result<(), Error> {
+        let mut scratch = || scratch(&state.path);
+        let (mut head, mut all) = (Contents::default(), Gathering::new(SORT_OCTETS));
+        let mut each = |uid, line: &str| all.add(uid, line, &mut scratch);
+        checked::each_line(&state.file, state.end, &mut |line| {
+            head.skim_one(line, &mut each)
+        })?;
+        for line in checked::lines(&state.waiting) {
+            head.skim_one(line, &mut each)?;
+        }
+        let all = all.finish(&mut scratch)?;
+        let before = head.known;
+        change(&mut head);
+        if head.known != before {
             state.left = UidSet::new();
         }
-        if let Some(above) = state
-            .path
-            .parent()
-            .filter(|_| !contents.expunged.is_empty())
-        {
+        if let Some(above) = state.path.parent().filter(|_| !head.expunged.is_empty()) {
             // It will not say any more which files are to go: they have to be gone.
             disk::sync_directory_at(above)?;
         }
-        Log::write(&state.path, &contents)?;
+        Log::write_folded(&state.path, &head, &all, keep)?;
+        self.written(state, &head)
+    }
+
+    /// There is a new file, which says this.
+    fn written(&self, state: &mut State, contents: &Contents) -> Result<(), Error> {
         let file = regular::open_both(&state.path)?;
         state.length = file.metadata()?.len();
         state.end = end_of(&file, state.length)?.at;
         state.file = Arc::new(file);
         state.waiting.clear();
         state.looked = state.end;
-        state.known = Some(Known::of(&contents));
+        state.known = Some(Known::of(contents));
         self.group.wrote();
         self.group.renew();
         Ok(())
@@ -322,8 +404,15 @@ impl Log {
         if state.end < state.looked.saturating_mul(GROWTH).max(MIN_GROWTH) {
             return Ok(());
         }
-        if self.read(state)?.is_worn() {
-            return self.renew_with(state, &|_| ());
+        // Of those that come and go again and again too few are counted.
+        let (mut came, mut went) = (0_usize, 0);
+        let head = self.skim(state, &mut |_, line| {
+            came += usize::from(line.starts_with('F'));
+            went += usize::from(line.starts_with('X'));
+            Ok(())
+        })?;
+        if head.is_worn(came.saturating_sub(went)) {
+            return self.renew_with(state, &|_| (), None);
         }
         state.looked = state.end;
         Ok(())
@@ -385,7 +474,7 @@ impl Log {
     /// what the disk has of it.
     fn flush(&self, state: &mut State) -> Result<(), Error> {
         if self.group.has_failed() {
-            return self.renew_with(state, &|_| ());
+            return self.renew_with(state, &|_| (), None);
         }
         if state.waiting.is_empty() {
             return Ok(());
@@ -419,6 +508,19 @@ impl Drop for Log {
     }
 }
 
+impl Contents {
+    /// Takes a line, as [`Contents::skim`] does, and calls `each` if it is one of a message.
+    fn skim_one(&mut self, line: Option<&str>, each: &mut Each<'_>) -> Result<(), Error> {
+        self.lines += 1;
+        match line.and_then(|line| Some((line, self.skim(line)?))) {
+            Some((line, Some(uid))) => each(uid, line)?,
+            Some((_, None)) => {}
+            None => self.damaged += 1,
+        }
+        Ok(())
+    }
+}
+
 impl Known {
     fn note(&mut self, line: Line<'_>) {
         match line {
@@ -443,6 +545,19 @@ impl Known {
             Line::Version(..) | Line::Marked(..) | Line::Placed(..) | Line::Uidl(..) => {}
         }
     }
+}
+
+/// NULs behind so many octets of lines. `any`: some of them tell of messages.
+fn filling(octets: u64, any: bool) -> usize {
+    let spare = if any { SPARE } else { 0 };
+    let filled = (octets + spare).next_multiple_of(BLOCK);
+    usize::try_from(filled - octets).unwrap_or(0)
+}
+
+/// A file without a name where a log is.
+fn scratch(log: &Path) -> Result<File, Error> {
+    let directory = log.parent().ok_or(Error::NoSuchMailbox)?;
+    root::nameless_in(directory, &unique::host())
 }
 
 /// All lines of a file that end there. Errors: `Corrupt` if that is further than any log goes, and those of

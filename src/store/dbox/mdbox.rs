@@ -2,13 +2,14 @@
 
 use super::draft::{DboxDraft, Saved};
 use super::files::Files;
+use super::folded::Present;
 use super::line::{Contents, Together};
 use super::log::Log;
 use super::messages::{Gone, Messages};
 use super::purge::Purge;
 use super::record::{Place, Record};
 use super::root::Root;
-use crate::mail::{MailboxName, Uid};
+use crate::mail::{MailboxName, Uid, UidSet};
 use crate::store::{Compacted, Compaction, Error, Filing, Replaced};
 use std::collections::HashMap;
 use std::fs::File;
@@ -39,12 +40,8 @@ impl Mdbox {
 
     /// Has the log of a mailbox, some of which cannot be read, written anew with all messages that are found: one
     /// without its line would go with the next purge.
-    fn mend(
-        &self,
-        name: &MailboxName,
-        log: &Log,
-        mut contents: Contents,
-    ) -> Result<Contents, Error> {
+    fn mend(&self, name: &MailboxName, log: &Log) -> Result<(), Error> {
+        let mut contents = log.contents()?;
         let damaged = std::mem::take(&mut contents.damaged);
         if contents.known.is_none() {
             contents.known = self.root.empty()?.known;
@@ -53,8 +50,7 @@ impl Mdbox {
         log::error!(
             "{name}: {damaged} lines of its log cannot be read; {count} messages have new UIDs"
         );
-        log.renew(&|own| *own = contents.clone())?;
-        Ok(contents)
+        log.rewrite(&contents)
     }
 
     /// An open file of messages.
@@ -126,28 +122,38 @@ impl Messages for Mdbox {
         record.place.map(|place| self.files.path(place.file))
     }
 
-    fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {
-        let mut contents = log.contents()?;
-        if contents.known.is_none() || contents.damaged > 0 {
-            contents = self.mend(name, log, contents)?;
+    fn present(
+        &mut self,
+        name: &MailboxName,
+        log: &Log,
+        octets: usize,
+    ) -> Result<(Contents, Present), Error> {
+        let (mut head, mut all) = log.folded(octets)?;
+        if head.known.is_none() || head.damaged > 0 {
+            self.mend(name, log)?;
+            (head, all) = log.folded(octets)?;
         }
         let mut files: HashMap<u32, bool> = HashMap::new();
-        let mut gone = Gone::default();
-        contents.messages.retain(|uid, message| {
+        let (mut gone, mut absent) = (Gone::default(), UidSet::new());
+        let mut messages = all.messages()?;
+        while let Some((uid, message)) = messages.next()? {
             let place = Record::parse(&message.record).and_then(|record| record.place);
             let exists = |place: Place| {
                 let known = files.entry(place.file);
                 *known.or_insert_with(|| self.files.exists(place.file))
             };
-            let exists = place.is_some_and(exists);
-            if !exists {
-                gone.note(*uid, &message.record);
+            if !place.is_some_and(exists) {
+                gone.note(uid, &message.record);
+                absent.insert(uid);
             }
-            // Where it was put aside may not be mounted.
-            exists || self.files.may_be_aside()
-        });
+        }
+        drop(messages);
         gone.log(name);
-        Ok(contents)
+        if self.files.may_be_aside() {
+            // Where it was put aside may not be mounted.
+            absent = UidSet::new();
+        }
+        Ok((head, Present::new(all, absent, Vec::new())))
     }
 
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! What sdbox and mdbox do each in a way of its own: where the bytes of messages are.
 
 use super::draft::DboxDraft;
+use super::folded::Present;
 use super::line::Contents;
 use super::log::Log;
 use super::record::{Place, Record};
@@ -43,8 +44,14 @@ pub(super) trait Messages: Send {
     fn open(&mut self, name: &MailboxName, record: &Record) -> Result<(Arc<File>, u64), Error>;
     /// The path of that file, if it can be told.
     fn whereabouts(&self, name: &MailboxName, record: &Record) -> Option<PathBuf>;
-    /// What the log says of those messages whose files are there, and of those that it does not know yet.
-    fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error>;
+    /// What the log says, of messages apart: of those whose files are there, and of those that it does not know
+    /// yet. `octets`: what may be in memory of those.
+    fn present(
+        &mut self,
+        name: &MailboxName,
+        log: &Log,
+        octets: usize,
+    ) -> Result<(Contents, Present), Error>;
     /// Says in a log that messages come together or not at all, durably before anything that comes then.
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error>;
     /// See [`crate::store::Store::compact`].

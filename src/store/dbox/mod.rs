@@ -55,6 +55,7 @@
 mod attachments;
 mod draft;
 mod files;
+mod folded;
 mod framing;
 mod group;
 mod handback;

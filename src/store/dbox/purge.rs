@@ -7,6 +7,7 @@
 
 use super::files::Side;
 use super::line::Line;
+use super::log::SORT_OCTETS;
 use super::mdbox::Mdbox;
 use super::record::{Place, Record};
 use super::walk::walk;
@@ -56,14 +57,15 @@ impl Mdbox {
         // Each of them: what a mailbox has that is left out would be removed.
         let mailboxes = self.root.all_mailboxes()?;
         for (at, name) in mailboxes.iter().enumerate() {
-            let contents = self.root.log(name)?.contents()?;
-            if contents.damaged > 0 {
+            let (head, all) = self.root.log(name)?.folded(SORT_OCTETS)?;
+            if head.damaged > 0 {
                 // What cannot be read may name any message.
                 return Err(Error::Corrupt {
                     what: "the log of a mailbox",
                 });
             }
-            for (_, message) in contents.messages {
+            let mut messages = all.messages()?;
+            while let Some((_, message)) = messages.next()? {
                 let record = Record::parse(&message.record);
                 let record = record.ok_or(Error::Corrupt { what: "a record" })?;
                 let place = record.placed()?;
@@ -152,7 +154,9 @@ impl Mdbox {
         };
         let log = self.root.log(name)?;
         let mut replaced = Vec::new();
-        for (uid, mut message) in log.contents()?.messages {
+        let (_, all) = log.folded(SORT_OCTETS)?;
+        let mut messages = all.messages()?;
+        while let Some((uid, mut message)) = messages.next()? {
             let record = Record::parse(&message.record);
             let Some(old) = record.and_then(|record| record.place) else {
                 continue;

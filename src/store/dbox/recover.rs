@@ -4,6 +4,7 @@ use super::files::Files;
 use super::framing::MAILBOX;
 use super::layout::mailbox_name;
 use super::line::{self, Contents, Message};
+use super::log::SORT_OCTETS;
 use super::record::{Place, Record};
 use super::root::Root;
 use super::walk::walk;
@@ -91,8 +92,11 @@ impl Root {
             if !log.exists() {
                 continue;
             }
-            let contents = self.log(name)?.contents()?;
-            places.extend(self::places(&contents));
+            let (_, all) = self.log(name)?.folded(SORT_OCTETS)?;
+            let mut messages = all.messages()?;
+            while let Some((_, message)) = messages.next()? {
+                places.extend(Record::parse(&message.record).and_then(|record| record.place));
+            }
         }
         Ok(places)
     }

@@ -62,6 +62,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A file without a name in that directory.
+pub(super) fn nameless_in(directory: &Path, host: &str) -> Result<File, Error> {
+    let path = directory.join(format!(".temp.{}", unique::unique(host)));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    let file = disk::create(&path, &options)?;
+    disk::remove(&path)?;
+    Ok(file)
+}
+
 impl Root {
     /// The account whose mail lies below `path`; its directories are made if they are not there.
     pub(super) fn open(
@@ -109,14 +119,7 @@ impl Root {
 
     /// A file without a name.
     pub(super) fn nameless(&self) -> Result<File, Error> {
-        let path = self
-            .path
-            .join(format!(".temp.{}", unique::unique(&self.host)));
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        let file = disk::create(&path, &options)?;
-        disk::remove(&path)?;
-        Ok(file)
+        nameless_in(&self.path, &self.host)
     }
 
     /// The log of a mailbox, made if it is not there. Errors: `NoSuchMailbox`.

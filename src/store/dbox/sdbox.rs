@@ -7,6 +7,7 @@
 
 use super::draft::{DboxDraft, Saved};
 use super::files::copy;
+use super::folded::Present;
 use super::framing::{FileHeader, MAX_FILE_HEADER, file_header};
 use super::line::{Contents, Line, Message, Together};
 use super::log::Log;
@@ -191,7 +192,12 @@ impl Messages for Sdbox {
         Some(directory.join(file_name(record.uid)))
     }
 
-    fn contents(&mut self, name: &MailboxName, log: &Log) -> Result<Contents, Error> {
+    fn present(
+        &mut self,
+        name: &MailboxName,
+        log: &Log,
+        octets: usize,
+    ) -> Result<(Contents, Present), Error> {
         let directory = log.directory()?;
         if !log.unnamed().is_empty()
             && let Err(error) = self.name_again(log)
@@ -200,39 +206,40 @@ impl Messages for Sdbox {
         }
         let unnamed = log.unnamed();
         let there = listed(&directory)?;
-        let mut contents = log.contents()?;
-        let mut gone = Gone::default();
-        contents.messages.retain(|uid, message| {
-            let stays = there.contains(*uid) || unnamed.contains(*uid);
-            if !stays {
-                gone.note(*uid, &message.record);
+        let (mut head, all) = log.folded(octets)?;
+        let (mut gone, mut known, mut absent) = (Gone::default(), UidSet::new(), UidSet::new());
+        let mut messages = all.messages()?;
+        while let Some((uid, message)) = messages.next()? {
+            if there.contains(uid) || unnamed.contains(uid) {
+                known.insert(uid);
+            } else {
+                gone.note(uid, &message.record);
+                absent.insert(uid);
             }
-            stays
-        });
+        }
+        drop(messages);
         gone.log(name);
-        for uid in there.iter() {
-            if contents.messages.contains_key(&uid) {
-                continue;
-            }
-            if contents.expunged.contains(uid) {
+        let mut new = Vec::new();
+        for uid in there.difference(&known).iter() {
+            if head.expunged.contains(uid) {
                 log::warn!("{name}: u.{uid} was expunged and is removed");
                 self.gone(log, uid)?;
                 continue;
             }
             if let Some(next) = uid.next() {
-                contents.give(next);
+                head.give(next);
             }
             match found(&directory, uid)? {
                 Some(record) => {
                     let record: Box<str> = record.to_string().into();
                     log.put(Line::Filed(&record, SystemFlags::NONE, 0))?;
-                    contents.messages.insert(uid, Message::unmarked(record));
-                    room::for_messages(contents.messages.len(), room::OF_DBOX)?;
+                    new.push((uid, Message::unmarked(record)));
+                    room::for_messages(new.len(), room::OF_DBOX)?;
                 }
                 None => log::error!("{name}: u.{uid} is no message, or only a part of one"),
             }
         }
-        Ok(contents)
+        Ok((head, Present::new(all, absent, new)))
     }
 
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use super::attachments;
 use super::draft::DboxDraft;
 use super::files;
 use super::framing::MESSAGE_HEADER;
-use super::line::{self, Line};
+use super::line::{self, Contents, Line};
 use super::log::Log;
 use super::mdbox::Mdbox;
 use super::messages::Messages;
@@ -19,8 +19,8 @@ use crate::store::side::disk;
 use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
-    Blob, BlobId, Body, Compacted, Compaction, Draft, Error, Filing, Found, Lines, MailboxState,
-    Place as Directory, Replaced, Scanned, Stamp, Store,
+    Blob, BlobId, Body, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState,
+    Replaced, Scanned, Stamp, Store, Totals,
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -161,7 +161,7 @@ impl Dbox {
 
     /// Writes the log of a mailbox anew: these messages, of those it has, and that state.
     fn renew(&self, name: &MailboxName, state: &MailboxState, uids: &UidSet) -> Result<(), Error> {
-        self.root.log(name)?.renew(&|contents| {
+        let change = |contents: &mut Contents| {
             let known = Some((state.uid_validity, state.guid));
             // UIDs of another mailbox say nothing of those that this one gave.
             if contents.known.is_some() && contents.known != known {
@@ -171,8 +171,8 @@ impl Dbox {
             contents.uid_next = contents.uid_next.max(Some(state.uid_next));
             let letters = state.keywords.iter().take(line::MAX_LETTERS);
             contents.keywords = letters.cloned().collect();
-            contents.messages.retain(|uid, _| uids.contains(*uid));
-        })
+        };
+        self.root.log(name)?.renew(&change, uids)
     }
 }
 
@@ -294,8 +294,8 @@ impl Store for Dbox {
     }
 
     fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error> {
-        let contents = self.root.log(name)?.contents()?;
-        let together = contents.together.iter();
+        let head = self.root.log(name)?.head()?;
+        let together = head.together.iter();
         Ok(together.map(|together| together.ends()).collect())
     }
 
@@ -359,50 +359,39 @@ impl Store for Dbox {
     }
 
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
+        self.census(name, usize::MAX)?.whole()
+    }
+
+    fn census(&mut self, name: &MailboxName, octets: usize) -> Result<Census, Error> {
         let stamp = self.stamp(name)?;
         let log = self.root.log(name)?;
-        let contents = self.messages.contents(name, &log)?;
-        if contents.damaged > 0 {
-            let damaged = contents.damaged;
+        let (head, all) = self.messages.present(name, &log, octets)?;
+        if head.damaged > 0 {
+            let damaged = head.damaged;
             log::error!("{name}: {damaged} lines of its log cannot be read and are left out");
         }
-        let rewrite = contents.is_worn();
-        let (uid_validity, guid) = match contents.known {
+        let totals = Totals::of(&all)?;
+        let count = usize::try_from(totals.uids.count()).unwrap_or(usize::MAX);
+        let rewrite = head.is_worn(count);
+        let (uid_validity, guid) = match head.known {
             Some(known) => known,
             None => (
                 uid_validity::next(&self.root.path)?,
                 uid_validity::random_guid()?,
             ),
         };
-        let mut found = Vec::with_capacity(contents.messages.len());
-        let mut aliases = Vec::new();
-        for (uid, message) in contents.messages {
-            if let Some(uidl) = message.uidl {
-                aliases.push((uid, format!("P{uidl}").into()));
-            }
-            found.push(Found {
-                blob: BlobId {
-                    name: message.record,
-                    place: Directory::Cur,
-                    flags: message.flags,
-                    letters: message.letters,
-                },
-                uid: Some(uid),
-                listed: true,
-            });
-        }
-        Ok(Scanned {
+        Ok(Census {
             state: MailboxState {
                 uid_validity,
-                uid_next: contents.uid_next.unwrap_or(Uid::MIN),
+                uid_next: head.uid_next.unwrap_or(Uid::MIN),
                 guid,
-                keywords: contents.keywords,
+                keywords: head.keywords,
             },
-            found,
+            all: Box::new(all),
+            totals,
             stamp,
-            header_known: contents.known.is_some(),
+            header_known: head.known.is_some(),
             rewrite,
-            aliases,
         })
     }
 

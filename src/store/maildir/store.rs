@@ -535,7 +535,7 @@ impl Store for Maildir {
         false
     }
 
-    fn keeps_stamps(&self) -> bool {
+    fn keeps_stamps(&self, _name: &MailboxName) -> bool {
         is_among(&self.root, &KEEPING).unwrap_or(false)
     }
 

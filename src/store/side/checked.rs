@@ -1,5 +1,10 @@
 //! Lines that tell whether they are whole: a CRC-32 in eight hexadecimal digits, a blank, the text, LF.
 
+use crate::store::Error;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+
 /// Appends a line.
 pub(crate) fn put(text: &str, out: &mut Vec<u8>) {
     let sum = crc32fast::hash(text.as_bytes());
@@ -59,6 +64,56 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<&str>> {
     let text = bytes.get(..end(bytes)).unwrap_or_default();
     let lines = text.split_inclusive(|b| *b == b'\n');
     lines.map(|line| line.strip_suffix(b"\n").and_then(checked))
+}
+
+/// No line has more octets.
+const MAX_LINE: u64 = 64 * 1024;
+
+/// Calls `each` with the texts of all lines of a file up to an offset, which is where the lines end, or less; `None`
+/// as [`lines`] has it, and for a line that is too long.
+pub(crate) fn each_line(
+    file: &File,
+    end: u64,
+    each: &mut dyn FnMut(Option<&str>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut reader = BufReader::with_capacity(PIECE, Part { file, at: 0, end });
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        reader
+            .by_ref()
+            .take(MAX_LINE)
+            .read_until(b'\n', &mut line)?;
+        match line.strip_suffix(b"\n") {
+            None if line.is_empty() => return Ok(()),
+            None => {
+                each(None)?;
+                reader.skip_until(b'\n')?;
+            }
+            Some(line) => each(checked(line))?,
+        }
+    }
+}
+
+/// Octets of a file that are read at a time.
+const PIECE: usize = 64 * 1024;
+
+struct Part<'f> {
+    file: &'f File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let count = left.min(out.len());
+        let count = self
+            .file
+            .read_at(out.get_mut(..count).unwrap_or_default(), self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
 }
 
 fn checked(line: &[u8]) -> Option<&str> {
