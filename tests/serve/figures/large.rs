@@ -2,6 +2,9 @@
 
 use super::{at_most, fill, median_cpu, resident_kib};
 use crate::support::{Imap, Server};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const HUNDRED_THOUSAND: u32 = 100_000;
@@ -168,4 +171,52 @@ fn a_million_messages() {
         resident(&server)
     );
     imap.ok("NOOP");
+}
+
+/// The message that an mdbox has, a million times: lines of its log that differ in their UIDs.
+fn repeat(log: &Path) {
+    let old = fs::read(log).unwrap();
+    let old = String::from_utf8_lossy(&old);
+    let mut lines = old.lines().map(|line| line.get(9..).unwrap_or_default());
+    let (head, rest): (Vec<&str>, Vec<&str>) =
+        lines.by_ref().partition(|line| !line.starts_with("F "));
+    let (own, _) = rest[0].rsplit_once(",U=").unwrap();
+    let head = head.into_iter().filter(|line| line.starts_with("V "));
+    let all = (1..=MILLION).map(|uid| format!("{own},U={uid}"));
+    let mut out = BufWriter::new(File::create(log).unwrap());
+    for line in head.map(str::to_owned).chain(all) {
+        writeln!(out, "{:08x} {line}", crc32fast::hash(line.as_bytes())).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "writes a log of a million lines; prints its figure"]
+fn a_million_messages_of_mdbox() {
+    let mut server = Server::start(&format!("{BOARD}[storage]\nformat = \"mdbox\"\n"));
+    server.deliver("ann", "Subject: one\r\n\r\none\r\n");
+    server.stop();
+    let inbox = server.maildir("ann").join("mailboxes/INBOX/dbox-Mails");
+    repeat(&inbox.join("dovelet.log"));
+    fs::remove_dir_all(server.data().join("index")).unwrap();
+    server.again();
+    let mut imap = server.imap("ann");
+    let begin = Instant::now();
+    let told = imap.ok("SELECT INBOX").untagged.concat();
+    println!("looked at after {:?}", begin.elapsed());
+    assert!(told.contains(&format!("{MILLION} EXISTS")), "{told}");
+    let told = imap
+        .ok(&format!("FETCH {MILLION} (UID BODY.PEEK[TEXT])"))
+        .untagged
+        .concat();
+    assert!(told.contains("one"), "{told}");
+    imap.ok("STORE 1:1000 +FLAGS.SILENT (\\Flagged)");
+    server.deliver("ann", "Subject: two\r\n\r\ntwo\r\n");
+    let told = imap.ok("NOOP").untagged.concat();
+    assert!(told.contains(&format!("{} EXISTS", MILLION + 1)), "{told}");
+    std::thread::sleep(Duration::from_secs(2));
+    at_most(
+        "KiB of an engine with a million messages",
+        resident_kib(&server, "engine"),
+        8192,
+    );
 }
