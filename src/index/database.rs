@@ -1,14 +1,14 @@
 //! The redb file: transactions, and what happens when it is damaged.
 
-use super::schema::{Kind, SCHEMA_VERSION};
+use super::journal::{self, Change, Changes, Journal, Notes};
+use super::schema::{Kind, OLDEST_VERSION, SCHEMA_VERSION};
 use super::usage::Totals;
 use super::{Error, Reader, Writer};
 use crate::mail::MailboxId;
 use redb::{Builder, Database, Durability, ReadableDatabase};
-use std::cmp::Ordering;
 use std::io::Read;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
@@ -19,6 +19,8 @@ pub(crate) struct Index {
     unclean_ends: u64,
     lost: AtomicBool,
     totals: Totals,
+    /// `None`: in memory.
+    journal: Option<Journal>,
 }
 
 /// Of what a file of redb's begins with.
@@ -73,7 +75,7 @@ impl Index {
     pub(crate) fn open(path: &Path, cache_octets: usize) -> Result<Index, Error> {
         guarded(|| {
             let database = Builder::new().set_cache_size(cache_octets).create(path)?;
-            Index::start(database)
+            Index::start(database, Some(path.with_extension("journal")))
         })
     }
 
@@ -90,22 +92,26 @@ impl Index {
             Builder::new()
                 .set_cache_size(1 << 20)
                 .create_with_backend(backend)?,
+            None,
         )
     }
 
-    fn start(database: Database) -> Result<Index, Error> {
+    fn start(database: Database, beside: Option<PathBuf>) -> Result<Index, Error> {
+        let noted = beside.as_deref().map(journal::read).unwrap_or_default();
         let mut index = Index {
             database,
             clean: true,
             unclean_ends: 0,
             lost: AtomicBool::new(false),
             totals: Totals::default(),
+            journal: None,
         };
-        let (version, clean, ends) = index.write(Durable::Yes, |w| {
+        let (version, number, clean, ends) = index.write(Durable::Yes, |w| {
             let version = w.version()?.unwrap_or(SCHEMA_VERSION);
-            if version != SCHEMA_VERSION {
-                return Ok((version, true, 0));
+            if !(OLDEST_VERSION..=SCHEMA_VERSION).contains(&version) {
+                return Ok((version, 0, true, 0));
             }
+            let number = take_in(w, &noted)?;
             // Durable with the mark itself: nobody is told anything before.
             let clean = w.meta("clean")?.unwrap_or(1) == 1;
             let ends = w.meta("unclean ends")?.unwrap_or(0);
@@ -117,14 +123,17 @@ impl Index {
                 .try_for_each(|kind| w.table(*kind).map(|_| ()))?;
             w.set_meta("version", SCHEMA_VERSION)?;
             w.set_meta("clean", 0)?;
-            Ok((version, clean, ends))
+            Ok((version, number, clean, ends))
         })?;
-        (index.clean, index.unclean_ends) = (clean, ends);
-        match version.cmp(&SCHEMA_VERSION) {
-            Ordering::Less => Err(Error::Older),
-            Ordering::Equal => Ok(index),
-            Ordering::Greater => Err(Error::Newer),
+        if version < OLDEST_VERSION {
+            return Err(Error::Older);
         }
+        if version > SCHEMA_VERSION {
+            return Err(Error::Newer);
+        }
+        (index.clean, index.unclean_ends) = (clean, ends);
+        index.journal = beside.map(|path| Journal::new(path, number));
+        Ok(index)
     }
 
     /// False if the last process that had the file open ended without [`Index::close`].
@@ -148,12 +157,64 @@ impl Index {
 
     /// Makes everything durable and notes that nothing is missing.
     pub(crate) fn close(&self) -> Result<(), Error> {
-        self.write(Durable::Yes, |w| w.set_meta("clean", 1))
+        self.settle_with(|w| w.set_meta("clean", 1))
     }
 
     /// Makes everything committed so far durable.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        self.write(Durable::Yes, |_| Ok(()))
+        let Some(journal) = &self.journal else {
+            return self.settle();
+        };
+        if self.is_lost() {
+            return Err(Error::Lost);
+        }
+        let mut notes = journal.notes();
+        let changes = journal.take();
+        if changes.is_empty() || notes.note(&changes) {
+            return Ok(());
+        }
+        self.settle_in(Some((journal, &mut notes)), |_| Ok(()))
+    }
+
+    /// As `flush`, and the file needs no notes beside it.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        self.settle_with(|_| Ok(()))
+    }
+
+    fn settle_with<T>(
+        &self,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match &self.journal {
+            Some(journal) => self.settle_in(Some((journal, &mut journal.notes())), work),
+            None => self.settle_in(None, work),
+        }
+    }
+
+    /// A durable commit of redb's, that has all before it.
+    fn settle_in<T>(
+        &self,
+        journal: Option<(&Journal, &mut Notes)>,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Some((journal, notes)) = journal else {
+            return self.note_loss(self.transact(Durable::Yes, Changes::off(), work));
+        };
+        let mut changes = journal.changes();
+        let number = notes.number.wrapping_add(1);
+        let settled = self.transact(Durable::Yes, Changes::off(), |w| {
+            w.set_meta(NUMBER, number)?;
+            work(w)
+        });
+        match &settled {
+            Ok(_) => {
+                *changes = Changes::default();
+                notes.begin(number);
+            }
+            // What was taken to be noted is lost to that.
+            Err(_) => *changes = Changes::off(),
+        }
+        self.note_loss(settled.map(|(result, _)| (result, Changes::off())))
     }
 
     /// True once the disk failed: nothing can be read or written until the file is opened again.
@@ -167,30 +228,56 @@ impl Index {
         durable: Durable,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let written = self.transact(durable, work);
+        let Some(journal) = &self.journal else {
+            return self.note_loss(self.transact(durable, Changes::off(), work));
+        };
+        if durable == Durable::Yes && journal.changes().are_too_many() {
+            return self.settle_with(work);
+        }
+        let mut changes = journal.changes();
+        let taking = match changes.are_too_many() {
+            true => Changes::off(),
+            false => Changes::default(),
+        };
+        let written = self.transact(Durable::Later, taking, work);
+        if let Ok((_, own)) = &written {
+            changes.add(own);
+        }
+        drop(changes);
+        let result = self.note_loss(written)?;
+        match durable {
+            Durable::Yes => self.flush().map(|()| result),
+            Durable::Later => Ok(result),
+        }
+    }
+
+    fn note_loss<T>(&self, written: Result<(T, Changes), Error>) -> Result<T, Error> {
         if written.as_ref().is_err_and(Error::is_loss) {
             self.lost.store(true, Release);
         }
-        written
+        written.map(|(result, _)| result)
     }
 
+    /// Returns what was changed, too, if `changes` takes it.
     fn transact<T>(
         &self,
         durable: Durable,
+        changes: Changes,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    ) -> Result<(T, Changes), Error> {
         let mut transaction = self.database.begin_write()?;
         match durable {
             Durable::Yes => transaction.set_quick_repair(true),
             Durable::Later => transaction.set_durability(Durability::None)?,
         }
-        let mut writer = Writer::new(&transaction, &self.totals);
+        let mut writer = Writer::new(&transaction, &self.totals, changes);
         let result = work(&mut writer)?;
-        let changes = writer.end_tally()?;
+        let tally = writer.end_tally()?;
+        let changes = std::mem::replace(&mut writer.changes, Changes::off());
         drop(writer);
         transaction.commit()?;
-        self.totals.apply(changes);
-        Ok(result)
+        self.totals.apply(tally);
+        Ok((result, changes))
     }
 
     /// A consistent view of everything committed so far. Short-lived: while it lives, no page is used again.
@@ -199,6 +286,51 @@ impl Index {
             transaction: self.database.begin_read()?,
         })
     }
+}
+
+/// redb makes durable what it has when its file is closed: that must not be noted beside it, too.
+impl Drop for Index {
+    fn drop(&mut self) {
+        let settled = match &self.journal {
+            Some(_) => self.settle(),
+            None => Ok(()),
+        };
+        // A file that failed is not written to any more.
+        if settled.is_err_and(|error| !error.is_loss())
+            && let Some(journal) = &self.journal
+        {
+            journal.notes().remove();
+        }
+    }
+}
+
+/// The name of the number of notes.
+const NUMBER: &str = "notes";
+
+/// Takes in what is noted beside the file; returns the number of the notes that follow.
+fn take_in(w: &mut Writer<'_>, noted: &[u8]) -> Result<u64, Error> {
+    let next = match w.meta(NUMBER)? {
+        Some(number) => {
+            let rest = &mut &*noted;
+            while let Some(changes) = journal::take_note(rest, number) {
+                let changes = &mut &*changes;
+                while !changes.is_empty() {
+                    let what = "a note beside the index";
+                    w.apply(Change::take(changes).ok_or(Error::Corrupt { what })?)?;
+                }
+            }
+            number.wrapping_add(1)
+        }
+        // Not one that is left from another file of that name.
+        None => {
+            let mut number = [0; 8];
+            let what = "the random number source";
+            getrandom::fill(&mut number).map_err(|_| Error::Corrupt { what })?;
+            u64::from_le_bytes(number)
+        }
+    };
+    w.set_meta(NUMBER, next)?;
+    Ok(next)
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ mod database;
 mod error;
 mod expunged;
 mod flags;
+mod journal;
+#[cfg(test)]
+mod journal_tests;
 mod names;
 mod overview;
 mod reader;

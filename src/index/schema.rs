@@ -7,8 +7,11 @@ use std::ops::RangeInclusive;
 
 /// Raised whenever the tables change so that an older program cannot read them.
 /// 1: the first; 2: overviews; 3: expunges; 4: all keys and values are bytes; 5: a checksum behind each
-/// value. Older ones are made again from the store; those before 4 count as damaged.
-pub(super) const SCHEMA_VERSION: u64 = 5;
+/// value; 6: notes beside the file, which a program that does not know them would leave out. Those before
+/// `OLDEST_VERSION` are made again from the store; those before 4 count as damaged.
+pub(super) const SCHEMA_VERSION: u64 = 6;
+/// What has the same rows.
+pub(super) const OLDEST_VERSION: u64 = 5;
 
 /// Names an account inside one index file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

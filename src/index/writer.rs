@@ -1,7 +1,8 @@
 //! Reading and writing rows inside one transaction.
 
+use super::journal::{Change, Changes, What};
 use super::schema::{
-    AccountId, Bytes, Kind, Row, SCHEMA_VERSION, ends_key, flags_of, key, mailbox_key, names_of,
+    AccountId, Bytes, Kind, OLDEST_VERSION, Row, ends_key, flags_of, key, mailbox_key, names_of,
     number, overview_of, short, whole,
 };
 use super::usage::{Tally, Totals, row_octets};
@@ -19,14 +20,21 @@ pub(crate) struct Writer<'t> {
     /// Those that were needed, in the order of [`Kind::ALL`].
     tables: [OnceCell<Table<'t, Bytes, Bytes>>; Kind::ALL.len()],
     pub(super) tally: Tally<'t>,
+    pub(super) changes: Changes,
 }
 
 impl<'t> Writer<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction, totals: &'t Totals) -> Writer<'t> {
+    /// `changes` takes those of this transaction.
+    pub(super) fn new(
+        transaction: &'t WriteTransaction,
+        totals: &'t Totals,
+        changes: Changes,
+    ) -> Writer<'t> {
         Writer {
             transaction,
             tables: Default::default(),
             tally: Tally::new(totals),
+            changes,
         }
     }
 
@@ -56,8 +64,11 @@ impl<'t> Writer<'t> {
 
     pub(super) fn put(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let row = checksum::seal(kind as u8, key, value);
+        let mut changes = std::mem::replace(&mut self.changes, Changes::off());
         let old = self.table_mut(kind)?.insert(key, row.as_slice())?;
+        changes.put(kind as u8, key, old.as_ref().map(|old| old.value()), &row);
         let old = old.map(|old| old.value().len());
+        self.changes = changes;
         self.tally.note(kind, key, old, Some(row.len()));
         Ok(())
     }
@@ -65,7 +76,43 @@ impl<'t> Writer<'t> {
     pub(super) fn remove(&mut self, kind: Kind, key: &[u8]) -> Result<(), Error> {
         let old = self.table_mut(kind)?.remove(key)?;
         let old = old.map(|old| old.value().len());
+        if old.is_some() {
+            self.changes.remove(kind as u8, key);
+        }
         self.tally.note(kind, key, old, None);
+        Ok(())
+    }
+
+    /// Makes a change again that was noted. What was counted then was noted, too.
+    pub(super) fn apply(&mut self, change: Change<'_>) -> Result<(), Error> {
+        let what = "a note beside the index";
+        let (number, key) = (change.table, change.key);
+        let kind = Kind::ALL.get(usize::from(number)).copied();
+        let table = self.table_mut(kind.ok_or(Error::Corrupt { what })?)?;
+        match change.what {
+            What::Put {
+                kept: (start, end),
+                middle,
+                checksum,
+            } => {
+                let old_row = table.get(key)?;
+                let old = old_row.as_ref().map_or(&[][..], |old| old.value());
+                let old = checksum::unsealed(old);
+                let start = old.get(..start).ok_or(Error::Corrupt { what })?;
+                let end = old.len().checked_sub(end).and_then(|at| old.get(at..));
+                let value = [start, middle, end.ok_or(Error::Corrupt { what })?].concat();
+                let row = checksum::seal(number, key, &value);
+                if !row.ends_with(&checksum) {
+                    return Err(Error::Corrupt { what });
+                }
+                drop(old_row);
+                table.insert(key, row.as_slice())?;
+            }
+            What::Remove => drop(table.remove(key)?),
+            What::RemoveRange { last } => {
+                table.retain_in::<&[u8], _>(key..=last, |_, _| false)?;
+            }
+        }
         Ok(())
     }
 
@@ -121,6 +168,9 @@ impl<'t> Writer<'t> {
             gone += row_octets(row.len());
             false
         })?;
+        if gone > 0 {
+            self.changes.remove_range(kind as u8, first, last);
+        }
         self.tally.forget(kind, first, gone);
         Ok(())
     }
@@ -130,7 +180,7 @@ impl<'t> Writer<'t> {
         let name = "version";
         match self.table(Kind::Meta)?.get(name.as_bytes())? {
             // Without a checksum: as it was before 5.
-            Some(row) if row.value().len() == size_of::<u64>() => Ok(Some(SCHEMA_VERSION - 1)),
+            Some(row) if row.value().len() == size_of::<u64>() => Ok(Some(OLDEST_VERSION - 1)),
             _ => self.meta(name),
         }
     }

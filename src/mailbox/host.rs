@@ -443,10 +443,11 @@ impl Host {
         drop(waiting);
         let mut flushed = self.inner.index.flush();
         if self.inner.bulky.swap(false, Ordering::AcqRel) {
+            flushed = flushed.and_then(|()| self.inner.index.settle());
             // redb frees what a commit left over in another one, which is not durable; until the next durable one
             // every page that is read looks for room in all parts of the buffer of that. Much was learned,
             // so much is read next.
-            flushed = flushed.and_then(|()| self.inner.index.flush());
+            flushed = flushed.and_then(|()| self.inner.index.settle());
             crate::sys::memory::give_back_memory();
         }
         self.inner.notice_loss();

@@ -277,6 +277,7 @@ fn forget(index: &Path, shared: bool) -> std::io::Result<u32> {
     if !shared {
         count += remove(&index, "shared.redb")?;
         remove(&index, "shared.reserve")?;
+        remove(&index, "shared.journal")?;
         if count == 0 {
             return Ok(0);
         }
@@ -293,12 +294,14 @@ fn forget(index: &Path, shared: bool) -> std::io::Result<u32> {
         };
         count += remove(&user, "index.redb")?;
         remove(&user, "index.reserve")?;
+        remove(&user, "index.journal")?;
         // Others may be in it that somebody wants to look at.
         unlinkat(&index, name, AtFlags::REMOVEDIR).ok();
     }
     if shared && count > 0 {
         count += remove(&index, "shared.redb")?;
         remove(&index, "shared.reserve")?;
+        remove(&index, "shared.journal")?;
     }
     Ok(count)
 }
