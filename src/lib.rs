@@ -95,6 +95,8 @@
 //! * Every buffer, queue, literal, nesting and count has a named limit in [`config::Limits`].
 //! * A full disk takes no new mail and lets users read, mark and delete: a file beside the index gives its room
 //!   up then (`index::Reserve`), and logs have a block to spare.
+//! * Small changes of the index are durable in notes beside its file (`index::journal`), until there are enough of
+//!   them for a commit of redb that writes pages.
 //! * A woken session asks the index for the changes since what it knows; nobody queues events.
 //!
 //! # What is deliberately absent

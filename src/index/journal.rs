@@ -15,6 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Octets of the file. More changes than fit in are redb's to make durable.
 const OCTETS: u64 = 64 << 10;
+/// It is filled in pieces of this: where the kernel has read or written more at once, it takes that as one page,
+/// all of which counts as changed by a note.
+const PIECE: usize = 4096;
 /// Of a note before its changes: their number, how many octets they have, a checksum.
 const HEAD: usize = 16;
 
@@ -31,8 +34,7 @@ pub(super) struct Changes {
     too_many: bool,
 }
 
-/// One of them. The row of that key becomes so many octets of the value it has, `middle`, so many octets of
-/// the value's end, and the checksum; or it goes, or all rows from that key to `last` go.
+/// One of them: the row of that key gets another value, or it goes, or all rows from that key to `last` go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change<'a> {
     pub(super) table: u8,
@@ -42,9 +44,10 @@ pub(super) struct Change<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What<'a> {
+    /// `patches` and `end` make the value of the one that it has ([`patched`]).
     Put {
-        kept: (usize, usize),
-        middle: &'a [u8],
+        patches: &'a [u8],
+        end: usize,
         checksum: [u8; checksum::OCTETS],
     },
     Remove,
@@ -79,16 +82,10 @@ impl Changes {
         if self.too_many {
             return;
         }
-        let both = old.iter().zip(new);
-        let start = both.take_while(|(old, new)| old == new).count();
-        let both = old.iter().skip(start).rev();
-        let both = both.zip(new.iter().skip(start).rev());
-        let end = both.take_while(|(old, new)| old == new).count();
-        let middle = new.get(start..new.len() - end).unwrap_or_default();
+        let (patches, end) = patches(old, new);
         self.begin(PUT | table, key);
-        put_varint(start as u64, &mut self.bytes);
+        put_text(&patches, &mut self.bytes);
         put_varint(end as u64, &mut self.bytes);
-        put_text(middle, &mut self.bytes);
         self.bytes.extend_from_slice(sum);
         self.bound();
     }
@@ -133,8 +130,8 @@ impl<'a> Change<'a> {
             key,
             what: match what & !KIND {
                 PUT => What::Put {
-                    kept: (take_length(bytes)?, take_length(bytes)?),
-                    middle: take_text(bytes)?,
+                    patches: take_text(bytes)?,
+                    end: take_length(bytes)?,
                     checksum: take(bytes, checksum::OCTETS)?.try_into().ok()?,
                 },
                 REMOVE => What::Remove,
@@ -145,6 +142,58 @@ impl<'a> Change<'a> {
             },
         })
     }
+}
+
+/// So many octets that are the same do not end a patch: noting where another begins takes as many.
+const GAP: usize = 3;
+
+/// What makes a value of an old one: patches, each so many octets of the old one, then others in place of as
+/// many of its own; and how many octets of its end follow the last.
+pub(super) fn patches(old: &[u8], new: &[u8]) -> (Vec<u8>, usize) {
+    let room = old.len().min(new.len());
+    let both = old.iter().rev().zip(new.iter().rev());
+    let same = both.take_while(|(old, new)| old == new).count();
+    let aligned = old
+        .iter()
+        .zip(new)
+        .take_while(|(old, new)| old == new)
+        .count();
+    let end = same.min(room - aligned);
+    let stop = new.len() - end;
+    let differs = |at: usize| at >= old.len() - end || old.get(at) != new.get(at);
+    let (mut out, mut done, mut at) = (Vec::new(), 0, aligned);
+    while at < stop {
+        let mut last = at;
+        let mut next = at + 1;
+        while next < stop && next - last <= GAP {
+            if differs(next) {
+                last = next;
+            }
+            next += 1;
+        }
+        put_varint((at - done) as u64, &mut out);
+        put_text(new.get(at..=last).unwrap_or_default(), &mut out);
+        done = last + 1;
+        at = (done..stop).find(|at| differs(*at)).unwrap_or(stop);
+    }
+    if done < stop {
+        put_varint((stop - done) as u64, &mut out);
+        put_text(&[], &mut out);
+    }
+    (out, end)
+}
+
+/// The value that patches make; `None` if they are not of that one.
+pub(super) fn patched(old: &[u8], mut patches: &[u8], end: usize) -> Option<Vec<u8>> {
+    let mut new = Vec::with_capacity(old.len() + patches.len());
+    while !patches.is_empty() {
+        let kept = take_length(&mut patches)?;
+        let at = new.len();
+        new.extend_from_slice(old.get(at..at.checked_add(kept)?)?);
+        new.extend_from_slice(take_text(&mut patches)?);
+    }
+    new.extend_from_slice(old.get(old.len().checked_sub(end)?..)?);
+    Some(new)
 }
 
 fn put_text(text: &[u8], out: &mut Vec<u8>) {
@@ -277,7 +326,8 @@ fn open(path: &Path) -> io::Result<File> {
     let options = options.read(true).write(true).create(true).truncate(false);
     let file = options.open(path)?;
     if file.metadata()?.len() < OCTETS {
-        let filled = file.write_all_at(&[0; OCTETS as usize], 0);
+        let mut pieces = (0..OCTETS).step_by(PIECE);
+        let filled = pieces.try_for_each(|at| file.write_all_at(&[0; PIECE], at));
         if let Err(error) = filled.and_then(|()| file.sync_all()) {
             // What is made by half takes room from others.
             let _ = std::fs::remove_file(path);
@@ -311,7 +361,11 @@ fn sum(number: u64, changes: &[u8]) -> [u8; 4] {
 /// What the file beside an index has; nothing if there is none, or none that can be read.
 pub(super) fn read(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(OCTETS).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| {
+        // Page by page: see `PIECE`.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
+        file.take(OCTETS).read_to_end(&mut bytes)
+    });
     match read {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             log::warn!("{}: {error}", path.display());

@@ -221,3 +221,33 @@ fn a_note_that_does_not_fit_its_row_is_damage() {
         assert!(error.is_damage(), "{at}: {error}");
     }
 }
+
+#[test]
+fn patches_make_the_new_of_the_old() {
+    let mut state = 1u64;
+    let mut random = move |below: usize| {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..20_000 {
+        let old: Vec<u8> = (0..random(40)).map(|_| random(3) as u8).collect();
+        let mut new = old.clone();
+        for _ in 0..random(4) {
+            let at = random(new.len() + 1);
+            match random(3) {
+                0 => new.insert(at, 9),
+                1 if at < new.len() => drop(new.remove(at)),
+                _ => new.iter_mut().skip(at).take(1).for_each(|octet| *octet = 7),
+            }
+        }
+        let (patches, end) = journal::patches(&old, &new);
+        let made = journal::patched(&old, &patches, end);
+        assert_eq!(made, Some(new.clone()), "{old:?}");
+    }
+    let old = [0; 500];
+    let mut new = old;
+    (new[30], new[470]) = (1, 1);
+    assert!(journal::patches(&old, &new).0.len() < 10);
+}

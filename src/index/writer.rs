@@ -1,6 +1,6 @@
 //! Reading and writing rows inside one transaction.
 
-use super::journal::{Change, Changes, What};
+use super::journal::{Change, Changes, What, patched};
 use super::schema::{
     AccountId, Bytes, Kind, OLDEST_VERSION, Row, ends_key, flags_of, key, mailbox_key, names_of,
     number, overview_of, short, whole,
@@ -91,21 +91,19 @@ impl<'t> Writer<'t> {
         let table = self.table_mut(kind.ok_or(Error::Corrupt { what })?)?;
         match change.what {
             What::Put {
-                kept: (start, end),
-                middle,
+                patches,
+                end,
                 checksum,
             } => {
-                let old_row = table.get(key)?;
-                let old = old_row.as_ref().map_or(&[][..], |old| old.value());
-                let old = checksum::unsealed(old);
-                let start = old.get(..start).ok_or(Error::Corrupt { what })?;
-                let end = old.len().checked_sub(end).and_then(|at| old.get(at..));
-                let value = [start, middle, end.ok_or(Error::Corrupt { what })?].concat();
+                let row = table.get(key)?;
+                let old = row.as_ref().map_or(&[][..], |row| row.value());
+                let value = patched(checksum::unsealed(old), patches, end);
+                drop(row);
+                let value = value.ok_or(Error::Corrupt { what })?;
                 let row = checksum::seal(number, key, &value);
                 if !row.ends_with(&checksum) {
                     return Err(Error::Corrupt { what });
                 }
-                drop(old_row);
                 table.insert(key, row.as_slice())?;
             }
             What::Remove => drop(table.remove(key)?),

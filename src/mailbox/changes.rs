@@ -155,6 +155,15 @@ mod tests {
         assert_eq!(changed(&view, view.highest_mod_seq().into()), "");
     }
 
+    /// An index as the disk has it, with the notes beside it.
+    fn survive(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::copy(from, to).unwrap();
+        let notes = from.with_extension("journal");
+        if notes.exists() {
+            std::fs::copy(notes, to.with_extension("journal")).unwrap();
+        }
+    }
+
     #[test]
     fn nothing_is_missed_over_an_unclean_stop() {
         let directory = tempfile::tempdir().unwrap();
@@ -170,7 +179,7 @@ mod tests {
             append(&account, "INBOX", "kept", &Flags::default());
             let mut view = inbox(&account);
             host.flush().unwrap();
-            std::fs::copy(&file, directory.path().join("survives")).unwrap();
+            survive(&file, &directory.path().join("survives"));
             // None of this is in the index that survives; a client was told of it.
             append(&account, "INBOX", "came and went", &Flags::default());
             view.sync(Expunges::Tell).unwrap();
@@ -206,7 +215,7 @@ mod tests {
             let told = view.highest_mod_seq();
             let next = format!("ended {end}");
             let at = |index: &str| directory.path().join(index);
-            std::fs::copy(at(&last), at(&next)).unwrap();
+            survive(&at(&last), &at(&next));
             drop((view, host));
             host = again(&next);
             if end == 2 {

@@ -133,7 +133,10 @@ mod tests {
 
         fn copy(&self, index: &str) {
             let at = |name: &str| self.beside.path().join(name);
-            std::fs::copy(at("index"), at(index)).unwrap();
+            for end in ["", "journal"] {
+                let (from, to) = (at("index"), at(index));
+                std::fs::copy(from.with_extension(end), to.with_extension(end)).unwrap();
+            }
         }
 
         fn look(&self, index: &str) -> Found {
