@@ -5,6 +5,7 @@ use super::schema::{Kind, OLDEST_VERSION, SCHEMA_VERSION};
 use super::usage::Totals;
 use super::{Error, Reader, Writer};
 use crate::mail::MailboxId;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, Durability, ReadableDatabase};
 use std::io::Read;
 use std::panic::AssertUnwindSafe;
@@ -21,6 +22,8 @@ pub(crate) struct Index {
     totals: Totals,
     /// `None`: in memory.
     journal: Option<Journal>,
+    /// The file that this is in place of.
+    held: Option<FileBackend>,
 }
 
 /// Of what a file of redb's begins with.
@@ -79,10 +82,32 @@ impl Index {
         })
     }
 
+    /// In memory, in place of a file that there is no room for. While it is there nobody else opens that. Errors:
+    /// `InUse` if somebody has.
+    pub(crate) fn makeshift(path: &Path, cache_octets: usize) -> Result<Index, Error> {
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path).map_err(redb::StorageError::Io)?;
+        let held = FileBackend::new(file)?;
+        let memory = InMemoryBackend::new();
+        let builder = &mut Builder::new();
+        let database = builder
+            .set_cache_size(cache_octets)
+            .create_with_backend(memory)?;
+        let mut index = Index::start(database, None)?;
+        index.held = Some(held);
+        Ok(index)
+    }
+
+    /// True if the file is not written: see [`Index::makeshift`].
+    pub(crate) fn is_makeshift(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// In memory, for tests.
     #[cfg(test)]
     pub(crate) fn memory() -> Result<Index, Error> {
-        Index::with_backend(redb::backends::InMemoryBackend::new())
+        Index::with_backend(InMemoryBackend::new())
     }
 
     /// Over any backend, for tests that make it lie.
@@ -105,6 +130,7 @@ impl Index {
             lost: AtomicBool::new(false),
             totals: Totals::default(),
             journal: None,
+            held: None,
         };
         let (version, number, clean, ends) = index.write(Durable::Yes, |w| {
             let version = w.version()?.unwrap_or(SCHEMA_VERSION);

@@ -29,6 +29,12 @@ impl Reserve {
         reserve
     }
 
+    /// True if there is room for more than the file, or nobody can tell.
+    pub(crate) fn has_room(&self) -> bool {
+        let free = self.path.as_deref().and_then(free_octets);
+        free.is_none_or(|free| free >= 2 * OCTETS)
+    }
+
     /// True while no new mail may be taken.
     pub(crate) fn is_used(&self) -> bool {
         self.used.load(Ordering::Acquire)
@@ -47,6 +53,14 @@ impl Reserve {
         fs::remove_file(path).is_ok()
     }
 
+    /// Gives the room up if there is hardly any other: for what comes next, and frees more.
+    pub(crate) fn give_way(&self) {
+        let free = self.path.as_deref().and_then(free_octets);
+        if free.is_some_and(|free| free < OCTETS / 2) {
+            self.use_up();
+        }
+    }
+
     /// Has the file there if there is room, and not if there is none.
     pub(crate) fn look(&self) {
         let Some(path) = &self.path else {
@@ -55,10 +69,7 @@ impl Reserve {
         let is_there = fs::metadata(path).is_ok_and(|file| file.len() >= OCTETS);
         let free = free_octets(path);
         match is_there {
-            true if free.is_some_and(|free| free < OCTETS / 2) => {
-                self.use_up();
-            }
-            true => {}
+            true => self.give_way(),
             // What was made by half helps nobody.
             false if free.is_none_or(|free| free >= 2 * OCTETS) => self.make(path),
             false => self.note_full(path),

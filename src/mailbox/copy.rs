@@ -91,6 +91,7 @@ impl View {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);
         }
+        self.shared.host.reserve.give_way();
         self.carrying(uids, to, Way::Move)
     }
 

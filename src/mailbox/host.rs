@@ -175,11 +175,25 @@ impl Host {
             Err(Error::Full) if reserve.use_up() => Host::open_index(path, limits),
             opened => opened,
         };
+        let index = match index {
+            Err(Error::Full) => Host::makeshift(path, limits),
+            opened => opened,
+        };
         let mut host = Host::begin(index?, limits);
         if let Some(inner) = Arc::get_mut(&mut host.inner) {
             inner.reserve = reserve;
         }
         Ok(host)
+    }
+
+    /// Whoever finds a full disk has to be able to delete mail.
+    fn makeshift(path: &Path, limits: Limits) -> Result<Index, Error> {
+        log::warn!(
+            "index {}: there is no room to open it: until there is, what mailboxes have is found out anew",
+            path.display()
+        );
+        let index = Index::makeshift(path, limits.index_cache_octets);
+        index.map_err(fault("making an index in memory"))
     }
 
     fn open_index(path: &Path, limits: Limits) -> Result<Index, Error> {
@@ -411,7 +425,7 @@ impl Host {
     /// True once the index cannot be used any more because the disk failed or was full: all that
     /// follows fails, too. Whoever opens the index again compares every mailbox with its directory.
     pub(crate) fn is_lost(&self) -> bool {
-        self.inner.index.is_lost()
+        self.inner.is_lost()
     }
 
     /// Wakes when the index is lost. Make it, then ask `is_lost`, then wait.
@@ -421,6 +435,8 @@ impl Host {
 
     /// Writes side files that lag behind and makes the index durable.
     pub(crate) fn flush(&self) -> Result<(), Error> {
+        // An index that cannot be written is lost, and with it all sessions.
+        self.inner.reserve.give_way();
         let mut pending = std::mem::take(&mut *lock(&self.pending));
         let mut first = Ok(());
         pending.retain(|waiting| {
@@ -485,9 +501,14 @@ impl HostInner {
         self.dirty.store(true, Ordering::Release);
     }
 
+    /// As [`Host::is_lost`]; one that was only for the time being is, once there is room for the real one.
+    fn is_lost(&self) -> bool {
+        self.index.is_lost() || self.index.is_makeshift() && self.reserve.has_room()
+    }
+
     /// Wakes whoever waits for it if the index is lost.
     fn notice_loss(&self) {
-        if self.index.is_lost() {
+        if self.is_lost() {
             self.lost.notify(usize::MAX);
         }
     }

@@ -82,6 +82,7 @@ impl View {
         if self.access() == Access::ReadOnly {
             return Err(Error::ReadOnly);
         }
+        self.shared.host.reserve.give_way();
         let mut store = self.account.0.own_store()?;
         self.refresh(&mut *store)?;
         let uids = self.uids().intersection(uids);

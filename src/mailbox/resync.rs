@@ -161,7 +161,9 @@ fn begin(state: &State, census: &Census, leaps: u64) -> (Summary, bool) {
             .highest_mod_seq
             .number()
             .saturating_add(MOD_SEQ_LEAP.saturating_mul(leaps));
-        summary.highest_mod_seq = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
+        let leapt = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
+        // Where there was no room for this index another one told them, by the clock.
+        summary.highest_mod_seq = leapt.max(by_clock().unwrap_or(ModSeq::MIN));
         // Messages may have come, been told and gone that the index forgot, too.
         summary.horizon = summary.highest_mod_seq.number();
     }
@@ -178,11 +180,15 @@ fn begin(state: &State, census: &Census, leaps: u64) -> (Summary, bool) {
 fn anew(census: &Census, known: Option<ModSeq>) -> Summary {
     let state = &census.state;
     let mut summary = Summary::new(state.uid_validity, state.uid_next, state.guid);
-    let now = u64::try_from(crate::sys::clock::now().as_micros()).unwrap_or(0);
-    let by_clock = ModSeq::new(now);
-    summary.highest_mod_seq = by_clock.max(known).unwrap_or(ModSeq::MIN);
+    summary.highest_mod_seq = by_clock().max(known).unwrap_or(ModSeq::MIN);
     summary.horizon = summary.highest_mod_seq.number();
     summary
+}
+
+/// The microseconds of the clock.
+fn by_clock() -> Option<ModSeq> {
+    let now = u64::try_from(crate::sys::clock::now().as_micros());
+    ModSeq::new(now.unwrap_or(0))
 }
 
 /// Letters mean what the side file says; other keywords stay. True if some of them have letters which the

@@ -184,6 +184,43 @@ fn reads_and_deletes(format: &str) {
 }
 
 #[test]
+fn who_is_there_deletes_and_moves_as_soon_as_the_disk_is_full() {
+    // Until the index was flushed the room that is kept for that was kept from it.
+    for format in ["maildir", "sdbox", "mdbox", "mbox"] {
+        let mut server = Server::start(&format!("[storage]\nformat = \"{format}\""));
+        server.deliver("ann", &message("0@test", "news", "Text."));
+        server.stop();
+        let Some(_mount) = Mount::over(&server.data(), 8 << 20) else {
+            println!("skipped: may not mount");
+            return;
+        };
+        server.again();
+        for number in 1..20 {
+            server.deliver("ann", &message(&format!("{number}@test"), "news", "Text."));
+        }
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        imap.ok("NOOP");
+        // All that waits is written.
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        fill(&server, "filler");
+        imap.ok("UID MOVE 1:5 Trash");
+        imap.ok("STORE 1:5 +FLAGS (\\Deleted)");
+        imap.ok("EXPUNGE");
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        imap.ok("STORE 1:5 +FLAGS (\\Deleted)");
+        imap.ok("EXPUNGE");
+        let left = imap.ok("STATUS Trash (MESSAGES)");
+        assert_eq!(left.untagged, ["STATUS Trash (MESSAGES 5)"], "{format}");
+        assert!(
+            !server.log().contains("is lost"),
+            "{format}: {}",
+            server.log()
+        );
+    }
+}
+
+#[test]
 fn a_full_disk_lets_users_read_and_delete_a_maildir() {
     reads_and_deletes("maildir");
 }
