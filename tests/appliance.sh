@@ -3,6 +3,12 @@
 # with them, where need be in an emulator (Debian's qemu-user-static, installed if run as root).
 #
 #   tests/appliance.sh linux310     what fits into every run: what cargo built, as on Linux 3.10
+#   tests/appliance.sh quick TARGET...
+#                                   these targets, as fast as it goes: built without --release, the whole server's tests in an
+#                                   emulator. Says so and ends well where the compiler or the emulator cannot be loaded, and
+#                                   begins no further target after QUICK_SECONDS (420)
+#   tests/appliance.sh parts TARGET...
+#                                   the tests of all parts (transcripts, stores, index) on the machine TARGET, in an emulator
 #   tests/appliance.sh TARGET...    these targets, x86_64 also as on Linux 3.10; see cross/build --list
 #   tests/appliance.sh all          every target
 #   tests/appliance.sh packages [TARGET...]
@@ -120,6 +126,42 @@ test_target() {
     run_tests "$emulated - ($measured)" $EMULATOR "$PWD/$binary"
 }
 
+# Builds for tests; false, and said why, if what that takes is not to be had.
+can_test() { # TARGET
+    local code=0
+    EMULATOR=''
+    . "cross/targets/$1.env"
+    install_emulators
+    has "${EMULATOR%% *}" || { say "no ${EMULATOR%% *}: tests of $1 are skipped"; return 1; }
+    cross/build --tests "$1" || code=$?
+    case $code in
+    0) ;;
+    4) say "what builds for $1 cannot be loaded: its tests are skipped"; return 1 ;;
+    *) exit "$code" ;;
+    esac
+}
+
+test_quick() { # TARGET...
+    local target
+    # All compilers at once: each of them compiles alone for most of its time.
+    cross/setup "$@" || [ $? = 4 ]
+    for target in "$@"; do
+        [ "$SECONDS" -lt "${QUICK_SECONDS:-420}" ] || { say "$SECONDS seconds are over: tests of $target are skipped"; continue; }
+        can_test "$target" || continue
+        run_tests "$emulated - ($measured)" $EMULATOR "$PWD/target/cross/tests/$target/dovelet"
+        say "$target: done after $SECONDS seconds"
+    done
+}
+
+test_parts() { # TARGET...
+    local target
+    for target in "$@"; do
+        can_test "$target" || continue
+        say "tests of the parts with $EMULATOR"
+        $EMULATOR "target/cross/tests/$target/unit" $unfit
+    done
+}
+
 [ $# != 0 ] || { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"; exit 2; }
 if [ "$1" = packages ]; then
     shift
@@ -150,6 +192,14 @@ if [ "$*" = linux310 ]; then
     run_tests "$emulated" python3 "$PWD/cross/linux310.py" "$PWD/target/debug/dovelet"
     exit
 fi
+case $1 in
+quick | parts)
+    kind=$1
+    shift
+    "test_$kind" "$@"
+    exit
+    ;;
+esac
 [ "$*" != all ] || set -- $(cross/build --list)
 # One over its budget is tested all the same.
 cross/build "$@" || [ $? = 3 ]
