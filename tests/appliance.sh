@@ -5,8 +5,8 @@
 #   tests/appliance.sh linux310     what fits into every run: what cargo built, as on Linux 3.10
 #   tests/appliance.sh quick TARGET...
 #                                   these targets, as fast as it goes: built without --release, the whole server's tests in an
-#                                   emulator. Says so and ends well where the compiler or the emulator cannot be loaded, and
-#                                   begins no further target after QUICK_SECONDS (420)
+#                                   emulator. Says so and ends well where the compiler or the emulator cannot be loaded, or
+#                                   not everything is built after QUICK_SECONDS (420)
 #   tests/appliance.sh parts TARGET...
 #                                   the tests of all parts (transcripts, stores, index) on the machine TARGET, in an emulator
 #   tests/appliance.sh TARGET...    these targets, x86_64 also as on Linux 3.10; see cross/build --list
@@ -35,6 +35,8 @@ emulated='test(/^(delivery|login|tls|command_line|survival)::/)'
 measured='test(a_password_that_the_board_cannot_check) | test(moved_much_holds_no_buffers)'
 # The kernel makes one of a stack of musl and what lies beside it.
 static='not test(stack_octets)'
+# Of the tests of the parts; words of the test runner.
+unfit=''
 
 # Runs tests with a binary; the words before it run it. FILTER is nextest's.
 run_tests() { # FILTER WORDS...
@@ -127,27 +129,29 @@ test_target() {
 }
 
 # Builds for tests; false, and said why, if what that takes is not to be had.
-can_test() { # TARGET
+can_test() { # TARGET [SECONDS]
     local code=0
     EMULATOR=''
     . "cross/targets/$1.env"
     install_emulators
     has "${EMULATOR%% *}" || { say "no ${EMULATOR%% *}: tests of $1 are skipped"; return 1; }
-    cross/build --tests "$1" || code=$?
+    ${2:+timeout "$2"} cross/build --tests "$1" || code=$?
     case $code in
     0) ;;
+    124) say "$1 was not built within $2 seconds: its tests are skipped"; return 1 ;;
     4) say "what builds for $1 cannot be loaded: its tests are skipped"; return 1 ;;
     *) exit "$code" ;;
     esac
 }
 
 test_quick() { # TARGET...
-    local target
-    # All compilers at once: each of them compiles alone for most of its time.
-    cross/setup "$@" || [ $? = 4 ]
+    local target most=${QUICK_SECONDS:-420} left
+    # All of them at once; each says below whether it can be tested.
+    timeout "$most" cross/setup "$@" || case $? in 4 | 124) ;; *) exit 1 ;; esac
     for target in "$@"; do
-        [ "$SECONDS" -lt "${QUICK_SECONDS:-420}" ] || { say "$SECONDS seconds are over: tests of $target are skipped"; continue; }
-        can_test "$target" || continue
+        left=$((most - SECONDS))
+        [ "$left" -gt 0 ] || left=1
+        can_test "$target" "$left" || continue
         run_tests "$emulated - ($measured)" $EMULATOR "$PWD/target/cross/tests/$target/dovelet"
         say "$target: done after $SECONDS seconds"
     done
