@@ -236,8 +236,11 @@ def main():
             machine.kill()
             machine.start()
             seconds = machine.greeting()
+            waited = machine.waited()
             if given.machine == "virt":
-                at_most("seconds from power-on to the greeting", seconds, MAX_SECONDS_TO_GREETING)
+                # What others took is no time of the machine's.
+                what = f"seconds from power-on to the greeting ({seconds:.1f}, but for {waited:.1f} that others had the processors)"
+                at_most(what, seconds - waited, MAX_SECONDS_TO_GREETING)
             else:
                 say(f"seconds from power-on to the greeting: {seconds:.1f}")
             check_mail(machine)

@@ -64,6 +64,14 @@ class Machine:
             time.sleep(0.05)
         raise SystemExit(f"no greeting in {within} seconds: {self.text()}")
 
+    def waited(self):
+        """Seconds that the machine was ready to go on and other programs had the processors, up to now: of that thread of
+        QEMU that waited longest. 0 where the kernel does not count it."""
+        waits = [0]
+        for path in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
+            waits.append(int(path.read_text().split()[1]))
+        return max(waits) / 1e9
+
     def text(self):
         return self.said.decode(errors="replace")
 
