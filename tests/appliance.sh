@@ -71,6 +71,8 @@ install_packers() {
 test_packages() { # TARGET...
     local target binaries='' kind of out=target/images/packages
     rm -rf "$out"
+    # Of one commit, also if there is another one meanwhile.
+    export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
     for target in "$@"; do
         binaries="$binaries $(binary_of "$target")"
     done
