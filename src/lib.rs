@@ -43,7 +43,8 @@
 //! lines and password schemes in `auth`, TOML in `config`, Maildir side files in `store`.
 //!
 //! A store keeps all that a client may rely on in files of its own, whatever the format: Maildir in names
-//! and side files, mdbox and sdbox in a log for each mailbox (see `store::dbox`), mbox in header fields (see `store::mbox`). So nothing above it knows formats.
+//! and side files, mdbox and sdbox in a log for each mailbox (see `store::dbox`), mbox in header fields (see `store::mbox`). So nothing above it knows formats. An account
+//! with namespaces has a store for each, behind one that leads names to their places (see `store::spread`).
 //!
 //! A role has one thread of tasks (smol's) over one epoll of its own (see [`server`]), and a pool of
 //! threads that may block. Nothing else runs: no helper threads, no timers but the next deadline.

@@ -7,8 +7,8 @@ use super::console::{Console, Exit, Failure, Outputs};
 use super::patient::{
     Lock, Patient, keep_server_away, log_faults, other_owner, patients, with_rights_of,
 };
-use crate::config::{Config, Form, Format};
-use crate::mail::Flags;
+use crate::config::{Config, Form, Format, Location};
+use crate::mail::{Flags, MailboxName};
 use crate::mailbox::{Access, Error, FlagChange, Host, Limits};
 use crate::server::Owners;
 use crate::store::{self, Adopted, Adoption};
@@ -72,7 +72,7 @@ pub(super) fn run(
     }
     // Of a user's mail it is known what lies elsewhere.
     let form = match patient(&path, config)? {
-        Some(patient) => patient.location.form,
+        Some(patient) => patient.at(&path).form.clone(),
         None => config.storage.form(),
     };
     let mut outputs = console.outputs();
@@ -238,14 +238,37 @@ fn tell(wish: &Wish, report: &Report, console: &mut Console<'_>) {
     }
 }
 
-/// The user whose mail it is, if this server knows one.
+/// True if both lead to the same directory.
+fn same(root: &Path, path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    root == path || real(root).is_some_and(|root| Some(root) == real(path))
+}
+
+/// The user whose mail it is, or that of a namespace, if this server knows one.
 fn patient(path: &Path, config: &Config) -> Result<Option<Patient>, Failure> {
-    let same = |root: &Path| {
-        let real = |path: &Path| path.canonicalize().ok();
-        root == path || real(root).is_some_and(|root| Some(root) == real(path))
-    };
     let all = patients(None, config, &mut |_| ())?;
-    Ok(all.into_iter().find(|patient| same(&patient.location.root)))
+    let has = |patient: &Patient| patient.location.parts().any(|part| same(&part.root, path));
+    Ok(all.into_iter().find(has))
+}
+
+impl Patient {
+    /// What lies at a path that is the user's; all of the mail if none is.
+    fn at(&self, path: &Path) -> &Location {
+        let mut parts = self.location.parts();
+        parts
+            .find(|part| same(&part.root, path))
+            .unwrap_or(&self.location)
+    }
+
+    /// What a mailbox of that place is called; `None`: names there are not of this account.
+    fn named(&self, path: &Path, name: &MailboxName) -> Option<MailboxName> {
+        let mut namespaces = self.location.form.namespaces.iter();
+        match namespaces.find(|namespace| same(&namespace.location.root, path)) {
+            None => Some(name.clone()),
+            Some(namespace) if name.is_inbox() => Some(namespace.prefix.clone()),
+            Some(namespace) => MailboxName::new(&format!("{}/{name}", namespace.prefix)).ok(),
+        }
+    }
 }
 
 /// Why keywords that only an index can hold are not kept.
@@ -256,8 +279,8 @@ fn without_index(
 ) -> Result<Option<String>, Failure> {
     let why = match patient(path, config)? {
         None => "no user of this server has the mail there",
-        Some(patient) if patient.location.form.format != found.format => {
-            "[storage] format is another"
+        Some(patient) if patient.at(path).form.format != found.format => {
+            "[storage] format, or that of the namespace, is another"
         }
         Some(_) => return Ok(None),
     };
@@ -291,7 +314,7 @@ fn keep_keywords(
             |error: Error| Failure(format!("{}: {}", patient.index.display(), error.reason()));
         let limits = Limits::from(&config.limits);
         let host = Host::open(&patient.index, limits).map_err(told)?;
-        let kept = mark(&host, &patient, &some);
+        let kept = mark(&host, &patient, path, &some);
         host.close().map_err(told)?;
         Ok(kept)
     })?;
@@ -304,10 +327,12 @@ fn keep_keywords(
     Ok(None)
 }
 
-fn mark(host: &Host, patient: &Patient, mailboxes: &[&Adopted]) -> Result<(), Error> {
+fn mark(host: &Host, patient: &Patient, path: &Path, mailboxes: &[&Adopted]) -> Result<(), Error> {
     let account = host.account_at(&patient.name, &patient.location)?;
     for mailbox in mailboxes {
-        let mut view = account.select(&mailbox.name, Access::ReadWrite)?;
+        let name = patient.named(path, &mailbox.name);
+        let name = name.ok_or(Error::NoSuchMailbox)?;
+        let mut view = account.select(&name, Access::ReadWrite)?;
         for (keyword, uids) in &mailbox.beyond {
             let flags = Flags {
                 keywords: vec![keyword.clone()],

@@ -45,9 +45,16 @@ pub(super) fn serve(
 /// Tells of file systems that mail must not be on. Errors: the settings say that the server does not start then.
 fn look_at_places(config: &Config, console: &mut Console<'_>) -> Result<(), Failure> {
     let mail = config.storage.common_root(&config.data_dir);
+    let others = config.storage.common_places(&config.data_dir);
+    let elsewhere = std::iter::once(mail).chain(others);
+    let elsewhere: Vec<_> = elsewhere
+        .filter(|place| !place.starts_with(&config.data_dir))
+        .collect();
     let mut places = vec![&config.data_dir];
-    if !mail.starts_with(&config.data_dir) {
-        places.push(&mail);
+    for place in &elsewhere {
+        if !places.contains(&place) {
+            places.push(place);
+        }
     }
     let found: Vec<String> = places.into_iter().filter_map(|path| unfit(path)).collect();
     match config.storage.unfit {

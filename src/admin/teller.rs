@@ -132,6 +132,12 @@ fn row(user: &str, report: Report) -> Row {
             new: Some(new),
             ..about("mailbox")
         },
+        Report::Hidden { mailbox, prefix } => Row {
+            mailbox: Some(mailbox),
+            verdict: Some("hidden".to_owned()),
+            why: Some(format!("the namespace {prefix} has this name")),
+            ..about("mailbox")
+        },
         Report::Message {
             mailbox,
             uid,

@@ -61,10 +61,9 @@ fn add(name: &str, stdin: bool, config: &Config, console: &mut Console<'_>) -> R
     if let Some((path, _)) = holder(name, config)? {
         return Err(Failure(format!("user {name} exists already, in {path:?}")));
     }
-    let root = config
-        .storage
-        .root(&config.data_dir, &name.to_ascii_lowercase(), None);
-    if config.is_own(&root) {
+    let user = name.to_ascii_lowercase();
+    let location = config.storage.location(&config.data_dir, &user, None);
+    if let Some(root) = location.directories().find(|root| config.is_own(root)) {
         return Err(Failure(format!(
             "the mail of user {name} would be in {root:?}, which is the server's own: choose \
              another name, or another path in [storage]"
@@ -112,11 +111,12 @@ fn delete(name: &str, config: &Config, console: &mut Console<'_>) -> Result<(), 
     let Ok(Patient { location, .. }) = Patient::of(user, config) else {
         return Ok(());
     };
-    let root = location.root;
-    if root.exists() {
-        console.say(format_args!("the mail stays in {}", root.display()));
-    } else {
-        console.say(format_args!("there was no mail in {}", root.display()));
+    for part in location.parts() {
+        let root = part.root.display();
+        match part.root.exists() {
+            true => console.say(format_args!("the mail stays in {root}")),
+            false => console.say(format_args!("there was no mail in {root}")),
+        }
     }
     Ok(())
 }

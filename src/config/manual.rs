@@ -223,6 +223,39 @@ pub(super) const STORAGE: &Section = &Section {
     ],
 };
 
+pub(super) const NAMESPACE: &Section = &Section {
+    name: "namespace",
+    list: true,
+    doc: "Mailboxes whose names begin so are kept elsewhere, in a format of their own, as with Dovecot's namespaces of \
+          type private. The prefix without its / is a mailbox, too, which is always there: what is INBOX in that \
+          place. Mailboxes of [storage] with such names are not seen as long as there is the namespace; \"dovelet \
+          doctor\" names them. Settings that are left out are as in [storage], but for path, inbox and alternate. At \
+          most 16.",
+    keys: &[
+        example(
+            "prefix",
+            "\"Archive/\"",
+            "What names begin with, with / at its end; at most 255 octets. None begins with that of another.",
+        ),
+        example(
+            "path",
+            "\"{home}/archive\"",
+            "The directory, with the variables of path in [storage]. It is apart from the places of [storage] and of other \
+             namespaces.",
+        ),
+        example("format", "\"mdbox\"", "As in [storage]."),
+        example("compression", "\"zstd\"", "As in [storage]."),
+        example("layout", "\"fs\"", "As in [storage]."),
+        example("info_separator", "\":\"", "As in [storage]."),
+        example(
+            "inbox",
+            "\"/var/archive/{user}\"",
+            "mbox: the file of the mailbox that has the name of the prefix. Without it: inbox among the others.",
+        ),
+        example("alternate", "\"/slow/{user}\"", "As in [storage]."),
+    ],
+};
+
 pub(super) const USERS: &Section = &Section {
     name: "users",
     list: true,
@@ -488,9 +521,9 @@ pub(super) const PROCESS: &Section = &Section {
 };
 
 /// In the order of the manual.
-pub(super) const SECTIONS: [&Section; 14] = [
-    TOP, LISTENER, TLS, TLS_NAME, STORAGE, USERS, AUTH, IMAP, POP3, LMTP, POSTFIX, LIMIT, LOG,
-    PROCESS,
+pub(super) const SECTIONS: [&Section; 15] = [
+    TOP, LISTENER, TLS, TLS_NAME, STORAGE, NAMESPACE, USERS, AUTH, IMAP, POP3, LMTP, POSTFIX,
+    LIMIT, LOG, PROCESS,
 ];
 
 /// What a value of a setting is.
@@ -553,7 +586,9 @@ impl Section {
 pub(super) fn home_of(name: &str, besides: &Section) -> Option<&'static Section> {
     let mut homes = SECTIONS
         .into_iter()
-        .filter(|section| section.name != besides.name && section.names().any(|n| n == name));
+        .filter(|section| section.name != besides.name && section.names().any(|n| n == name))
+        // Those of a namespace are mostly those of all mail.
+        .filter(|section| section.name != NAMESPACE.name || name == "prefix");
     let home = homes.next()?;
     homes.next().is_none().then_some(home)
 }

@@ -20,6 +20,7 @@ mod lmtp;
 mod manual;
 mod mechanism;
 mod model;
+mod namespace;
 mod network;
 mod own_mail;
 mod parse;
@@ -48,6 +49,7 @@ pub(crate) use mechanism::{Mechanism, Mechanisms};
 pub(crate) use model::{
     Address, ClientName, Config, Isolation, Listener, ListenerTls, Protocol, UserSource,
 };
+pub(crate) use namespace::Namespace;
 pub(crate) use network::Network;
 pub(crate) use own_mail::{OwnMailFault, is_own_word, own_words};
 pub(crate) use parse::{Inspect, ParseSettings, Syntax, Unusable, parse};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Component, Path};
 
 use super::layout::Layout;
+use super::namespace::Clash;
 use super::storage::{Format, Storage};
 use super::template::Template;
 
@@ -31,6 +32,8 @@ pub(crate) enum OwnMailFault {
     Layout(String, Format),
     /// A part of a location that is not known, such as `INDEX`.
     Key(String),
+    /// It touches the place of a namespace.
+    Clash(Clash),
 }
 
 impl fmt::Display for OwnMailFault {
@@ -52,6 +55,7 @@ impl fmt::Display for OwnMailFault {
                 f,
                 "{text:?} has a variable that is not known; known are %u, %n, %d, %h and their long names"
             ),
+            OwnMailFault::Clash(clash) => clash.fmt(f),
             OwnMailFault::Key(key) => write!(
                 f,
                 "{key:?} of a location is not known; known are INBOX, LAYOUT, and ALT of an mdbox"

@@ -14,6 +14,7 @@ use super::listener;
 use super::lmtp;
 use super::manual::{LIMIT, LOG, PROCESS, STORAGE, TLS, TOP, USERS};
 use super::model::{ClientName, Config, Isolation, Log, Process, UserSource};
+use super::namespace;
 use super::pop3;
 use super::postfix;
 use super::profile::{BOARDS, Profile, profile};
@@ -29,14 +30,14 @@ const MAX_OCTETS: usize = 1 << 20;
 pub(super) const ISOLATIONS: [(&str, Isolation); 2] =
     [("user", Isolation::User), ("shared", Isolation::Shared)];
 
-const FORMATS: [(&str, Format); 4] = [
+pub(super) const FORMATS: [(&str, Format); 4] = [
     ("maildir", Format::Maildir),
     ("mbox", Format::Mbox),
     ("sdbox", Format::Sdbox),
     ("mdbox", Format::Mdbox),
 ];
 
-const COMPRESSIONS: [(&str, Option<Method>); 4] = [
+pub(super) const COMPRESSIONS: [(&str, Option<Method>); 4] = [
     ("none", None),
     ("gzip", Some(Method::Gzip)),
     ("zstd", Some(Method::Zstd)),
@@ -157,6 +158,7 @@ fn config(reader: &mut Reader<'_>, top: &Part<'_>, settings: &ParseSettings) -> 
     if let Some(part) = reader.table(top, STORAGE) {
         config.storage = storage(reader, &part, &config);
     }
+    config.storage.namespaces = namespace::read(reader, top, &config);
     if let Some(users) = users(reader, top, &config) {
         config.users = users;
     }
@@ -241,16 +243,8 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
     let separators = InfoSeparator::ALL.map(|separator| (separator.as_str(), separator));
     let info_separator = reader.word(part, "info_separator", &separators);
     let unfit = reader.word(part, "unfit_file_system", &UNFIT);
-    // What is of no use in that format is no good sign for the rest.
-    for (key, of) in [("alternate", Format::Mdbox), ("layout", Format::Maildir)] {
-        if format != of
-            && let Some(node) = part.table.node(key)
-        {
-            let (format, of) = (format.as_str(), of.as_str());
-            let message = format!("`{key}` is for {of} alone, and `format` is \"{format}\"");
-            reader.faults.add(node.at, message);
-        }
-    }
+    let keys = [("alternate", Format::Mdbox), ("layout", Format::Maildir)];
+    misplaced(reader, part, format, &keys);
     Storage {
         format,
         compression: compression.flatten(),
@@ -261,10 +255,32 @@ fn storage(reader: &mut Reader<'_>, part: &Part<'_>, config: &Config) -> Storage
         inbox,
         alternate,
         unfit: unfit.unwrap_or(config.storage.unfit),
+        namespaces: Vec::new(),
     }
 }
 
-fn template(reader: &mut Reader<'_>, at: usize, key: &str, text: &str) -> Option<Template> {
+/// What is of no use in that format is no good sign for the rest. `keys`: with the format that each is for.
+pub(super) fn misplaced(
+    reader: &mut Reader<'_>,
+    part: &Part<'_>,
+    format: Format,
+    keys: &[(&str, Format)],
+) {
+    for (key, of) in keys.iter().filter(|(_, of)| *of != format) {
+        if let Some(node) = part.table.node(key) {
+            let (format, of) = (format.as_str(), of.as_str());
+            let message = format!("`{key}` is for {of} alone, and `format` is \"{format}\"");
+            reader.faults.add(node.at, message);
+        }
+    }
+}
+
+pub(super) fn template(
+    reader: &mut Reader<'_>,
+    at: usize,
+    key: &str,
+    text: &str,
+) -> Option<Template> {
     reader.checked_path(at, key, text)?;
     let faults = match Template::parse(text) {
         Ok(template) if template.tells_users_apart() => {
@@ -296,7 +312,7 @@ fn template(reader: &mut Reader<'_>, at: usize, key: &str, text: &str) -> Option
 }
 
 /// An engine of all users gets one directory, which must hold their mail and nothing else.
-fn shared(reader: &mut Reader<'_>, at: usize, path: &Template, data_dir: &Path) {
+pub(super) fn shared(reader: &mut Reader<'_>, at: usize, path: &Template, data_dir: &Path) {
     if path.begins_with_home() {
         let message = "`{home}` needs isolation = \"user\": one engine for all users cannot be let into their homes only";
         reader.faults.add(at, message);

@@ -45,6 +45,7 @@ pub(crate) fn show(config: &Config) -> String {
     }
     let word = UNFIT.iter().find(|(_, own)| *own == config.storage.unfit);
     text.string("unfit_file_system", word.map_or("warn", |(word, _)| word));
+    namespaces(config, &mut text);
     for UserSource::File(path) in &config.users {
         text.header("[[users]]");
         text.string("source", "file");
@@ -100,6 +101,25 @@ fn value(node: &Node) -> json::Value {
         }
         Value::Table(table) => object(table),
         Value::Bare(_) | Value::Float | Value::Date | Value::Invalid => json::Value::Null,
+    }
+}
+
+fn namespaces(config: &Config, text: &mut Toml) {
+    for one in &config.storage.namespaces {
+        text.header("[[namespace]]");
+        text.string("prefix", &one.set_prefix());
+        text.string("format", one.format.as_str());
+        text.string("compression", compression_word(one.compression));
+        if one.format == Format::Maildir {
+            text.string("layout", one.layout.as_str());
+        }
+        text.string("info_separator", one.info_separator.as_str());
+        text.string("path", &one.path.to_string());
+        for (key, template) in [("inbox", &one.inbox), ("alternate", &one.alternate)] {
+            if let Some(template) = template {
+                text.string(key, &template.to_string());
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::layout::{InfoSeparator, Layout};
+use super::namespace::{Namespace, NamespaceTemplate};
 use super::own_mail::OwnMailFault;
 use super::template::Template;
 use crate::codec::packed::Method;
@@ -26,6 +27,8 @@ pub(crate) struct Storage {
     /// mdbox: the directory of messages that were put aside.
     pub(crate) alternate: Option<Template>,
     pub(crate) unfit: Unfit,
+    /// Mailboxes that are elsewhere, in other forms.
+    pub(crate) namespaces: Vec<NamespaceTemplate>,
 }
 
 /// What follows where data lie on a file system that mail must not be on.
@@ -54,6 +57,8 @@ pub(crate) struct Form {
     pub(crate) inbox: Option<PathBuf>,
     /// mdbox: the directory of messages that were put aside.
     pub(crate) alternate: Option<PathBuf>,
+    /// Mailboxes whose names begin so are elsewhere, in other forms.
+    pub(crate) namespaces: Vec<Namespace>,
 }
 
 /// Where the mail of one user is.
@@ -67,6 +72,17 @@ pub(crate) struct Location {
 impl Location {
     /// Directories that hold mail of this user: the root, and others that may be there or not.
     pub(crate) fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.parts().flat_map(Location::own_directories)
+    }
+
+    /// This one, and those of the namespaces.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Location> {
+        let namespaces = self.form.namespaces.iter();
+        std::iter::once(self).chain(namespaces.map(|namespace| &namespace.location))
+    }
+
+    /// As `directories`, without those of namespaces.
+    pub(crate) fn own_directories(&self) -> impl Iterator<Item = &Path> {
         let inbox = self.form.inbox.as_deref().and_then(Path::parent);
         let others = inbox.into_iter().chain(self.form.alternate.as_deref());
         std::iter::once(self.root.as_path()).chain(others)
@@ -135,6 +151,7 @@ impl Storage {
             form: Form {
                 inbox: inbox.map(expand),
                 alternate: self.alternate.as_ref().filter(|_| mdbox).map(expand),
+                namespaces: self.namespaces_of(data_dir, user, home),
                 ..self.form()
             },
         }
@@ -148,10 +165,19 @@ impl Storage {
         home: Option<&Path>,
         words: Option<&str>,
     ) -> Result<Location, OwnMailFault> {
-        match words {
-            None => Ok(self.location(data_dir, user, home)),
-            Some(words) => Ok(self.with_own(words)?.location(data_dir, user, home)),
+        let location = match words {
+            None => self.location(data_dir, user, home),
+            Some(words) => self.with_own(words)?.location(data_dir, user, home),
+        };
+        match location.clash() {
+            None => Ok(location),
+            Some(clash) => Err(OwnMailFault::Clash(clash)),
         }
+    }
+
+    fn namespaces_of(&self, data_dir: &Path, user: &str, home: Option<&Path>) -> Vec<Namespace> {
+        let all = self.namespaces.iter();
+        all.map(|one| one.of(self, data_dir, user, home)).collect()
     }
 
     /// Returns the directory of `user`'s mail. Different users get different directories if the
@@ -176,6 +202,8 @@ impl Storage {
     /// Returns the directories that hold what users have elsewhere, in the same way.
     pub(crate) fn common_places(&self, data_dir: &Path) -> impl Iterator<Item = PathBuf> {
         let templates = self.inbox.iter().chain(&self.alternate);
+        let namespaces = self.namespaces.iter();
+        let templates = templates.chain(namespaces.flat_map(NamespaceTemplate::templates));
         templates.map(|template| template.common_root(data_dir))
     }
 }

@@ -193,6 +193,12 @@ fn the_manual_is_a_settings_file() {
     assert!(all.contains(aside));
     good(&format!("[storage]\nformat = \"mdbox\"\n{aside}"));
     let all = all.replace(aside, "");
+    // Nor are those of a namespace all for one format.
+    let namespace = ["layout = \"fs\"\n", "inbox = \"/var/archive/{user}\"\n"];
+    let all = namespace.iter().fold(all, |all, line| {
+        assert!(all.contains(line), "{line}");
+        all.replace(line, "")
+    });
     let config = good(&all.replace("tls = \"starttls\"", "tls = \"none\""));
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.tls.names.len(), 1);

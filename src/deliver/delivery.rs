@@ -69,6 +69,14 @@ pub(crate) struct Recipient {
     pub(crate) detail: Option<String>,
 }
 
+impl Recipient {
+    /// The mailbox that the subaddress names.
+    fn mailbox(&self) -> Option<MailboxName> {
+        let detail = self.detail.as_deref()?;
+        MailboxName::new(detail).ok()
+    }
+}
+
 /// A message that is being written for its recipients. Blocks on the disk.
 pub(crate) struct Delivery {
     copies: Vec<Copy>,
@@ -122,7 +130,7 @@ impl Delivery {
             return copy.recipients.push(recipient);
         }
         self.copies.push(Copy {
-            draft: stage(account, &fields, binary),
+            draft: stage(account, recipient.2.mailbox().as_ref(), &fields, binary),
             fields,
             recipients: vec![recipient],
         });
@@ -160,8 +168,14 @@ impl Delivery {
     }
 }
 
-fn stage(account: &Account, fields: &[u8], binary: bool) -> Result<Draft, Outcome> {
-    let mut draft = account.draft();
+/// `to`: the mailbox of the first recipient, if it is another than INBOX.
+fn stage(
+    account: &Account,
+    to: Option<&MailboxName>,
+    fields: &[u8],
+    binary: bool,
+) -> Result<Draft, Outcome> {
+    let mut draft = to.map_or_else(|| account.draft(), |name| account.draft_for(name));
     draft.trace(fields)?;
     if binary {
         // Mailboxes hold lines.
@@ -172,8 +186,7 @@ fn stage(account: &Account, fields: &[u8], binary: bool) -> Result<Draft, Outcom
 
 /// In the mailbox that the recipient names if there is such a one, else in INBOX.
 fn file(account: &Account, recipient: &Recipient, draft: &mut Draft) -> Result<Filed, Outcome> {
-    let named = recipient.detail.as_deref().map(MailboxName::new);
-    if let Some(Ok(name)) = named
+    if let Some(name) = recipient.mailbox()
         && account.exists(&name)?
     {
         match account.file(&name, draft, &Flags::default()) {

@@ -18,7 +18,7 @@ pub(crate) use date::{Date, DateTime};
 pub(crate) use entry::{Depth, EntryName};
 pub(crate) use flag::{Flags, Keyword, SystemFlags};
 pub(crate) use guid::Guid;
-pub(crate) use name::{InvalidName, MailboxName, Pattern, SpecialUse};
+pub(crate) use name::{DELIMITER, InvalidName, MailboxName, Pattern, SpecialUse};
 pub(crate) use number::{MailboxId, ModSeq, SeqNum, Since, Uid, UidValidity};
 pub(crate) use object_id::ObjectId;
 pub(crate) use order::{SortCriterion, SortKey, Threading};

@@ -10,9 +10,9 @@ use super::news::Recent;
 use super::shared::{Shared, array};
 use super::special;
 use super::{Access, Carry, Error, View, fault, rest, store_fault};
-use crate::config::Location;
+use crate::config::{Format, Location};
 use crate::index::AccountId;
-use crate::mail::{MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
+use crate::mail::{DELIMITER, MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
 use crate::store::Store;
 use event_listener::Event;
 use std::sync::atomic::AtomicBool;
@@ -154,6 +154,19 @@ impl Account {
         Account::of(&host, tempfile::tempdir().unwrap())
     }
 
+    /// As `temporary`, below `mail` in the directory, in the form for that root.
+    #[cfg(test)]
+    pub(crate) fn temporary_with(
+        form: impl Fn(&std::path::Path) -> crate::config::Form,
+    ) -> (Account, tempfile::TempDir) {
+        let memory = tempfile::tempdir_in("/dev/shm");
+        let directory = memory.or_else(|_| tempfile::tempdir()).unwrap();
+        let root = directory.path().join("mail");
+        let index = crate::index::Index::memory().unwrap();
+        let host = super::Host::over(index, form(&root), super::Limits::default());
+        (host.account("test", &root).unwrap(), directory)
+    }
+
     /// As `temporary`, where the kernel has no inotify.
     #[cfg(test)]
     pub(crate) fn unwatched() -> (Account, tempfile::TempDir) {
@@ -226,6 +239,14 @@ impl Account {
                 return Ok(());
             }
             self.make_special_use(&mut *store)?;
+            drop(store);
+            for name in self.hidden()? {
+                let (root, prefix) = (&self.0.location.root, self.prefix_of(&name));
+                log::warn!(
+                    "{}: the mailbox {name} is hidden by the namespace {prefix}; see \"dovelet doctor\"",
+                    root.display()
+                );
+            }
             *prepared = Some(crate::sys::clock::now_seconds());
         }
         Ok(())
@@ -336,6 +357,9 @@ impl Account {
         let mut changing = self.0.names.changing();
         let open = lock(&self.0.boxes).get(name);
         let mut store = self.0.store()?;
+        if store.is_fixed(name) {
+            return Err(Error::Cannot("a namespace's own mailbox cannot be deleted"));
+        }
         let mut state = open.as_ref().map(|shared| lock(&shared.state));
         let deleted = store.delete(name);
         self.0.rename_handles();
@@ -395,6 +419,7 @@ impl Account {
         for (_, new) in &moving {
             self.0.host.limits.admit(new)?;
         }
+        self.may_move(&moving)?;
         let is_taken = |(_, new): &(MailboxName, MailboxName)| {
             names.contains(new) && !moving.iter().any(|(old, _)| old == new)
         };
@@ -411,6 +436,21 @@ impl Account {
             .iter()
             .try_for_each(|(old, new)| self.rename_one(old, new))?;
         Ok(Renamed { made, rest: None })
+    }
+
+    /// A mailbox keeps its messages where they are, under their UIDs.
+    fn may_move(&self, moving: &[(MailboxName, MailboxName)]) -> Result<(), Error> {
+        let store = self.0.store()?;
+        let fixed = |name: &MailboxName| !name.is_inbox() && store.is_fixed(name);
+        if moving.iter().any(|(old, _)| fixed(old)) {
+            return Err(Error::Cannot("a namespace's own mailbox cannot be renamed"));
+        }
+        match moving.iter().all(|(old, new)| store.is_together(old, new)) {
+            true => Ok(()),
+            false => Err(Error::Cannot(
+                "a mailbox cannot be renamed into another namespace: make one there and move its messages",
+            )),
+        }
     }
 
     fn rename_one(&self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
@@ -467,14 +507,44 @@ impl Account {
         View::open_at_once(self.clone(), before, shared, self.access(access))
     }
 
+    /// Prefixes of the names of mailboxes that are kept apart from the others, with `/` at their ends.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = String> {
+        let namespaces = self.0.location.form.namespaces.iter();
+        namespaces.map(|namespace| format!("{}{DELIMITER}", namespace.prefix))
+    }
+
+    /// Mailboxes that nobody sees, because their names are those of namespaces. Sorted.
+    pub(super) fn hidden(&self) -> Result<Vec<MailboxName>, Error> {
+        let hidden = self.0.store()?.hidden();
+        let mut names = hidden.map_err(store_fault("listing mailboxes"))?;
+        crate::mail::sort(&mut names);
+        Ok(names)
+    }
+
+    /// The prefix of the namespace that a name belongs to; empty if none.
+    pub(super) fn prefix_of(&self, name: &MailboxName) -> String {
+        let within = format!("{name}{DELIMITER}");
+        let mut all = self.prefixes();
+        all.find(|prefix| within.starts_with(prefix))
+            .unwrap_or_default()
+    }
+
     /// True if the mailbox was there a moment ago; asks no disk.
     pub(crate) fn is_open(&self, name: &MailboxName) -> bool {
         let boxes = || self.0.boxes.try_lock().ok();
         name.is_inbox() || boxes().is_some_and(|mut boxes| boxes.get(name).is_some())
     }
 
-    /// True if a message of one can be a link to one of the other: both are on the same file system.
+    /// True if a message of one can be a link to one of the other: both are on the same file system, in the same
+    /// formats.
     pub(crate) fn is_beside(&self, other: &Account) -> bool {
+        let formats = |account: &Account| -> Vec<Format> {
+            let parts = account.0.location.parts();
+            parts.map(|part| part.form.format).collect()
+        };
+        if formats(self) != formats(other) {
+            return false;
+        }
         let device = |account: &Account| {
             let store = account.0.store().ok()?;
             rustix::fs::stat(store.root()).ok().map(|stat| stat.st_dev)
@@ -505,7 +575,7 @@ impl Account {
         let stamp = store
             .stamp(name)
             .map_err(store_fault("looking at a mailbox"))?;
-        let events = match store.is_exclusive() {
+        let events = match store.is_exclusive(name) {
             true => Events::alone(),
             false => Events::default(),
         };

@@ -17,6 +17,8 @@ const OUTRUN_TRIES: u32 = 8;
 /// A message while it is written; forgotten when dropped. Bounded by the account's size limit.
 pub(crate) struct Draft {
     account: Account,
+    /// The mailbox that it will be filed in, most likely.
+    meant: Option<MailboxName>,
     /// Staged with its first octet.
     draft: Option<Box<dyn store::Draft>>,
     limit: u64,
@@ -27,6 +29,8 @@ pub(crate) struct Draft {
     date: Option<i64>,
     /// What is to be remembered of the message, with that date, once it was filed.
     learned: Option<Cached>,
+    /// Where that was learned.
+    learned_in: Option<MailboxName>,
     /// The UID that it is to have, which none has yet.
     uid: Option<Uid>,
 }
@@ -104,7 +108,12 @@ impl Draft {
                 if reserve.is_used() {
                     return Err(Error::Full);
                 }
-                let staged = self.account.0.store()?.stage();
+                let mut store = self.account.0.store()?;
+                let staged = match &self.meant {
+                    Some(name) => store.stage_for(name),
+                    None => store.stage(),
+                };
+                drop(store);
                 staged.map_err(store_fault("staging a message"))?
             }
         };
@@ -151,13 +160,23 @@ impl Account {
     pub(crate) fn draft(&self) -> Draft {
         Draft {
             account: self.clone(),
+            meant: None,
             draft: None,
             limit: self.0.host.limits.message_octets,
             unbinary: None,
             limits: self.0.host.limits.mime,
             date: None,
             learned: None,
+            learned_in: None,
             uid: None,
+        }
+    }
+
+    /// As `draft`, where it is known which mailbox it is for; it may be filed in others all the same.
+    pub(crate) fn draft_for(&self, name: &MailboxName) -> Draft {
+        Draft {
+            meant: Some(name.clone()),
+            ..self.draft()
         }
     }
 
@@ -259,7 +278,9 @@ impl Account {
         }
         let saved = store.save(draft, name);
         saved.map_err(store_fault("filing a message"))?;
-        if message.draft.learned.is_none() || !dated {
+        let before = message.draft.learned_in.replace(name.clone());
+        let same = before.is_none_or(|before| store.keeps_octets(&before, name));
+        if message.draft.learned.is_none() || !dated || !same {
             let draft = message.draft.staged()?;
             let learned = learn::from_draft(draft, date, &self.0.host.limits.mime);
             message.draft.learned = learned;

@@ -117,10 +117,12 @@ impl Account {
     /// Does it, telling `report` of each thing that was done or looked at.
     pub(crate) fn care(&self, care: Care, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
         match care {
-            Care::Check => self.check(false, report).map(|_| ()),
-            Care::Rebuild => self.check(true, report).map(|_| ()),
+            Care::Check | Care::Rebuild => {
+                self.check(care == Care::Rebuild, report)?;
+                self.tell_hidden(report)
+            }
             Care::Purge => self.compact(Compaction::Purge, report),
-            Care::Aside(_) | Care::Back(_) if self.0.location.form.alternate.is_none() => {
+            Care::Aside(_) | Care::Back(_) if !self.has_alternate() => {
                 let what = "the mail is no mdbox, or [storage] alternate is not set";
                 Err(Error::Cannot(what))
             }
@@ -131,6 +133,22 @@ impl Account {
             Care::Kept(mailbox) => self.kept(mailbox.as_ref(), false, report),
             Care::Forget(mailbox) => self.kept(mailbox.as_ref(), true, report),
         }
+    }
+
+    /// Tells of mailboxes that are there under names of a namespace.
+    fn tell_hidden(&self, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
+        for name in self.hidden()? {
+            report(Report::Hidden {
+                prefix: self.prefix_of(&name),
+                mailbox: name.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn has_alternate(&self) -> bool {
+        let mut parts = self.0.location.parts();
+        parts.any(|part| part.form.alternate.is_some())
     }
 
     /// Tells of each mailbox that the index knows how much room it takes there; compares nothing.

@@ -492,6 +492,8 @@ fn carry_one(
         letters: letters(&keywords),
     };
     let from = blob(&item.name);
+    let cached = item.cached;
+    let cached = cached.filter(|_| store.keeps_octets(&source.name, to));
     let blob = match way {
         Way::Copy => store.copy(&source.name, &from, to, &filing),
         Way::Move => store.transfer(&source.name, &from, to, &filing),
@@ -501,7 +503,7 @@ fn carry_one(
         filing: Filing { flags, ..filing },
         keywords,
         blob,
-        cached: item.cached,
+        cached,
     })
 }
 

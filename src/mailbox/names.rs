@@ -140,7 +140,7 @@ impl Account {
     }
 
     fn watch_names(&self, store: &dyn Store) -> Vec<i32> {
-        let watch = self.0.host.watch.as_ref().filter(|_| !store.is_remote());
+        let watch = self.0.host.watch.as_ref();
         let watches = watch.and_then(|watch| watch.add_names(&self.0, &store.watched_names()));
         watches.unwrap_or_default()
     }

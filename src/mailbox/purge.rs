@@ -23,9 +23,12 @@ impl Account {
         let _alone = lock(&self.0.purging);
         let mut store = self.0.store()?;
         let (mut files, mut octets, mut messages, mut begins) = (0u32, 0u64, 0u32, Some(aim));
+        // Each namespace is begun with when the one before is done.
+        let several = !self.0.location.form.namespaces.is_empty();
         loop {
             // A mailbox that got another name while the store finds out who has what would have nothing.
-            let names = begins.map(|_| self.0.names.changing());
+            let begin = several || begins.is_some();
+            let names = begin.then(|| self.0.names.changing());
             let compacted = store.compact(begins).map_err(store_fault("purging"))?;
             drop(names);
             let Some(compacted) = compacted else {

@@ -18,6 +18,12 @@ pub(crate) enum Report {
         /// Messages that nobody knew of.
         new: u32,
     },
+    /// A mailbox is there that nobody sees, because its name is one of a namespace.
+    Hidden {
+        mailbox: String,
+        /// What its name begins with.
+        prefix: String,
+    },
     /// Something is wrong with a message.
     Message {
         mailbox: String,
@@ -96,6 +102,9 @@ impl Report {
                 gone.clone(),
                 new.to_string(),
             ],
+            Report::Hidden { mailbox, prefix } => {
+                vec!["hidden".into(), mailbox.clone(), prefix.clone()]
+            }
             Report::Message {
                 mailbox,
                 uid,
@@ -189,6 +198,10 @@ impl Report {
                 gone: (*gone).to_owned(),
                 new: new.parse().ok()?,
             },
+            ["hidden", mailbox, prefix] => Report::Hidden {
+                mailbox: (*mailbox).to_owned(),
+                prefix: (*prefix).to_owned(),
+            },
             ["message", mailbox, uid, verdict, why, file] => Report::Message {
                 mailbox: (*mailbox).to_owned(),
                 uid: uid.parse().ok()?,
@@ -252,6 +265,11 @@ impl fmt::Display for Report {
                     new => write!(f, "; new: {new}"),
                 }
             }
+            Report::Hidden { mailbox, prefix } => write!(
+                f,
+                "{mailbox}: hidden by the namespace {prefix}; its messages are kept: give the namespace another \
+                 prefix for as long as it takes to move them elsewhere"
+            ),
             Report::Message {
                 mailbox,
                 uid,
@@ -343,6 +361,14 @@ mod tests {
             (
                 message,
                 "INBOX: UID 5: damaged: it had 3 octets and has 2 (/m/x)",
+            ),
+            (
+                Report::Hidden {
+                    mailbox: "Archive/a".into(),
+                    prefix: "Archive/".into(),
+                },
+                "Archive/a: hidden by the namespace Archive/; its messages are kept: give the namespace another prefix \
+                 for as long as it takes to move them elsewhere",
             ),
             (scrubbed, "read 2 messages, 1099511627776 octets"),
             (purged, "purged 1 files, 2 octets are free"),

@@ -330,7 +330,7 @@ impl Shared {
         let numbers = watch
             .add(self, &store.watched(&state.name))
             .unwrap_or_default();
-        let mut old = lock(&self.events).attend(numbers.clone(), !store.is_remote());
+        let mut old = lock(&self.events).attend(numbers.clone(), !store.is_remote(&state.name));
         old.retain(|number| !numbers.contains(number));
         watch.remove(&old, Arc::as_ptr(self));
     }

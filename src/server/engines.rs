@@ -234,8 +234,10 @@ impl Engines {
         let ready = match (owner, &location) {
             (Some(owner), Some(location)) => self.owners.mail(location, owner.uid, owner.gid),
             _ => {
-                let common = self.config.storage.common_root(&self.config.data_dir);
-                layout::directory(&self.config, &common, 0o700, identity)
+                // It cannot begin where one of its places is not there.
+                let mut common = self.common().into_iter();
+                common
+                    .try_for_each(|place| layout::directory(&self.config, &place, 0o700, identity))
             }
         };
         let ready = ready.and_then(|()| self.owners.index(&index, identity));

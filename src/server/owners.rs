@@ -91,17 +91,17 @@ impl Owners {
         let identity = self.identity(uid, gid);
         let former = std::mem::take(&mut self.former);
         let had = |other| former.contains(&other) || uid == Some(other);
-        let alternate = location.form.alternate.iter();
         let mut done = Ok(());
-        for path in std::iter::once(&location.root).chain(alternate) {
-            done = done.and_then(|()| self.directory(path, 0o700, identity, &had));
+        for part in location.parts() {
+            let alternate = part.form.alternate.iter();
+            for path in std::iter::once(&part.root).chain(alternate) {
+                done = done.and_then(|()| self.directory(path, 0o700, identity, &had));
+            }
         }
         self.former = former;
         done?;
-        match &location.form.inbox {
-            Some(inbox) => layout::file(inbox, identity),
-            None => Ok(()),
-        }
+        let mut inboxes = location.parts().filter_map(|part| part.form.inbox.as_ref());
+        inboxes.try_for_each(|inbox| layout::file(inbox, identity))
     }
 
     /// As `mail`, for the directory of an index, which the server alone has made.
@@ -212,11 +212,11 @@ impl Owners {
         let data = &self.config.data_dir;
         let was_own = |uid| uid == 0 || self.former.contains(&uid);
         let mail = self.config.storage.common_root(data);
+        let places: Vec<PathBuf> = self.config.storage.common_places(data).collect();
         let index = data.join("index");
-        for (path, former) in [
-            (&index, &(|_| true) as &dyn Fn(u32) -> bool),
-            (&mail, &was_own),
-        ] {
+        let places = std::iter::once(&mail).chain(&places);
+        let places = places.map(|path| (path, &was_own as &dyn Fn(u32) -> bool));
+        for (path, former) in std::iter::once((&index, &(|_| true) as _)).chain(places) {
             let rule = Rule {
                 trusted: data,
                 owner,

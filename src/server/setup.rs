@@ -4,10 +4,10 @@ use super::pack::{Pack, Unpack, path, unpath};
 use crate::codec::packed::Method;
 use crate::config::{
     Config, Delete, DeliveryAddress, FetchFailure, Form, Format, Imap, InfoSeparator, Layout,
-    Limits, Lmtp, Location, Mechanisms, Network, Pop3, Protocol, Scheme, Storage, Template,
-    Workarounds,
+    Limits, Lmtp, Location, Mechanisms, Namespace, Network, Pop3, Protocol, Scheme, Storage,
+    Template, Workarounds,
 };
-use crate::mail::{Keyword, UidlFormat};
+use crate::mail::{Keyword, MailboxName, UidlFormat};
 use crate::sys::accounts::Identity;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -325,19 +325,40 @@ fn unpack_form(unpack: &mut Unpack<'_>) -> Option<Form> {
         attachments: unpack.option(unpath)?,
         inbox: unpack.option(unpath)?,
         alternate: unpack.option(unpath)?,
+        namespaces: Vec::new(),
     })
 }
 
-pub(super) fn pack_location(pack: &mut Pack, location: &Location) {
+fn pack_place(pack: &mut Pack, location: &Location) {
     path(pack, &location.root);
     pack_form(pack, &location.form);
 }
 
-pub(super) fn unpack_location(unpack: &mut Unpack<'_>) -> Option<Location> {
+fn unpack_place(unpack: &mut Unpack<'_>) -> Option<Location> {
     Some(Location {
         root: unpath(unpack)?,
         form: unpack_form(unpack)?,
     })
+}
+
+/// Namespaces have none themselves.
+pub(super) fn pack_location(pack: &mut Pack, location: &Location) {
+    pack_place(pack, location);
+    pack.list(&location.form.namespaces, |pack, namespace| {
+        pack.text(namespace.prefix.as_str());
+        pack_place(pack, &namespace.location);
+    });
+}
+
+pub(super) fn unpack_location(unpack: &mut Unpack<'_>) -> Option<Location> {
+    let mut location = unpack_place(unpack)?;
+    location.form.namespaces = unpack.list(|unpack| {
+        Some(Namespace {
+            prefix: MailboxName::new(&unpack.text()?).ok()?,
+            location: unpack_place(unpack)?,
+        })
+    })?;
+    Some(location)
 }
 
 /// The templates of what is set of storage, as texts.

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 pub(crate) trait Store: Send {
     /// A place to write a new message.
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error>;
+    /// As `stage`, where it is known to which mailbox it will be committed first.
+    fn stage_for(&mut self, _to: &MailboxName) -> Result<Box<dyn Draft>, Error> {
+        self.stage()
+    }
     /// A file without a name, on the same file system, for what does not fit in memory.
     fn scratch(&mut self) -> Result<File, Error>;
     /// Makes the bytes and the date of a draft durable where they are to stay; cheap the second time.
@@ -43,6 +47,11 @@ pub(crate) trait Store: Send {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error>;
+    /// Has a message go with the next [`Store::sync`], because it is brought to another store; what came there is
+    /// durable before that. Errors: `NoSuchMessage` if it is gone, or on its way already.
+    fn leave(&mut self, from: &MailboxName, blob: &BlobId) -> Result<(), Error>;
+    /// What `leave` was told of last does not go.
+    fn stay(&mut self);
     /// Makes every change of names that was made through this handle durable, those by which something
     /// came before those by which something only went.
     fn sync(&mut self) -> Result<(), Error>;
@@ -111,21 +120,37 @@ pub(crate) trait Store: Send {
     /// Directories whose changes mean that messages came, went or changed (for inotify).
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf>;
     /// Directories whose changes mean that mailboxes came, went or were subscribed to (for inotify); none
-    /// where that is only found by looking.
+    /// where that is only found by looking, as on what other hosts may change.
     fn watched_names(&self) -> Vec<PathBuf> {
         Vec::new()
     }
-    /// True if no other program may change messages while this server runs: nothing is watched then.
-    fn is_exclusive(&self) -> bool;
+    /// True if no other program may change messages of that mailbox while this server runs: nothing is watched then.
+    fn is_exclusive(&self, of: &MailboxName) -> bool;
     /// True if each change of what there is gives another stamp, finer than the tick of a clock, that the disk has
     /// if and only if it has the change: what one stamp says holds beyond a power cut.
     fn keeps_stamps(&self, _name: &MailboxName) -> bool {
         false
     }
-    /// True where other hosts may change files, which no watch of this one sees.
-    fn is_remote(&self) -> bool;
+    /// True where other hosts may change files of that mailbox, which no watch of this one sees.
+    fn is_remote(&self, of: &MailboxName) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error>;
+    /// Mailboxes that are there, but under names that stand for others.
+    fn hidden(&mut self) -> Result<Vec<MailboxName>, Error> {
+        Ok(Vec::new())
+    }
+    /// True of a mailbox that is always there: it cannot be deleted or renamed.
+    fn is_fixed(&self, name: &MailboxName) -> bool {
+        name.is_inbox()
+    }
+    /// True if mailboxes of these names are kept in one place: one can be renamed to the other.
+    fn is_together(&self, _a: &MailboxName, _b: &MailboxName) -> bool {
+        true
+    }
+    /// True if a message has the same octets wherever of the two it is.
+    fn keeps_octets(&self, _a: &MailboxName, _b: &MailboxName) -> bool {
+        true
+    }
     /// Makes a mailbox with a new UIDVALIDITY, higher than any the store gave before. Durable.
     fn create(&mut self, name: &MailboxName) -> Result<(), Error>;
     /// Makes these mailboxes and subscribes to them if there is none but INBOX, or if that was begun and

@@ -14,6 +14,7 @@ mod open;
 mod packed;
 mod side;
 mod sorter;
+mod spread;
 
 pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, hand_back, unused};
 pub(crate) use body::Body;

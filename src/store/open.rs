@@ -3,15 +3,32 @@
 use super::dbox::Dbox;
 use super::maildir::Maildir;
 use super::mbox::Mbox;
+use super::spread::Spread;
 use super::{Error, Store};
 use crate::config::{Form, Format};
 use std::path::Path;
 
-/// A handle on the mail of one user, which lies below `root` and is made if it is not there.
-/// `rotate_octets`: a file of mdbox that has so many gets no more messages.
+/// A handle on the mail of one user, which lies below `root` and is made if it is not there; that of namespaces
+/// is made when it is needed. `rotate_octets`: a file of mdbox that has so many gets no more messages.
 pub(crate) fn open(
     root: &Path,
     form: impl Into<Form>,
+    rotate_octets: u32,
+) -> Result<Box<dyn Store>, Error> {
+    let mut form = form.into();
+    let namespaces = std::mem::take(&mut form.namespaces);
+    let format = form.format;
+    let own = open_one(root, form, rotate_octets)?;
+    Ok(match namespaces.is_empty() {
+        true => own,
+        false => Box::new(Spread::new((own, format), namespaces, rotate_octets)),
+    })
+}
+
+/// As `open`, without namespaces.
+pub(super) fn open_one(
+    root: &Path,
+    form: Form,
     rotate_octets: u32,
 ) -> Result<Box<dyn Store>, Error> {
     let Form {
@@ -22,7 +39,8 @@ pub(crate) fn open(
         attachments,
         inbox,
         alternate,
-    } = form.into();
+        namespaces: _,
+    } = form;
     Ok(match format {
         Format::Maildir => {
             let maildir = Maildir::open(root, layout)?.compressing(compression);

@@ -84,6 +84,11 @@ fn all(wanted: &Convert, config: &Config, console: &mut Console<'_>) -> Result<E
             }
         }
     }
+    if any && !config.storage.namespaces.is_empty() {
+        console.complain(
+            "mailboxes of namespaces stay in the formats and places that [[namespace]] names",
+        );
+    }
     if any && config.storage.format != wanted.to {
         let to = wanted.to.as_str();
         console.complain(format_args!(
@@ -115,7 +120,7 @@ fn one(
             .then(|| places.old.display().to_string());
         return Ok(row);
     }
-    if user.location.directories().count() > 1 {
+    if user.location.own_directories().count() > 1 {
         let what = "messages are in a place of their own ([storage] inbox or alternate), and only what is in \
                     one directory is converted: bring them there first, with altmove --back from an alternate";
         return Err(End::new(Exit::Failure, what));

@@ -38,7 +38,7 @@ struct Recorded {
 }
 
 /// Errors: this machine cannot do it.
-fn record(form: Kind, rests: bool) -> io::Result<Recorded> {
+fn record(form: Kind, script: fn(&mut Client), rests: bool) -> io::Result<Recorded> {
     let directory = temporary();
     let image = blocks::formatted(directory.path())?;
     let (file, place) = (directory.path().join("disk"), directory.path().join("at"));
@@ -54,6 +54,7 @@ fn record(form: Kind, rests: bool) -> io::Result<Recorded> {
     let opened = move || Host::open_in(&index, own.clone(), script::limits()).unwrap();
     let root = place.join("mail");
     fs::create_dir(&root)?;
+    script::found(&root, &form(&place));
     let mut client = Client::new(&root, opened, move |_| {
         let now = log.lock().unwrap().events.len();
         starts.lock().unwrap().push(now);
@@ -61,7 +62,7 @@ fn record(form: Kind, rests: bool) -> io::Result<Recorded> {
     if rests {
         client.rest();
     }
-    script::everything(&mut client);
+    script(&mut client);
     let steps = client.finish();
     let events = std::mem::take(&mut disk.log.lock().unwrap().events);
     drop((mounted, disk));
@@ -186,7 +187,11 @@ fn check(recorded: &Recorded, image: &Image, point: &Point, with_index: bool) ->
 
 /// Returns how many mailboxes were not looked at; `None`: this machine cannot do it.
 fn survives(name: &str, form: Kind, rests: bool) -> Option<usize> {
-    let recorded = match record(form, rests) {
+    survives_all_of(name, form, script::everything, rests)
+}
+
+fn survives_all_of(name: &str, form: Kind, script: fn(&mut Client), rests: bool) -> Option<usize> {
+    let recorded = match record(form, script, rests) {
         Ok(recorded) => recorded,
         Err(error) => {
             println!("skipped: no disk of its own to be had: {error}");
@@ -276,4 +281,24 @@ fn acknowledged_survives_on_a_disk_with_an_inbox_elsewhere() {
         ..Format::Mbox.into()
     };
     survives("INBOX elsewhere", elsewhere, false);
+}
+
+#[test]
+fn acknowledged_survives_on_a_disk_with_a_namespace() {
+    survives_all_of(
+        "Maildir and an mdbox",
+        |place| script::with_archive(Format::Maildir, Format::Mdbox, &place.join("archive")),
+        script::across,
+        true,
+    );
+}
+
+#[test]
+fn acknowledged_survives_on_a_disk_with_a_namespace_of_another_format() {
+    survives_all_of(
+        "sdbox and a Maildir",
+        |place| script::with_archive(Format::Sdbox, Format::Maildir, &place.join("archive")),
+        script::across,
+        false,
+    );
 }

@@ -52,22 +52,29 @@ pub(super) fn temporary() -> tempfile::TempDir {
     }
 }
 
+/// In what form the mail is that lies in a directory.
+type Kind = fn(&Path) -> Form;
+
 /// Every moment at which the power may go, and what was told after each step.
 struct Recorded {
-    form: Form,
+    form: Kind,
     cuts: Vec<Cut>,
     steps: Vec<(&'static str, Told)>,
 }
 
 /// Has a client do `script` over a disk and an index that are recorded.
-fn record(form: &Form, script: fn(&mut Client)) -> Recorded {
+fn record(kind: Kind, script: fn(&mut Client)) -> Recorded {
     let directory = temporary();
     let root = directory.path();
+    let form = kind(root);
+    let mut namespaces = form.namespaces.iter();
+    let rewrites = namespaces.any(|one| one.location.form.format == Format::Mbox);
     let pages = Arc::new(Mutex::new(Pages::default()));
     let recorder = Arc::new(Mutex::new(Recorder {
         root: root.to_owned(),
         disk: match form.format {
             Format::Mbox => Disk::in_place(root),
+            _ if rewrites => Disk::in_place(root),
             _ => Disk::new(root),
         },
         pages: pages.clone(),
@@ -92,6 +99,7 @@ fn record(form: &Form, script: fn(&mut Client)) -> Recorded {
         let index = Index::with_backend(platter.clone()).unwrap();
         Host::over(index, own.clone(), script::limits())
     };
+    script::found(root, &form);
     let begun = recorder.clone();
     let mut client = Client::new(root, opened, move |step| begun.lock().unwrap().step = step);
     script(&mut client);
@@ -100,23 +108,23 @@ fn record(form: &Form, script: fn(&mut Client)) -> Recorded {
     journal::listen(None);
     let cuts = std::mem::take(&mut recorder.lock().unwrap().cuts);
     Recorded {
-        form: form.clone(),
+        form: kind,
         cuts,
         steps,
     }
 }
 
 /// Opens what a power cut left, without an index if there is no platter.
-fn reopen(root: &Path, form: &Form, platter: Option<Platter>) -> (Host, Account) {
+fn reopen(root: &Path, form: Kind, platter: Option<Platter>) -> (Host, Account) {
     let platter = platter.unwrap_or_else(|| Platter::new(Pages::default()));
     let index = Index::with_backend(platter).unwrap();
-    let host = Host::over(index, form.clone(), Limits::default());
+    let host = Host::over(index, form(root), Limits::default());
     let account = host.account("u", root).unwrap();
     (host, account)
 }
 
 fn check(recorded: &Recorded, cut: &Cut, fate: Fate, with_index: bool) {
-    let (form, steps) = (&recorded.form, &recorded.steps);
+    let (form, steps) = (recorded.form, &recorded.steps);
     let directory = temporary();
     let root = directory.path();
     cut.disk.leave(root, fate);
@@ -157,12 +165,12 @@ fn check_all(recorded: &Recorded) {
 
 #[test]
 fn acknowledged_survives_a_power_cut_at_any_moment() {
-    survives_a_power_cut(&Format::Maildir.into());
+    survives_a_power_cut(|_| Format::Maildir.into());
 }
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_nested_directories() {
-    survives_a_power_cut(&Form {
+    survives_a_power_cut(|_| Form {
         layout: Layout::Nested,
         ..Form::default()
     });
@@ -170,44 +178,58 @@ fn acknowledged_survives_a_power_cut_in_nested_directories() {
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_mdbox() {
-    survives_a_power_cut(&Format::Mdbox.into());
+    survives_a_power_cut(|_| Format::Mdbox.into());
 }
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_sdbox() {
-    survives_a_power_cut(&Format::Sdbox.into());
+    survives_a_power_cut(|_| Format::Sdbox.into());
 }
 
 #[test]
 fn acknowledged_survives_a_power_cut_in_mbox() {
-    survives_a_power_cut(&Format::Mbox.into());
+    survives_a_power_cut(|_| Format::Mbox.into());
 }
 
-fn survives_a_power_cut(form: &Form) {
-    check_all(&record(form, script::everything));
+fn survives_a_power_cut(kind: Kind) {
+    check_all(&record(kind, script::everything));
+}
+
+#[test]
+fn acknowledged_survives_a_power_cut_between_maildir_and_mdbox() {
+    let kind =
+        |root: &Path| script::with_archive(Format::Maildir, Format::Mdbox, &root.join("archive"));
+    check_all(&record(kind, script::across));
+}
+
+#[test]
+fn acknowledged_survives_a_power_cut_between_sdbox_and_mbox() {
+    let kind =
+        |root: &Path| script::with_archive(Format::Sdbox, Format::Mbox, &root.join("archive"));
+    check_all(&record(kind, script::across));
 }
 
 /// RFC 3502 section 6.3.11: all messages of one APPEND or none of them, whenever the power is cut.
 #[test]
 fn messages_of_one_append_come_all_or_none() {
-    come_all_or_none(&Format::Maildir.into());
+    come_all_or_none(|_| Format::Maildir.into());
 }
 
 #[test]
 fn messages_of_one_append_come_all_or_none_in_mdbox() {
-    come_all_or_none(&Format::Mdbox.into());
+    come_all_or_none(|_| Format::Mdbox.into());
 }
 
 #[test]
 fn messages_of_one_append_come_all_or_none_in_sdbox() {
-    come_all_or_none(&Format::Sdbox.into());
+    come_all_or_none(|_| Format::Sdbox.into());
 }
 
 #[test]
 fn messages_of_one_append_come_all_or_none_in_mbox() {
-    come_all_or_none(&Format::Mbox.into());
+    come_all_or_none(|_| Format::Mbox.into());
 }
 
-fn come_all_or_none(form: &Form) {
-    check_all(&record(form, script::together));
+fn come_all_or_none(kind: Kind) {
+    check_all(&record(kind, script::together));
 }

@@ -2,6 +2,7 @@
 
 use super::told::{DATE, Mailbox, Message, Told};
 use super::{flags, name, uids};
+use crate::config::{Form, Format, Location, Namespace};
 use crate::mail::{DateTime, Flags, SystemFlags};
 use crate::mailbox::host::lock;
 use crate::mailbox::status::Asked;
@@ -282,6 +283,28 @@ impl Client {
     }
 }
 
+/// Mail of the one format, and `Archive/` in the other below that root.
+pub(super) fn with_archive(own: Format, archive: Format, root: &Path) -> Form {
+    Form {
+        namespaces: vec![Namespace {
+            prefix: name("Archive"),
+            location: Location {
+                root: root.to_owned(),
+                form: archive.into(),
+            },
+        }],
+        ..own.into()
+    }
+}
+
+/// Before anything is there: UIDVALIDITYs below a root are others than those of namespaces, as mailboxes are
+/// known by them in what is told.
+pub(super) fn found(root: &Path, form: &Form) {
+    if !form.namespaces.is_empty() {
+        crate::store::replace(&root.join("dovecot-uidvalidity"), b"f0000000").unwrap();
+    }
+}
+
 /// All that the promises are about.
 pub(super) fn everything(client: &mut Client) {
     let none = SystemFlags::NONE;
@@ -386,6 +409,96 @@ pub(super) fn everything(client: &mut Client) {
         client.flusher = None;
         client.host().close().unwrap();
     });
+}
+
+/// Messages go to and fro between an account's own store and that of a namespace, `Archive/`.
+pub(super) fn across(client: &mut Client) {
+    let none = SystemFlags::NONE;
+    client.step("first look", |client| {
+        for mailbox in ["INBOX", "Archive"] {
+            let mailboxes = &mut client.told.mailboxes;
+            mailboxes.insert(mailbox.into(), Mailbox::default());
+            client
+                .account()
+                .status(&name(mailbox), Asked::default())
+                .unwrap();
+        }
+        client.watch();
+    });
+    client.step("create", |client| client.create("Archive/2019"));
+    client.step("deliver", |client| client.append("INBOX", "1", none, &[]));
+    client.step("deliver", |client| {
+        client.append("INBOX", "2", none, &["x"])
+    });
+    client.step("append", |client| {
+        client.append("INBOX", "3", SystemFlags::SEEN, &["$Forwarded", "x"]);
+    });
+    client.step("copy there", |client| {
+        client.carry("INBOX", &[1, 2, 3], "Archive/2019", false);
+    });
+    client.step("move there", |client| {
+        client.carry("INBOX", &[1, 3], "Archive", true);
+    });
+    client.step("flags", |client| {
+        client.add_flags("Archive/2019", &[2, 3], SystemFlags::FLAGGED, "new");
+    });
+    client.step("move back", |client| {
+        client.carry("Archive/2019", &[2, 3], "INBOX", true);
+    });
+    client.step("append there", |client| {
+        client.append("Archive/2019", "4", SystemFlags::DRAFT, &["new"]);
+    });
+    client.step("move on", |client| {
+        client.carry("Archive/2019", &[4], "Archive", true);
+    });
+    client.step("deleted", |client| {
+        client.add_flags("INBOX", &[2, 4], SystemFlags::DELETED, "");
+    });
+    client.step("move what is deleted", |client| {
+        client.carry("INBOX", &[2], "Archive/2019", true);
+    });
+    client.step("expunge", |client| client.expunge("INBOX", &[4]));
+    client.step("deliver", |client| client.append("INBOX", "5", none, &[]));
+    client.step("purge", Client::purge);
+    client.step("subscribe", |client| {
+        let cold = name("Archive/2019");
+        client.account().subscribe(&cold, true).unwrap();
+        client.told.subscriptions.insert("Archive/2019".into());
+    });
+    client.step("rename", |client| {
+        let (old, new) = (name("Archive/2019"), name("Archive/old"));
+        client.account().rename(&old, &new).unwrap();
+        let mailbox = client.told.mailboxes.remove("Archive/2019").unwrap();
+        client.told.mailboxes.insert("Archive/old".into(), mailbox);
+    });
+    client.step("close and open", |client| {
+        client.session = None;
+        client.host().close().unwrap();
+        client.host = None;
+        client.open();
+        client.watch();
+    });
+    client.step("move all back", |client| {
+        client.carry("Archive", &[1, 2, 3], "INBOX", true);
+    });
+    client.step("copy back", |client| {
+        client.carry("Archive/old", &[1], "INBOX", false);
+    });
+    client.step("delete", |client| {
+        client.account().delete(&name("Archive/old")).unwrap();
+        client.told.mailboxes.remove("Archive/old");
+    });
+    client.step("rename INBOX", |client| {
+        super::rename_inbox(&client.account(), "Archive/all");
+        let messages = std::mem::take(&mut client.mailbox("INBOX").messages);
+        let all = Mailbox {
+            messages: (1..).zip(messages.into_values()).collect(),
+            ..Mailbox::default()
+        };
+        client.told.mailboxes.insert("Archive/all".into(), all);
+    });
+    client.step("deliver", |client| client.append("INBOX", "6", none, &[]));
+    client.step("close", |client| client.host().close().unwrap());
 }
 
 /// Several messages in one command.

@@ -237,7 +237,7 @@ impl Session {
         let draft = name.and_then(|given| {
             self.account.may_change()?;
             match self.account.is_open(&given.name) || self.account.exists(&given.name)? {
-                true => Ok(self.account.draft()),
+                true => Ok(self.account.draft_for(&given.name)),
                 false => Err(Error::NoSuchMailbox),
             }
         });

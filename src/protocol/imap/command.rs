@@ -162,7 +162,13 @@ impl Session {
             Command::Compress(mechanism) => self.compress(tag, &mechanism, out),
             Command::Enable(names) => enable(self, &names, out),
             Command::Namespace => {
-                out.put(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+                out.put(b"* NAMESPACE ((\"\" \"/\")");
+                for prefix in self.account.prefixes() {
+                    out.put(b"(");
+                    self.enabled.prefix(&prefix, out.buffer());
+                    out.put(b" \"/\")");
+                }
+                out.put(b") NIL NIL\r\n");
                 Ran::ok("OK Namespace completed.")
             }
             Command::Idle => {

@@ -3,7 +3,7 @@
 use super::session::{Ran, Session};
 use crate::mail::MailboxName;
 use crate::protocol::Output;
-use crate::wire::imap::{Bounds, mailbox, mailbox_utf8};
+use crate::wire::imap::{Bounds, mailbox, mailbox_utf8, prefix};
 
 /// What the client switched on; never off again in a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,11 @@ impl Enabled {
     /// Appends a mailbox name as this client knows it.
     pub(super) fn mailbox(self, name: &MailboxName, out: &mut Vec<u8>) {
         self.mailbox_text(name.as_str(), out);
+    }
+
+    /// Appends the prefix of a namespace as this client knows it.
+    pub(super) fn prefix(self, text: &str, out: &mut Vec<u8>) {
+        prefix(text, self.utf8, out);
     }
 
     /// As `mailbox`, of what need not be one.

@@ -22,8 +22,9 @@ mod samples;
 use super::{Handover, Login, LoginSettings, Session, SessionSettings};
 use crate::auth::{Closed, Credentials, Proof, Verdict, Witness};
 use crate::codec::deflate::{self, Inflate};
-use crate::config::Format;
 use crate::config::Mechanisms;
+use crate::config::{Form, Format, Location, Namespace};
+use crate::mail::MailboxName;
 use crate::mailbox::Account;
 use crate::pattern::matches;
 use crate::protocol::{Event, Machine, Output, Progress, Resident, Turn};
@@ -286,6 +287,11 @@ fn run(name: &str, text: &str, pieces: Pieces) {
 
 fn run_over(format: Format, name: &str, text: &str, pieces: Pieces) {
     let (account, _directory) = Account::temporary_of(format);
+    run_with(account, name, text, pieces);
+}
+
+/// Over an account that nobody used before.
+fn run_with(account: Account, name: &str, text: &str, pieces: Pieces) {
     account.prepare().unwrap();
     let mut settings = SESSION;
     if text.starts_with("literals: short") {
@@ -479,6 +485,101 @@ fn transcripts_over_mbox() {
     for (name, text) in transcripts() {
         run_over(Format::Mbox, &name, &text, Pieces::Whole);
     }
+}
+
+/// Mail in a Maildir, and some of the first mailboxes in other formats in places of their own.
+fn scattered(own: Format) -> (Account, tempfile::TempDir) {
+    let others = [
+        ("Archive", Format::Mdbox),
+        ("Trash", Format::Sdbox),
+        ("Sent", Format::Mbox),
+    ];
+    Account::temporary_with(move |root| Form {
+        namespaces: others
+            .map(|(prefix, format)| Namespace {
+                prefix: MailboxName::new(prefix).unwrap(),
+                location: Location {
+                    root: root.with_file_name(prefix),
+                    form: format.into(),
+                },
+            })
+            .into(),
+        ..own.into()
+    })
+}
+
+#[test]
+fn transcripts_over_several_places() {
+    let mut failed = Vec::new();
+    for (name, text) in transcripts() {
+        let all = "((\"\" \"/\")(\"Archive/\" \"/\")(\"Trash/\" \"/\")(\"Sent/\" \"/\")) NIL";
+        let text = text.replace("((\"\" \"/\")) NIL", all);
+        for own in [Format::Maildir, Format::Mdbox] {
+            let (account, _directory) = scattered(own);
+            let run = || run_with(account, &name, &text, Pieces::Whole);
+            if let Err(why) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+                let why = why.downcast_ref::<String>().cloned();
+                failed.push(format!("{own:?} {why:?}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn namespaces_are_told_with_their_prefixes() {
+    let (account, _directory) = Account::temporary_with(|root| Form {
+        namespaces: ["Archive", "old/\u{fc} \"x\""]
+            .map(|prefix| Namespace {
+                prefix: MailboxName::new(prefix).unwrap(),
+                location: Location {
+                    root: root.with_file_name(prefix.replace('/', "-")),
+                    form: Format::Mdbox.into(),
+                },
+            })
+            .into(),
+        ..Form::default()
+    });
+    let text = "\
+C: a NAMESPACE
+S: * NAMESPACE ((\"\" \"/\")(\"Archive/\" \"/\")(\"old/&APw- \\\"x\\\"/\" \"/\")) NIL NIL
+S: a OK Namespace completed.
+C2: b ENABLE UTF8=ACCEPT
+S2: * ENABLED UTF8=ACCEPT
+S2: b OK Enabled.
+C2: c NAMESPACE
+S2: * NAMESPACE ((\"\" \"/\")(\"Archive/\" \"/\")(\"old/\u{fc} \\\"x\\\"/\" \"/\")) NIL NIL
+S2: c OK Namespace completed.
+C2: d LIST \"\" \"old/%\"
+S2: * LIST (\\HasNoChildren) \"/\" \"old/\u{fc} \\\"x\\\"\"
+S2: d OK List completed.
+C2: e LIST \"\" old
+S2: * LIST (\\Noselect \\HasChildren) \"/\" old
+S2: e OK List completed.
+C: f CREATE Archive/INBOX
+S: f NO [CANNOT] Not possible: no mailbox can have this name here.
+C: g DELETE Archive
+S: g NO [CANNOT] Not possible: a namespace's own mailbox cannot be deleted.
+C: h RENAME Archive Old
+S: h NO [CANNOT] Not possible: a namespace's own mailbox cannot be renamed.
+C: i CREATE Archive/a/b
+S: i OK [MAILBOXID (<>)] Create completed.
+C: j RENAME Archive/a c
+S: j NO [CANNOT] Not possible: a mailbox cannot be renamed into another namespace: make one there and move its messages.
+C: k CREATE c/d
+S: k OK [MAILBOXID (<>)] Create completed.
+C: l RENAME c Archive/c
+S: l NO [CANNOT] Not possible: a mailbox cannot be renamed into another namespace: make one there and move its messages.
+C: m CREATE Archive
+S: m NO [ALREADYEXISTS] The mailbox exists already.
+C: n RENAME Archive/a Archive/e
+S: n OK Rename completed.
+C: o LIST \"\" Archive/*
+S: * LIST (\\HasChildren) \"/\" Archive/e
+S: * LIST (\\HasNoChildren) \"/\" Archive/e/b
+S: o OK List completed.
+";
+    run_with(account, "namespaces", text, Pieces::Whole);
 }
 
 #[test]

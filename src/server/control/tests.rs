@@ -3,10 +3,10 @@
 use super::*;
 use crate::codec::packed::Method;
 use crate::config::{
-    Delete, FetchFailure, Form, Format, Imap, InfoSeparator, Layout, Limits, Network, Pop3,
-    Workarounds,
+    Delete, FetchFailure, Form, Format, Imap, InfoSeparator, Layout, Limits, Namespace, Network,
+    Pop3, Workarounds,
 };
-use crate::mail::Keyword;
+use crate::mail::{Keyword, MailboxName};
 use crate::server::setup::Served;
 use crate::sys::accounts::Identity;
 
@@ -45,6 +45,7 @@ fn messages_come_back_and_broken_ones_do_not() {
             attachments: Some("/a".into()),
             inbox: Some("/i".into()),
             alternate: Some("/s".into()),
+            namespaces: Vec::new(),
         },
         mechanisms: Some(Mechanisms::PASSWORD),
         seed: b"seed".to_vec(),
@@ -215,7 +216,16 @@ fn messages_come_back_and_broken_ones_do_not() {
             user: "ann".into(),
             location: Location {
                 root: "/mail/ann".into(),
-                form: setup.form.clone(),
+                form: Form {
+                    namespaces: vec![Namespace {
+                        prefix: MailboxName::new("old/mail").unwrap(),
+                        location: Location {
+                            root: "/old/ann".into(),
+                            form: setup.form.clone(),
+                        },
+                    }],
+                    ..Form::default()
+                },
             },
         },
         Message::Idle,
@@ -227,6 +237,11 @@ fn messages_come_back_and_broken_ones_do_not() {
             assert!(Message::decode(&bytes[..end]).is_none());
         }
     }
+    let Some(Message::Visit { location, .. }) = Message::decode(&all[all.len() - 2].encode())
+    else {
+        panic!();
+    };
+    assert_eq!(location.form.namespaces[0].location.form, setup.form);
     match Message::decode(&all[0].encode()) {
         Some(Message::Setup(back)) => assert_eq!(*back, setup),
         _ => panic!(),

@@ -249,7 +249,10 @@ impl Host<'_> {
         if self.waiting.len() >= MAX_WAITING {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut draft = self.account.draft();
+        let mut draft = match &self.target {
+            Some(target) => self.account.draft_for(&target.name),
+            None => self.account.draft(),
+        };
         let mut written = Ok(());
         // What it is known by is made of its octets where nobody says it.
         let mut own = filed.guid.ok_or_else(Made::default);

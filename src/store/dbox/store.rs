@@ -118,7 +118,7 @@ impl Dbox {
     }
 
     /// What was to go does not.
-    fn stay(&mut self) {
+    fn all_stay(&mut self) {
         let going = std::mem::take(&mut self.going);
         going.iter().for_each(|(log, uid)| log.stay(*uid));
     }
@@ -178,7 +178,7 @@ impl Dbox {
 
 impl Drop for Dbox {
     fn drop(&mut self) {
-        self.stay();
+        self.all_stay();
     }
 }
 
@@ -260,6 +260,22 @@ impl Store for Dbox {
         came
     }
 
+    fn leave(&mut self, from: &MailboxName, blob: &BlobId) -> Result<(), Error> {
+        let uid = Record::of(blob)?.uid;
+        let log = self.root.log(from)?;
+        if !log.leave(uid) {
+            return Err(Error::NoSuchMessage);
+        }
+        self.going.push((log, uid));
+        Ok(())
+    }
+
+    fn stay(&mut self) {
+        if let Some((log, uid)) = self.going.pop() {
+            log.stay(uid);
+        }
+    }
+
     fn sync(&mut self) -> Result<(), Error> {
         let mut going = std::mem::take(&mut self.going);
         let unsynced = std::mem::take(&mut self.unsynced);
@@ -267,7 +283,7 @@ impl Store for Dbox {
         let synced = synced.and_then(|()| self.messages.sync(&unsynced));
         if synced.is_err() {
             self.going = going;
-            self.stay();
+            self.all_stay();
             return synced;
         }
         for (log, uid) in &going {
@@ -458,11 +474,11 @@ impl Store for Dbox {
         Vec::new()
     }
 
-    fn is_exclusive(&self) -> bool {
+    fn is_exclusive(&self, _of: &MailboxName) -> bool {
         true
     }
 
-    fn is_remote(&self) -> bool {
+    fn is_remote(&self, _of: &MailboxName) -> bool {
         false
     }
 

@@ -88,9 +88,28 @@ pub(crate) fn adopt(
         staged.place()?;
         if !dry {
             indexed::name(root, &all)?;
+            make_inbox(root)?;
         }
     }
     Ok(found)
+}
+
+/// Dovecot has none where nobody used it, as in a namespace of other mailboxes. Durable.
+fn make_inbox(root: &Path) -> Result<(), Error> {
+    let directory = [layout::MAILBOXES, "INBOX", layout::MAILS];
+    let directory = directory
+        .iter()
+        .fold(root.to_owned(), |path, part| path.join(part));
+    let log = directory.join(line::FILE);
+    if log.exists() {
+        return Ok(());
+    }
+    disk::make_tree(&directory)?;
+    let contents = Contents {
+        known: Some((next(root)?, random_guid()?)),
+        ..Contents::default()
+    };
+    Log::write(&log, &contents)
 }
 
 /// Directories with logs under another name, which go with the value.

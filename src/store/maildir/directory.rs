@@ -6,7 +6,7 @@ use crate::config::Layout;
 use crate::mail::MailboxName;
 use crate::store::side::disk;
 use crate::store::side::dotted::mailbox_name;
-use crate::store::{Error, Place, Store};
+use crate::store::{Error, Place};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io;
@@ -135,7 +135,7 @@ impl Maildir {
             };
             // The mailbox used longest ago is closed, but what it has to sync is synced first.
             if self.open.len() >= MAX_OPEN {
-                self.sync()?;
+                self.sync_names()?;
                 self.open.remove(0);
             }
             self.open.push(directory);
@@ -146,7 +146,7 @@ impl Maildir {
     /// Closes the directories of a mailbox.
     pub(super) fn close(&mut self, name: &MailboxName) -> Result<(), Error> {
         if self.open.iter().any(|d| d.name == *name) {
-            self.sync()?;
+            self.sync_names()?;
             self.open.retain(|d| d.name != *name);
         }
         Ok(())

@@ -15,6 +15,7 @@ mod directory;
 mod draft;
 mod filing;
 mod folders;
+mod going;
 mod keywords;
 mod layout;
 mod listing;

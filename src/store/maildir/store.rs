@@ -3,6 +3,7 @@
 use super::directory::{Directory, Unsynced, make_durable_directory};
 use super::draft::{Home, MaildirDraft};
 use super::filing::{change, file_name, filed, place_for, placed};
+use super::going::Going;
 use super::listing::{self, Listing};
 use super::{keywords, name, promise, takeover, uidlist};
 use crate::codec::packed::Method;
@@ -42,6 +43,8 @@ pub(crate) struct Maildir {
     /// How many entries are no messages, for each mailbox, as far as the log has it.
     pub(super) others: HashMap<MailboxName, usize>,
     pub(super) validities: Reserved,
+    /// Messages that go with the next sync.
+    pub(super) going: Vec<Going>,
     /// The root lies on a network file system, once somebody asked.
     pub(super) remote: OnceCell<bool>,
     /// How new messages are compressed.
@@ -113,6 +116,7 @@ impl Maildir {
             nameless: HashMap::new(),
             others: HashMap::new(),
             validities: Reserved::default(),
+            going: Vec::new(),
             remote: OnceCell::new(),
             method: None,
             layout,
@@ -132,6 +136,10 @@ impl Maildir {
     /// New messages are compressed like that.
     pub(crate) fn compressing(self, method: Option<Method>) -> Maildir {
         Maildir { method, ..self }
+    }
+
+    fn lies_remote(&self) -> bool {
+        *self.remote.get_or_init(|| remote(&self.root))
     }
 
     fn open_file(&mut self, name: &MailboxName, blob: &BlobId) -> Result<File, Error> {
@@ -252,6 +260,9 @@ impl Store for Maildir {
         to: &MailboxName,
         new: &Filing,
     ) -> Result<BlobId, Error> {
+        if self.is_going(from, blob) {
+            return Err(Error::NoSuchMessage);
+        }
         let now = crate::sys::clock::now_seconds();
         let base = name::carried(&blob.name, new.uid, now, &self.host);
         let directory = self.directory(to)?;
@@ -286,11 +297,25 @@ impl Store for Maildir {
         Ok(filed)
     }
 
+    fn leave(&mut self, from: &MailboxName, blob: &BlobId) -> Result<(), Error> {
+        self.note_going(from, blob)
+    }
+
+    fn stay(&mut self) {
+        self.going.pop();
+    }
+
     fn sync(&mut self) -> Result<(), Error> {
-        for what in [Unsynced::Came, Unsynced::Went] {
-            self.open.iter_mut().try_for_each(|d| d.sync(what))?;
+        if self.going.is_empty() {
+            return self.sync_names();
         }
-        Ok(())
+        let synced = self.sync_names();
+        if synced.is_err() {
+            self.going.clear();
+            return synced;
+        }
+        self.let_go()?;
+        self.sync_names()
     }
 
     fn sync_mailbox(&mut self, name: &MailboxName) -> Result<(), Error> {
@@ -501,7 +526,7 @@ impl Store for Maildir {
             new: modified(&path.join("new")),
             cur: modified(&path.join("cur")),
             list: modified(&path.join(uidlist::FILE)),
-            coarse: self.is_remote(),
+            coarse: self.lies_remote(),
         };
         if stamp.cur == 0 && !self.is_mailbox(&path) {
             Err(Error::NoSuchMailbox)
@@ -525,13 +550,14 @@ impl Store for Maildir {
 
     fn watched_names(&self) -> Vec<PathBuf> {
         match self.layout {
+            Layout::Dotted if self.lies_remote() => Vec::new(),
             Layout::Dotted => vec![self.root.clone()],
             // They would be very many.
             Layout::Nested => Vec::new(),
         }
     }
 
-    fn is_exclusive(&self) -> bool {
+    fn is_exclusive(&self, _of: &MailboxName) -> bool {
         false
     }
 
@@ -539,8 +565,8 @@ impl Store for Maildir {
         is_among(&self.root, &KEEPING).unwrap_or(false)
     }
 
-    fn is_remote(&self) -> bool {
-        *self.remote.get_or_init(|| remote(&self.root))
+    fn is_remote(&self, _of: &MailboxName) -> bool {
+        self.lies_remote()
     }
 
     fn subscribed_in(&self) -> Kind {

@@ -83,7 +83,7 @@ impl Mbox {
     }
 
     /// What was to go does not.
-    fn stay(&mut self) {
+    fn all_stay(&mut self) {
         let going = std::mem::take(&mut self.going);
         going.iter().for_each(|(file, uid, _)| file.stay(*uid));
     }
@@ -104,7 +104,7 @@ impl Mbox {
 
 impl Drop for Mbox {
     fn drop(&mut self) {
-        self.stay();
+        self.all_stay();
     }
 }
 
@@ -174,10 +174,26 @@ impl Store for Mbox {
         copied
     }
 
+    fn leave(&mut self, from: &MailboxName, blob: &BlobId) -> Result<(), Error> {
+        let gone = uid(blob)?;
+        let file = self.root.get(from)?;
+        if !file.leave(gone) {
+            return Err(Error::NoSuchMessage);
+        }
+        self.going.push((file, gone, blob.name.clone()));
+        Ok(())
+    }
+
+    fn stay(&mut self) {
+        if let Some((file, uid, _)) = self.going.pop() {
+            file.stay(uid);
+        }
+    }
+
     fn sync(&mut self) -> Result<(), Error> {
         let synced = self.sync_appended();
         if synced.is_err() {
-            self.stay();
+            self.all_stay();
             return synced;
         }
         for (file, uid, name) in std::mem::take(&mut self.going) {
@@ -320,12 +336,12 @@ impl Store for Mbox {
         Vec::new()
     }
 
-    fn is_exclusive(&self) -> bool {
+    fn is_exclusive(&self, _of: &MailboxName) -> bool {
         false
     }
 
     /// A look at the file tells whether somebody changed it, and costs less than to watch for it.
-    fn is_remote(&self) -> bool {
+    fn is_remote(&self, _of: &MailboxName) -> bool {
         true
     }
 

@@ -27,7 +27,9 @@ pub(crate) use list::{Form, List, Select};
 pub(crate) use metadata::{Annotated, GetMetadata, SetMetadata};
 pub(crate) use modseq::{FetchModifiers, Resync, SelectParams};
 pub(crate) use notify::{EVENTS, EventGroup, Events, Filter, Notify};
-pub(crate) use response::{binary, date_time, flag_list, mailbox, mailbox_utf8, number, string};
+pub(crate) use response::{
+    binary, date_time, flag_list, mailbox, mailbox_utf8, number, prefix, string,
+};
 pub(crate) use returns::Returns;
 pub(crate) use status::StatusItem;
 pub(crate) use token::{Given, Syntax};

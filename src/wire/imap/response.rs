@@ -39,14 +39,27 @@ pub(crate) fn mailbox_utf8(name: &str, out: &mut Vec<u8>) {
     if name.is_ascii() {
         return mailbox_text(name, out);
     }
+    quoted(name, out);
+}
+
+fn quoted(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    for byte in name.bytes() {
+    for byte in text.bytes() {
         if matches!(byte, b'"' | b'\\') {
             out.push(b'\\');
         }
         out.push(byte);
     }
     out.push(b'"');
+}
+
+/// Appends what names of mailboxes begin with (RFC 2342), which is never an atom. `utf8`: the client
+/// agreed to that.
+pub(crate) fn prefix(text: &str, utf8: bool, out: &mut Vec<u8>) {
+    match utf8 {
+        true => quoted(text, out),
+        false => quoted(&mutf7::encode(text), out),
+    }
 }
 
 /// Appends `(\Seen $Junk)`; `numbers` are positions in `keywords`.

@@ -1,0 +1,60 @@
+//! Which namespaces of an account were made: where one of them is empty afterwards, its disk is most likely not
+//! mounted, and nothing is made in its place. The file `dovelet-namespaces` beside the account's own mail has a
+//! prefix in each line.
+
+use crate::config::Namespace;
+use crate::store::Error;
+use crate::store::side::lock::{DotLock, replace};
+use crate::store::side::regular;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+const FILE: &str = "dovelet-namespaces";
+
+fn read(file: &Path) -> Result<String, Error> {
+    match regular::read_text(file) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn has(text: &str, namespace: &Namespace) -> bool {
+    text.lines().any(|line| line == namespace.prefix.as_str())
+}
+
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// To be asked before the place of a namespace is opened. `root`: that of the account's own store. Errors: it was
+/// made, and is empty.
+pub(super) fn check(root: &Path, namespace: &Namespace) -> Result<(), Error> {
+    let file = root.join(FILE);
+    if !is_empty(&namespace.location.root) || !has(&read(&file)?, namespace) {
+        return Ok(());
+    }
+    let why = format!(
+        "it had mail and is empty: is its disk mounted? (if all is gone for good, remove the line {:?} from {})",
+        namespace.prefix.as_str(),
+        file.display()
+    );
+    Err(Error::Io(io::Error::other(why)))
+}
+
+/// To be called when it is open, and what was made is durable. Durable.
+pub(super) fn note(root: &Path, namespace: &Namespace) -> Result<(), Error> {
+    let file = root.join(FILE);
+    if has(&read(&file)?, namespace) {
+        return Ok(());
+    }
+    let _lock = DotLock::take(&file)?;
+    let mut text = read(&file)?;
+    if has(&text, namespace) {
+        return Ok(());
+    }
+    text.push_str(namespace.prefix.as_str());
+    text.push('\n');
+    replace(&file, text.as_bytes())
+}
