@@ -473,6 +473,7 @@ pub(super) fn across(client: &mut Client) {
     });
     client.step("close and open", |client| {
         client.session = None;
+        client.flusher = None;
         client.host().close().unwrap();
         client.host = None;
         client.open();
