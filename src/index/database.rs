@@ -317,8 +317,12 @@ impl Index {
 /// redb makes durable what it has when its file is closed: that must not be noted beside it, too.
 impl Drop for Index {
     fn drop(&mut self) {
+        // In a panic redb leaves its file as it is, and one that is damaged may panic here.
+        if std::thread::panicking() {
+            return;
+        }
         let settled = match &self.journal {
-            Some(_) => self.settle(),
+            Some(_) => guarded(|| self.settle()),
             None => Ok(()),
         };
         // A file that failed is not written to any more.
