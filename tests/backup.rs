@@ -6,8 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::{
@@ -193,7 +194,7 @@ fn the_next_one_copies_what_is_new() {
     let before = files(&path);
     let list = fs::metadata(path.join("dovecot-uidlist")).unwrap().ino();
     let told = ok(&server, &words);
-    let row = "{\"mailbox\":\"INBOX\",\"messages\":5,\"added\":0,\"changed\":0,\"removed\":0,\"unreadable\":0}\n";
+    let row = "{\"mailbox\":\"INBOX\",\"messages\":5,\"added\":0,\"changed\":0,\"removed\":0,\"mended\":0,\"unreadable\":0}\n";
     assert!(told.contains(row), "{told}");
     // Nothing at all was written.
     assert_eq!(files(&path), before);
@@ -214,7 +215,8 @@ fn the_next_one_copies_what_is_new() {
     // Without a server, too.
     assert!(server.stop().success());
     let told = ok(&server, &words);
-    let row = "\"messages\":5,\"added\":1,\"changed\":1,\"removed\":1,\"unreadable\":0}\n";
+    let row =
+        "\"messages\":5,\"added\":1,\"changed\":1,\"removed\":1,\"mended\":0,\"unreadable\":0}\n";
     assert!(told.contains(row), "{told}");
     let after = files(&path);
     let same = after
@@ -236,6 +238,74 @@ fn the_next_one_copies_what_is_new() {
     let told = ok(&server, &["backup", "-u", "ann", "--json", &backup, "Out"]);
     assert!(told.contains("\"messages\":1,\"added\":1"), "{told}");
     assert_eq!(files(&path.join(".Out")).len(), 1);
+}
+
+/// The files of INBOX in a backup, in the order of their UIDs.
+fn stored(path: &Path) -> Vec<PathBuf> {
+    let parts = ["new", "cur"].into_iter();
+    let entries = parts.flat_map(|part| fs::read_dir(path.join(part)).unwrap());
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let uid = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let uid = name.rsplit(",U=").next().unwrap();
+        uid.split(':').next().unwrap().parse::<u32>().unwrap()
+    };
+    all.sort_by_key(uid);
+    all
+}
+
+/// Compresses a file in its place.
+fn compress(path: &Path) {
+    let script = "gzip <\"$1\" >\"$2\" && touch -r \"$1\" \"$2\" && mv \"$2\" \"$1\"";
+    let packed = path.parent().unwrap().with_file_name("packed");
+    let done = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args([path, &packed])
+        .status();
+    assert!(done.unwrap().success());
+}
+
+#[test]
+fn what_is_damaged_in_it_is_mended_and_never_restored() {
+    let server = server("mdbox");
+    let mut imap = server.imap("ann");
+    for number in 0..4 {
+        let text = message(&format!("{number}@test"), "old", "x");
+        imap.append("INBOX", "\\Flagged", &text).unwrap();
+    }
+    server.pop3("ann").list("UIDL");
+    let path = server.path("backup");
+    let backup = path.display().to_string();
+    let words = ["backup", "-u", "ann", &backup, "INBOX"];
+    ok(&server, &words);
+    // A file that somebody compressed is none that is damaged: its name tells how long it is without.
+    compress(&stored(&path)[3]);
+    let files = stored(&path);
+    let cut = fs::File::options().write(true).open(&files[0]).unwrap();
+    cut.set_len(10).unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    let mut longer = fs::File::options().append(true).open(&files[2]).unwrap();
+    longer.write_all(b"more").unwrap();
+    let done = dovelet(&server, &["restore", "-u", "bob", &backup, "INBOX"]);
+    assert_eq!(done.status.code(), Some(65), "{done:?}");
+    for uid in [1, 3] {
+        let told = format!("INBOX: UID {uid}: the message in the backup is damaged");
+        assert!(done.stderr.contains(&told), "{done:?}");
+    }
+    let told = "INBOX: 1 messages restored, 2 could not be taken";
+    assert!(done.stdout.starts_with(told), "{done:?}");
+    let told = ok(&server, &words);
+    let row =
+        "INBOX: 4 messages, 1 of them new, 2 were damaged in the backup and are copied again\n";
+    assert_eq!(told, row);
+    assert_eq!(stored(&path).len(), 4);
+    // Nothing is to be done any more, and all is what it was.
+    assert_eq!(ok(&server, &words), "INBOX: 4 messages, 0 of them new\n");
+    ok(&server, &["restore", "-u", "eve", &backup, "INBOX"]);
+    let theirs = account(&mut server.imap("ann"));
+    assert_eq!(account(&mut server.imap("eve")), theirs);
+    let uidls = server.pop3("ann").list("UIDL");
+    assert_eq!(server.pop3("eve").list("UIDL"), uidls);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct Copied {
     /// Messages that have other flags now.
     pub(super) changed: u64,
     pub(super) removed: u64,
+    /// Messages that were damaged in the copy and are copied again.
+    pub(super) mended: u64,
     /// Messages that could not be read, and why.
     pub(super) unreadable: Vec<(Uid, String)>,
 }
@@ -125,16 +127,26 @@ impl Replica<'_> {
                 flags: listing.flags,
                 letters,
             };
-            if let Some(found) = target.found.get_mut(&listing.uid) {
+            if let Some(found) = target.found.get_mut(&listing.uid)
+                && self
+                    .store
+                    .is_whole(&portrait.name, &found.blob)
+                    .map_err(fault)?
+            {
                 let marked = mark(self.store, &portrait.name, found, &filing).map_err(fault)?;
                 copied.changed += u64::from(marked);
                 continue;
             }
             match self.copy(&portrait.name, listing, &filing)? {
                 Ok((found, length)) => {
-                    target.found.insert(listing.uid, found);
-                    target.worn = true;
-                    copied.added += 1;
+                    match target.put(listing.uid, found) {
+                        Some(damaged) => {
+                            let removed = self.store.remove(&portrait.name, &damaged.blob);
+                            removed.map_err(fault)?;
+                            copied.mended += 1;
+                        }
+                        None => copied.added += 1,
+                    }
                     (waiting, octets) = (waiting + 1, octets + length);
                 }
                 Err(Lost::Expunged) => is_whole = false,
@@ -404,6 +416,17 @@ impl Target {
                 .collect(),
             aliases: scanned.aliases,
         }
+    }
+
+    /// Notes a message that was copied; returns that in whose place it is.
+    fn put(&mut self, uid: Uid, found: Found) -> Option<Found> {
+        self.worn = true;
+        let before = self.found.insert(uid, found);
+        if before.is_some() {
+            // They are said of the file that goes.
+            self.aliases.retain(|(own, _)| *own != uid);
+        }
+        before
     }
 
     /// Finds letters for keywords, as far as there are some. True if new ones got some.

@@ -65,6 +65,11 @@ pub(crate) trait Store: Send {
     fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error>;
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
+    /// False if a message is not as long as its name tells, or cannot be opened for being damaged; its octets are not
+    /// looked at where its length can be told without. True where names tell no lengths.
+    fn is_whole(&mut self, _name: &MailboxName, _blob: &BlobId) -> Result<bool, Error> {
+        Ok(true)
+    }
     /// Puts flags into the name. Durable after [`Store::sync`]. Where `blob` is not what the name
     /// says, only what differs from `blob` is changed. Returns the message as it is then, and
     /// whether its file was renamed.

@@ -8,7 +8,7 @@ use crate::admin::replica::fault;
 use crate::admin::visit::{End, patient, visiting};
 use crate::mail::{Flags, Guid, Keyword, MailboxName, Uid};
 use crate::server::{Filed, Outcome, Reason, Visit};
-use crate::store::{BlobId, Scanned, Store, beyond, origin};
+use crate::store::{Blob, BlobId, Error, Scanned, Store, beyond, origin};
 use miniserde::Serialize;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -125,6 +125,16 @@ fn guid(blob: &BlobId) -> Guid {
     Guid::of(origin(&blob.name).as_bytes())
 }
 
+/// Opens a message for reading. Errors: `Corrupt` if it is not as long as it was when it was saved.
+fn open(store: &mut dyn Store, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
+    match store.is_whole(name, blob)? {
+        true => store.open(name, blob),
+        false => Err(Error::Corrupt {
+            what: "the message in the backup",
+        }),
+    }
+}
+
 impl Restorer<'_, '_> {
     /// False if not all of it is there now.
     fn mailbox(&mut self, name: &MailboxName) -> Result<bool, End> {
@@ -230,7 +240,7 @@ impl Restorer<'_, '_> {
             let Some(uid) = found.uid.filter(wanted) else {
                 continue;
             };
-            let mut blob = match self.store.open(&saved.name, &found.blob) {
+            let mut blob = match open(self.store, &saved.name, &found.blob) {
                 Ok(blob) => blob,
                 Err(error) => {
                     let name = &saved.name;

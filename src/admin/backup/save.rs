@@ -27,6 +27,7 @@ struct Row {
     added: u64,
     changed: u64,
     removed: u64,
+    mended: u64,
     unreadable: u64,
 }
 
@@ -110,6 +111,7 @@ fn tell(name: &MailboxName, copied: &Copied, json: bool, console: &mut Console<'
         added: copied.added,
         changed: copied.changed,
         removed: copied.removed,
+        mended: copied.mended,
         unreadable: copied.unreadable.len() as u64,
     };
     if json {
@@ -123,6 +125,10 @@ fn tell(name: &MailboxName, copied: &Copied, json: bool, console: &mut Console<'
     for (count, what) in [
         (row.changed, "have other flags"),
         (row.removed, "are gone"),
+        (
+            row.mended,
+            "were damaged in the backup and are copied again",
+        ),
         (row.unreadable, "could not be read"),
     ] {
         if count > 0 {

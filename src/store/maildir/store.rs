@@ -10,6 +10,7 @@ use crate::codec::packed::Method;
 use crate::config::{InfoSeparator, Layout};
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidValidity};
 use crate::store::packed;
+use crate::store::side::base::stored_octets;
 use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
@@ -357,6 +358,23 @@ impl Store for Maildir {
             body: packed::body(Arc::new(file), 0, metadata.len())?,
             internal_date: metadata.mtime(),
         })
+    }
+
+    fn is_whole(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
+        let Some(told) = stored_octets(&blob.name) else {
+            return Ok(true);
+        };
+        let metadata = fs::metadata(self.whereabouts(name, blob));
+        if metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == told) {
+            return Ok(true);
+        }
+        // Of what is compressed the name tells how long it is without.
+        match self.open(name, blob) {
+            Ok(blob) => Ok(blob.body.length() == told),
+            Err(Error::NoSuchMessage) => Ok(false),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn mark(
