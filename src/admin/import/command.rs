@@ -48,7 +48,7 @@ pub(crate) fn run(wanted: &Import, options: &Options, console: &mut Console<'_>)
                 visit,
                 console,
                 labels: VecDeque::new(),
-                refused: 0,
+                refused: plan.unread,
             }
             .import(&plan)
         })

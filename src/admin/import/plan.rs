@@ -6,7 +6,7 @@ use crate::store::{folders, maildir_subscriptions};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Directories below the one that is named.
@@ -43,6 +43,10 @@ pub(super) struct Plan {
     pub(super) subscriptions: Vec<MailboxName>,
     /// What was found and left out, a clause each.
     pub(super) left: Vec<String>,
+    /// How many of those could not be read.
+    pub(super) unread: u64,
+    /// The directories that are being looked at, each in the one before it: device and inode.
+    within: Vec<(u64, u64)>,
 }
 
 /// What lies at these paths, for mailboxes below `top`, or at the top of all. Errors: with the path, what
@@ -64,18 +68,49 @@ impl Plan {
         if !fs::metadata(path)?.is_dir() {
             return self.file(path, top, &mut Vec::new(), true);
         }
-        if is_maildir(path) {
-            return self.maildir(path, top);
+        self.enter(path, |plan| {
+            if is_maildir(path) {
+                return plan.maildir(path, top);
+            }
+            let mut messages = Vec::new();
+            plan.directory(path, top, &mut messages, 0)?;
+            if let Some(mailbox) = plan
+                .below(top, &shown(path))
+                .filter(|_| !messages.is_empty())
+            {
+                plan.add(mailbox, Source::Files(messages), true);
+            }
+            Ok(())
+        })
+    }
+
+    /// Looks at a directory, unless it is one of those that it lies in: a link leads back there.
+    fn enter(
+        &mut self,
+        path: &Path,
+        look: impl FnOnce(&mut Plan) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let metadata = fs::metadata(path)?;
+        let own = (metadata.dev(), metadata.ino());
+        if self.within.contains(&own) {
+            let path = path.display();
+            self.left
+                .push(format!("{path} is a directory that it lies in"));
+            return Ok(());
         }
-        let mut messages = Vec::new();
-        self.directory(path, top, &mut messages, 0)?;
-        if let Some(mailbox) = self
-            .below(top, &shown(path))
-            .filter(|_| !messages.is_empty())
-        {
-            self.add(mailbox, Source::Files(messages), true);
+        self.within.push(own);
+        let looked = look(self);
+        self.within.pop();
+        looked
+    }
+
+    /// What lies below a path that was named, and cannot be read, is left out.
+    fn leave<T>(&mut self, path: &Path, looked: io::Result<T>) -> Option<T> {
+        if let Err(error) = &looked {
+            self.left.push(format!("{}: {error}", path.display()));
+            self.unread += 1;
         }
-        Ok(())
+        looked.ok()
     }
 
     fn add(&mut self, mailbox: MailboxName, source: Source, subscribed: bool) {
@@ -146,15 +181,22 @@ impl Plan {
         crate::mail::sort_by(&mut entries, |a, b| a.file_name().cmp(&b.file_name()));
         for entry in entries {
             let path = entry.path();
-            let kind = fs::metadata(&path)?.file_type();
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
             // Thunderbird's indexes of the files beside them.
             let index = path.extension() == Some(OsStr::new("msf"));
-            if hidden || index || kind.is_fifo() || kind.is_socket() {
+            if hidden || index {
+                continue;
+            }
+            let Some(metadata) = self.leave(&path, fs::metadata(&path)) else {
+                continue;
+            };
+            let kind = metadata.file_type();
+            if kind.is_fifo() || kind.is_socket() {
                 continue;
             }
             if !kind.is_dir() {
-                self.file(&path, top, messages, false)?;
+                let looked = self.file(&path, top, messages, false);
+                self.leave(&path, looked);
                 continue;
             }
             let Some(name) = self.below(top, &shown(&path)) else {
@@ -162,22 +204,28 @@ impl Plan {
             };
             if depth >= MAX_DEPTH {
                 self.left.push(format!("{} lies too deep", path.display()));
-            } else if is_maildir(&path) {
-                self.maildir(&path, Some(&name))?;
-            } else {
-                let mut messages = Vec::new();
-                self.directory(&path, Some(&name), &mut messages, depth + 1)?;
-                if !messages.is_empty() {
-                    self.add(name, Source::Files(messages), true);
-                }
+                continue;
             }
+            let looked = self.enter(&path, |plan| {
+                if is_maildir(&path) {
+                    return plan.maildir(&path, Some(&name));
+                }
+                let mut messages = Vec::new();
+                plan.directory(&path, Some(&name), &mut messages, depth + 1)?;
+                if !messages.is_empty() {
+                    plan.add(name, Source::Files(messages), true);
+                }
+                Ok(())
+            });
+            self.leave(&path, looked);
         }
         Ok(())
     }
 
     /// A Maildir with all that is below it.
     fn maildir(&mut self, path: &Path, top: Option<&MailboxName>) -> io::Result<()> {
-        let known = maildir_subscriptions(path).map_err(unreadable)?;
+        let known = maildir_subscriptions(path).map_err(unreadable);
+        let known = self.leave(&path.join("subscriptions"), known).flatten();
         let own = top.cloned().unwrap_or_else(MailboxName::inbox);
         let is_known = |name: &MailboxName| known.as_ref().is_none_or(|all| all.contains(name));
         let subscribed = is_known(&MailboxName::inbox());
@@ -186,7 +234,11 @@ impl Plan {
         for (name, path) in folders(path).map_err(unreadable)? {
             let subscribed = is_known(&name);
             if let Some(mailbox) = self.below(top, name.as_str()) {
-                self.add(mailbox, Source::Maildir(path), subscribed);
+                let looked = self.enter(&path, |plan| {
+                    plan.add(mailbox, Source::Maildir(path.clone()), subscribed);
+                    Ok(())
+                });
+                self.leave(&path, looked);
             }
             known_names.push(name);
         }
@@ -209,16 +261,25 @@ impl Plan {
             let name = below.file_name().unwrap_or_default();
             let hidden = name.as_encoded_bytes().starts_with(b".");
             let part = PARTS.iter().any(|part| name == *part);
-            if hidden || part || depth >= MAX_DEPTH || !below.is_dir() {
+            if hidden && depth == 0 {
+                // As a mailbox it would have been found, could it be read.
+                self.leave(&below, is_readable(&below));
+            }
+            if hidden || part || depth >= MAX_DEPTH {
                 continue;
+            }
+            match self.leave(&below, fs::metadata(&below)) {
+                Some(metadata) if metadata.is_dir() => {}
+                _ => continue,
             }
             let Some(name) = self.below(top, &shown(&below)) else {
                 continue;
             };
-            match is_maildir(&below) {
-                true => self.maildir(&below, Some(&name))?,
-                false => self.nested(&below, Some(&name), depth + 1)?,
-            }
+            let looked = self.enter(&below, |plan| match is_maildir(&below) {
+                true => plan.maildir(&below, Some(&name)),
+                false => plan.nested(&below, Some(&name), depth + 1),
+            });
+            self.leave(&below, looked);
         }
         Ok(())
     }
@@ -226,6 +287,15 @@ impl Plan {
 
 fn unreadable(error: crate::store::Error) -> io::Error {
     io::Error::other(error.to_string())
+}
+
+/// Errors: this may be a Maildir, and cannot be looked into.
+fn is_readable(path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::metadata(path.join("cur")) {
+        Err(error) if !matches!(error.kind(), NotADirectory | NotFound) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn is_maildir(path: &Path) -> bool {
@@ -320,6 +390,84 @@ mod tests {
         assert_eq!(steps(&found, &root), ["INBOX: files 1.eml -"]);
         let gone = plan(&[root.join("gone")], None).unwrap_err();
         assert_eq!(gone.1.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn links_that_lead_back_are_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        make(
+            &root,
+            &[
+                ("Mail/sub/deep/1.eml", "a: b\n\n"),
+                ("m/cur/1", ""),
+                ("m/Lists/cur/1", ""),
+                ("other/box", MBOX),
+            ],
+        );
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+        for (to, at) in [
+            ("..", "Mail/sub/loop"),
+            (".", "Mail/sub/deep/self"),
+            ("../..", "Mail/sub/deep/m"),
+            (".", "m/.loop"),
+            ("..", "m/Lists/again"),
+            // It leads elsewhere.
+            ("../other", "Mail/linked"),
+        ] {
+            link(to, at);
+        }
+        let paths = ["Mail", "m"].map(|path| root.join(path));
+        let found = plan(&paths, None).unwrap();
+        let expected = [
+            "other/box: mbox Mail/linked/box",
+            "sub/deep: files Mail/sub/deep/1.eml",
+            "INBOX: maildir m",
+            "Lists: maildir m/Lists",
+        ];
+        assert_eq!(steps(&found, &root), expected);
+        let left = ["Mail/sub/deep/m", "Mail/sub/deep/self", "Mail/sub/loop"];
+        let left = left.into_iter().chain(["m/.loop", "m/Lists/again"]);
+        let told = |path| format!("{}/{path} is a directory that it lies in", root.display());
+        assert_eq!(found.left, left.map(told).collect::<Vec<String>>());
+        assert_eq!(found.unread, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_and_the_rest_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        make(
+            &root,
+            &[
+                ("Mail/1.eml", "a: b\n\n"),
+                ("Mail/box", MBOX),
+                ("m/cur/1", ""),
+                ("m/subscriptions/x", ""),
+                ("m/Lists/cur/1", ""),
+            ],
+        );
+        // Links that lead to themselves cannot be followed, whoever tries.
+        for at in ["Mail/a", "Mail/z", "m/.Sent", "m/Old"] {
+            std::os::unix::fs::symlink(root.join(at), root.join(at)).unwrap();
+        }
+        let paths = ["Mail", "m"].map(|path| root.join(path));
+        let found = plan(&paths, None).unwrap();
+        let expected = [
+            "box: mbox Mail/box",
+            "Mail: files Mail/1.eml",
+            "INBOX: maildir m",
+            "Lists: maildir m/Lists",
+        ];
+        assert_eq!(steps(&found, &root), expected);
+        let left = ["Mail/a", "Mail/z", "m/subscriptions", "m/.Sent", "m/Old"];
+        assert_eq!((found.left.len(), found.unread), (5, 5), "{found:?}");
+        for (told, path) in found.left.iter().zip(left) {
+            let path = format!("{}/{path}: ", root.display());
+            assert!(told.starts_with(&path), "{told}");
+        }
+        let (path, _) = plan(&[root.join("Mail/a")], None).unwrap_err();
+        assert_eq!(path, root.join("Mail/a"));
     }
 
     #[test]
