@@ -159,10 +159,12 @@ impl Root {
 
     /// Removes one mailbox. Durable.
     pub(super) fn remove(&self, name: &MailboxName) -> Result<(), Error> {
+        use io::ErrorKind::{NotADirectory, NotFound};
         let mut boxes = self.boxes();
         let (path, side) = (self.file(name)?, self.directory(name)?);
         match disk::remove(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // What would be above it may be a file.
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
                 return Err(Error::NoSuchMailbox);
             }
             removed => removed?,

@@ -159,6 +159,11 @@ fn mailboxes_have_mailboxes_below() {
         store.delete(&name(gone)).unwrap();
     }
     assert_eq!(names(&mut store), ["INBOX", "INBOX/x", "a", "d"]);
+    // What would be above is a file, or not there.
+    for none in ["d/x", "d/x/y", "z/x"] {
+        let deleted = store.delete(&name(none));
+        assert!(matches!(deleted, Err(Error::NoSuchMailbox)), "{none}");
+    }
     // What a process left that was killed while a file became a directory.
     drop(store);
     fs::rename(root.join("a"), root.join(".dovelet-grow-a")).unwrap();
