@@ -187,6 +187,71 @@ fn no_client_notices_that_the_format_is_another() {
 }
 
 #[test]
+fn what_an_mbox_leaves_out_is_no_damage() {
+    let mut server = server("maildir", "");
+    let mut imap = server.imap("ann").raw();
+    let texts = [
+        "Status: RO\r\nSubject: a\r\n\r\nx\r\n",
+        "Content-Length: 5\r\nX-Keywords: a\r\nX-UID: 9\r\nSubject: b\r\n\r\nlonger than that\r\n",
+        "From a@b Mon Jan  2 10:00:00 2023\r\nSubject: c\r\n\r\nx\r\n",
+        "Subject: d",
+        "Subject: e\r\n\r\nas it is\r\n",
+    ];
+    for text in texts {
+        imap.append("INBOX", "", text).unwrap();
+    }
+    // All is known of them.
+    let items = "(UID RFC822.SIZE BODYSTRUCTURE ENVELOPE PREVIEW)";
+    let sizes = "STATUS INBOX (MESSAGES SIZE)";
+    imap.ok("SELECT INBOX");
+    imap.ok(&format!("FETCH 1:* {items}"));
+    imap.ok("FETCH 1:* BODY.PEEK[]");
+    imap.ok("UNSELECT");
+    imap.ok(sizes);
+    server.pop3("ann").list("LIST");
+    drop(imap);
+    assert!(server.stop().success());
+    let done = convert(&server, "maildir", "mbox", &["--user", "ann"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(done.stdout.contains("4 lack fields"), "{done:?}");
+    fs::write(server.config(), server.settings(&settings("mbox", ""))).unwrap();
+    server.again();
+    let mut imap = server.imap("ann").raw();
+    let size = |row: &str| -> u64 {
+        let rest = row.split("SIZE ").nth(1).unwrap();
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+        digits.unwrap().parse().unwrap()
+    };
+    let status = size(&imap.ok(sizes).untagged.concat());
+    imap.ok("SELECT INBOX");
+    let told: Vec<u64> = (1..=5)
+        .map(|uid| {
+            size(
+                &imap
+                    .ok(&format!("UID FETCH {uid} {items}"))
+                    .untagged
+                    .concat(),
+            )
+        })
+        .collect();
+    let octets = |uid: usize| -> u64 {
+        let row = imap
+            .ok(&format!("UID FETCH {uid} BODY.PEEK[]"))
+            .untagged
+            .concat();
+        let literal = row.split("BODY[] {").nth(1).unwrap();
+        literal.split('}').next().unwrap().parse().unwrap()
+    };
+    let octets: Vec<u64> = (1..=5).map(octets).collect();
+    assert_eq!(octets, told);
+    assert_eq!(octets.iter().sum::<u64>(), status);
+    assert_ne!(octets[0], texts[0].len() as u64);
+    assert_eq!(octets[4], texts[4].len() as u64);
+    let log = server.log();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
 fn names_of_files_are_unique_ids_for_ever() {
     let pop3 = "[pop3]\nuidl_format = \"%f\"\n";
     let mut server = server("maildir", pop3);

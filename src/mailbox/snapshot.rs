@@ -132,6 +132,19 @@ impl Snapshot {
         let opened = opened.map_err(store_fault("opening a message"))?;
         Ok((Content::whole(opened.body)?, opened.internal_date))
     }
+
+    /// Has the index forget what was computed from these messages, and the sum of all sizes: their octets will be
+    /// others. It is computed anew when it is asked for.
+    pub(crate) fn forget(&self, uids: &[Uid]) -> Result<(), Error> {
+        let id = self.shared.id;
+        let mut state = lock(&self.shared.state);
+        let summary = state.summary.as_mut().ok_or(Error::Fault)?;
+        summary.size = None;
+        self.shared.host.write(|w| {
+            uids.iter().try_for_each(|uid| w.unlearn(id, *uid))?;
+            w.set_summary(id, summary)
+        })
+    }
 }
 
 impl Listing {

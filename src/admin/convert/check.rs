@@ -36,14 +36,14 @@ fn differs(name: &MailboxName, what: &str) -> End {
     End::new(Exit::Failure, what)
 }
 
-/// Reads all messages of a mailbox in both trees. Returns how many are known by other GUIDs, and of how many fields
-/// are missing that the new format keeps for itself. Errors: anything else is different.
+/// Reads all messages of a mailbox in both trees. Returns how many are known by other GUIDs, and of which the octets
+/// are others, as fields are missing that the new format keeps for itself. Errors: anything else is different.
 pub(super) fn compare(
     visit: &mut Visit,
     store: &mut dyn Store,
     (portrait, listings): (&Portrait, &[Listing]),
     pass: &mut dyn FnMut(usize),
-) -> Result<(u64, u64), End> {
+) -> Result<(u64, Vec<Uid>), End> {
     let name = &portrait.name;
     let scanned = store.scan(name).map_err(fault)?;
     let state = &scanned.state;
@@ -55,7 +55,7 @@ pub(super) fn compare(
     if !uids.eq(listings.iter().map(|listing| Some(listing.uid))) {
         return Err(differs(name, "messages are"));
     }
-    let (mut renamed, mut shorter) = (0, 0);
+    let (mut renamed, mut shorter) = (0, Vec::new());
     for (at, (found, listing)) in scanned.found.iter().zip(listings).enumerate() {
         pass(at);
         let new = Listing {
@@ -68,7 +68,7 @@ pub(super) fn compare(
         }
         if !message(visit, store, name, found, listing.uid)? {
             match shortened(visit, store, name, found, listing.uid)? {
-                true => shorter += 1,
+                true => shorter.push(listing.uid),
                 false => return Err(differs(name, &format!("UID {} is", listing.uid))),
             }
         }

@@ -25,6 +25,7 @@ pub(super) enum Ask {
     Annotations(Option<MailboxName>),
     Look(MailboxName),
     Read(Uid),
+    Forget(Vec<Uid>),
     /// `known`: messages that are there already are not filed.
     Into {
         name: MailboxName,
@@ -154,6 +155,7 @@ impl Ask {
             Ask::End => drop(p.u8(8)),
             Ask::Commit => drop(p.u8(9)),
             Ask::Drop(why) => drop(p.u8(15).text(why)),
+            Ask::Forget(uids) => drop(p.u8(16).list(uids, put_uid)),
             Ask::Uidls(uidls) => {
                 p.u8(10).list(uidls, |p, (uid, uidl)| {
                     put_uid(p, uid);
@@ -202,6 +204,7 @@ impl Ask {
                 entries: entries(u)?,
             },
             15 => Ask::Drop(u.text()?),
+            16 => Ask::Forget(u.list(uid)?),
             _ => return None,
         })
     }
@@ -221,6 +224,7 @@ mod tests {
             Ask::Annotations(Some(name("a/b"))),
             Ask::Look(name("INBOX")),
             Ask::Read(uid(7)),
+            Ask::Forget(vec![uid(7), uid(9)]),
             Ask::Into {
                 name: name("x"),
                 known: true,

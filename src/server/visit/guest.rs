@@ -15,8 +15,8 @@ const MAX_TELL: u32 = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Octets that wait to be filed together.
 const MAX_OCTETS: u64 = 8 << 20;
-/// Unique-ids in one thing that is asked.
-const UIDLS: usize = 1000;
+/// UIDs in one thing that is asked, and unique-ids.
+const UIDS: usize = 1000;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -145,6 +145,15 @@ impl Visit {
         }
     }
 
+    /// Has nothing be known any more that was computed from these messages of the mailbox that was looked at last:
+    /// their octets will be others.
+    pub(crate) fn forget(&mut self, uids: &[Uid]) -> Result<(), Refused> {
+        for some in uids.chunks(UIDS) {
+            self.done(&Ask::Forget(some.to_vec()))?;
+        }
+        Ok(())
+    }
+
     /// Messages go there from now on; the mailbox is made if it is not there. `known`: those that it has
     /// already are not filed.
     pub(crate) fn go_into(&mut self, name: &MailboxName, known: bool) -> Result<(), Refused> {
@@ -213,7 +222,7 @@ impl Visit {
 
     /// What POP3 calls messages of the mailbox, ascending, for ever.
     pub(crate) fn keep_uidls(&mut self, uidls: &[(Uid, String)]) -> Result<(), Refused> {
-        for some in uidls.chunks(UIDLS) {
+        for some in uidls.chunks(UIDS) {
             self.done(&Ask::Uidls(some.to_vec()))?;
         }
         Ok(())

@@ -146,6 +146,10 @@ impl Host<'_> {
                 });
                 Ok(Tell::Founded(first))
             }
+            Ask::Forget(uids) => {
+                let snapshot = self.snapshot.as_ref().ok_or(Error::NoSuchMailbox)?;
+                snapshot.forget(&uids).map(|()| Tell::Done)
+            }
             Ask::Commit => self.commit(),
             Ask::Uidls(uidls) => {
                 let target = self.target.as_ref().ok_or(Error::NoSuchMailbox)?;

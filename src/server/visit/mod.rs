@@ -8,6 +8,7 @@
 //! filed is durable, the rest is not there.
 //!
 //! * To read: `Account` lists the mailboxes; `Look` lists a mailbox as of one moment; `Read` reads a message of it.
+//!   `Forget` has the index forget what was computed from messages of it.
 //! * To write: `Into` or `Found` chooses the mailbox; `File` and its octets hand messages over, `Commit`
 //!   files what waits. `Into` compares GUIDs, if asked to, with those of messages that are there already, so
 //!   that whoever begins anew adds nothing twice. `Found` gives a mailbox without messages the UIDVALIDITY and
