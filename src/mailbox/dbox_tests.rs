@@ -104,6 +104,70 @@ fn index_is_lost(format: Format, root: &Path) {
     assert_eq!(told(&account()), before);
 }
 
+/// Of INBOX with three messages, of which something happened to the log while nobody had it open: UIDVALIDITY, UIDNEXT
+/// and MAILBOXID before and after, and UIDs and flags after.
+fn damaged(format: Format, harm: fn(&Path)) -> ([String; 2], Vec<(u32, u8)>) {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::over(Index::memory().unwrap(), format, Limits::default());
+    let account = host.account("ann", directory.path()).unwrap();
+    for text in ["one", "two", "three", "four"] {
+        append(&account, "INBOX", text, &flags(SystemFlags::SEEN, &[]));
+    }
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    view.discard(&uids(&[1, 4])).unwrap();
+    drop(view);
+    let told = |account: &Account| {
+        let status = account.status(&name("INBOX"), Asked::default()).unwrap();
+        let (validity, next) = (status.uid_validity, status.uid_next);
+        format!("{validity} {next} {}", status.mailbox_id)
+    };
+    let before = told(&account);
+    drop(account);
+    host.close().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    harm(
+        &directory
+            .path()
+            .join("mailboxes/INBOX/dbox-Mails/dovelet.log"),
+    );
+    let account = host.account("ann", directory.path()).unwrap();
+    let all = messages(&account, "INBOX").into_iter();
+    let all = all.map(|(uid, message)| (uid, message.0)).collect();
+    let after = told(&account);
+    drop(account);
+    host.close().unwrap();
+    // It stays, also where the index is gone.
+    let host = Host::over(Index::memory().unwrap(), format, Limits::default());
+    let account = host.account("ann", directory.path()).unwrap();
+    assert_eq!(told(&account), after);
+    ([before, after], all)
+}
+
+/// The file anew, as a program that repairs a disk leaves it, without octets of its first line.
+fn harm_first_line(log: &Path) {
+    let mut text = fs::read(log).unwrap();
+    fs::remove_file(log).unwrap();
+    text[10..14].fill(b'?');
+    fs::write(log, text).unwrap();
+}
+
+#[test]
+fn the_first_line_of_a_log_is_not_the_only_one_who_knows_the_uidvalidity() {
+    for format in [Format::Mdbox, Format::Sdbox] {
+        let ([before, after], all) = damaged(format, harm_first_line);
+        assert_eq!(after, before, "{format:?}");
+        let seen = SystemFlags::SEEN.bits();
+        assert_eq!(all, [(2, seen), (3, seen)], "{format:?}");
+    }
+}
+
+#[test]
+fn a_log_of_an_sdbox_that_is_gone_takes_no_uidvalidity_along() {
+    let ([before, after], all) = damaged(Format::Sdbox, |log| fs::remove_file(log).unwrap());
+    assert_eq!(after, before);
+    assert!(all.iter().map(|m| m.0).eq([2, 3]));
+}
+
 #[test]
 fn own_changes_cause_no_scan_and_a_restored_log_does() {
     own_changes_cause_no_scan(Format::Mdbox);

@@ -39,14 +39,16 @@ impl Mdbox {
     }
 
     /// Has the log of a mailbox, some of which cannot be read, written anew with all messages that are found: one
-    /// without its line would go with the next purge.
+    /// without its line would go with the next purge. Where its first line alone is damaged, it has none then: an
+    /// index knows what it said, and UIDs are as they were.
     fn mend(&self, name: &MailboxName, log: &Log) -> Result<(), Error> {
         let mut contents = log.contents()?;
         let damaged = std::mem::take(&mut contents.damaged);
-        if contents.known.is_none() {
+        let count = self.root.rejoin(name, &mut contents)?;
+        if contents.known.is_none() && count > 0 {
+            // Messages had these UIDs, perhaps, that went.
             contents.known = self.root.empty()?.known;
         }
-        let count = self.root.rejoin(name, &mut contents)?;
         log::error!(
             "{name}: {damaged} lines of its log cannot be read; {count} messages have new UIDs"
         );

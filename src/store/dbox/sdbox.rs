@@ -280,12 +280,16 @@ fn found(directory: &OwnedFd, uid: Uid) -> Result<Option<Record>, Error> {
     Ok(record.map(|record| Record { saved, ..record }))
 }
 
-/// As [`super::root::Recover`]: the files tell which messages there are.
+/// As [`super::root::Recover`]: the files tell which messages there are, under which UIDs, and an index may know of
+/// which UIDVALIDITY these are.
 pub(super) fn recover(root: &Root, name: &MailboxName) -> Result<Contents, Error> {
     let directory = root.directory(name)?;
     let known = ["dovecot.index", "dovecot.index.log"].map(|file| directory.join(file));
     if let Some(index) = known.iter().find(|path| path.exists()) {
         return Err(refused(name, index));
     }
-    root.empty()
+    match directory.is_dir() {
+        true => Ok(Contents::default()),
+        false => root.empty(),
+    }
 }
