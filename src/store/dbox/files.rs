@@ -7,6 +7,7 @@ use super::record::Place;
 use super::root::Shared;
 use super::walk::walk;
 use crate::store::Error;
+use crate::store::side::lock::replace;
 use crate::store::side::{disk, regular};
 use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeSet;
@@ -23,6 +24,8 @@ const PIECE: usize = 64 * 1024;
 const PREFIX: &str = "m.";
 /// The file that says that there are messages in the alternate directory.
 const ASIDE: &str = "dovelet-alternate";
+/// The file that says which number was given last, so that none is given twice: lines name a file that is gone, too.
+const GIVEN: &str = "dovelet-number";
 
 static FILES: Shared<Files> = Shared(Mutex::new(Vec::new()));
 
@@ -61,8 +64,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The file that the next message goes to.
 #[derive(Default)]
 struct Appending {
-    /// The highest number there is; `None`: nobody looked.
+    /// The last number that was given; `None`: nobody looked.
     last: Option<u32>,
+    /// The highest number that was found in a log.
+    named: u32,
     current: Option<Current>,
     /// The one that messages are put aside in.
     aside: Option<Current>,
@@ -226,7 +231,7 @@ impl Files {
     pub(super) fn rotate(&self) {
         let mut appending = self.appending();
         if appending.last.is_none() {
-            appending.last = self.highest().ok();
+            appending.last = self.given().ok();
         }
         (appending.current, appending.aside) = (None, None);
     }
@@ -326,11 +331,15 @@ impl Files {
     /// Has a file ready to which so many octets can be appended.
     fn choose(&self, appending: &mut Appending, octets: u64, side: Side) -> Result<(), Error> {
         if appending.last.is_none() {
-            let last = self.highest()?;
-            appending.last = Some(last);
-            if self.side(last) == Side::Primary {
-                appending.current = self.reopen(last)?;
+            let last = self.given()?;
+            let highest = self.numbers()?.last().copied();
+            if let Some(highest) = highest.filter(|number| self.side(*number) == Side::Primary) {
+                appending.current = self.reopen(highest)?;
             }
+            if appending.current.is_some() && self.noted() < last {
+                self.note(last)?;
+            }
+            appending.last = Some(last);
         }
         let room =
             |current: &Current| current.end.saturating_add(octets) <= u64::from(self.rotate_octets);
@@ -341,18 +350,50 @@ impl Files {
             // Nobody syncs it any more.
             full.group.sync(&|| disk::sync_data(&full.file))?;
         }
-        let number = appending.last.unwrap_or(0).checked_add(1);
-        let number = number.ok_or(Error::Full)?;
-        let current = self.make(number, side)?;
+        let last = appending.last.unwrap_or(0).max(appending.named);
+        let number = last.checked_add(1).ok_or(Error::Full)?;
+        self.note(number)?;
+        // Whatever becomes of it.
         appending.last = Some(number);
+        let current = self.make(number, side)?;
         *appending.at(side) = Some(current);
         Ok(())
     }
 
-    /// The highest number there is, in both directories; 0 if there is none.
-    fn highest(&self) -> Result<u32, Error> {
+    /// The highest number that was given, as far as files tell, in both directories; 0 if none was.
+    pub(super) fn given(&self) -> Result<u32, Error> {
         self.find_alternate()?;
-        Ok(self.numbers()?.last().copied().unwrap_or(0))
+        let highest = self.numbers()?.last().copied().unwrap_or(0);
+        Ok(highest.max(self.noted()))
+    }
+
+    /// A log names a file with that number. `gone`: it is not there, and the log will not name it any more.
+    pub(super) fn found(&self, number: u32, gone: bool) {
+        let mut appending = self.appending();
+        appending.named = appending.named.max(number);
+        if gone
+            && self.noted() < number
+            && let Err(error) = self.note(number)
+        {
+            let directory = self.directory.display();
+            log::warn!("{directory}: {GIVEN} cannot be written: {error}");
+        }
+    }
+
+    /// What the file about it says; 0 if it is not there, or says nothing.
+    fn noted(&self) -> u32 {
+        let text = regular::read(&self.directory.join(GIVEN)).unwrap_or_default();
+        let number = std::str::from_utf8(&text).ok();
+        number.map_or(0, |text| text.trim_end().parse().unwrap_or(0))
+    }
+
+    /// Notes durably that a number is given.
+    fn note(&self, number: u32) -> Result<(), Error> {
+        disk::make_tree(&self.directory)?;
+        replace(
+            &self.directory.join(GIVEN),
+            format!("{number}\n").as_bytes(),
+        )
     }
 
     /// Notes that messages are put aside, and where they should be sees to it that they can be found: the number

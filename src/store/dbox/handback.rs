@@ -200,7 +200,7 @@ impl Map {
             places.push((number, record));
             references.push((number, count.to_le_bytes()));
         }
-        let highest = files.numbers()?.last().copied().unwrap_or(0);
+        let highest = files.given()?;
         let mut header = [0; 8];
         if let Some(field) = header.first_chunk_mut() {
             *field = highest.to_le_bytes();

@@ -137,6 +137,7 @@ impl Messages for Mdbox {
         }
         let mut files: HashMap<u32, bool> = HashMap::new();
         let (mut gone, mut absent) = (Gone::default(), UidSet::new());
+        let mut highest = 0;
         let mut messages = all.messages()?;
         while let Some((uid, message)) = messages.next()? {
             let place = Record::parse(&message.record).and_then(|record| record.place);
@@ -144,12 +145,16 @@ impl Messages for Mdbox {
                 let known = files.entry(place.file);
                 *known.or_insert_with(|| self.files.exists(place.file))
             };
+            if let Some(place) = place {
+                highest = highest.max(place.file);
+            }
             if !place.is_some_and(exists) {
                 gone.note(uid, &message.record);
                 absent.insert(uid);
             }
         }
         drop(messages);
+        self.files.found(highest, !absent.is_empty());
         gone.log(name);
         if self.files.may_be_aside() {
             // Where it was put aside may not be mounted.

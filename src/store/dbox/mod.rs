@@ -37,7 +37,8 @@
 //! Some files of an mdbox lie in a second directory (`[storage] alternate`), with numbers of the same row, so that
 //! a line finds its message wherever the file is. They come and go as in a purge: copied, named by lines,
 //! and only then removed. `storage/dovelet-alternate` says that there is such a directory: where it cannot be seen,
-//! no number is given, and no message is taken for gone.
+//! no number is given, and no message is taken for gone. `storage/dovelet-number` has the last number that was
+//! given, durable before there is a file with it: no number is given again, whatever becomes of the file.
 //!
 //! And in sdbox (line: F in the log; gone: X; bare: it has no flags, and is no copy):
 //!
