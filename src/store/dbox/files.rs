@@ -334,7 +334,7 @@ impl Files {
             let last = self.given()?;
             let highest = self.numbers()?.last().copied();
             if let Some(highest) = highest.filter(|number| self.side(*number) == Side::Primary) {
-                appending.current = self.reopen(highest)?;
+                appending.current = self.reopen(highest);
             }
             if appending.current.is_some() && self.noted() < last {
                 self.note(last)?;
@@ -430,9 +430,19 @@ impl Files {
         Ok(disk::sync_directory_at(&self.directory)?)
     }
 
-    /// A file that another process left, if it is whole.
-    fn reopen(&self, number: u32) -> Result<Option<Current>, Error> {
-        let file = match regular::open_both(&self.path(number)) {
+    /// A file that another process left, if messages can be appended to it: one that cannot be read keeps no mail
+    /// from coming.
+    fn reopen(&self, number: u32) -> Option<Current> {
+        let path = self.path(number);
+        self.try_reopen(number, &path).unwrap_or_else(|error| {
+            let path = path.display();
+            log::warn!("{path} cannot be read: {error}; new messages go to another file");
+            None
+        })
+    }
+
+    fn try_reopen(&self, number: u32, path: &Path) -> Result<Option<Current>, Error> {
+        let file = match regular::open_both(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };

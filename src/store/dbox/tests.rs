@@ -413,6 +413,22 @@ fn the_number_of_a_file_that_is_gone_is_given_to_no_other() {
 }
 
 #[test]
+fn a_last_file_that_cannot_be_read_keeps_no_mail_from_coming() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    save(&mut store, "INBOX", "one\r\n", 1);
+    drop(store);
+    let last = root.join("storage/m.1");
+    fs::remove_file(&last).unwrap();
+    fs::create_dir(&last).unwrap();
+    let mut store = open(root);
+    let two = save(&mut store, "INBOX", "two\r\n", 2);
+    assert_eq!(files(root), ["m.1", "m.2"]);
+    assert_eq!(read_in(&mut store, "INBOX", &two).unwrap(), "two\n");
+}
+
+#[test]
 fn a_lost_log_is_made_of_what_the_files_tell() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
