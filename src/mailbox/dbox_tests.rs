@@ -169,6 +169,36 @@ fn a_log_of_an_sdbox_that_is_gone_takes_no_uidvalidity_along() {
     assert!(all.iter().map(|m| m.0).eq([2, 3]));
 }
 
+/// They were counted, and could not be read, until something else was reason to look.
+#[test]
+fn messages_whose_file_is_gone_are_told_to_be() {
+    for (format, file) in [
+        (Format::Mdbox, "storage/m.1"),
+        (Format::Sdbox, "mailboxes/INBOX/dbox-Mails/u.1"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let account = account_of(format, directory.path(), 1 << 20);
+        append(&account, "INBOX", "one", &Flags::default());
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        view.sync(Expunges::Tell).unwrap();
+        fs::remove_file(directory.path().join(file)).unwrap();
+        let want = Want {
+            body: true,
+            ..Want::default()
+        };
+        let mut rows = view.fetch(view.uids().clone(), want);
+        assert!(rows.advance().unwrap());
+        let read = rows.content(&Section::default()).map(|_| ());
+        assert_eq!(read, Err(Error::Expunged), "{format:?}");
+        drop(rows);
+        view.sync(Expunges::Tell).unwrap();
+        assert_eq!(view.exists(), 0, "{format:?}");
+        let status = account.status(&name("INBOX"), Asked::default()).unwrap();
+        assert_eq!(status.messages, 0, "{format:?}");
+    }
+}
+
 #[test]
 fn own_changes_cause_no_scan_and_a_restored_log_does() {
     own_changes_cause_no_scan(Format::Mdbox);

@@ -258,7 +258,14 @@ impl Rows {
             self.name = lock(&self.shared.state).name.clone();
             self.names = None;
             let name = blob(self.name()?);
-            opened = self.account.0.store()?.open(&self.name, &name);
+            let mut store = self.account.0.store()?;
+            opened = store.open(&self.name, &name);
+            if matches!(opened, Err(crate::store::Error::NoSuchMessage))
+                && store.knows_all_files(&self.name)
+            {
+                // No stamp tells that the file went.
+                self.shared.mistrust();
+            }
         }
         opened.map_err(|error| store_fault(self.doing("opening"))(error))
     }

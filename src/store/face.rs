@@ -131,6 +131,11 @@ pub(crate) trait Store: Send {
     }
     /// True if no other program may change messages of that mailbox while this server runs: nothing is watched then.
     fn is_exclusive(&self, of: &MailboxName) -> bool;
+    /// True if a message of that mailbox whose file is not found is gone, which a look at the mailbox finds out, and
+    /// its stamp does not tell.
+    fn knows_all_files(&self, _of: &MailboxName) -> bool {
+        false
+    }
     /// True if each change of what there is gives another stamp, finer than the tick of a clock, that the disk has
     /// if and only if it has the change: what one stamp says holds beyond a power cut.
     fn keeps_stamps(&self, _name: &MailboxName) -> bool {

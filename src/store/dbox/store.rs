@@ -478,6 +478,11 @@ impl Store for Dbox {
         true
     }
 
+    fn knows_all_files(&self, _of: &MailboxName) -> bool {
+        // What was put aside may be where nobody can look now.
+        self.root.alternate.is_none()
+    }
+
     fn is_remote(&self, _of: &MailboxName) -> bool {
         false
     }

@@ -370,6 +370,11 @@ impl Store for Spread {
         found.is_ok_and(|(store, name)| store.is_exclusive(&name))
     }
 
+    fn knows_all_files(&self, of: &MailboxName) -> bool {
+        let found = self.at(of);
+        found.is_ok_and(|(store, name)| store.knows_all_files(&name))
+    }
+
     fn keeps_stamps(&self, name: &MailboxName) -> bool {
         let found = self.at(name);
         found.is_ok_and(|(store, name)| store.keeps_stamps(&name))
