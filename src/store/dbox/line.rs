@@ -20,6 +20,7 @@ use super::record::{Place, Record};
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::maildir::name;
 use crate::store::side::checked;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What the log is called in the directory of its mailbox.
@@ -132,6 +133,8 @@ pub(super) struct Contents {
     /// Lines there are, and those among them that cannot be read.
     pub(super) lines: usize,
     pub(super) damaged: usize,
+    /// Lines that could be read once a bit was set right.
+    pub(super) mended: usize,
 }
 
 impl Contents {
@@ -139,12 +142,18 @@ impl Contents {
     pub(super) fn parse(text: &[u8]) -> Contents {
         let mut contents = Contents::default();
         for line in checked::lines(text) {
-            contents.lines += 1;
-            if line.and_then(|line| contents.take(line)).is_none() {
+            contents.count(line.as_ref());
+            if line.and_then(|line| contents.take(&line)).is_none() {
                 contents.damaged += 1;
             }
         }
         contents
+    }
+
+    /// Counts a line.
+    pub(super) fn count(&mut self, line: Option<&Cow<'_, str>>) {
+        self.lines += 1;
+        self.mended += usize::from(matches!(line, Some(Cow::Owned(_))));
     }
 
     fn take(&mut self, line: &str) -> Option<()> {
@@ -221,11 +230,11 @@ impl Contents {
         self.uid_next = self.uid_next.max(Some(next));
     }
 
-    /// True if so much of it says nothing any more, or cannot be read, that it should be written anew. `messages`: how
+    /// True if so much of it says nothing any more, or cannot be read as it stands, that it should be written anew. `messages`: how
     /// many there are.
     pub(super) fn is_worn(&self, messages: usize) -> bool {
         let dead = self.lines.saturating_sub(messages);
-        self.known.is_none() || self.damaged > 0 || dead > messages + MIN_DEAD
+        self.known.is_none() || self.damaged + self.mended > 0 || dead > messages + MIN_DEAD
     }
 
     /// The shortest log that tells the same.
@@ -432,6 +441,10 @@ mod tests {
         for bit in 0..8 {
             let mut bad = text.clone();
             bad[second] ^= 1 << bit;
+            let contents = Contents::parse(&bad);
+            assert_eq!((contents.messages.len(), contents.mended), (3, 1), "{bit}");
+            assert!(contents.is_worn(contents.messages.len()) && contents.damaged == 0);
+            bad[second + 1] ^= 1 << bit;
             let contents = Contents::parse(&bad);
             assert_eq!((contents.messages.len(), contents.damaged), (2, 1), "{bit}");
             assert!(contents.is_worn(contents.messages.len()));

@@ -9,6 +9,7 @@ use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
 use crate::store::side::checked::{self, Ending};
 use crate::store::side::{disk, lock, regular, room, unique};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -510,9 +511,12 @@ impl Drop for Log {
 
 impl Contents {
     /// Takes a line, as [`Contents::skim`] does, and calls `each` if it is one of a message.
-    fn skim_one(&mut self, line: Option<&str>, each: &mut Each<'_>) -> Result<(), Error> {
-        self.lines += 1;
-        match line.and_then(|line| Some((line, self.skim(line)?))) {
+    fn skim_one(&mut self, line: Option<Cow<'_, str>>, each: &mut Each<'_>) -> Result<(), Error> {
+        self.count(line.as_ref());
+        match line
+            .as_deref()
+            .and_then(|line| Some((line, self.skim(line)?)))
+        {
             Some((line, Some(uid))) => each(uid, line)?,
             Some((_, None)) => {}
             None => self.damaged += 1,

@@ -132,8 +132,10 @@ impl Messages for Mdbox {
     ) -> Result<(Contents, Present), Error> {
         let (mut head, mut all) = log.folded(octets)?;
         if head.known.is_none() || head.damaged > 0 {
+            let mended = head.mended;
             self.mend(name, log)?;
             (head, all) = log.folded(octets)?;
+            head.mended += mended;
         }
         let mut files: HashMap<u32, bool> = HashMap::new();
         let (mut gone, mut absent) = (Gone::default(), UidSet::new());

@@ -386,6 +386,12 @@ impl Store for Dbox {
             let damaged = head.damaged;
             log::error!("{name}: {damaged} lines of its log cannot be read and are left out");
         }
+        if head.mended > 0 {
+            let mended = head.mended;
+            log::warn!(
+                "{name}: {mended} lines of its log had a bit that was another: the disk or the memory fails"
+            );
+        }
         let totals = Totals::of(&all)?;
         let count = usize::try_from(totals.uids.count()).unwrap_or(usize::MAX);
         let rewrite = head.is_worn(count);

@@ -113,6 +113,12 @@ impl MboxFile {
             let (damaged, path) = (contents.damaged, path.display());
             log::error!("{path}: {damaged} lines of its log cannot be read and are left out");
         }
+        if contents.mended > 0 {
+            let (mended, path) = (contents.mended, path.display());
+            log::warn!(
+                "{path}: {mended} lines of its log had a bit that was another: the disk or the memory fails"
+            );
+        }
         let (uid_validity, guid) = match contents.known {
             Some(known) => known,
             None => known(first_base(path)?.as_ref(), top)?,

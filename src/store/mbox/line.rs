@@ -23,6 +23,7 @@ use super::stat::Stat;
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidValidity};
 use crate::store::maildir::name;
 use crate::store::side::{base, checked};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 const VERSION: &str = "1";
@@ -118,6 +119,8 @@ pub(super) struct Contents {
     /// Lines there are, and those among them that cannot be read.
     pub(super) lines: usize,
     pub(super) damaged: usize,
+    /// Lines that could be read once a bit was set right.
+    pub(super) mended: usize,
 }
 
 impl Contents {
@@ -126,7 +129,8 @@ impl Contents {
         let mut contents = Contents::default();
         for line in checked::lines(text) {
             contents.lines += 1;
-            if line.and_then(|line| contents.take(line)).is_none() {
+            contents.mended += usize::from(matches!(line, Some(Cow::Owned(_))));
+            if line.and_then(|line| contents.take(&line)).is_none() {
                 contents.damaged += 1;
             }
         }
@@ -233,7 +237,9 @@ impl Contents {
     /// True if so much of it says nothing any more, or cannot be read, that it should be written anew.
     pub(super) fn is_worn(&self) -> bool {
         let dead = self.lines.saturating_sub(self.messages.len());
-        self.known.is_none() || self.damaged > 0 || dead > self.messages.len() + MIN_DEAD
+        self.known.is_none()
+            || self.damaged + self.mended > 0
+            || dead > self.messages.len() + MIN_DEAD
     }
 
     /// The shortest log that tells the same.

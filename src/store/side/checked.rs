@@ -1,6 +1,9 @@
-//! Lines that tell whether they are whole: a CRC-32 in eight hexadecimal digits, a blank, the text, LF.
+//! Lines that tell whether they are whole: a CRC-32 in eight hexadecimal digits, a blank, the text, LF. Of those that
+//! are not, and are as short as most are, one in which a single bit is another is mended: the sum tells which bit that
+//! is, and no two of them look like one.
 
 use crate::store::Error;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
@@ -59,11 +62,12 @@ pub(crate) fn end(bytes: &[u8]) -> usize {
     usize::try_from(end).unwrap_or(bytes.len())
 }
 
-/// The texts of all lines; `None` for one that is cut or damaged.
-pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<&str>> {
+/// The texts of all lines, `Owned` of those that were mended; `None` for one that is cut or damaged.
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<Cow<'_, str>>> {
     let text = bytes.get(..end(bytes)).unwrap_or_default();
+    let mut mender = Mender::default();
     let lines = text.split_inclusive(|b| *b == b'\n');
-    lines.map(|line| line.strip_suffix(b"\n").and_then(checked))
+    lines.map(move |line| mender.read(line.strip_suffix(b"\n")?))
 }
 
 /// No line has more octets.
@@ -74,8 +78,9 @@ const MAX_LINE: u64 = 64 * 1024;
 pub(crate) fn each_line(
     file: &File,
     end: u64,
-    each: &mut dyn FnMut(Option<&str>) -> Result<(), Error>,
+    each: &mut dyn FnMut(Option<Cow<'_, str>>) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let mut mender = Mender::default();
     let mut reader = BufReader::with_capacity(PIECE, Part { file, at: 0, end });
     let mut line = Vec::new();
     loop {
@@ -90,7 +95,7 @@ pub(crate) fn each_line(
                 each(None)?;
                 reader.skip_until(b'\n')?;
             }
-            Some(line) => each(checked(line))?,
+            Some(line) => each(mender.read(line))?,
         }
     }
 }
@@ -117,13 +122,81 @@ impl Read for Part<'_> {
 }
 
 fn checked(line: &[u8]) -> Option<&str> {
-    let (sum, text) = line.split_at_checked(9)?;
+    let (sum, text) = line.split_at_checked(HEAD)?;
     let sum = std::str::from_utf8(sum).ok()?.strip_suffix(' ')?;
     let sum = u32::from_str_radix(sum, 16).ok()?;
     if crc32fast::hash(text) != sum {
         return None;
     }
     std::str::from_utf8(text).ok()
+}
+
+/// Octets in front of a text.
+const HEAD: usize = 9;
+/// Lines of one file that are tried to be mended: more are no matter of single bits.
+const MAX_MENDED: u32 = 64;
+/// Octets of a text that is: far fewer than those of which CRC-32 tells two such bits from one.
+const MAX_MENDED_TEXT: usize = 1024;
+/// The polynomial of CRC-32, its lowest power first.
+const POLYNOMIAL: u32 = 0xedb8_8320;
+
+/// Reads lines of one file.
+#[derive(Default)]
+struct Mender {
+    tried: u32,
+}
+
+impl Mender {
+    fn read<'l>(&mut self, line: &'l [u8]) -> Option<Cow<'l, str>> {
+        if let Some(text) = checked(line) {
+            return Some(Cow::Borrowed(text));
+        }
+        if self.tried >= MAX_MENDED || line.len() > HEAD + MAX_MENDED_TEXT {
+            return None;
+        }
+        self.tried += 1;
+        mended(line).map(Cow::Owned)
+    }
+}
+
+/// The text of a line in which one bit is another.
+fn mended(line: &[u8]) -> Option<String> {
+    let (head, text) = line.split_at_checked(HEAD)?;
+    let own = crc32fast::hash(text);
+    let expected = format!("{own:08x} ");
+    let differ = head.iter().zip(expected.as_bytes());
+    let bits: u32 = differ.map(|(a, b)| (a ^ b).count_ones()).sum();
+    let text = match bits {
+        1 => text.to_vec(),
+        _ => {
+            let sum = std::str::from_utf8(head).ok()?.strip_suffix(' ')?;
+            let sum = u32::from_str_radix(sum, 16).ok()?;
+            let (at, bit) = flipped(text.len(), own ^ sum)?;
+            let mut text = text.to_vec();
+            *text.get_mut(at)? ^= bit;
+            text
+        }
+    };
+    String::from_utf8(text).ok()
+}
+
+/// The octet, and the bit of it, that makes this difference between the sums of two texts.
+fn flipped(octets: usize, difference: u32) -> Option<(usize, u8)> {
+    let shifted = |sum: u32| match sum & 1 {
+        1 => sum >> 1 ^ POLYNOMIAL,
+        _ => sum >> 1,
+    };
+    // What the highest bit of the last octet makes; each before it makes that shifted once more.
+    let mut sum = (0..8).fold(0x80, |sum, _| shifted(sum));
+    for at in (0..octets).rev() {
+        for bit in (0..8).rev() {
+            if sum == difference {
+                return Some((at, 1 << bit));
+            }
+            sum = shifted(sum);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -136,7 +209,7 @@ mod tests {
         put("one", &mut bytes);
         put("zwei ä", &mut bytes);
         let all = |bytes: &[u8]| -> Vec<Option<String>> {
-            lines(bytes).map(|line| line.map(str::to_owned)).collect()
+            lines(bytes).map(|line| line.map(Cow::into_owned)).collect()
         };
         let whole = [Some("one".to_owned()), Some("zwei ä".to_owned())];
         assert_eq!(all(&bytes), whole);
@@ -153,7 +226,69 @@ mod tests {
         for at in 0..12 {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert_eq!(all(&damaged), [None, whole[1].clone()], "{at}");
+            damaged[at + 1] ^= 1;
+            let first = all(&damaged).remove(0);
+            assert_eq!(first, None, "{at}");
         }
+    }
+
+    #[test]
+    fn a_single_bit_is_mended() {
+        let text = "F :2,S 6ac1ä,m=1:16,S=106,U=1 ".repeat(4);
+        let mut bytes = Vec::new();
+        put("before", &mut bytes);
+        let start = bytes.len();
+        put(&text, &mut bytes);
+        let last = bytes.len() - 1;
+        let mut mended = 0;
+        for at in start..last {
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                if bad[at] == b'\n' {
+                    continue;
+                }
+                let told: Vec<_> = lines(&bad).collect();
+                assert_eq!(told.len(), 2);
+                let own = told[1].clone().unwrap_or_default();
+                assert_eq!(own, text, "{at} {bit}");
+                // A digit of the sum that is a capital letter is as good.
+                mended += usize::from(matches!(told[1], Some(Cow::Owned(_))));
+                let other = start + (at * 7 + 11) % (last - start);
+                if other != at {
+                    bad[other] ^= 1 << (bit + 3) % 8;
+                    if memchr::memchr_iter(b'\n', &bad).count() == 2 {
+                        let last = lines(&bad).last().unwrap();
+                        assert!(last.is_none_or(|own| own == *text), "{at} {bit}");
+                    }
+                }
+            }
+        }
+        assert!(mended > 8 * text.len());
+    }
+
+    #[test]
+    fn few_lines_of_a_file_are_tried_and_none_that_is_long() {
+        let damaged = |text: &str| {
+            let mut line = Vec::new();
+            put(text, &mut line);
+            line[HEAD] ^= 1;
+            line
+        };
+        let whole = |bytes: &[u8]| lines(bytes).flatten().count();
+        assert_eq!(whole(&damaged(&"x".repeat(MAX_MENDED_TEXT))), 1);
+        assert_eq!(whole(&damaged(&"x".repeat(MAX_MENDED_TEXT + 1))), 0);
+        let many = damaged("text").repeat(MAX_MENDED as usize + 9);
+        assert_eq!(whole(&many), MAX_MENDED as usize);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, &many).unwrap();
+        let (mut told, file) = (0, File::open(&path).unwrap());
+        each_line(&file, many.len() as u64, &mut |line| {
+            told += usize::from(line.is_some());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(told, MAX_MENDED as usize);
     }
 }
