@@ -10,6 +10,7 @@ use crate::config::{Form, Format};
 use crate::mail::{Guid, MailboxName, UidSet};
 use crate::store::adopt::{Adopted, Found};
 use crate::store::dovecot::Written;
+use crate::store::side::beyond::Beyond;
 use crate::store::side::disk;
 use crate::store::side::lock::replace;
 use crate::store::{Error, Scanned, Store as _};
@@ -58,7 +59,8 @@ pub(crate) fn hand_back(
         for message in &scanned.found {
             map.refer(&Record::of(&message.blob)?);
         }
-        let adopted = told(name, &scanned)?;
+        let beyond = store.beyond(name, scanned.state.uid_validity)?;
+        let adopted = told(name, &scanned, &beyond)?;
         each(&adopted);
         found.mailboxes.push(adopted);
     }
@@ -76,7 +78,9 @@ pub(crate) fn hand_back(
     }
     for name in &names {
         let directory = store.directory(name)?;
-        let written = mailbox(&store.scan(name)?, format, &map, now)?;
+        let scanned = store.scan(name)?;
+        let beyond = store.beyond(name, scanned.state.uid_validity)?;
+        let written = mailbox(&scanned, &beyond, format, &map, now)?;
         replace(&log_of(&directory, INDEX, STAGED), &written)?;
         staged.push((directory, INDEX));
     }
@@ -132,18 +136,14 @@ fn remove_all(directory: &Path, prefix: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn told(name: &MailboxName, scanned: &Scanned) -> Result<Adopted, Error> {
+fn told(name: &MailboxName, scanned: &Scanned, beyond: &Beyond) -> Result<Adopted, Error> {
     let state = &scanned.state;
     let mut adopted = Adopted::new(name);
     adopted.messages = scanned.found.len();
     adopted.uid_validity = state.uid_validity.number();
     adopted.uid_next = state.uid_next.number();
-    adopted.keywords = state.keywords.iter().flatten().count();
+    adopted.keywords = state.keywords.iter().flatten().count() + beyond.len();
     adopted.uidls = scanned.aliases.len();
-    if adopted.keywords == line::MAX_LETTERS {
-        let lost = "keywords beyond the first 26, which only the index of this server has";
-        adopted.lost.push(lost.to_owned());
-    }
     let mut elsewhere = 0;
     for message in &scanned.found {
         let record = Record::of(&message.blob)?;
@@ -232,7 +232,13 @@ impl Map {
 }
 
 /// The log of an index that says what a mailbox has. `now`: also what the map is known by.
-fn mailbox(scanned: &Scanned, format: Format, map: &Map, now: u32) -> Result<Vec<u8>, Error> {
+fn mailbox(
+    scanned: &Scanned,
+    beyond: &Beyond,
+    format: Format,
+    map: &Map,
+    now: u32,
+) -> Result<Vec<u8>, Error> {
     let state = &scanned.state;
     let many = format == Format::Mdbox;
     let mut log = Written::new(now, state.uid_validity.number());
@@ -255,9 +261,11 @@ fn mailbox(scanned: &Scanned, format: Format, map: &Map, now: u32) -> Result<Vec
     log.put_header(if many { "mdbox-hdr" } else { "dbox-hdr" }, (0, 0), &header);
     let (mut rows, mut frames, mut guids) = (Vec::new(), Vec::new(), Vec::new());
     let mut keywords = vec![UidSet::new(); state.keywords.len()];
+    let mut all = UidSet::new();
     for message in &scanned.found {
         let record = Record::of(&message.blob)?;
         let uid = record.uid.number();
+        all.insert(record.uid);
         rows.push((uid, message.blob.flags.bits()));
         if many {
             frames.push((uid, map.record(&record)?));
@@ -277,5 +285,68 @@ fn mailbox(scanned: &Scanned, format: Format, map: &Map, now: u32) -> Result<Vec
             log.put_keyword(keyword.as_str(), uids.runs());
         }
     }
+    for (keyword, uids) in beyond {
+        // The file has messages that are gone, too.
+        let uids = uids.intersection(&all);
+        if !uids.is_empty() {
+            log.put_keyword(keyword.as_str(), uids.runs());
+        }
+    }
     Ok(log.finish(state.uid_next.number()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Keyword, SystemFlags, Uid};
+    use crate::store::dovecot;
+    use crate::store::{Filing, Store};
+    use std::collections::BTreeSet;
+    use std::io::Write;
+
+    #[test]
+    fn keywords_beyond_the_letters_are_handed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let inbox = MailboxName::inbox();
+        let mut store = Dbox::sdbox(root).unwrap();
+        let uid = |number| Uid::new(number).unwrap();
+        for number in 1..=3 {
+            let mut draft = store.stage().unwrap();
+            draft.write(b"text\r\n").unwrap();
+            draft.date(1_000_000_000).unwrap();
+            store.save(&mut *draft, &inbox).unwrap();
+            let new = Filing {
+                uid: uid(number),
+                flags: SystemFlags::NONE,
+                letters: 1 << 25,
+            };
+            store.commit(&mut *draft, &inbox, &new).unwrap();
+        }
+        let named = |number: usize| Keyword::new(&format!("k{number}")).unwrap();
+        let letters: Vec<_> = (0..26).map(|number| Some(named(number))).collect();
+        store.record_keywords(&inbox, &letters).unwrap();
+        store.sync().unwrap();
+        let validity = store.scan(&inbox).unwrap().state.uid_validity;
+        let beyond = vec![
+            (named(26), [1, 3, 9].map(uid).into_iter().collect()),
+            (named(27), [7].map(uid).into_iter().collect()),
+        ];
+        store.keep_beyond(&inbox, validity, &beyond).unwrap();
+        let above = store.directory(&inbox).unwrap();
+        drop(store);
+        let form = Format::Sdbox.into();
+        let done = hand_back(root, &form, false, &mut |_| ()).unwrap();
+        assert_eq!(done.mailboxes[0].lost, [""; 0]);
+        let index = dovecot::load(&above, INDEX, &[]).unwrap().unwrap();
+        let of = |row: u32| -> BTreeSet<&str> {
+            let keywords = index.rows[&row].keywords.iter();
+            keywords
+                .map(|at| &*index.keywords[usize::from(*at)])
+                .collect()
+        };
+        assert_eq!(of(1), BTreeSet::from(["k25", "k26"]));
+        assert_eq!(of(2), BTreeSet::from(["k25"]));
+        assert_eq!(of(3), BTreeSet::from(["k25", "k26"]));
+    }
 }
