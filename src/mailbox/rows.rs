@@ -260,9 +260,10 @@ impl Rows {
             let name = blob(self.name()?);
             let mut store = self.account.0.store()?;
             opened = store.open(&self.name, &name);
-            if matches!(opened, Err(crate::store::Error::NoSuchMessage))
-                && store.knows_all_files(&self.name)
-            {
+            let missed = matches!(opened, Err(crate::store::Error::NoSuchMessage));
+            let gone = missed && store.knows_all_files(&self.name);
+            drop(store);
+            if gone {
                 // No stamp tells that the file went.
                 self.shared.mistrust();
             }

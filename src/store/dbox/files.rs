@@ -184,6 +184,12 @@ impl Files {
         Ok(numbers)
     }
 
+    /// True if something there tells that this server wrote messages.
+    pub(super) fn are_own(&self) -> bool {
+        let mut names = [GIVEN, ASIDE].iter();
+        names.any(|name| self.directory.join(name).exists())
+    }
+
     /// Where Dovecot says which messages there are, if it does.
     pub(super) fn map(&self) -> Option<PathBuf> {
         let names = ["dovecot.map.index", "dovecot.map.index.log"];

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 impl Root {
     /// What a new log of a mailbox says where the old one is gone: all messages that came to this mailbox
     /// first, or (INBOX) to one that is gone, and that no log has. UIDs are new, flags are lost, and
-    /// what was expunged and not purged is back. Errors: where Dovecot has an index, in which they are.
+    /// what was expunged and not purged is back. Errors: where Dovecot has an index, in which they are, or has
+    /// it elsewhere, as nothing there is of this server.
     pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
         let mut contents = self.empty()?;
         let files = Files::looked_at(&self.path, self.alternate.as_deref());
@@ -27,6 +28,9 @@ impl Root {
         }
         if let Some(map) = files.map() {
             return Err(refused(name, &map));
+        }
+        if !files.are_own() && !self.has_log()? {
+            return Err(io::Error::other(without_map(&files.directory)).into());
         }
         let count = self.rejoin(name, &mut contents)?;
         if count > 0 {
@@ -84,6 +88,16 @@ impl Root {
         Ok(count)
     }
 
+    /// True if some mailbox has a log.
+    fn has_log(&self) -> Result<bool, Error> {
+        for name in self.mailboxes()? {
+            if self.directory(&name)?.join(line::FILE).exists() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Places of all messages that these mailboxes have.
     fn referenced(&self, mailboxes: &[MailboxName]) -> Result<HashSet<Place>, Error> {
         let mut places = HashSet::new();
@@ -106,6 +120,17 @@ impl Root {
 fn places(contents: &Contents) -> impl Iterator<Item = Place> {
     let records = contents.messages.values();
     records.filter_map(|message| Record::parse(&message.record)?.place)
+}
+
+/// Why nothing is made of the files of an mdbox in that directory of which nobody says which mailboxes they are of.
+pub(super) fn without_map(storage: &Path) -> String {
+    format!(
+        "{} has no dovecot.map.index, which says where messages are: if Dovecot's mail_location has INDEX=DIR, \
+         stop Dovecot, copy DIR/storage/dovecot.map.index* there, and for each mailbox \
+         DIR/mailboxes/NAME/dovecot.index* to mailboxes/NAME/dbox-Mails, then run \"dovelet adopt\" with the \
+         directory of the mail",
+        storage.display()
+    )
 }
 
 /// Why a mailbox with an index of Dovecot's is not opened.

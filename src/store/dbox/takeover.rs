@@ -2,10 +2,12 @@
 //! the log of each mailbox is made of its index. All logs are written under another name first, so that all
 //! mailboxes are taken over or none.
 
+use super::files::{Files, directory};
 use super::indexed;
 use super::layout;
 use super::line::{self, Contents, MAX_LETTERS, Message};
 use super::log::Log;
+use super::recover::without_map;
 use super::source::{Around, Source};
 use crate::config::{Form, Format};
 use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
@@ -47,6 +49,10 @@ pub(crate) fn adopt(
 ) -> Result<Found, Error> {
     let mut found = Found::new(form.format);
     let mut source = match form.format {
+        Format::Mdbox if is_without_map(root) => {
+            found.obstacles.push(without_map(&directory(root)));
+            return Ok(found);
+        }
         Format::Mdbox => match Source::many(root, form.alternate.as_deref()) {
             Err(Error::Corrupt { what }) => {
                 found.obstacles.push(format!("{what} is damaged: {RESYNC}"));
@@ -110,6 +116,10 @@ fn make_inbox(root: &Path) -> Result<(), Error> {
         ..Contents::default()
     };
     Log::write(&log, &contents)
+}
+
+fn is_without_map(root: &Path) -> bool {
+    Files::looked_at(root, None).map().is_none()
 }
 
 /// Directories with logs under another name, which go with the value.

@@ -140,8 +140,15 @@ fn an_mdbox_without_its_map_is_left_alone() {
     fs::write(root.join("storage/m.1"), file_header(1)).unwrap();
     assert_eq!(format_of(root), Some(Format::Mdbox));
     let done = adopt(root, &Format::Mdbox.into(), false, &mut |_| ()).unwrap();
-    assert!(done.obstacles[0].contains("force-resync"), "{done:?}");
+    assert!(
+        done.obstacles[0].contains("has no dovecot.map.index"),
+        "{done:?}"
+    );
+    assert!(done.obstacles[0].contains("INDEX=DIR"), "{done:?}");
     assert!(done.mailboxes.is_empty());
+    fs::write(root.join("storage/dovecot.map.index"), "damaged").unwrap();
+    let done = adopt(root, &Format::Mdbox.into(), false, &mut |_| ()).unwrap();
+    assert!(done.obstacles[0].contains("force-resync"), "{done:?}");
 }
 
 #[test]
@@ -153,4 +160,32 @@ fn an_mdbox_is_one_whatever_was_purged() {
     assert_eq!(format_of(root), Some(Format::Mdbox));
     fs::write(root.join("storage/m.3"), "").unwrap();
     assert_eq!(format_of(root), Some(Format::Mdbox));
+}
+
+#[test]
+fn an_mdbox_of_which_dovecot_has_the_index_elsewhere_is_not_served() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    fs::create_dir_all(root.join("storage")).unwrap();
+    fs::create_dir_all(directory(root)).unwrap();
+    fs::create_dir_all(root.join("mailboxes/a/dbox-Mails")).unwrap();
+    fs::write(root.join("storage/m.1"), file_header(1)).unwrap();
+    // INBOX is made when an account is opened, if it is not there; it has no log here.
+    for mailbox in ["INBOX", "a"] {
+        let mut store = Dbox::mdbox(root, None, 1 << 20).unwrap();
+        let name = MailboxName::new(mailbox).unwrap();
+        let why = store.scan(&name).unwrap_err().to_string();
+        assert!(why.contains("INDEX=DIR"), "{why}");
+    }
+    fs::remove_dir(directory(root)).unwrap();
+    let why = Dbox::mdbox(root, None, 1 << 20).map(|_| ()).unwrap_err();
+    assert!(why.to_string().contains("INDEX=DIR"), "{why}");
+    assert!(!directory(root).exists());
+    // Without messages there is nothing to lose.
+    fs::remove_file(root.join("storage/m.1")).unwrap();
+    assert_eq!(found_in(&mut Dbox::mdbox(root, None, 1 << 20).unwrap()), 0);
+}
+
+fn found_in(store: &mut Dbox) -> usize {
+    store.scan(&MailboxName::inbox()).unwrap().found.len()
 }
