@@ -11,7 +11,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Command, Stdio};
 use std::thread::scope;
 use std::time::Duration;
-use support::{Dovecot, DovecotLog, PASSWORD, Server, Start, can, message, run, wait_until};
+use support::{
+    Dovecot, DovecotLog, PASSWORD, Server, Start, account, can, change, message, run, wait_until,
+};
 
 const SETTINGS: &str = "[storage]\nformat = \"mbox\"";
 
@@ -231,4 +233,56 @@ fn an_inbox_outside_the_tree_is_shared_with_dovecot() {
         let left = fs::read_dir(&spool).unwrap().count();
         assert_eq!(left, 1, "a lock is left");
     }
+}
+
+/// As Debian has it: folders in the home directory, INBOX elsewhere. The tree alone does not tell what it is.
+#[test]
+fn mail_of_dovecots_with_an_inbox_elsewhere_is_taken_over() {
+    if !Dovecot::possible() {
+        return;
+    }
+    const UID: u32 = 20_033;
+    let mut server = Server::with(Start {
+        settings: "isolation = \"user\"\n[storage]\nformat = \"mbox\"\ninbox = \"{directory}spool/{user}\"",
+        users: format!("ann:{{PLAIN}}{PASSWORD}:{UID}:{UID}\n"),
+        ..Start::default()
+    });
+    assert!(server.stop().success());
+    let (mail, spool) = (server.data().join("mail"), server.path("spool"));
+    let root = mail.join("ann");
+    for directory in [&root, &spool] {
+        fs::create_dir_all(directory).unwrap();
+        chown(directory, Some(UID), Some(UID)).unwrap();
+    }
+    let more = format!(
+        "mail_location = mbox:{}/%u:INBOX={}/%u\n",
+        mail.display(),
+        spool.display()
+    );
+    let other = Dovecot::with(&server.path("dovecot"), &mail, (UID, UID), &more);
+    let mut imap = other.imap("ann");
+    change(&mut imap, "a/b", "theirs");
+    // Of one without messages the file does not say which UIDs there were.
+    imap.ok("CREATE c");
+    imap.append("c", "\\Seen", &message("c@test", "x", "Text."))
+        .unwrap();
+    imap.ok("RENAME c d");
+    let theirs = account(&mut imap);
+    drop((imap, other));
+    assert!(root.join(".imap/dovecot-uidvalidity").is_file());
+    for more in [&["--dry-run"][..], &[]] {
+        let mut words = vec!["adopt", root.to_str().unwrap()];
+        words.extend(more);
+        let done = run(&mut server.command(&words));
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        assert!(done.stdout.contains("INBOX: "), "{done:?}");
+    }
+    let elsewhere = run(&mut server.command(&["adopt", spool.to_str().unwrap()]));
+    assert_eq!(elsewhere.status.code(), Some(1), "{elsewhere:?}");
+    server.again();
+    let mut ours = account(&mut server.imap("ann"));
+    // Mailboxes that every new account has.
+    ours.mailboxes
+        .retain(|name, _| theirs.mailboxes.contains_key(name));
+    assert_eq!(ours, theirs);
 }

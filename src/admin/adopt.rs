@@ -71,12 +71,23 @@ pub(super) fn run(
         )));
     }
     // Of a user's mail it is known what lies elsewhere.
-    let form = match patient(&path, config)? {
-        Some(patient) => patient.at(&path).form.clone(),
+    let patient = patient(&path, config)?;
+    let own = patient.as_ref().map(|patient| patient.at(&path));
+    // With an INBOX that is elsewhere or empty, an mbox looks like nothing at all.
+    let said = own.map(|own| own.form.format);
+    let said = said.filter(|format| *format == Format::Mbox && path.is_dir());
+    let form = match own {
+        Some(own) => own.form.clone(),
         None => config.storage.form(),
     };
     let mut outputs = console.outputs();
-    let (found, notes) = with_rights_of(owner, || look(wish, &path, &form, &mut outputs))?;
+    let (found, notes) = with_rights_of(owner, || {
+        let format = store::format_of(&path)
+            .or(said)
+            .ok_or_else(|| unknown(&path))?;
+        let form = Form { format, ..form };
+        look(wish, &path, &form, &mut outputs)
+    })?;
     let done = found.obstacles.is_empty() && !wish.dry_run;
     let mut report = report(&path, &found, notes, done);
     if wish.way == Way::Dovecot {
@@ -103,6 +114,14 @@ pub(super) fn run(
     })
 }
 
+fn unknown(path: &Path) -> Failure {
+    Failure(format!(
+        "{}: neither a Maildir nor an mbox, sdbox or mdbox; name the directory that Dovecot's \
+         mail_location names, or [storage] path",
+        path.display()
+    ))
+}
+
 /// Looks at the mail, telling of each mailbox when it was looked at, and takes it over if it may.
 fn look(
     wish: &Wish,
@@ -110,17 +129,6 @@ fn look(
     form: &Form,
     outputs: &mut Outputs<'_>,
 ) -> Result<(Adoption, Vec<String>), Failure> {
-    let format = store::format_of(path).ok_or_else(|| {
-        Failure(format!(
-            "{}: neither a Maildir nor an sdbox or mdbox; name the directory that Dovecot's \
-             mail_location names, or [storage] path",
-            path.display()
-        ))
-    })?;
-    let form = &Form {
-        format,
-        ..form.clone()
-    };
     let mut each = |mailbox: &Adopted| {
         if !wish.json {
             outputs.say(line(mailbox));
