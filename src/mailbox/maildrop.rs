@@ -252,7 +252,11 @@ impl View {
         drop(reader);
         let name = name.ok_or(Error::Expunged)?;
         let mailbox = lock(&self.shared.state).name.clone();
-        let opened = self.account.0.store()?.open(&mailbox, &blob(&name));
+        let mut store = self.account.0.store()?;
+        let opened = store.open(&mailbox, &blob(&name));
+        let knows_all = store.knows_all_files(&mailbox);
+        drop(store);
+        self.shared.note_missed(&opened, knows_all);
         let opened = opened.map_err(store_fault("opening a message"))?;
         if opened.body.length() > at_most {
             return Ok(None);

@@ -260,13 +260,9 @@ impl Rows {
             let name = blob(self.name()?);
             let mut store = self.account.0.store()?;
             opened = store.open(&self.name, &name);
-            let missed = matches!(opened, Err(crate::store::Error::NoSuchMessage));
-            let gone = missed && store.knows_all_files(&self.name);
+            let knows_all = store.knows_all_files(&self.name);
             drop(store);
-            if gone {
-                // No stamp tells that the file went.
-                self.shared.mistrust();
-            }
+            self.shared.note_missed(&opened, knows_all);
         }
         opened.map_err(|error| store_fault(self.doing("opening"))(error))
     }

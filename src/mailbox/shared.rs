@@ -309,6 +309,13 @@ impl Shared {
         self.doubt();
     }
 
+    /// A message was to be opened: if its file was not found, and no stamp tells that it went, the mailbox is looked at.
+    pub(super) fn note_missed<T>(&self, opened: &Result<T, crate::store::Error>, knows_all: bool) {
+        if knows_all && matches!(opened, Err(crate::store::Error::NoSuchMessage)) {
+            self.mistrust();
+        }
+    }
+
     /// True if nobody changes anything, nor did without having it taken in, as far as a watch tells.
     pub(super) fn is_at_rest(&self) -> bool {
         self.drain();

@@ -302,7 +302,6 @@ mod tests {
     use crate::store::dovecot;
     use crate::store::{Filing, Store};
     use std::collections::BTreeSet;
-    use std::io::Write;
 
     #[test]
     fn keywords_beyond_the_letters_are_handed_over() {

@@ -67,19 +67,21 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<Cow<'_, str>>> 
     let text = bytes.get(..end(bytes)).unwrap_or_default();
     let mut mender = Mender::default();
     let lines = text.split_inclusive(|b| *b == b'\n');
-    lines.map(move |line| mender.read(line.strip_suffix(b"\n")?))
+    lines.flat_map(move |line| {
+        let read = line.strip_suffix(b"\n").map(|line| mender.read(line));
+        read.unwrap_or([Some(None), None]).into_iter().flatten()
+    })
 }
 
 /// No line has more octets.
 const MAX_LINE: u64 = 64 * 1024;
 
+/// Takes a line.
+type Each<'e> = dyn FnMut(Option<Cow<'_, str>>) -> Result<(), Error> + 'e;
+
 /// Calls `each` with the texts of all lines of a file up to an offset, which is where the lines end, or less; `None`
 /// as [`lines`] has it, and for a line that is too long.
-pub(crate) fn each_line(
-    file: &File,
-    end: u64,
-    each: &mut dyn FnMut(Option<Cow<'_, str>>) -> Result<(), Error>,
-) -> Result<(), Error> {
+pub(crate) fn each_line(file: &File, end: u64, each: &mut Each<'_>) -> Result<(), Error> {
     let mut mender = Mender::default();
     let mut reader = BufReader::with_capacity(PIECE, Part { file, at: 0, end });
     let mut line = Vec::new();
@@ -95,7 +97,10 @@ pub(crate) fn each_line(
                 each(None)?;
                 reader.skip_until(b'\n')?;
             }
-            Some(line) => each(mender.read(line))?,
+            Some(line) => {
+                let read = mender.read(line).into_iter().flatten();
+                read.into_iter().try_for_each(&mut *each)?;
+            }
         }
     }
 }
@@ -147,16 +152,38 @@ struct Mender {
 }
 
 impl Mender {
-    fn read<'l>(&mut self, line: &'l [u8]) -> Option<Cow<'l, str>> {
+    /// The text of a line, or those of two, if the end of one is not as it was.
+    fn read<'l>(&mut self, line: &'l [u8]) -> [Option<Option<Cow<'l, str>>>; 2] {
         if let Some(text) = checked(line) {
-            return Some(Cow::Borrowed(text));
+            return [Some(Some(Cow::Borrowed(text))), None];
         }
         if self.tried >= MAX_MENDED || line.len() > HEAD + MAX_MENDED_TEXT {
-            return None;
+            return [Some(None), None];
         }
         self.tried += 1;
-        mended(line).map(Cow::Owned)
+        if let Some((one, other)) = parted(line) {
+            let owned = |text: &str| Some(Cow::Owned(text.to_owned()));
+            return [Some(owned(one)), other.map(owned)];
+        }
+        [Some(mended(line).map(Cow::Owned)), None]
     }
+}
+
+/// The texts of two lines, the first of which has an end in which one bit is another; of one, if nothing is behind it.
+fn parted(line: &[u8]) -> Option<(&str, Option<&str>)> {
+    let mut ends = (0..line.len()).rev();
+    ends.find_map(|at| {
+        let (one, rest) = line.split_at_checked(at)?;
+        let (end, other) = rest.split_first()?;
+        if (end ^ b'\n').count_ones() != 1 {
+            return None;
+        }
+        let other = match other {
+            [] => None,
+            other => Some(checked(other)?),
+        };
+        Some((checked(one)?, other))
+    })
 }
 
 /// The text of a line in which one bit is another.
@@ -183,7 +210,7 @@ fn mended(line: &[u8]) -> Option<String> {
 /// The octet, and the bit of it, that makes this difference between the sums of two texts.
 fn flipped(octets: usize, difference: u32) -> Option<(usize, u8)> {
     let shifted = |sum: u32| match sum & 1 {
-        1 => sum >> 1 ^ POLYNOMIAL,
+        1 => (sum >> 1) ^ POLYNOMIAL,
         _ => sum >> 1,
     };
     // What the highest bit of the last octet makes; each before it makes that shifted once more.
@@ -246,6 +273,7 @@ mod tests {
                 let mut bad = bytes.clone();
                 bad[at] ^= 1 << bit;
                 if bad[at] == b'\n' {
+                    // Of one that makes two nothing is known.
                     continue;
                 }
                 let told: Vec<_> = lines(&bad).collect();
@@ -256,7 +284,7 @@ mod tests {
                 mended += usize::from(matches!(told[1], Some(Cow::Owned(_))));
                 let other = start + (at * 7 + 11) % (last - start);
                 if other != at {
-                    bad[other] ^= 1 << (bit + 3) % 8;
+                    bad[other] ^= 1 << ((bit + 3) % 8);
                     if memchr::memchr_iter(b'\n', &bad).count() == 2 {
                         let last = lines(&bad).last().unwrap();
                         assert!(last.is_none_or(|own| own == *text), "{at} {bit}");
@@ -265,6 +293,29 @@ mod tests {
             }
         }
         assert!(mended > 8 * text.len());
+    }
+
+    #[test]
+    fn the_end_of_a_line_is_mended_too() {
+        let mut bytes = Vec::new();
+        put("one J*", &mut bytes);
+        let end = bytes.len() - 1;
+        put("two", &mut bytes);
+        let last = bytes.len() - 1;
+        for bit in 0..8 {
+            let mut bad = bytes.clone();
+            bad[end] ^= 1 << bit;
+            let told: Vec<_> = lines(&bad).flatten().collect();
+            assert_eq!(told, ["one J*", "two"], "{bit}");
+            assert!(told.iter().all(|line| matches!(line, Cow::Owned(_))));
+            // As whoever adds a line to one without an end gives it one first.
+            let mut bad = bytes.clone();
+            bad[last] ^= 1 << bit;
+            bad.push(b'\n');
+            let told: Vec<_> = lines(&bad).collect();
+            assert_eq!(told.len(), 2);
+            assert_eq!(told[1].as_deref(), Some("two"), "{bit}");
+        }
     }
 
     #[test]
