@@ -63,6 +63,8 @@ pub(super) struct State {
     pub(super) appended: bool,
     /// UIDs of messages that are on their way to another mailbox, or gone.
     left: UidSet,
+    /// Lines of the log were lost, and nobody looked yet what the file says of their messages.
+    pub(super) doubted: bool,
 }
 
 /// What was found in the file.
@@ -146,14 +148,21 @@ impl MboxFile {
             // Who had it open before did not settle it, perhaps.
             appended: true,
             left: UidSet::new(),
+            doubted: contents.damaged > 0,
         };
-        if contents.is_worn() {
+        if contents.is_worn() && !state.doubted {
             state.log.renew(&contents)?;
         }
         state.take(contents);
-        if is_new {
+        if is_new || state.doubted {
             // Before the log says anything else: UIDs that it does not have are those of the file.
             drop(state.current()?);
+        }
+        if state.doubted {
+            let mut contents = state.log.contents()?;
+            contents.known = Some((state.uid_validity, state.guid));
+            state.log.renew(&contents)?;
+            state.doubted = false;
         }
         Ok(MboxFile {
             state: Mutex::new(state),

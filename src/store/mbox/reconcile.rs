@@ -108,7 +108,11 @@ impl State {
 
     /// Whose UIDs messages have according to their fields.
     fn matches(&self, found: Vec<Walked>, contents: &Contents) -> Vec<Match> {
-        let logged_next = contents.uid_next.unwrap_or(Uid::MIN);
+        // A log of which some lines are lost does not say of a UID that it never had it.
+        let logged_next = match self.doubted {
+            false => contents.uid_next.unwrap_or(Uid::MIN),
+            true => Uid::MIN,
+        };
         let last = self.uid_next.number() - 1;
         let mut before = None;
         let mut taken = BTreeSet::new();
