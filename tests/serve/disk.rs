@@ -106,18 +106,26 @@ fn fill(server: &Server, name: &str) {
     }
 }
 
-fn reads_and_deletes(format: &str) {
+/// A server with all that it has on a disk of its own, and so many messages; `None` where this process may not mount.
+fn on_a_small_disk(format: &str, messages: u32) -> Option<(Server, Mount)> {
     let mut server = Server::start(&format!("[storage]\nformat = \"{format}\""));
     server.deliver("ann", &message("0@test", "news", "Text."));
     server.stop();
-    let Some(_mount) = Mount::over(&server.data(), 8 << 20) else {
+    let Some(mount) = Mount::over(&server.data(), 8 << 20) else {
         println!("skipped: may not mount");
-        return;
+        return None;
     };
     server.again();
-    for number in 1..30 {
+    for number in 1..messages {
         server.deliver("ann", &message(&format!("{number}@test"), "news", "Text."));
     }
+    Some((server, mount))
+}
+
+fn reads_and_deletes(format: &str) {
+    let Some((server, _mount)) = on_a_small_disk(format, 30) else {
+        return;
+    };
     let before = server.imap("ann").ok("STATUS INBOX (UIDNEXT UIDVALIDITY)");
     fill(&server, "filler");
     // Mail is refused sooner or later, never taken by half.
@@ -187,17 +195,9 @@ fn reads_and_deletes(format: &str) {
 fn who_is_there_deletes_and_moves_as_soon_as_the_disk_is_full() {
     // Until the index was flushed the room that is kept for that was kept from it.
     for format in ["maildir", "sdbox", "mdbox", "mbox"] {
-        let mut server = Server::start(&format!("[storage]\nformat = \"{format}\""));
-        server.deliver("ann", &message("0@test", "news", "Text."));
-        server.stop();
-        let Some(_mount) = Mount::over(&server.data(), 8 << 20) else {
-            println!("skipped: may not mount");
+        let Some((server, _mount)) = on_a_small_disk(format, 20) else {
             return;
         };
-        server.again();
-        for number in 1..20 {
-            server.deliver("ann", &message(&format!("{number}@test"), "news", "Text."));
-        }
         let mut imap = server.imap("ann");
         imap.ok("SELECT INBOX");
         imap.ok("NOOP");

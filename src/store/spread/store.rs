@@ -274,6 +274,11 @@ impl Store for Spread {
         store.open(&name, blob)
     }
 
+    fn is_whole(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.is_whole(&name, blob)
+    }
+
     fn mark(
         &mut self,
         name: &MailboxName,

@@ -612,3 +612,15 @@ fn a_place_that_is_empty_again_is_left_alone() {
         assert_eq!(shown(store, "Archive").len(), 0, "{archive:?}");
     }
 }
+
+#[test]
+fn a_message_that_is_cut_is_told_in_each_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = spread(directory.path(), Format::Maildir, Format::Maildir);
+    for mailbox in ["INBOX", "Archive"] {
+        let blob = put(&mut *store, mailbox, "Subject: 1\n\none\n", 1);
+        assert!(store.is_whole(&name(mailbox), &blob).unwrap());
+        fs::write(store.whereabouts(&name(mailbox), &blob), "Subject").unwrap();
+        assert!(!store.is_whole(&name(mailbox), &blob).unwrap(), "{mailbox}");
+    }
+}
