@@ -313,6 +313,50 @@ fn rfc_sections_exist() {
     );
 }
 
+/// Names of the functions of one indented block that begins with `head`.
+fn functions<'a>(source: &'a Source, head: &str) -> Vec<&'a str> {
+    let lines = source.code.iter().map(|(_, line)| line.as_str());
+    let block = lines
+        .skip_while(|line| !line.starts_with(head))
+        .take_while(|line| *line != "}");
+    block
+        .filter_map(|line| line.strip_prefix("    fn "))
+        .map(word)
+        .collect()
+}
+
+#[test]
+fn the_store_over_all_places_asks_each() {
+    // What they do by default asks others of them, or the files of the account.
+    const BY_OTHERS: [&str; 8] = [
+        "subscribed_in",
+        "special_uses",
+        "set_special_uses",
+        "annotations_file",
+        "annotations",
+        "annotate",
+        "make_readable",
+        "wire_octets",
+    ];
+    let all = sources();
+    let of = |path: &str, head: &str| {
+        let source = all.iter().find(|source| source.path.ends_with(path));
+        functions(source.unwrap(), head)
+    };
+    let asked = of("store/spread/store.rs", "impl Store for ");
+    let names = of("store/face.rs", "pub(crate) trait Store");
+    assert!(names.len() > 40 && asked.len() > 40);
+    let missing = names
+        .iter()
+        .filter(|name| !asked.contains(name) && !BY_OTHERS.contains(name))
+        .map(|name| (*name).to_owned())
+        .collect::<Vec<_>>();
+    assert_none(
+        &missing,
+        "a default of a store is not what the store over all places has to say",
+    );
+}
+
 #[test]
 fn the_checks_can_fail() {
     assert!(has_word("    async fn x()", "async") && !has_word("async_io", "async"));

@@ -7,7 +7,6 @@ use super::root::Root;
 use super::stat::Stat;
 use super::syncs::Written;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
-use crate::store::side::base;
 use crate::store::side::furnish::furnish;
 use crate::store::side::subscriptions;
 use crate::store::{
@@ -385,10 +384,6 @@ impl Store for Mbox {
 
     fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
         self.root.directory(name)
-    }
-
-    fn wire_octets(&self, blob: &BlobId) -> Option<u64> {
-        base::wire_octets(blob.name.as_bytes())
     }
 
     fn settles(&self) -> bool {
