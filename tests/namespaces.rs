@@ -239,6 +239,30 @@ fn a_place_that_fails_leaves_the_rest() {
     let mut imap = server.imap("ann");
     let text = message("1@test", "x", "Text.");
     imap.append("INBOX", "", &text).unwrap();
+    for (made, subscribed) in [
+        ("Archive/2019/May", true),
+        ("Archived", true),
+        ("own", false),
+    ] {
+        imap.ok(&format!("CREATE {made}"));
+        if subscribed {
+            imap.ok(&format!("SUBSCRIBE {made}"));
+        }
+    }
+    // The index knows what somebody looked at.
+    imap.ok("STATUS Archive/2019/May (MESSAGES)");
+    imap.ok("STATUS Archive/2019 (MESSAGES)");
+    imap.ok("STATUS Archive (MESSAGES)");
+    let listed = |imap: &mut Imap| {
+        let own = imap.ok("LIST \"\" *").untagged;
+        let subscribed = imap.ok("LSUB \"\" *").untagged;
+        let names = |rows: Vec<String>| -> Vec<String> {
+            let name = |row: &String| row.rsplit(' ').next().unwrap().trim().to_owned();
+            rows.iter().map(name).collect()
+        };
+        (names(own), names(subscribed))
+    };
+    let before = listed(&mut imap);
     drop(imap);
     let cold = server.path("cold/ann");
     assert!(server.stop().success());
@@ -253,8 +277,22 @@ fn a_place_that_fails_leaves_the_rest() {
     imap.ok("SELECT INBOX");
     imap.append("INBOX", "", &text).unwrap();
     server.deliver("ann", &text);
-    let answer = imap.command("SELECT Archive").unwrap();
-    assert!(answer.status.starts_with("NO"), "{answer:?}");
+    for refused in [
+        "SELECT Archive",
+        "CREATE Archive/2020",
+        "DELETE Archive/2019",
+    ] {
+        let answer = imap.command(refused).unwrap();
+        assert!(answer.status.starts_with("NO"), "{refused} {answer:?}");
+    }
+    // Whoever is not told of them throws away what he has of them.
+    let (names, subscribed) = listed(&mut imap);
+    assert_eq!(names, before.0);
+    let more = subscribed.iter().filter(|name| !before.1.contains(name));
+    assert_eq!(more.collect::<Vec<_>>(), ["Archive/2019"]);
+    assert!(before.1.iter().all(|name| subscribed.contains(name)));
+    imap.ok("CREATE new");
+    imap.ok("RENAME own other");
     imap.ok("SELECT INBOX");
     let answer = imap.command("UID MOVE 1 Archive").unwrap();
     assert!(answer.status.starts_with("NO"), "{answer:?}");

@@ -294,4 +294,29 @@ impl Reader {
         let row = self.get(Kind::Mailboxes, &mailbox_key(account, name))?;
         Ok(short(row)?.map(MailboxId))
     }
+
+    /// Names that mailboxes of an account had when they were last looked at: `prefix` and those below it, ascending.
+    pub(crate) fn mailboxes_below(
+        &self,
+        account: AccountId,
+        prefix: &MailboxName,
+    ) -> Result<Vec<MailboxName>, Error> {
+        let mut names = Vec::new();
+        let first = mailbox_key(account, prefix);
+        for row in self
+            .table(Kind::Mailboxes)?
+            .range::<&[u8]>(first.as_slice()..)?
+        {
+            let (key, _) = row?;
+            let Some(rest) = key.value().strip_prefix(first.as_slice()) else {
+                break;
+            };
+            let name = [prefix.as_str().as_bytes(), rest].concat();
+            let name = String::from_utf8(name).ok();
+            let name = name.and_then(|name| MailboxName::new(&name).ok());
+            // One with another letter there is none of these.
+            names.extend(name.filter(|name| name == prefix || name.is_below(prefix)));
+        }
+        Ok(names)
+    }
 }

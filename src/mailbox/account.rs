@@ -264,8 +264,7 @@ impl Account {
     /// Every mailbox and every name above one, sorted.
     pub(crate) fn list(&self) -> Result<Vec<Listed>, Error> {
         let mut store = self.0.store()?;
-        let names = store.mailboxes();
-        let mut names = names.map_err(store_fault("listing mailboxes"))?;
+        let mut names = self.names(&mut *store)?;
         let holders = special::holders(&special::read(&mut *store)?, &names);
         drop(store);
         crate::mail::sort(&mut names);
@@ -292,11 +291,7 @@ impl Account {
 
     /// Every subscribed name, sorted, whether it exists or not.
     pub(crate) fn subscriptions(&self) -> Result<Vec<MailboxName>, Error> {
-        let mut names = self
-            .0
-            .store()?
-            .subscriptions()
-            .map_err(store_fault("reading subscriptions"))?;
+        let mut names = self.subscribed(&mut *self.0.store()?)?;
         crate::mail::sort(&mut names);
         Ok(names)
     }
@@ -319,9 +314,7 @@ impl Account {
         self.may_change()?;
         let mut changing = self.0.names.changing();
         let mut store = self.0.store()?;
-        let names = store
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
+        let names = self.names(&mut *store)?;
         if names.contains(name) {
             return Err(Error::MailboxExists);
         }
@@ -385,11 +378,7 @@ impl Account {
         if to.is_below(from) {
             return Err(Error::Cannot("a mailbox cannot be moved below itself"));
         }
-        let names = self
-            .0
-            .store()?
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
+        let names = self.names(&mut *self.0.store()?)?;
         let has_source = names.iter().any(|n| n == from || n.is_below(from));
         if !has_source && !from.is_inbox() {
             return Err(Error::NoSuchMailbox);

@@ -28,6 +28,7 @@
 //! has its states). A purge, which has messages elsewhere, changes what the index has for names while
 //! the mailboxes are locked.
 
+mod absent;
 mod account;
 mod ahead;
 mod append;

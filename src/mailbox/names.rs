@@ -5,7 +5,7 @@ use super::account::Inner;
 use super::host::lock;
 use super::news::News;
 use super::status::Asked;
-use super::{Account, Error, store_fault};
+use super::{Account, Error};
 use crate::mail::{MailboxName, ObjectId};
 use crate::store::Store;
 use std::sync::Arc;
@@ -38,13 +38,9 @@ pub(super) struct Known {
 pub(crate) struct Listening(Account);
 
 impl Known {
-    fn read(store: &mut dyn Store) -> Result<Known, Error> {
-        let mut mailboxes = store
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
-        let mut subscribed = store
-            .subscriptions()
-            .map_err(store_fault("reading subscriptions"))?;
+    fn read(account: &Account, store: &mut dyn Store) -> Result<Known, Error> {
+        let mut mailboxes = account.names(store)?;
+        let mut subscribed = account.subscribed(store)?;
         crate::mail::sort(&mut mailboxes);
         crate::mail::sort(&mut subscribed);
         Ok(Known {
@@ -128,7 +124,7 @@ impl Account {
         let mut names = lock(&self.0.names.known);
         if names.is_none() {
             let watches = self.watch_names(&*store);
-            let mut known = Known::read(&mut *store)?;
+            let mut known = Known::read(self, &mut *store)?;
             known.watches = watches;
             *names = Some(known);
         }
@@ -167,7 +163,7 @@ impl Account {
         if known.watches.is_empty() {
             known.watches = self.watch_names(&*store);
         }
-        let now = Known::read(&mut *store)?;
+        let now = Known::read(self, &mut *store)?;
         drop(store);
         let made = without(&now.mailboxes, &known.mailboxes);
         let gone = without(&known.mailboxes, &now.mailboxes);

@@ -145,6 +145,14 @@ pub(crate) trait Store: Send {
     fn is_remote(&self, of: &MailboxName) -> bool;
     /// Every mailbox that can be selected, INBOX included, in no order.
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error>;
+    /// As `mailboxes`, without those of places that cannot be used now: what their names begin with is added to
+    /// `absent`.
+    fn mailboxes_there(
+        &mut self,
+        _absent: &mut Vec<MailboxName>,
+    ) -> Result<Vec<MailboxName>, Error> {
+        self.mailboxes()
+    }
     /// Mailboxes that are there, but under names that stand for others.
     fn hidden(&mut self) -> Result<Vec<MailboxName>, Error> {
         Ok(Vec::new())
@@ -182,6 +190,13 @@ pub(crate) trait Store: Send {
     /// Names users subscribed to; they need not exist.
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
         subscriptions::read(self.root(), self.subscribed_in())
+    }
+    /// As `subscriptions`, without those of places that cannot be used now, as `mailboxes_there`.
+    fn subscriptions_there(
+        &mut self,
+        _absent: &mut Vec<MailboxName>,
+    ) -> Result<Vec<MailboxName>, Error> {
+        self.subscriptions()
     }
     /// Durable.
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {

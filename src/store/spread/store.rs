@@ -133,6 +133,39 @@ impl Spread {
         Ok(names.iter().filter_map(outer).collect())
     }
 
+    /// Names that a place has as subscribed to; the own one may have those of others, too.
+    fn subscribed_of(&mut self, place: usize) -> Result<Vec<MailboxName>, Error> {
+        let names = self.places.store_mut(place)?.subscriptions()?;
+        if place == OWN {
+            return Ok(names);
+        }
+        // Dovecot calls it Archive/INBOX and has no such mailbox.
+        let names = names.iter().filter(|name| !name.is_inbox());
+        let outer = |name| self.places.outer(place, name);
+        Ok(names.filter_map(outer).collect())
+    }
+
+    /// Names that all places tell, sorted, none twice. Places that cannot be used are left out if their prefixes are wanted.
+    fn of_all(
+        &mut self,
+        of: fn(&mut Spread, usize) -> Result<Vec<MailboxName>, Error>,
+        mut absent: Option<&mut Vec<MailboxName>>,
+    ) -> Result<Vec<MailboxName>, Error> {
+        let mut all = Vec::new();
+        for place in 0..self.places.count() {
+            let named = self.places.namespace(place);
+            let prefix = named.map(|namespace| namespace.prefix.clone());
+            match (of(self, place), prefix, &mut absent) {
+                (Ok(names), ..) => all.extend(names),
+                (Err(_), Some(prefix), Some(absent)) => absent.push(prefix),
+                (Err(error), ..) => return Err(error),
+            }
+        }
+        crate::mail::sort(&mut all);
+        all.dedup();
+        Ok(all)
+    }
+
     /// Whether a purge of this kind has anything to do in a place.
     fn compacts(&self, place: usize, aim: Compaction) -> bool {
         let namespace = self.places.namespace(place);
@@ -391,11 +424,14 @@ impl Store for Spread {
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
-        let mut all = Vec::new();
-        for place in 0..self.places.count() {
-            all.extend(self.names_of(place)?);
-        }
-        Ok(all)
+        self.of_all(Spread::names_of, None)
+    }
+
+    fn mailboxes_there(
+        &mut self,
+        absent: &mut Vec<MailboxName>,
+    ) -> Result<Vec<MailboxName>, Error> {
+        self.of_all(Spread::names_of, Some(absent))
     }
 
     fn hidden(&mut self) -> Result<Vec<MailboxName>, Error> {
@@ -472,18 +508,14 @@ impl Store for Spread {
     }
 
     fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
-        let mut all = self.places.own_mut().subscriptions()?;
-        for place in 1..self.places.count() {
-            let names = self.places.store_mut(place)?.subscriptions()?;
-            // Dovecot calls it Archive/INBOX and has no such mailbox.
-            let names = names.iter().filter(|name| !name.is_inbox());
-            let outer: Vec<_> = names.filter_map(|n| self.places.outer(place, n)).collect();
-            // The own file may have them, too.
-            all.extend(outer);
-        }
-        let mut seen = std::collections::HashSet::new();
-        all.retain(|name| seen.insert(name.clone()));
-        Ok(all)
+        self.of_all(Spread::subscribed_of, None)
+    }
+
+    fn subscriptions_there(
+        &mut self,
+        absent: &mut Vec<MailboxName>,
+    ) -> Result<Vec<MailboxName>, Error> {
+        self.of_all(Spread::subscribed_of, Some(absent))
     }
 
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
