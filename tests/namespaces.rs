@@ -299,6 +299,95 @@ fn a_place_that_fails_leaves_the_rest() {
     imap.ok("NOOP");
     assert_eq!(imap.list("1:*").unwrap().len(), 3);
     server.wait_for_log("the namespace Archive/ cannot be opened in", 1);
+    // So do those that care for the mail, and say what is left out.
+    let backup = server.path("backup");
+    let backup = backup.to_str().unwrap();
+    let absent = "Archive/: the namespace cannot be used now";
+    for (words, rest) in [
+        (&["doctor"][..], "ann: INBOX: ok, 3 messages"),
+        (&["doctor", "--scrub"], "ann: read 3 messages"),
+        (&["purge", "--user", "ann"], "ann: purged 0 files"),
+        (
+            &["backup", "-u", "ann", backup],
+            "INBOX: 3 messages, 3 of them new",
+        ),
+        (
+            &["backup", "-u", "ann", backup],
+            "INBOX: 3 messages, 0 of them new",
+        ),
+    ] {
+        let done = run(&mut server.command(words));
+        let said = done.stdout.clone() + &done.stderr;
+        assert!(
+            said.contains(rest) && said.contains(absent),
+            "{words:?} {said}"
+        );
+        assert_eq!(done.status.code(), Some(1), "{words:?} {said}");
+    }
+    let said = dovelet(&server, &["index", "stats", "--user", "ann"]);
+    assert!(
+        said.contains("INBOX") && said.contains("Archive/2019/May"),
+        "{said}"
+    );
+}
+
+/// What cannot even be made.
+#[test]
+fn a_place_that_is_no_directory_leaves_the_rest() {
+    for isolation in ["user", "shared"] {
+        let server = Server::with(Start {
+            settings: &format!("isolation = \"{isolation}\"\n{ARCHIVE}"),
+            users: line("ann", Some(4711)),
+            files: vec![("cold", "no directory".to_owned())],
+            ..Start::default()
+        });
+        let text = message("1@test", "x", "Text.");
+        server.deliver("ann", &text);
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        assert_eq!(imap.list("1:*").unwrap().len(), 1);
+        let answer = imap.command("SELECT Archive").unwrap();
+        assert!(answer.status.starts_with("NO"), "{answer:?}");
+        server.wait_for_log("the namespace Archive/ cannot be used", 1);
+    }
+}
+
+#[test]
+fn a_backup_keeps_what_it_has_of_a_place_that_is_away() {
+    let mut server = server(ARCHIVE);
+    let mut imap = server.imap("ann");
+    imap.append("Archive", "", &message("1@test", "x", "Text."))
+        .unwrap();
+    imap.ok("CREATE Archive/2019");
+    imap.ok("SUBSCRIBE Archive/2019");
+    drop(imap);
+    let path = server.path("backup");
+    let backup = path.to_str().unwrap().to_owned();
+    dovelet(&server, &["backup", "-u", "ann", &backup]);
+    assert!(server.stop().success());
+    let cold = server.path("cold/ann");
+    fs::rename(&cold, server.path("away")).unwrap();
+    server.again();
+    let words = ["backup", "-u", "ann", &backup];
+    let done = run(&mut server.command(&words));
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("what the backup has of it stays"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(files(&path.join(".Archive"), "S="), 1);
+    assert!(path.join(".Archive.2019").is_dir());
+    let subscribed = fs::read_to_string(path.join("subscriptions")).unwrap();
+    assert!(subscribed.contains("Archive\t2019"), "{subscribed}");
+    let words = ["backup", "-u", "ann", &backup, "Archive"];
+    let done = run(&mut server.command(&words));
+    assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("cannot be used now"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]

@@ -315,12 +315,16 @@ impl Replica<'_> {
         let store = &mut *self.store;
         let mut settle = || {
             let mut names = store.mailboxes()?;
-            names.retain(|name| !name.is_inbox() && !roster.mailboxes.contains(name));
+            let is_gone = |name: &MailboxName| {
+                !roster.mailboxes.contains(name) && roster.absent_of(name).is_none()
+            };
+            names.retain(|name| !name.is_inbox() && is_gone(name));
             names.iter().try_for_each(|name| store.delete(name))?;
             let known = store.subscriptions()?;
             for name in known
                 .iter()
                 .filter(|name| !roster.subscriptions.contains(name))
+                .filter(|name| roster.absent_of(name).is_none())
             {
                 store.subscribe(name, false)?;
             }

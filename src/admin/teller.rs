@@ -8,7 +8,7 @@ use miniserde::Serialize;
 #[derive(Debug, Default, Serialize)]
 struct Row {
     user: String,
-    /// `mailbox`, `message`, `scrub`, `purge`, `move`, `index` or `cache`.
+    /// `mailbox`, `namespace`, `message`, `scrub`, `purge`, `move`, `index` or `cache`.
     about: String,
     mailbox: Option<String>,
     uid: Option<u32>,
@@ -137,6 +137,12 @@ fn row(user: &str, report: Report) -> Row {
             verdict: Some("hidden".to_owned()),
             why: Some(format!("the namespace {prefix} has this name")),
             ..about("mailbox")
+        },
+        Report::Absent { prefix } => Row {
+            mailbox: Some(prefix),
+            verdict: Some("unusable".to_owned()),
+            why: Some("the namespace cannot be used now; the log says why".to_owned()),
+            ..about("namespace")
         },
         Report::Message {
             mailbox,

@@ -1,7 +1,7 @@
 //! Namespaces: mailboxes whose names begin alike and that are kept elsewhere.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::layout::{InfoSeparator, Layout};
 use super::manual::NAMESPACE;
@@ -109,13 +109,14 @@ impl fmt::Display for Clash {
 impl Location {
     /// Of the places of namespaces, the first that is not apart from all before it.
     pub(super) fn clash(&self) -> Option<Clash> {
-        let mut before: Vec<&Path> = self.places().collect();
+        let mut before: Vec<PathBuf> = self.places().map(straight).collect();
         for (number, namespace) in self.form.namespaces.iter().enumerate() {
-            let own: Vec<&Path> = namespace.location.places().collect();
+            let own: Vec<PathBuf> = namespace.location.places().map(straight).collect();
             for place in &own {
-                let touches = |other: &&&Path| place.starts_with(other) || other.starts_with(place);
+                let touches =
+                    |other: &&PathBuf| place.starts_with(other) || other.starts_with(place);
                 if let Some(other) = before.iter().find(touches) {
-                    let (place, other) = (place.to_path_buf(), other.to_path_buf());
+                    let (place, other) = (place.clone(), other.clone());
                     return Some(Clash {
                         number,
                         place,
@@ -133,6 +134,19 @@ impl Location {
         let others = self.form.inbox.iter().chain(&self.form.alternate);
         std::iter::once(self.root.as_path()).chain(others.map(PathBuf::as_path))
     }
+}
+
+/// The path without `..`, as far as names alone tell: links are looked at when a place is opened.
+fn straight(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(straight.pop()),
+            Component::CurDir => {}
+            part => straight.push(part),
+        }
+    }
+    straight
 }
 
 /// The namespaces of the file; `config`: what was read before them.
@@ -248,8 +262,11 @@ fn prefix(reader: &mut Reader<'_>, part: &Part<'_>, before: &[MailboxName]) -> O
     Some(name)
 }
 
-/// A user like any other, whose home is nobody else's.
-const PROBE: (&str, &str) = ("user@example.org", "/home/user@example.org");
+/// Users like any others, whose homes are nobody else's.
+const PROBES: [(&str, &str); 2] = [
+    ("user@example.org", "/home/user@example.org"),
+    ("user", "/home/user"),
+];
 
 /// Faults for places that are not apart.
 fn apart(
@@ -258,13 +275,15 @@ fn apart(
     all: &[NamespaceTemplate],
     config: &Config,
 ) {
-    let (user, home) = PROBE;
     let storage = Storage {
         namespaces: all.to_vec(),
         ..config.storage.clone()
     };
-    let location = storage.location(&config.data_dir, user, Some(Path::new(home)));
-    let Some(clash) = location.clash() else {
+    let clash = |(user, home): (&'static str, &str)| {
+        let location = storage.location(&config.data_dir, user, Some(Path::new(home)));
+        Some((user, location.clash()?))
+    };
+    let Some((user, clash)) = PROBES.into_iter().find_map(clash) else {
         return;
     };
     let named = parts.iter().find(|(_, read)| *read == Some(clash.number));
@@ -405,6 +424,7 @@ mod tests {
             ("{home}/Maildir/archive", "/home/user@example.org/Maildir"),
             ("{home}", "/home/user@example.org/Maildir"),
             ("{home}/b/c", "/home/user@example.org/b"),
+            ("{home}/x/.././b", "/home/user@example.org/b"),
         ] {
             let text = format!(
                 "{STORAGE}[[namespace]]\nprefix = \"B/\"\npath = \"{{home}}/b\"\n\
@@ -417,6 +437,9 @@ mod tests {
                 "{told}"
             );
         }
+        // Those of a user without a domain.
+        let text = "[storage]\npath = \"/m/{user}\"\n[[namespace]]\nprefix = \"B/\"\npath = \"/m/{local_part}\"\n";
+        assert!(fault(text).ends_with("(of a user user)"));
         // What a user's own words say is known when the user is.
         let text = "[[namespace]]\nprefix = \"B/\"\npath = \"{home}/b\"\n";
         let config = read(text).unwrap();

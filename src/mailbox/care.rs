@@ -2,7 +2,7 @@
 
 use super::host::lock;
 use super::report::Report;
-use super::{Account, Error, fault, store_fault};
+use super::{Account, Error, fault};
 use crate::index::Summary;
 use crate::mail::{DateTime, MailboxId, MailboxName, UidSet};
 use crate::store::{Compaction, Selection};
@@ -121,7 +121,10 @@ impl Account {
                 self.check(care == Care::Rebuild, report)?;
                 self.tell_hidden(report)
             }
-            Care::Purge => self.compact(Compaction::Purge, report),
+            Care::Purge => {
+                self.names_or_tell(report)?;
+                self.compact(Compaction::Purge, report)
+            }
             Care::Aside(_) | Care::Back(_) if !self.has_alternate() => {
                 let what = "the mail is no mdbox, or [storage] alternate is not set";
                 Err(Error::Cannot(what))
@@ -169,8 +172,7 @@ impl Account {
 
     /// The mailboxes that the index knows, by name.
     fn known_mailboxes(&self) -> Result<Vec<(MailboxName, MailboxId, Summary)>, Error> {
-        let names = self.0.store()?.mailboxes();
-        let mut names = names.map_err(store_fault("listing mailboxes"))?;
+        let mut names = self.names(&mut *self.0.store()?)?;
         crate::mail::sort(&mut names);
         let reading = fault("reading the index");
         let reader = self.0.host.index.read().map_err(&reading)?;
@@ -226,11 +228,7 @@ impl Account {
         rebuild: bool,
         report: &mut dyn FnMut(Report),
     ) -> Result<u32, Error> {
-        let names = self
-            .0
-            .store()?
-            .mailboxes()
-            .map_err(store_fault("listing mailboxes"))?;
+        let names = self.names_or_tell(report)?;
         let mut different = 0;
         for name in names {
             let shared = self.shared(&name)?;

@@ -24,6 +24,11 @@ pub(crate) enum Report {
         /// What its name begins with.
         prefix: String,
     },
+    /// A namespace cannot be used now, and nobody looked at what is in it.
+    Absent {
+        /// What names of its mailboxes begin with.
+        prefix: String,
+    },
     /// Something is wrong with a message.
     Message {
         mailbox: String,
@@ -76,9 +81,13 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// True of a message that needs somebody to look at it.
+    /// True of a message, or a namespace, that needs somebody to look at it.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Report::Message { verdict, .. } if verdict != "repaired")
+        match self {
+            Report::Message { verdict, .. } => verdict != "repaired",
+            Report::Absent { .. } => true,
+            _ => false,
+        }
     }
 
     /// One line, without its end; words with tabs between them.
@@ -105,6 +114,7 @@ impl Report {
             Report::Hidden { mailbox, prefix } => {
                 vec!["hidden".into(), mailbox.clone(), prefix.clone()]
             }
+            Report::Absent { prefix } => vec!["absent".into(), prefix.clone()],
             Report::Message {
                 mailbox,
                 uid,
@@ -202,6 +212,9 @@ impl Report {
                 mailbox: (*mailbox).to_owned(),
                 prefix: (*prefix).to_owned(),
             },
+            ["absent", prefix] => Report::Absent {
+                prefix: (*prefix).to_owned(),
+            },
             ["message", mailbox, uid, verdict, why, file] => Report::Message {
                 mailbox: (*mailbox).to_owned(),
                 uid: uid.parse().ok()?,
@@ -269,6 +282,10 @@ impl fmt::Display for Report {
                 f,
                 "{mailbox}: hidden by the namespace {prefix}; its messages are kept: give the namespace another \
                  prefix for as long as it takes to move them elsewhere"
+            ),
+            Report::Absent { prefix } => write!(
+                f,
+                "{prefix}: the namespace cannot be used now and was left out; the log says why"
             ),
             Report::Message {
                 mailbox,
@@ -369,6 +386,12 @@ mod tests {
                 },
                 "Archive/a: hidden by the namespace Archive/; its messages are kept: give the namespace another prefix \
                  for as long as it takes to move them elsewhere",
+            ),
+            (
+                Report::Absent {
+                    prefix: "Archive/".into(),
+                },
+                "Archive/: the namespace cannot be used now and was left out; the log says why",
             ),
             (scrubbed, "read 2 messages, 1099511627776 octets"),
             (purged, "purged 1 files, 2 octets are free"),

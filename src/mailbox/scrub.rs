@@ -5,7 +5,7 @@
 //! nothing is read if nobody asks.
 
 use super::report::Report;
-use super::{Access, Account, Error, Rows, Want, fault, learn, store_fault};
+use super::{Access, Account, Error, Rows, Want, fault, learn};
 use crate::index::Cached;
 use crate::mail::{MailboxId, MailboxName, Uid, UidSet};
 use crate::store::{Blob, stored_octets};
@@ -103,8 +103,8 @@ impl Account {
 
     /// From that number on, ascending.
     fn mailboxes_by_number(&self, from: u32) -> Result<Vec<(MailboxId, MailboxName)>, Error> {
-        let names = self.0.store()?.mailboxes();
-        let names = names.map_err(store_fault("listing mailboxes"))?;
+        // Of what is absent the comparison that came before told.
+        let names = self.names_there(&mut Vec::new())?;
         let reading = fault("reading the index");
         let reader = self.0.host.index.read().map_err(&reading)?;
         let mut all = Vec::new();

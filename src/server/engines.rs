@@ -2,6 +2,7 @@
 
 use super::children::{BackOff, Role};
 use super::control::{Message, Owner};
+use super::error::Error;
 use super::layout;
 use super::owners::Owners;
 use super::refusal;
@@ -217,31 +218,19 @@ impl Engines {
         let single = self.config.isolation == Isolation::User;
         let location = owner.as_ref().filter(|_| single);
         let location = location.and_then(|owner| self.location(owner));
-        let mut trees = vec![index.clone()];
-        match &location {
-            Some(location) => trees.extend(location.directories().map(Path::to_owned)),
-            None => trees.extend(self.common()),
-        }
-        let attachments = self.config.storage.attachments.iter();
-        trees.extend(attachments.filter(|path| path.is_dir()).cloned());
-        let setup = Setup {
-            identity,
-            trees,
-            index: self.config.index_file(name),
-            single,
-            ..Setup::of(&self.config)
-        };
-        let ready = match (owner, &location) {
+        let ready = match (&owner, &location) {
             (Some(owner), Some(location)) => self.owners.mail(location, owner.uid, owner.gid),
-            _ => {
-                // It cannot begin where one of its places is not there.
-                let mut common = self.common().into_iter();
-                common
-                    .try_for_each(|place| layout::directory(&self.config, &place, 0o700, identity))
-            }
+            _ => self.make_common(identity),
         };
         let ready = ready.and_then(|()| self.owners.index(&index, identity));
         let started = ready.and_then(|()| {
+            let setup = Setup {
+                identity,
+                trees: self.trees(index, location.as_ref()),
+                index: self.config.index_file(name),
+                single,
+                ..Setup::of(&self.config)
+            };
             let setup = Message::Setup(Box::new(setup));
             Role::start("engine", &self.config.limits, &setup, &[])
         });
@@ -264,6 +253,31 @@ impl Engines {
                     .extend(thrown_away.filter_map(Request::refuse));
             }
         }
+    }
+
+    /// Makes the directories of an engine of all users. Errors: there is none for their mail; without the others it
+    /// serves the rest.
+    fn make_common(&self, identity: Option<Identity>) -> Result<(), Error> {
+        for (at, place) in self.common().iter().enumerate() {
+            let made = layout::directory(&self.config, place, 0o700, identity);
+            match made {
+                Err(error) if at > 0 => log::error!("what is kept there cannot be used: {error}"),
+                made => made?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The directories that an engine may touch: those that are there, or it could not begin.
+    fn trees(&self, index: PathBuf, location: Option<&Location>) -> Vec<PathBuf> {
+        let mut trees = match location {
+            Some(location) => location.directories().map(Path::to_owned).collect(),
+            None => self.common(),
+        };
+        trees.push(index);
+        trees.extend(self.config.storage.attachments.clone());
+        trees.retain(|path| path.is_dir());
+        trees
     }
 
     /// Starts the engine of all users, if there is one.

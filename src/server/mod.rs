@@ -63,4 +63,4 @@ pub(crate) use parent::{Started, run};
 pub(crate) use request::{Patient, care_for, deliver, reload, visit};
 pub(crate) use role::role_main;
 pub(crate) use uses::app_passwords;
-pub(crate) use visit::{Filed, Outcome, Reason, Refused, Visit, attend};
+pub(crate) use visit::{Filed, Outcome, Reason, Refused, Roster, Visit, attend};

@@ -81,7 +81,8 @@ impl Owners {
         self.refused.clear();
     }
 
-    /// Makes what holds a user's mail, or sees to it that its engine owns that.
+    /// Makes what holds a user's mail, or sees to it that its engine owns that. Where that cannot be done for a
+    /// namespace, the rest is served all the same.
     pub(super) fn mail(
         &mut self,
         location: &Location,
@@ -91,17 +92,31 @@ impl Owners {
         let identity = self.identity(uid, gid);
         let former = std::mem::take(&mut self.former);
         let had = |other| former.contains(&other) || uid == Some(other);
-        let mut done = Ok(());
-        for part in location.parts() {
-            let alternate = part.form.alternate.iter();
-            for path in std::iter::once(&part.root).chain(alternate) {
-                done = done.and_then(|()| self.directory(path, 0o700, identity, &had));
+        let done = self.part(location, identity, &had);
+        for namespace in &location.form.namespaces {
+            if let Err(error) = self.part(&namespace.location, identity, &had) {
+                log::error!(
+                    "the namespace {}/ cannot be used: {error}",
+                    namespace.prefix
+                );
             }
         }
         self.former = former;
-        done?;
-        let mut inboxes = location.parts().filter_map(|part| part.form.inbox.as_ref());
-        inboxes.try_for_each(|inbox| layout::file(inbox, identity))
+        done
+    }
+
+    fn part(
+        &mut self,
+        part: &Location,
+        identity: Option<Identity>,
+        had: &dyn Fn(u32) -> bool,
+    ) -> Result<(), Error> {
+        let alternate = part.form.alternate.iter();
+        for path in std::iter::once(&part.root).chain(alternate) {
+            self.directory(path, 0o700, identity, had)?;
+        }
+        let mut inbox = part.form.inbox.iter();
+        inbox.try_for_each(|inbox| layout::file(inbox, identity))
     }
 
     /// As `mail`, for the directory of an index, which the server alone has made.

@@ -5,7 +5,8 @@ use crate::admin::console::{Console, Exit};
 use crate::admin::options::{Options, load};
 use crate::admin::replica::{Copied, Letters, Replica};
 use crate::admin::visit::{End, patient, visiting};
-use crate::mail::MailboxName;
+use crate::mail::{DELIMITER, MailboxName};
+use crate::server::Roster;
 use miniserde::Serialize;
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub(crate) struct Backup {
     /// These mailboxes; all if none is named.
     pub(crate) mailboxes: Vec<String>,
 }
+
+const ABSENT: &str = "the namespace cannot be used now (its log says why)";
 
 /// What came of a mailbox.
 #[derive(Debug, Serialize)]
@@ -38,14 +41,19 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
         let named = names(&wanted.mailboxes)?;
         let mut place = Place::of(&wanted.path, &patient.name)?;
         visiting(&patient, &config, |visit| {
-            let there = visit.account()?.mailboxes;
-            if let Some(missing) = named.iter().find(|name| !there.contains(name)) {
-                let what = format!("there is no mailbox {missing}");
-                return Err(End::new(Exit::NoInput, what));
+            let roster = visit.account()?;
+            admit(&named, &roster)?;
+            let all = match named.is_empty() {
+                true => &roster.mailboxes,
+                false => &named,
+            };
+            let (mut unreadable, mut failed) = (0, false);
+            for prefix in roster.absent.iter().filter(|_| named.is_empty()) {
+                console.complain(format_args!(
+                    "{prefix}{DELIMITER}: {ABSENT}; what the backup has of it stays as it is"
+                ));
+                failed = true;
             }
-            let all = if named.is_empty() { &there } else { &named };
-            let mut unreadable = 0;
-            let mut failed = false;
             for name in all {
                 let mut pass = |name: &MailboxName, at, of| {
                     console.pass(format_args!("{name}: {at} of {of} messages"));
@@ -88,6 +96,17 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
         })
     });
     done.unwrap_or_else(|end| end.tell(console))
+}
+
+/// Errors: one of these mailboxes is not there.
+fn admit(named: &[MailboxName], roster: &Roster) -> Result<(), End> {
+    let Some(missing) = named.iter().find(|name| !roster.mailboxes.contains(name)) else {
+        return Ok(());
+    };
+    Err(match roster.absent_of(missing) {
+        Some(prefix) => End::new(Exit::Failure, format!("{prefix}{DELIMITER}: {ABSENT}")),
+        None => End::new(Exit::NoInput, format!("there is no mailbox {missing}")),
+    })
 }
 
 /// Names that were written by a person.

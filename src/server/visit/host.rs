@@ -181,11 +181,11 @@ impl Host<'_> {
     }
 
     fn roster(&self) -> Result<Roster, Error> {
-        let listed = self.account.list()?;
-        let selectable = listed.into_iter().filter(|listed| listed.selectable);
+        let mut absent = Vec::new();
         Ok(Roster {
-            mailboxes: selectable.map(|listed| listed.name).collect(),
-            subscriptions: self.account.subscriptions()?,
+            mailboxes: self.account.names_there(&mut absent)?,
+            absent,
+            subscriptions: self.account.subscriptions_there()?,
             special_uses: self.account.said_special_uses()?,
         })
     }

@@ -23,4 +23,4 @@ mod tell;
 pub(crate) use ask::Filed;
 pub(crate) use guest::{Refused, Visit};
 pub(crate) use host::attend;
-pub(crate) use tell::{Outcome, Reason};
+pub(crate) use tell::{Outcome, Reason, Roster};

@@ -13,9 +13,19 @@ use crate::server::pack::{Pack, Unpack};
 pub(crate) struct Roster {
     /// Every mailbox that can be selected, sorted.
     pub(crate) mailboxes: Vec<MailboxName>,
+    /// What mailboxes begin with that are there and cannot be used now; they are not among the others.
+    pub(crate) absent: Vec<MailboxName>,
     pub(crate) subscriptions: Vec<MailboxName>,
     /// What mailboxes are for, where that was said of them.
     pub(crate) special_uses: Vec<(SpecialUse, MailboxName)>,
+}
+
+impl Roster {
+    /// The prefix of a name that cannot be used now.
+    pub(crate) fn absent_of(&self, name: &MailboxName) -> Option<&MailboxName> {
+        let mut absent = self.absent.iter();
+        absent.find(|prefix| name == *prefix || name.is_below(prefix))
+    }
 }
 
 /// What became of a message.
@@ -158,6 +168,7 @@ impl Tell {
             }
             Tell::Account(roster) => {
                 p.u8(2).list(&roster.mailboxes, put_name);
+                p.list(&roster.absent, put_name);
                 p.list(&roster.subscriptions, put_name);
                 put_uses(p, &roster.special_uses);
             }
@@ -184,6 +195,7 @@ impl Tell {
             }
             2 => Tell::Account(Roster {
                 mailboxes: u.list(name)?,
+                absent: u.list(name)?,
                 subscriptions: u.list(name)?,
                 special_uses: uses(u)?,
             }),
@@ -214,6 +226,7 @@ mod tests {
             Tell::Failed(Reason::Later, "full".into()),
             Tell::Account(Roster {
                 mailboxes: vec![name("INBOX"), name("a/b")],
+                absent: vec![name("old")],
                 subscriptions: vec![name("c")],
                 special_uses: vec![(SpecialUse::Junk, name("j"))],
             }),

@@ -8,7 +8,7 @@ use crate::store::side::lock::{DotLock, replace};
 use crate::store::side::regular;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const FILE: &str = "dovelet-namespaces";
 
@@ -41,6 +41,34 @@ pub(super) fn check(root: &Path, namespace: &Namespace) -> Result<(), Error> {
         file.display()
     );
     Err(Error::Io(io::Error::other(why)))
+}
+
+/// Where a directory is that links lead to; as much of it as there is.
+fn real(path: &Path) -> PathBuf {
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (fs::canonicalize(above), path.strip_prefix(above)) {
+            return real.join(rest);
+        }
+    }
+    path.to_owned()
+}
+
+/// To be asked before the place of a namespace is opened. `others`: directories of other mail. Errors: links lead to
+/// one of them, or into it, or from it here: each of two stores would take the files of the other for its own.
+pub(super) fn check_apart<'a>(
+    namespace: &Namespace,
+    others: impl Iterator<Item = &'a Path>,
+) -> Result<(), Error> {
+    let root = real(&namespace.location.root);
+    for other in others {
+        let place = real(other);
+        if root.starts_with(&place) || place.starts_with(&root) {
+            let (root, other) = (root.display(), other.display());
+            let why = format!("it is {root}, which is the same as {other}, or one is in the other");
+            return Err(Error::Io(io::Error::other(why)));
+        }
+    }
+    Ok(())
 }
 
 /// To be called when it is open, and what was made is durable. Durable.

@@ -5,7 +5,7 @@ use crate::config::Namespace;
 use crate::mail::{DELIMITER, MailboxName};
 use crate::store::open::open_one;
 use crate::store::{Error, Store};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 /// The place of the account's own store among all.
 pub(super) const OWN: usize = 0;
@@ -28,6 +28,8 @@ pub(super) struct Places {
 struct Opening {
     namespace: Namespace,
     store: OnceCell<Box<dyn Store>>,
+    /// The log says why there is none: once for each handle, however often it is tried.
+    told: Cell<bool>,
 }
 
 impl Places {
@@ -39,6 +41,7 @@ impl Places {
         let opening = |namespace| Opening {
             namespace,
             store: OnceCell::new(),
+            told: Cell::new(false),
         };
         Places {
             own,
@@ -113,13 +116,20 @@ impl Places {
         };
         let Namespace { prefix, location } = &opening.namespace;
         let (root, namespace) = (self.own.root(), &opening.namespace);
+        let others = self.namespaces.iter().enumerate();
+        let others = others.filter(|(at, _)| at + 1 != place);
+        let others = others.map(|(_, other)| other.namespace.location.root.as_path());
         let opened = founded::check(root, namespace).and_then(|()| {
+            founded::check_apart(namespace, others.chain([root]))?;
             let store = open_one(&location.root, location.form.clone(), self.rotate_octets)?;
             founded::note(root, namespace)?;
             Ok(store)
         });
         let opened = opened.inspect_err(|error| {
             let root = location.root.display();
+            if opening.told.replace(true) {
+                return;
+            }
             log::error!("the namespace {prefix}/ cannot be opened in {root}: {error}");
         })?;
         opening.store.set(opened).ok();

@@ -559,7 +559,9 @@ impl Store for Spread {
             self.compacting = Some((OWN, aim));
         }
         while let Some((place, aim)) = self.compacting.filter(|(at, _)| *at < self.places.count()) {
-            if self.compacts(place, aim) {
+            // One that cannot be used is left out.
+            let is_there = place == OWN || self.places.store(place).is_ok();
+            if is_there && self.compacts(place, aim) {
                 let mut compacted = self.places.store_mut(place)?.compact(begins)?;
                 while let Some(found) = compacted {
                     let outer = |name: &MailboxName| self.places.outer(place, name);
@@ -610,8 +612,11 @@ impl Store for Spread {
             return store.sweep(&name);
         }
         for place in 1..self.places.count() {
-            let store = self.places.store_mut(place);
-            if let Err(error) = store.and_then(|store| store.sweep(name)) {
+            // Of one that cannot be used the log says that.
+            let Ok(store) = self.places.store_mut(place) else {
+                continue;
+            };
+            if let Err(error) = store.sweep(name) {
                 log::warn!("what a crash left in a namespace cannot be removed: {error}");
             }
         }

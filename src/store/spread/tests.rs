@@ -614,6 +614,31 @@ fn a_place_that_is_empty_again_is_left_alone() {
 }
 
 #[test]
+fn a_place_that_a_link_makes_another_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::create_dir(root.join("mail")).unwrap();
+    for (uid, link, leads_to) in [
+        (1, "archive", "mail"),
+        (2, "archive", "mail/cur"),
+        (3, "archive", "."),
+        (4, "old", "archive"),
+    ] {
+        std::os::unix::fs::symlink(root.join(leads_to), root.join(link)).unwrap();
+        let store = &mut *spread(root, Format::Maildir, Format::Maildir);
+        let told = store.stamp(&name("Archive")).unwrap_err().to_string();
+        assert!(told.contains("is the same as"), "{leads_to}: {told}");
+        put(store, "INBOX", "one\r\n\r\n", uid);
+        fs::remove_file(root.join(link)).unwrap();
+    }
+    // A link that leads elsewhere is as good as any directory.
+    fs::create_dir(root.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(root.join("elsewhere"), root.join("archive")).unwrap();
+    let mut store = spread(root, Format::Maildir, Format::Maildir);
+    put(&mut *store, "Archive", "one\r\n\r\n", 1);
+}
+
+#[test]
 fn a_message_that_is_cut_is_told_in_each_place() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = spread(directory.path(), Format::Maildir, Format::Maildir);
