@@ -68,6 +68,11 @@ pub(crate) fn format_of(root: &Path) -> Option<Format> {
     }
 }
 
+/// True if messages of an sdbox are below `root`.
+pub(crate) fn has_single_files(root: &Path) -> bool {
+    dbox::has_files(root, Format::Sdbox)
+}
+
 /// Takes over the mail below `root`, which no server has open, unless `dry` or something is in the way. Each
 /// mailbox is told to `each`, once it was looked at. `form`: also where Dovecot kept what is not there. Durable.
 pub(crate) fn adopt(

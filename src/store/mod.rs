@@ -9,6 +9,7 @@ mod error;
 mod face;
 mod joined;
 mod maildir;
+mod marks;
 mod mbox;
 mod open;
 mod packed;
@@ -16,7 +17,9 @@ mod side;
 mod sorter;
 mod spread;
 
-pub(crate) use adopt::{Adopted, Found as Adoption, adopt, format_of, hand_back, unused};
+pub(crate) use adopt::{
+    Adopted, Found as Adoption, adopt, format_of, hand_back, has_single_files, unused,
+};
 pub(crate) use body::Body;
 pub(crate) use census::{Census, Cursor, Roll, Sighting, Sightings, Totals};
 pub(crate) use error::Error;

@@ -2,6 +2,7 @@
 
 use super::dbox::Dbox;
 use super::maildir::Maildir;
+use super::marks;
 use super::mbox::Mbox;
 use super::spread::Spread;
 use super::{Error, Store};
@@ -31,6 +32,7 @@ pub(super) fn open_one(
     form: Form,
     rotate_octets: u32,
 ) -> Result<Box<dyn Store>, Error> {
+    marks::check(root, form.format)?;
     let Form {
         format,
         compression,

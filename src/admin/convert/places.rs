@@ -57,12 +57,10 @@ impl Places {
         }
         let shown = self.root.display();
         let format = store::format_of(&self.root);
-        if self.old.exists() {
-            // Without messages both kinds of dbox look alike.
-            let both = from == Format::Sdbox && to == Format::Mdbox;
-            if format != Some(from) || both {
-                return Ok(Found::Converted);
-            }
+        if self.old.exists() && self.is_done(to, format) {
+            return Ok(Found::Converted);
+        }
+        if self.old.exists() && format == Some(from) {
             let what = format!(
                 "{} is there from a conversion before: remove it first",
                 self.old.display()
@@ -86,6 +84,16 @@ impl Places {
                 let what = format!("{shown} is no {}", from.as_str());
                 Err(End::new(Exit::Failure, what))
             }
+        }
+    }
+
+    /// Whether what took the place of the old tree is of the new format; `format`: what it shows.
+    fn is_done(&self, to: Format, format: Option<Format>) -> bool {
+        match (to, format) {
+            // Without messages both kinds of dbox look alike, and an mbox like nothing.
+            (Format::Mdbox, Some(Format::Sdbox)) => !store::has_single_files(&self.root),
+            (Format::Mbox, None) => true,
+            (to, format) => format == Some(to),
         }
     }
 
@@ -189,6 +197,26 @@ mod tests {
         assert!(end.text.ends_with("remove it first"), "{end:?}");
         fs::remove_dir(root.join("cur")).unwrap();
         fs::create_dir(root.join("mailboxes")).unwrap();
+        // So it is of two kinds of dbox, and of a third format nothing was converted.
+        let places = Places::of(&root, Format::Sdbox, Format::Mdbox);
+        fs::create_dir(&places.old).unwrap();
+        assert_eq!(
+            places.look(Format::Sdbox, Format::Mdbox).unwrap(),
+            Found::Converted
+        );
+        fs::write(root.join("mailboxes/u.1"), "").unwrap();
+        for (from, to, expected) in [
+            (Format::Sdbox, Format::Mdbox, "remove it first"),
+            (Format::Maildir, Format::Mdbox, "neither of the two"),
+            (Format::Mbox, Format::Mdbox, "neither of the two"),
+        ] {
+            let places = Places::of(&root, from, to);
+            let _ = fs::create_dir(&places.old);
+            let end = places.look(from, to).unwrap_err();
+            assert!(end.text.ends_with(expected), "{from:?} {to:?} {end:?}");
+        }
+        fs::remove_file(root.join("mailboxes/u.1")).unwrap();
+        let places = Places::of(&root, Format::Maildir, Format::Mdbox);
         // Removed once all was well; mail of another format is left alone.
         fs::remove_dir_all(&places.old).unwrap();
         let other = places.look(Format::Maildir, Format::Mbox).unwrap_err();

@@ -85,4 +85,4 @@ mod walk;
 
 pub(crate) use handback::hand_back;
 pub(crate) use store::Dbox;
-pub(crate) use takeover::{adopt, format_of};
+pub(crate) use takeover::{adopt, format_of, has_files, has_mailboxes};

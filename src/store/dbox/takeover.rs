@@ -32,12 +32,45 @@ const RESYNC: &str = "let Dovecot mend it first: doveadm force-resync -u USER '*
 
 /// Which of the two lies there.
 pub(crate) fn format_of(root: &Path) -> Option<Format> {
-    if !root.join(layout::MAILBOXES).is_dir() {
+    if !has_mailboxes(root) {
         return None;
     }
     // Whatever is in it: a purge removes `m.1`, too, and all messages may be put aside.
     let many = root.join("storage").is_dir();
     Some(if many { Format::Mdbox } else { Format::Sdbox })
+}
+
+/// True if mailboxes of either kind are there.
+pub(crate) fn has_mailboxes(root: &Path) -> bool {
+    root.join(layout::MAILBOXES).is_dir()
+}
+
+/// True if there are files of messages of that kind, or were.
+pub(crate) fn has_files(root: &Path, format: Format) -> bool {
+    match format {
+        // A purge removes `m.1`, too, and all messages may be put aside.
+        Format::Mdbox => {
+            fs::read_dir(root.join("storage")).is_ok_and(|mut all| all.next().is_some())
+        }
+        _ => has_single(&root.join(layout::MAILBOXES)),
+    }
+}
+
+/// True if a mailbox below has a file of its own for a message.
+fn has_single(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return false;
+    };
+    let mut below = Vec::new();
+    for entry in entries.flatten() {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_directory {
+            below.push(entry.path());
+        } else if entry.file_name().as_encoded_bytes().starts_with(b"u.") {
+            return true;
+        }
+    }
+    below.iter().any(|path| has_single(path))
 }
 
 /// Looks at all mailboxes and tells `each`; takes them over unless `dry` or something is in the way.

@@ -21,6 +21,11 @@ pub(crate) fn is_there(root: &Path) -> bool {
     read.is_ok() && line == *from::PREFIX
 }
 
+/// True if mailboxes below `root` were served as mbox.
+pub(crate) fn is_known(root: &Path) -> bool {
+    root.join(root::INDEXES).join(root::SIDE).is_dir()
+}
+
 /// Tells what there is (`inbox`: the file of INBOX, if it is not below `root`), and unless `dry` gives a UID to every message and has the files say all that is known.
 /// Durable.
 pub(crate) fn adopt(

@@ -63,7 +63,7 @@ mod syncs;
 mod tests;
 mod walk;
 
-pub(crate) use adopt::{adopt, is_there};
+pub(crate) use adopt::{adopt, is_known, is_there};
 pub(crate) use lease::Lease;
 pub(crate) use letters::letters;
 pub(crate) use store::Mbox;

@@ -16,7 +16,7 @@ const MAX_IDLE: usize = 2;
 /// Where Dovecot has its indexes, below the root; it takes that for no mailbox.
 pub(super) const INDEXES: &str = ".imap";
 /// Where side files are, in there.
-const SIDE: &str = ".dovelet";
+pub(super) const SIDE: &str = ".dovelet";
 /// Where those of mailboxes are, below that.
 const MAILBOXES: &str = "mailboxes";
 
