@@ -286,3 +286,70 @@ fn mail_of_dovecots_with_an_inbox_elsewhere_is_taken_over() {
         .retain(|name, _| theirs.mailboxes.contains_key(name));
     assert_eq!(ours, theirs);
 }
+
+fn flags_of(imap: &mut support::Imap) -> Vec<Vec<String>> {
+    imap.ok("SELECT INBOX");
+    let mut all = Vec::new();
+    for message in imap.list("1:*").unwrap() {
+        let mut flags: Vec<String> = message.flags.iter().map(ToString::to_string).collect();
+        flags.retain(|flag| flag != "\\Recent");
+        flags.sort();
+        all.push(flags);
+    }
+    all
+}
+
+/// The file has no letters, and so no number of keywords is too many for it.
+#[test]
+fn more_keywords_than_letters_stay_in_the_file() {
+    if !Dovecot::possible() {
+        return;
+    }
+    let mut server = Server::start(SETTINGS);
+    for number in 0..3 {
+        let text = message(&format!("{number}@test"), "x", "Text.\r\n");
+        server.deliver("ann", &text);
+    }
+    let _log = DovecotLog::of(&server);
+    let other = dovecot(&server);
+    let mut imap = other.imap("ann");
+    imap.ok("SELECT INBOX");
+    for number in 0..30 {
+        imap.ok(&format!("STORE 1 +FLAGS (many{number})"));
+    }
+    imap.ok("STORE 2 +FLAGS (many0 many29)");
+    drop(imap);
+    assert!(server.stop().success());
+    fs::remove_dir_all(server.data().join("index")).unwrap();
+    server.again();
+    let mut expected: Vec<Vec<String>> = vec![
+        (0..30).map(|number| format!("many{number}")).collect(),
+        vec!["many0".into(), "many29".into()],
+        vec![],
+    ];
+    expected[0].sort();
+    let mut imap = server.imap("ann");
+    assert_eq!(flags_of(&mut imap), expected);
+    imap.ok("STORE 1 -FLAGS (many0 many28)");
+    imap.ok("STORE 2 +FLAGS (\\Flagged)");
+    imap.ok("STORE 3 +FLAGS (many27 another)");
+    expected[0].retain(|flag| flag != "many0" && flag != "many28");
+    expected[1].insert(0, "\\Flagged".into());
+    expected[2] = vec!["another".into(), "many27".into()];
+    assert_eq!(flags_of(&mut imap), expected);
+    drop(imap);
+    assert!(server.stop().success());
+    // By the file alone.
+    let mail = server.data().join("mail/ann");
+    let indexes = mail.join(".imap/INBOX");
+    for entry in fs::read_dir(indexes).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("dovecot") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    assert_eq!(flags_of(&mut other.imap("ann")), expected);
+    fs::remove_dir_all(server.data().join("index")).unwrap();
+    fs::remove_dir_all(mail.join(".imap")).unwrap();
+    server.again();
+    assert_eq!(flags_of(&mut server.imap("ann")), expected);
+}

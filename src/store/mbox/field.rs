@@ -74,6 +74,8 @@ pub(super) struct Kept {
     /// It has a field Status that says so; mutt shows others as new.
     pub(super) old: bool,
     pub(super) keywords: Vec<Box<str>>,
+    /// There may be more of them: their field is too long.
+    pub(super) cut: bool,
     pub(super) base: Option<Base>,
     /// It is none, and holds `base`.
     pub(super) pseudo: bool,
@@ -100,6 +102,7 @@ impl HeaderReader {
         self.hides = field.is_some() || after_length && is_lines(line);
         if let Some(field) = field {
             self.after_length = field == Field::ContentLength;
+            self.kept.cut |= field == Field::XKeywords && !line.ends_with(b"\n");
             let value = line.splitn(2, |b| *b == b':').nth(1).unwrap_or_default();
             self.kept
                 .take(field, &String::from_utf8_lossy(value.trim_ascii()));

@@ -11,6 +11,7 @@ use super::stat::{self, Stat};
 use super::syncs::{Syncs, Written};
 use super::walk::{self, Span};
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
+use crate::store::side::beyond::Beyond;
 use crate::store::side::{disk, uid_validity};
 use crate::store::{Blob, BlobId, Body, Error, Filing, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub(super) guid: Guid,
     pub(super) uid_next: Uid,
     pub(super) keywords: Vec<Option<Keyword>>,
+    /// Those that have no letter, and the messages that have them.
+    pub(super) beyond: Beyond,
     /// Flags and letters that the file does not have yet.
     pub(super) dirty: BTreeMap<Uid, (SystemFlags, u32)>,
     /// Names of expunged messages that the file still has.
@@ -135,6 +138,7 @@ impl MboxFile {
             guid,
             uid_next: Uid::MIN,
             keywords: Vec::new(),
+            beyond: Beyond::new(),
             dirty: BTreeMap::new(),
             doomed: BTreeMap::new(),
             together: Vec::new(),
@@ -154,6 +158,7 @@ impl MboxFile {
             state.log.renew(&contents)?;
         }
         state.take(contents);
+        state.read_beyond();
         if is_new || state.doubted {
             // Before the log says anything else: UIDs that it does not have are those of the file.
             drop(state.current()?);
@@ -514,10 +519,11 @@ impl State {
     /// What the first message is to say of all.
     pub(super) fn wanted_base(&self) -> Base {
         let keywords = self.keywords.iter().flatten();
+        let keywords = keywords.map(Keyword::as_str).chain(self.all_beyond());
         Base {
             uid_validity: self.uid_validity,
             last_uid: self.uid_next.number() - 1,
-            keywords: keywords.map(|keyword| keyword.as_str().into()).collect(),
+            keywords: keywords.map(Into::into).collect(),
         }
     }
 

@@ -12,6 +12,7 @@
 //! GUID (EMAILID)                made of the bytes            F
 //! UID                           X-UID                        F
 //! flags, keywords a to z        Status, X-Status, X-Keywords M, until the file has them
+//! other keywords                X-Keywords                   M, until it has those of the side file (`beyond`)
 //! that it is expunged           it is not there              D, until the file has it not
 //! save date, unique-id in POP3                               F, U
 //! UIDVALIDITY, last UID,        X-IMAPbase of the first      V, N, K
@@ -41,6 +42,7 @@
 //! gets an end. All else does, octet for octet, for Content-Length says where a message ends.
 
 mod adopt;
+mod beyond;
 mod digest;
 mod draft;
 mod field;

@@ -97,6 +97,7 @@ impl State {
             self.uid_next = Uid::MIN;
             self.unlisted.clear();
             self.take(contents.clone());
+            self.beyond.clear();
             self.log.renew(contents)?;
         }
         self.letters(&base.keywords)?;
@@ -232,6 +233,7 @@ impl State {
         layout: &mut Layout,
     ) -> Result<(), Error> {
         let now = crate::sys::clock::now_seconds();
+        let mut beyond = false;
         for one in matches {
             let Some(uid) = one.uid else { continue };
             let Walked {
@@ -253,7 +255,12 @@ impl State {
                 self.unlisted.insert(uid);
                 continue;
             }
-            let Some(message) = contents.messages.get(&uid) else {
+            let known = contents.messages.get(&uid);
+            // What the log says is not in the file yet.
+            if known.is_none_or(|message| !message.dirty) && !kept.cut {
+                beyond |= self.note_beyond(uid, &kept.keywords);
+            }
+            let Some(message) = known else {
                 let saved = if one.told { received } else { now };
                 let name = name(&one.guid, sizes, received, saved, uid);
                 self.log.put(Line::Filed(&name, flags, letters))?;
@@ -265,7 +272,10 @@ impl State {
                 self.log.put(Line::Filed(name, flags, letters))?;
             }
         }
-        Ok(())
+        match beyond {
+            true => self.write_beyond(),
+            false => Ok(()),
+        }
     }
 
     /// Messages on their way are in the log, too, once somebody looks: whoever scans takes what he does not

@@ -244,7 +244,11 @@ impl<'a> Due<'a> {
         let (lines, kept) = shown_lines(old);
         let dirty = self.state.dirty.get(&uid);
         let (flags, keywords) = match dirty {
-            Some((flags, letters)) => (*flags, self.state.named(*letters)),
+            Some((flags, letters)) => {
+                let mut keywords = self.state.named(*letters);
+                keywords.extend(self.state.named_beyond(uid));
+                (*flags, keywords)
+            }
             None => (kept.flags, kept.keywords.iter().map(|k| &**k).collect()),
         };
         // Without an empty line there is no body, and none must seem to begin.

@@ -6,7 +6,8 @@ use super::line::{Line, uid_of};
 use super::root::Root;
 use super::stat::Stat;
 use super::syncs::Written;
-use crate::mail::{Keyword, MailboxName, SystemFlags, Uid};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::subscriptions;
 use crate::store::{
@@ -323,6 +324,23 @@ impl Store for Mbox {
     ) -> Result<(), Error> {
         let file = self.root.get(name)?;
         file.state().name_letters(keywords)?;
+        self.soil(file);
+        Ok(())
+    }
+
+    fn keep_beyond(
+        &mut self,
+        of: &MailboxName,
+        validity: UidValidity,
+        all: &Beyond,
+    ) -> Result<(), Error> {
+        beyond::write_of(&self.directory(of)?, validity, all)?;
+        let file = self.root.get(of)?;
+        let mut state = file.state();
+        if state.uid_validity == validity {
+            state.keep_beyond(all)?;
+        }
+        drop(state);
         self.soil(file);
         Ok(())
     }

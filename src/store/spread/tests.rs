@@ -550,7 +550,10 @@ fn first_mailboxes_are_where_they_belong() {
     let store = &mut *spread(root, Format::Maildir, Format::Mdbox);
     store.furnish(&names).unwrap();
     assert_eq!(listed(store), ["Archive", "INBOX", "Sent", "old/mail"]);
-    assert_eq!(store.subscriptions().unwrap(), [&names[1], &names[0]].map(Clone::clone));
+    assert_eq!(
+        store.subscriptions().unwrap(),
+        [&names[1], &names[0]].map(Clone::clone)
+    );
     assert!(!root.join("mail/.Archive").exists());
     // What the user does not want any more does not come back.
     store.subscribe(&names[1], false).unwrap();
