@@ -64,9 +64,11 @@ pub(super) fn run(
     let path = std::path::absolute(&wish.path).map_err(Failure::because(wish.path.display()))?;
     let owner = other_owner(&path).map_err(Failure::because(path.display()))?;
     let lock = keep_server_away(config)?;
-    if matches!(lock, Lock::Running) && !wish.dry_run {
+    if let Lock::Held(by) = &lock
+        && !wish.dry_run
+    {
         return Err(Failure(format!(
-            "a server runs over {}: stop it first, then try again",
+            "{by} works in {}: stop it first, then try again",
             config.data_dir.display()
         )));
     }

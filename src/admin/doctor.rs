@@ -9,7 +9,7 @@ use super::patient::{Lock, Patient, keep_server_away, log_faults, patients, with
 use super::teller::Teller;
 use crate::config::Config;
 use crate::mailbox::{Care, Error, Host, Limits, Report};
-use crate::server::{Owners, care_for};
+use crate::server::{Owners, care_for, holder};
 use crate::sys::access::explanation;
 use crate::sys::clock;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(
     }
     log_faults(config);
     let healthy = match keep_server_away(config)? {
-        Lock::Running => online(&present, &treatment, config, console)?,
+        Lock::Held(_) => online(&present, &treatment, config, console)?,
         Lock::Ours(_lock) => offline(&present, &treatment, config, console)?,
     };
     Ok(if healthy && !lost {
@@ -121,7 +121,8 @@ fn online(
             Err(error) if error.kind() == ErrorKind::NotConnected => {
                 let data = config.data_dir.display();
                 return Err(Failure(format!(
-                    "a server runs over {data} and cannot be asked: stop it first, then try again"
+                    "{} works in {data} and cannot be asked: stop it first, then try again",
+                    holder(&config.data_dir)
                 )));
             }
             Err(error) => {
@@ -428,8 +429,9 @@ mod tests {
         fs::create_dir(&run).unwrap();
         let held = File::create(run.join("lock")).unwrap();
         held.lock().unwrap();
+        fs::write(run.join("lock"), "12 import\n").unwrap();
         let expected = format!(
-            "dovelet: a server runs over {} and cannot be asked: stop it first, then try again\n",
+            "dovelet: `dovelet import` (process 12) works in {} and cannot be asked: stop it first, then try again\n",
             machine.data().display()
         );
         let told = machine.run("doctor --user ann", "");

@@ -1,8 +1,7 @@
 //! Users whose mail a command works on, without a server or beside one.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use super::console::Failure;
 use super::user;
 use crate::auth::User;
 use crate::config::{Config, Location};
-use crate::server::Patient as Asked;
+use crate::server::{self, Patient as Asked};
 use crate::sys::accounts::Identity;
 
 /// A user whose mail is looked at.
@@ -82,24 +81,20 @@ pub(super) fn patients(
 
 /// Who may open the index files now.
 pub(super) enum Lock {
-    /// A server that runs.
-    Running,
+    /// A server that runs, or another command: what it is called.
+    Held(String),
     /// This process: no server runs until the lock is dropped. `None` where none has ever run.
     Ours(Option<File>),
 }
 
 /// Takes the lock of the server.
 pub(super) fn keep_server_away(config: &Config) -> Result<Lock, Failure> {
-    let path = config.data_dir.join("run/lock");
-    let file = match OpenOptions::new().write(true).open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Lock::Ours(None)),
-        other => other.map_err(Failure::because(path.display()))?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Lock::Ours(Some(file))),
-        Err(TryLockError::WouldBlock) => Ok(Lock::Running),
-        Err(TryLockError::Error(error)) => Err(Failure::because(path.display())(error)),
-    }
+    let data = &config.data_dir;
+    let taken = server::keep_away(config).map_err(Failure::because(data.display()))?;
+    Ok(match taken {
+        Some(file) => Lock::Ours(file),
+        None => Lock::Held(server::holder(data)),
+    })
 }
 
 /// What rooms below find worth telling goes to the standard error.

@@ -73,7 +73,9 @@ pub(super) fn visiting<T>(
     }
     match keep_server_away(config)? {
         Lock::Ours(_lock) => alone(patient, config, work),
-        Lock::Running => Err(later("a server runs and cannot be asked yet".to_owned())),
+        Lock::Held(by) => Err(later(format!(
+            "{by} works with the mail and cannot be asked"
+        ))),
     }
 }
 

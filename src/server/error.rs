@@ -28,7 +28,7 @@ pub(crate) enum Error {
     /// An account of `[process]` is root's.
     Root(String),
     /// Another server runs over this data directory.
-    Running(PathBuf),
+    Running(String),
 }
 
 impl Error {
@@ -68,11 +68,9 @@ impl std::fmt::Display for Error {
                 "[process] names the account {name}, which is root's (uid 0): what talks to \
                  clients or reads their mail never runs as root; name another account"
             ),
-            Error::Running(path) => write!(
-                f,
-                "another server runs over {}; stop it or choose another --data",
-                path.display()
-            ),
+            Error::Running(holder) => {
+                write!(f, "{holder} works there; stop it, or choose another --data")
+            }
         }
     }
 }

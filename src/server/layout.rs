@@ -160,23 +160,6 @@ pub(super) fn seed(config: &Config) -> Result<[u8; SEED], Error> {
     }
 }
 
-/// Keeps a second server from this data directory for as long as it is held.
-pub(super) fn lock(config: &Config) -> Result<File, Error> {
-    let path = config.data_dir.join("run/lock");
-    let open = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path);
-    let file = open.map_err(|error| Error::file("opening", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Running(config.data_dir.clone())),
-        Err(fs::TryLockError::Error(error)) => Err(Error::file("locking", &path, error)),
-    }
-}
-
 /// Binds an address. A unix socket that nobody serves any more is replaced.
 pub(super) fn listen(listener: &Listener) -> Result<OwnedFd, Error> {
     match &listener.address {

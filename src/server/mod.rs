@@ -1,5 +1,6 @@
 //! Sockets, TLS, roles, limits, logging: the only room that waits.
 
+mod alone;
 mod auth;
 mod authorities;
 mod certificate;
@@ -54,6 +55,7 @@ mod users_file;
 mod uses;
 mod visit;
 
+pub(crate) use alone::{holder, keep_away};
 pub(crate) use certificate::{inspect as inspect_certificate, inspect_authorities};
 pub(crate) use door::{ALERT, is_refusal};
 pub(crate) use error::Error;

@@ -13,7 +13,7 @@ use super::quiet::Quiet;
 use super::request::{self, Asked};
 use super::setup::{self, Setup};
 use super::uses::{self, Uses};
-use super::{certificate, logging, refusal, role, users_file};
+use super::{alone, certificate, logging, refusal, role, users_file};
 use crate::auth;
 use crate::config::{Config, UserSource};
 use crate::mailbox::Care;
@@ -102,7 +102,6 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     // Before anything is opened that could have one of their numbers.
     let passed = Passed::take();
     limits::open_files(u64::from(config.limits.max_connections) * 2 + 200);
-    let signals = Signals::take().map_err(Error::system("taking signals"))?;
     spawn::keep_descriptors();
     confine::keep_few_rights().map_err(Error::system("giving up rights"))?;
     stderr::never_wait();
@@ -110,7 +109,9 @@ pub(crate) fn run(config: Config, started: impl FnOnce(&Started)) -> Result<(), 
     role::log_missing();
     let identities = Identities::find(&config)?;
     layout::prepare(&config, &identities)?;
-    let _lock = layout::lock(&config)?;
+    // Whoever waits for that can be stopped.
+    let _lock = alone::lock(&config)?;
+    let signals = Signals::take().map_err(Error::system("taking signals"))?;
     let config = Rc::new(config);
     let seed = layout::seed(&config)?;
     let owners = Owners::begin(&config, &identities)?;

@@ -251,9 +251,43 @@ fn a_second_server_keeps_off() {
     let refused = crate::support::run(&mut server.command(&["serve"]));
     assert_eq!(refused.status.code(), Some(1));
     assert!(
-        refused.stderr.contains("another server runs over"),
+        refused.stderr.contains("`dovelet serve` (process ")
+            && refused.stderr.contains(") works there; stop it"),
         "{refused:?}"
     );
+    drop(server.imap("ann"));
+}
+
+/// A machine that boots delivers what came meanwhile, and starts its server.
+#[test]
+fn a_server_waits_for_a_command_that_has_the_mail() {
+    let mut server = Server::start("");
+    drop(server.imap("ann"));
+    assert!(server.stop().success());
+    let lock = fs::File::options()
+        .write(true)
+        .open(server.data().join("run/lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    fs::write(server.data().join("run/lock"), "12 import\n").unwrap();
+    let busy = crate::support::run(&mut server.command(&["backup", "-u", "ann", "x"]));
+    assert_eq!(busy.status.code(), Some(75));
+    assert!(
+        busy.stderr.contains("`dovelet import` (process 12) works"),
+        "{busy:?}"
+    );
+    let log = server.path("log");
+    let waits = move || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let waits = text.contains("waiting for `dovelet import` (process 12) to end");
+        waits.then_some(())
+    };
+    let command = std::thread::spawn(move || {
+        wait_until("the server to wait", waits);
+        lock.unlock().unwrap();
+    });
+    server.again();
+    command.join().unwrap();
     drop(server.imap("ann"));
 }
 

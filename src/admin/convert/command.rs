@@ -64,9 +64,9 @@ fn all(wanted: &Convert, config: &Config, console: &mut Console<'_>) -> Result<E
         return Err(End::new(Exit::NoUser, what));
     }
     let lock = keep_server_away(config)?;
-    if matches!(lock, Lock::Running) {
+    if let Lock::Held(by) = lock {
         let data = config.data_dir.display();
-        let what = format!("a server runs over {data}: stop it first, then try again");
+        let what = format!("{by} works in {data}: stop it first, then try again");
         return Err(End::new(Exit::TryAgain, what));
     }
     let mut any = false;

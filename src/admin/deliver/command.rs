@@ -103,11 +103,13 @@ fn deliver(wanted: &Deliver, letter: &mut Letter<'_>, config: &Config) -> End {
                     }
                 }
                 // Another delivery, or a server that begins.
-                Ok(Lock::Running) if Instant::now() < until => {
+                Ok(Lock::Held(_)) if Instant::now() < until => {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
-                Ok(Lock::Running) => later("a server runs and cannot be asked yet"),
+                Ok(Lock::Held(by)) => {
+                    later(format_args!("{by} works with the mail and cannot be asked"))
+                }
                 Err(_) => by_lmtp(wanted, letter, config),
             },
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
