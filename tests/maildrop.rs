@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
-use support::{Dovecot, Pop3, Server};
+use support::{Dovecot, Pop3, Server, message, run};
 
 /// Messages as they lie in files, whatever is odd about them.
 fn messages() -> Vec<Vec<u8>> {
@@ -274,4 +274,63 @@ fn digests_are_those_of_servers_over_mbox() {
     ));
     let ours = both.ours("uidl_format = \"%{md5}\"");
     assert_eq!(ours.uidl, theirs.uidl);
+}
+
+/// A purge has messages lie elsewhere, and Dovecot calls them by their GUIDs alone.
+#[test]
+fn a_guid_is_a_unique_id_that_stays() {
+    if !possible() {
+        return;
+    }
+    for format in ["sdbox", "mdbox"] {
+        let settings = format!(
+            "[storage]\nformat = \"{format}\"\n[limits]\nmdbox_rotate_octets = \"64KiB\"\n[pop3]\n\
+             uidl_format = \"%{{guid}}\"\n"
+        );
+        let mut server = Server::start(&settings);
+        for number in 0..5 {
+            let id = format!("{number}@test");
+            server.deliver("ann", &message(&id, "x", &"Text.\r\n".repeat(4000)));
+        }
+        let uidl = |server: &Server| {
+            let mut pop3 = server.pop3("ann");
+            let uidl = drop_of(&mut pop3).uidl;
+            pop3.ok("QUIT");
+            let id = |line: &String| line.split(' ').nth(1).unwrap().to_owned();
+            uidl.iter().map(id).collect::<Vec<_>>()
+        };
+        let mut before = uidl(&server);
+        let mut imap = server.imap("ann");
+        imap.ok("SELECT INBOX");
+        imap.ok("STORE 1,3 +FLAGS (\\Deleted)");
+        imap.ok("EXPUNGE");
+        drop(imap);
+        before.remove(2);
+        before.remove(0);
+        let purged = run(&mut server.command(&["purge", "--user", "ann"]));
+        assert!(purged.status.success(), "{purged:?}");
+        assert_eq!(uidl(&server), before, "{format}");
+        assert!(server.stop().success());
+        let mail = server.data().join("mail");
+        let owner = fs::metadata(mail.join("ann")).unwrap();
+        let path = mail.join("ann");
+        let words = ["export", path.to_str().unwrap(), "--to", "dovecot"];
+        let exported = run(&mut server.command(&words));
+        assert!(exported.status.success(), "{exported:?}");
+        let location = format!(
+            "mail_location = {format}:{}/%u\npop3_uidl_format = %g\n",
+            mail.display()
+        );
+        let owner = (owner.uid(), owner.gid());
+        let other = Dovecot::with(&server.path("dovecot"), &mail, owner, &location);
+        let mut pop3 = other.pop3("ann");
+        let theirs = drop_of(&mut pop3).uidl;
+        pop3.ok("QUIT");
+        let same = before.iter().zip(&theirs);
+        assert_eq!(theirs.len(), before.len());
+        assert!(
+            same.clone().all(|(a, b)| b.ends_with(a)),
+            "{format}: {before:?} {theirs:?}"
+        );
+    }
 }

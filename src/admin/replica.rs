@@ -11,7 +11,7 @@ use super::visit::End;
 use crate::mail::{Keyword, MailboxName, Named, Uid, UidSet, UidlFormat};
 use crate::mailbox::{Listing, Portrait};
 use crate::server::{Reason, Refused, Visit};
-use crate::store::{Error, Filing, Found, MailboxState, Scanned, Store, beyond, saved};
+use crate::store::{Error, Filing, Found, MailboxState, Scanned, Store, beyond, lasting, saved};
 use std::collections::BTreeMap;
 
 /// How often a mailbox is listed while messages vanish.
@@ -355,11 +355,13 @@ fn uidl(portrait: &Portrait, listing: &Listing, format: &UidlFormat) -> Option<S
     let mut words = listing.aliases.split(' ');
     let guid = words.find_map(|word| word.strip_prefix('G').filter(|guid| !guid.is_empty()));
     let mut text = String::new();
+    let lasting = lasting(&listing.base);
+    let file_name = lasting.as_deref().unwrap_or(&listing.base);
     let named = Named {
         uid: listing.uid,
         uid_validity: portrait.uid_validity,
-        file_name: &listing.base,
-        guid: guid.unwrap_or(&listing.base),
+        file_name,
+        guid: guid.unwrap_or(file_name),
         md5: "",
     };
     format.put(&named, &mut text);

@@ -9,6 +9,7 @@ use super::walk::Walk;
 use super::{Account, Error, View, fault, store_fault};
 use crate::index::Bits;
 use crate::mail::{Keyword, SeqNum, SystemFlags, Uid, UidSet};
+use crate::store::lasting;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,7 +35,7 @@ pub(crate) struct Entry {
     pub(crate) uid: Uid,
     /// RFC822.SIZE.
     pub(crate) octets: u64,
-    /// The name of its file without flags.
+    /// The name of its file without flags; its GUID where it has no file of its own for ever.
     pub(crate) name: Box<str>,
     /// The unique-id in POP3 that it has for ever, wherever it came from.
     pub(crate) uidl: Option<Box<str>>,
@@ -71,7 +72,8 @@ impl Entries {
                     if octets.is_none() {
                         sizeless.insert(known.uid);
                     }
-                    entry.name = name.map(|blob| blob.name).unwrap_or_default();
+                    let base = name.map(|blob| blob.name).unwrap_or_default();
+                    entry.name = lasting(&base).map_or(base, Into::into);
                 }
                 entries.push(entry);
                 Ok(())

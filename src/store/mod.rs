@@ -31,7 +31,7 @@ pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
 pub(crate) use open::open;
 pub(crate) use packed::unpacked_file;
-pub(crate) use side::base::{origin, saved, stored_octets};
+pub(crate) use side::base::{lasting, origin, saved, stored_octets};
 pub(crate) use side::beyond;
 pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;

@@ -32,6 +32,12 @@ pub(crate) fn origin(base: &str) -> String {
     field(base, "G").unwrap_or_else(first)
 }
 
+/// What stays of a name that says where a message lies, which a purge changes: that of a dbox or mbox, which has the
+/// fields of the message in it. `None` for the name of a file.
+pub(crate) fn lasting(base: &str) -> Option<String> {
+    field(base, "R").map(|_| origin(base))
+}
+
 /// When the message was put where it is, in seconds since 1970, if the name tells: where it was carried
 /// on, or else at its beginning, as Maildir has it.
 pub(crate) fn saved(base: &str) -> Option<i64> {
