@@ -380,6 +380,19 @@ fn a_backup_keeps_what_it_has_of_a_place_that_is_away() {
     assert!(path.join(".Archive.2019").is_dir());
     let subscribed = fs::read_to_string(path.join("subscriptions")).unwrap();
     assert!(subscribed.contains("Archive\t2019"), "{subscribed}");
+    // One that would be a mailbox, or the mail of somebody, is none.
+    for inside in ["data/mail/bob", "cold/ann/backup", "data/none/here"] {
+        let inside = server.path(inside);
+        let words = ["backup", "-u", "ann", inside.to_str().unwrap()];
+        let done = run(&mut server.command(&words));
+        assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("name a directory elsewhere"),
+            "{}",
+            done.stderr
+        );
+        assert!(!inside.exists());
+    }
     let words = ["backup", "-u", "ann", &backup, "Archive"];
     let done = run(&mut server.command(&words));
     assert_eq!(done.status.code(), Some(1), "{}", done.stderr);
@@ -497,4 +510,24 @@ fn dovecot_s_namespace_is_taken_over_and_given_back() {
     dovelet(&server, &["export", &path, "--to", "dovecot"]);
     let other = dovecot(&server, "mdbox");
     assert_eq!(account(&mut other.imap("ann")), ours);
+}
+
+/// A mailbox that can have no name there is told, and the others come back.
+#[test]
+fn a_restore_into_a_namespace_goes_on() {
+    let server = server(ARCHIVE);
+    let mut imap = server.imap("ann");
+    imap.ok("CREATE zz");
+    for mailbox in ["INBOX", "zz"] {
+        let text = message("1@test", "x", "Text.");
+        imap.append(mailbox, "\\Seen", &text).unwrap();
+    }
+    let backup = server.path("backup").display().to_string();
+    dovelet(&server, &["backup", "-u", "ann", &backup]);
+    let words = ["restore", "-u", "ann", "--into", "Archive", &backup];
+    let done = run(&mut server.command(&words));
+    assert_eq!(done.status.code(), Some(65), "{}", done.stderr);
+    assert!(done.stderr.contains("INBOX: "), "{}", done.stderr);
+    imap.ok("SELECT Archive/zz");
+    assert_eq!(imap.list("1:*").unwrap().len(), 1);
 }

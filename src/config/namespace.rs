@@ -8,7 +8,7 @@ use super::manual::NAMESPACE;
 use super::model::{Config, Isolation};
 use super::parse::{COMPRESSIONS, FORMATS, misplaced, shared, template};
 use super::reader::{Part, Reader};
-use super::storage::{Format, Location, Storage};
+use super::storage::{Format, Location, Storage, component};
 use super::template::Template;
 use crate::codec::packed::Method;
 use crate::mail::{DELIMITER, MailboxName};
@@ -60,7 +60,8 @@ impl NamespaceTemplate {
         }
     }
 
-    /// That of a user.
+    /// That of a user. In the home of one who has none, which is the directory of the own mail, it would be among that:
+    /// it is below `{data_dir}/home/{user}` then.
     pub(super) fn of(
         &self,
         own: &Storage,
@@ -68,9 +69,11 @@ impl NamespaceTemplate {
         user: &str,
         home: Option<&Path>,
     ) -> Namespace {
+        let instead = data_dir.join("home").join(component(Some(user)));
+        let home = home.unwrap_or(&instead);
         Namespace {
             prefix: self.prefix.clone(),
-            location: self.storage(own).location(data_dir, user, home),
+            location: self.storage(own).location(data_dir, user, Some(home)),
         }
     }
 
@@ -440,6 +443,14 @@ mod tests {
         // Those of a user without a domain.
         let text = "[storage]\npath = \"/m/{user}\"\n[[namespace]]\nprefix = \"B/\"\npath = \"/m/{local_part}\"\n";
         assert!(fault(text).ends_with("(of a user user)"));
+        // One who has no home.
+        let text = "[[namespace]]\nprefix = \"B/\"\npath = \"{home}/b\"\n";
+        let config = read(text).unwrap();
+        let location = config
+            .storage
+            .location_of(&config.data_dir, "ann", None, None);
+        let place = location.unwrap().form.namespaces[0].location.root.clone();
+        assert_eq!(place, config.data_dir.join("home/ann/b"));
         // What a user's own words say is known when the user is.
         let text = "[[namespace]]\nprefix = \"B/\"\npath = \"{home}/b\"\n";
         let config = read(text).unwrap();

@@ -182,7 +182,7 @@ impl Storage {
 
     /// Returns the directory of `user`'s mail. Different users get different directories if the
     /// template names the whole user, and no user name leads out of the place that the template
-    /// leaves for it. A user without `home` has `{data_dir}/home/{user}`.
+    /// leaves for it. The home of a user who has none is `{data_dir}/mail/{user}`.
     pub(crate) fn root(&self, data_dir: &Path, user: &str, home: Option<&Path>) -> PathBuf {
         match &self.path {
             Some(template) => template.expand(data_dir, user, home),

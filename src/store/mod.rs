@@ -38,3 +38,4 @@ pub(crate) use side::metadata::Annotations;
 #[cfg(test)]
 pub(crate) use side::{faults, journal};
 pub(crate) use sorter::{Merge, Scratch, Sorter};
+pub(crate) use spread::real_path;

@@ -74,7 +74,15 @@ pub(crate) fn run(wanted: &Restore, options: &Options, console: &mut Console<'_>
             };
             let mut whole = true;
             for name in &all {
-                whole &= restorer.mailbox(name)?;
+                whole &= match restorer.mailbox(name) {
+                    // The others come back, unless the disk or the server failed.
+                    Err(end) if end.exit == Exit::Failure => {
+                        let why = format_args!("{name}: {}", end.text);
+                        restorer.console.complain(why);
+                        false
+                    }
+                    restored => restored?,
+                };
             }
             if into.is_none() {
                 restorer.rest(&all, named.is_empty())?;

@@ -3,12 +3,15 @@
 use super::place::Place;
 use crate::admin::console::{Console, Exit};
 use crate::admin::options::{Options, load};
+use crate::admin::patient::Patient;
 use crate::admin::replica::{Copied, Letters, Replica};
 use crate::admin::visit::{End, patient, visiting};
+use crate::config::Config;
 use crate::mail::{DELIMITER, MailboxName};
 use crate::server::Roster;
+use crate::store;
 use miniserde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whose mail is to be saved, and where to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
     let done = load(options).map_err(End::from).and_then(|config| {
         let patient = patient(&wanted.user, &config)?;
         let named = names(&wanted.mailboxes)?;
+        stand_apart(&wanted.path, &patient, &config)?;
         let mut place = Place::of(&wanted.path, &patient.name)?;
         visiting(&patient, &config, |visit| {
             let roster = visit.account()?;
@@ -96,6 +100,21 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
         })
     });
     done.unwrap_or_else(|end| end.tell(console))
+}
+
+/// Errors: the directory of the backup is among what the server keeps: a mailbox or the mail of a user would come of
+/// it.
+fn stand_apart(path: &Path, patient: &Patient, config: &Config) -> Result<(), End> {
+    let real = store::real_path(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let own = patient.location.directories();
+    for place in own.chain([config.data_dir.as_path()]) {
+        if real.starts_with(store::real_path(place)) {
+            let (path, place) = (path.display(), place.display());
+            let what = format!("{path} is in {place}, where mail is: name a directory elsewhere");
+            return Err(End::new(Exit::Failure, what));
+        }
+    }
+    Ok(())
 }
 
 /// Errors: one of these mailboxes is not there.

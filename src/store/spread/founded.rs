@@ -44,7 +44,7 @@ pub(super) fn check(root: &Path, namespace: &Namespace) -> Result<(), Error> {
 }
 
 /// Where a directory is that links lead to; as much of it as there is.
-fn real(path: &Path) -> PathBuf {
+pub(crate) fn real_path(path: &Path) -> PathBuf {
     for above in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (fs::canonicalize(above), path.strip_prefix(above)) {
             return real.join(rest);
@@ -59,9 +59,9 @@ pub(super) fn check_apart<'a>(
     namespace: &Namespace,
     others: impl Iterator<Item = &'a Path>,
 ) -> Result<(), Error> {
-    let root = real(&namespace.location.root);
+    let root = real_path(&namespace.location.root);
     for other in others {
-        let place = real(other);
+        let place = real_path(other);
         if root.starts_with(&place) || place.starts_with(&root) {
             let (root, other) = (root.display(), other.display());
             let why = format!("it is {root}, which is the same as {other}, or one is in the other");

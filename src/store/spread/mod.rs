@@ -18,4 +18,5 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use founded::real_path;
 pub(super) use store::Spread;
