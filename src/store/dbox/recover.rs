@@ -133,6 +133,17 @@ pub(super) fn without_map(storage: &Path) -> String {
     )
 }
 
+/// Why nothing is made of the files of an sdbox in that directory of which nobody says what the messages are.
+pub(super) fn without_index(mailbox: &Path, messages: usize) -> String {
+    format!(
+        "{} has {messages} files of messages, and no dovecot.index or dovecot.index.log, which say the UIDVALIDITY \
+         and flags: if Dovecot's mail_location has INDEX=DIR, stop Dovecot, copy DIR/mailboxes/NAME/dovecot.index* of \
+         each mailbox to mailboxes/NAME/dbox-Mails, then try again; if they are lost, let Dovecot make them first: \
+         doveadm force-resync -u USER '*'",
+        mailbox.display()
+    )
+}
+
 /// Why a mailbox with an index of Dovecot's is not opened.
 pub(super) fn refused(name: &MailboxName, index: &Path) -> Error {
     let why = format!(
