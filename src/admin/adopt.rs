@@ -139,7 +139,8 @@ fn look(
         Way::Dovecot => store::hand_back(path, form, wish.dry_run, &mut each),
     };
     let found = found.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
-    Ok((found, store::unused(path)))
+    let unused = store::unused(path, &found);
+    Ok((found, unused))
 }
 
 fn line(mailbox: &Adopted) -> String {
