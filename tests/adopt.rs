@@ -290,13 +290,16 @@ fn mailboxes_in_directories_called_by_guids_are_taken_over() {
     }
 }
 
-/// Copies files whose names begin with that.
+/// Copies files whose names begin with that, as `cp -p` does.
 fn copy(from: &Path, to: &Path, prefix: &str) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let file = entry.file_name();
         if file.to_str().unwrap().starts_with(prefix) && entry.path().is_file() {
-            fs::copy(entry.path(), to.join(file)).unwrap();
+            let owner = entry.metadata().unwrap();
+            let copied = to.join(file);
+            fs::copy(entry.path(), &copied).unwrap();
+            std::os::unix::fs::chown(copied, Some(owner.uid()), Some(owner.gid())).unwrap();
         }
     }
 }

@@ -96,10 +96,11 @@ pub(super) fn run(
         report
             .notes
             .extend(keep_keywords(&path, &found, config, console)?);
-    } else if found
-        .mailboxes
-        .iter()
-        .any(|mailbox| !mailbox.beyond.is_empty())
+    } else if found.format != Format::Maildir
+        && found
+            .mailboxes
+            .iter()
+            .any(|mailbox| !mailbox.beyond.is_empty())
     {
         report.notes.extend(without_index(&path, &found, config)?);
     }
@@ -313,7 +314,7 @@ fn keep_keywords(
     let patient = patient(path, config)?;
     let lost = without_index(path, found, config)?;
     let (Some(patient), false, None) = (patient, some.is_empty(), &lost) else {
-        return Ok(lost.filter(|_| !some.is_empty()));
+        return Ok(lost.filter(|_| !some.is_empty() && found.format != Format::Maildir));
     };
     let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
     let identity = owners.serve(patient.asked(), &patient.location);

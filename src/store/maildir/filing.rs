@@ -120,17 +120,18 @@ impl Maildir {
         place: Place,
         file: &[u8],
     ) -> Option<String> {
-        let info = file.get(name::base_octets(file)..).and_then(scan::plain);
+        let info = name::flags_behind(file).and_then(scan::plain);
         let new = unique(&self.host) + info.unwrap_or_default();
         let directory = self.directory(name).ok()?;
         let renamed = disk::rename_odd(directory.of(place), file, &new);
         directory.change(place, Unsynced::Came);
-        let shown = file.escape_ascii();
-        match renamed {
-            Ok(()) => log::warn!("{name}: the file {shown} is called {new} now"),
-            Err(error) => log::error!("{name}: the file {shown} cannot be renamed: {error}"),
-        }
-        renamed.ok().map(|()| new)
+        // Where it cannot be, how many there are is told.
+        renamed.ok()?;
+        log::warn!(
+            "{name}: the file {} is called {new} now",
+            file.escape_ascii()
+        );
+        Some(new)
     }
 
     /// Of giving a file its name.

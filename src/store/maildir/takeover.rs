@@ -45,7 +45,7 @@ pub(crate) fn adopt(
         if let Some(sign) = control_elsewhere(&path, &adopted)? {
             found.obstacles.push(format!(
                 "{name}: {} has {sign}, and no dovecot-uidlist, which says the UIDs: if Dovecot's mail_location has \
-                 CONTROL=DIR, stop Dovecot, copy dovecot-uidlist and dovecot-keywords of each mailbox to its \
+                 CONTROL=DIR, stop Dovecot, copy (cp -p) dovecot-uidlist and dovecot-keywords of each mailbox to its \
                  directory here, and DIR/subscriptions to {}, then try again; if they are lost, remove {} there: all \
                  messages get new UIDs then",
                 path.display(),
@@ -65,6 +65,15 @@ pub(crate) fn adopt(
     }
     for name in &names {
         courier::convert(&store.path(name)?, store.separator)?;
+    }
+    for adopted in found.mailboxes.iter().filter(|m| !m.beyond.is_empty()) {
+        // An index that is made anew reads them there.
+        let path = store.path(&adopted.name)?;
+        if let Some(validity) = UidValidity::new(adopted.uid_validity)
+            && !beyond::is_kept(&path)
+        {
+            beyond::write_of(&path, validity, &adopted.beyond)?;
+        }
     }
     subscribe(root, store.subscribed_in())?;
     Ok(found)
@@ -214,7 +223,11 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
             nameless.count_ones()
         ));
     }
-    look_beyond(path, &named, &mut adopted)?;
+    if is_up_to_date(path) {
+        adopted.keywords += beyond::read(path)?.len();
+    } else {
+        look_beyond(path, &named, &mut adopted)?;
+    }
     Ok(adopted)
 }
 
@@ -276,6 +289,16 @@ pub(super) fn may_have_more(path: &Path) -> bool {
 pub(super) fn validity_in(path: &Path) -> Result<Option<UidValidity>, Error> {
     let list = Listing::open(path)?;
     Ok(list.and_then(|list| list.header.uid_validity))
+}
+
+/// True if keywords that have no letter were changed here since Dovecot changed its index.
+fn is_up_to_date(path: &Path) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    let theirs = INDEX
+        .iter()
+        .filter_map(|file| changed(&path.join(file)))
+        .max();
+    beyond::changed(path).is_some_and(|own| Some(own) > theirs)
 }
 
 /// Keywords that have no letter, of which Dovecot's index knows.
