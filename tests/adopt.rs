@@ -289,3 +289,118 @@ fn mailboxes_in_directories_called_by_guids_are_taken_over() {
         );
     }
 }
+
+/// Copies files whose names begin with that, as `cp -p` does.
+fn copy(from: &Path, to: &Path, prefix: &str) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let file = entry.file_name();
+        if file.to_str().unwrap().starts_with(prefix) && entry.path().is_file() {
+            let owner = entry.metadata().unwrap();
+            let copied = to.join(file);
+            fs::copy(entry.path(), &copied).unwrap();
+            std::os::unix::fs::chown(copied, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+    }
+}
+
+/// What Dovecot kept elsewhere, or in directories of other names, is told with the way out, and nothing is changed
+/// before that was gone.
+#[test]
+fn what_dovecot_kept_elsewhere_is_in_the_way() {
+    if !Dovecot::possible() {
+        return;
+    }
+    for (format, option, told) in [
+        ("sdbox", "INDEX", "INDEX=DIR"),
+        ("sdbox", "DIRNAME", "DIRNAME="),
+        ("sdbox", "FULLDIRNAME", "DIRNAME="),
+        ("maildir", "CONTROL", "CONTROL=DIR"),
+    ] {
+        let server = server(format);
+        let root = server.data().join("mail/ann");
+        let elsewhere = server.path("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let owner = fs::metadata(&root).unwrap();
+        std::os::unix::fs::chown(&elsewhere, Some(owner.uid()), Some(owner.gid())).unwrap();
+        let value = match option.ends_with("DIRNAME") {
+            true => "other".to_owned(),
+            false => elsewhere.display().to_string(),
+        };
+        let theirs = {
+            let dovecot = dovecot_laid_out(&server, format, &format!(":{option}={value}"));
+            let mut imap = dovecot.imap("ann");
+            for number in 0..3 {
+                let text = message(&format!("{number}@test"), "kept", "Text.");
+                imap.append("INBOX", "", &text).unwrap();
+            }
+            imap.ok("SELECT INBOX");
+            imap.ok("STORE 1:2 +FLAGS (label)");
+            imap.ok("STORE 1 +FLAGS (\\Deleted)");
+            imap.ok("EXPUNGE");
+            account(&mut dovecot.imap("ann"))
+        };
+        let files = || {
+            let find = std::process::Command::new("find")
+                .arg(&root)
+                .output()
+                .unwrap();
+            let mut lines: Vec<String> = String::from_utf8(find.stdout)
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect();
+            lines.sort_unstable();
+            lines
+        };
+        let before = files();
+        let (done, _, wrong) = adopt(&server, &[]);
+        assert!(!done && wrong.contains(told), "{option}: {wrong}");
+        assert_eq!(files(), before, "{option}");
+        let inbox = root.join("mailboxes/INBOX/dbox-Mails");
+        match option {
+            "INDEX" => copy(&elsewhere.join("mailboxes/INBOX"), &inbox, "dovecot.index"),
+            "CONTROL" => copy(&elsewhere, &root, "dovecot-"),
+            _ => fs::rename(root.join("mailboxes/INBOX/other"), inbox).unwrap(),
+        }
+        let (done, told, wrong) = adopt(&server, &[]);
+        assert!(done && wrong.is_empty(), "{option}: {told}{wrong}");
+        let mut server = server;
+        server.again();
+        assert_eq!(account(&mut server.imap("ann")), theirs, "{option}");
+        assert!(server.stop().success());
+    }
+}
+
+/// Keywords for which a Maildir has no letter come and go with the mail.
+#[test]
+fn keywords_beyond_the_letters_of_a_maildir_go_back() {
+    if !Dovecot::possible() {
+        return;
+    }
+    let mut server = server("maildir");
+    let theirs = {
+        let dovecot = dovecot(&server, "maildir");
+        fill(&mut dovecot.imap("ann"));
+        account(&mut dovecot.imap("ann"))
+    };
+    let (done, told, wrong) = adopt(&server, &[]);
+    assert!(done && wrong.is_empty(), "{told}{wrong}");
+    server.again();
+    let mut imap = server.imap("ann");
+    assert_eq!(account(&mut imap), theirs);
+    imap.ok("SELECT INBOX");
+    imap.ok("STORE 1:8 -FLAGS (label-31)");
+    imap.ok("STORE 1,4,6 +FLAGS (label-30 another)");
+    imap.ok("UNSELECT");
+    let ours = account(&mut imap);
+    drop(imap);
+    assert!(server.stop().success());
+    let (done, told, wrong) = run(&server, "export", &["--to", "dovecot"]);
+    assert!(done && wrong.is_empty(), "{told}{wrong}");
+    let dovecot = dovecot(&server, "maildir");
+    for _ in 0..2 {
+        assert_eq!(account(&mut dovecot.imap("ann")), ours);
+        dovecot.doveadm(&["force-resync", "-u", "ann", "*"]);
+    }
+}

@@ -98,10 +98,11 @@ pub(super) fn run(
         report
             .notes
             .extend(keep_keywords(&path, &found, config, console)?);
-    } else if found
-        .mailboxes
-        .iter()
-        .any(|mailbox| !mailbox.beyond.is_empty())
+    } else if found.format != Format::Maildir
+        && found
+            .mailboxes
+            .iter()
+            .any(|mailbox| !mailbox.beyond.is_empty())
     {
         report.notes.extend(without_index(&path, &found, config)?);
     }
@@ -141,7 +142,8 @@ fn look(
         Way::Dovecot => store::hand_back(path, form, wish.dry_run, &mut each),
     };
     let found = found.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
-    Ok((found, store::unused(path)))
+    let unused = store::unused(path, &found);
+    Ok((found, unused))
 }
 
 fn line(mailbox: &Adopted) -> String {
@@ -314,7 +316,7 @@ fn keep_keywords(
     let patient = patient(path, config)?;
     let lost = without_index(path, found, config)?;
     let (Some(patient), false, None) = (patient, some.is_empty(), &lost) else {
-        return Ok(lost.filter(|_| !some.is_empty()));
+        return Ok(lost.filter(|_| !some.is_empty() && found.format != Format::Maildir));
     };
     let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
     let identity = owners.serve(patient.asked(), &patient.location);

@@ -1,5 +1,6 @@
 //! System flags and keywords.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// The system flags of RFC 3501 section 2.3.2 but `\Recent`, which belongs to a session.
@@ -81,6 +82,19 @@ impl Keyword {
 impl PartialEq for Keyword {
     fn eq(&self, other: &Keyword) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Ord for Keyword {
+    fn cmp(&self, other: &Keyword) -> Ordering {
+        let lower = |keyword: &Keyword| keyword.0.to_ascii_lowercase();
+        lower(self).cmp(&lower(other))
+    }
+}
+
+impl PartialOrd for Keyword {
+    fn partial_cmp(&self, other: &Keyword) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

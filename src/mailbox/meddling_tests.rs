@@ -223,6 +223,25 @@ fn letters_that_nobody_has_keep_their_names() {
 }
 
 #[test]
+fn letters_that_nothing_names_are_no_new_keyword() {
+    // The next new keyword got the first letter without a name, and with it all messages that had that letter.
+    let (account, directory) = empty();
+    let root = directory.path();
+    deliver(root, "cur/1.x:2,acd");
+    deliver(root, "new/2.x");
+    fs::write(root.join("dovecot-keywords"), "1 Theirs\n2 unknown-0\n").unwrap();
+    let mut view = inbox(&account);
+    let own = flags(SystemFlags::NONE, &["Own"]);
+    view.mark(&uids(&[2]), FlagChange::Add, &own, None).unwrap();
+    let text = fs::read_to_string(root.join("dovecot-keywords")).unwrap();
+    assert_eq!(
+        text,
+        "0 unknown-1\n1 Theirs\n2 unknown-0\n3 unknown-2\n4 Own\n"
+    );
+    assert_eq!(files(root), ["cur/1.x:2,acd", "cur/2.x:2,e"]);
+}
+
+#[test]
 fn messages_are_moved_to_and_fro_at_once() {
     // Whoever locks two mailboxes does it in one order.
     let (account, _directory) = empty();

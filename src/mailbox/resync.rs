@@ -8,8 +8,8 @@ use super::sift::{keep_promises, known_names, name_anew};
 use super::touched::Touched;
 use super::{Error, fault, rest, store_fault};
 use crate::index::{Durable, FlagChunk, Summary, Writer};
-use crate::mail::{ModSeq, SystemFlags, Uid, UidSet};
-use crate::store::{Census, Lines, Store};
+use crate::mail::{Keyword, ModSeq, SystemFlags, Uid, UidSet};
+use crate::store::{Census, Lines, Store, UNKNOWN};
 use std::sync::Arc;
 
 /// Lines for the side file that are kept in memory while it cannot be written.
@@ -27,7 +27,10 @@ pub(super) fn resync(
     state: &mut State,
     store: &mut dyn Store,
 ) -> Result<(), Error> {
-    let done = compare(shared, state, store);
+    let mut done = compare(shared, state, store, Names::Ours);
+    if let Ok(Compared::Renamed) = done {
+        done = compare(shared, state, store, Names::Theirs);
+    }
     if store.settles() || rest::pays(state) {
         shared.host.settle_later(shared);
     }
@@ -35,10 +38,28 @@ pub(super) fn resync(
         // What events told is forgotten already; it is still to be found.
         shared.doubt();
     }
-    done
+    done.map(|_| ())
 }
 
-fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Result<(), Error> {
+/// Whether letters get names here that nothing tells, or another program may be about to name them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Ours,
+    Theirs,
+}
+
+enum Compared {
+    Done,
+    /// Nothing was done: another program named letters meanwhile.
+    Renamed,
+}
+
+fn compare(
+    shared: &Arc<Shared>,
+    state: &mut State,
+    store: &mut dyn Store,
+    names: Names,
+) -> Result<Compared, Error> {
     #[cfg(test)]
     shared
         .host
@@ -60,8 +81,9 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
     let ends = shared.host.index.ends_since(shared.id);
     let leaps = ends.map_err(fault("reading the index"))?.max(1);
     let (mut summary, start_anew) = begin(state, &census, leaps);
-    if take_keywords(&mut summary, &census) {
-        name_letters(state, store, &summary);
+    let unnamed = take_keywords(&mut summary, &census);
+    if unnamed && !name_letters(state, store, &summary) && names == Names::Ours {
+        return Ok(Compared::Renamed);
     }
     if start_anew {
         state.gone = UidSet::new();
@@ -137,7 +159,7 @@ fn compare(shared: &Arc<Shared>, state: &mut State, store: &mut dyn Store) -> Re
     if dirty {
         shared.raise();
     }
-    Ok(())
+    Ok(Compared::Done)
 }
 
 /// What the index is to say of the mailbox as a whole, and whether all that it says is forgotten.
@@ -191,13 +213,13 @@ fn by_clock() -> Option<ModSeq> {
     ModSeq::new(now.unwrap_or(0))
 }
 
-/// Letters mean what the side file says; other keywords stay. True if some of them have letters which the
-/// file does not name.
+/// Letters mean what the side file says; other keywords stay, and those that messages have and nothing names get
+/// names, so that no new keyword gets them. True if some have letters which the file does not name.
 fn take_keywords(summary: &mut Summary, census: &Census) -> bool {
-    let named = &census.state.keywords;
-    summary
-        .keywords
-        .resize(summary.keywords.len().max(named.len()), None);
+    let (named, used) = (&census.state.keywords, census.totals.letters);
+    let lettered = usize::try_from(u32::BITS - used.leading_zeros()).unwrap_or(0);
+    let count = summary.keywords.len().max(named.len()).max(lettered);
+    summary.keywords.resize(count, None);
     for (own, named) in summary.keywords.iter_mut().zip(named) {
         if named.is_some() {
             *own = named.clone();
@@ -212,15 +234,43 @@ fn take_keywords(summary: &mut Summary, census: &Census) -> bool {
         }
         unnamed |= own.is_some() && !is_named(at);
     }
-    unnamed
+    unnamed | name_unknown(&mut summary.keywords, used)
+}
+
+/// Gives those of the letters that have no name such as Dovecot gives them, too. True if there were some.
+fn name_unknown(keywords: &mut [Option<Keyword>], letters: u32) -> bool {
+    let (mut number, mut found) = (0u32, false);
+    for at in 0..keywords.len().min(usize::from(LETTERS)) {
+        if letters >> at & 1 == 0 || keywords.get(at).is_some_and(Option::is_some) {
+            continue;
+        }
+        let name = loop {
+            let name = Keyword::new(&format!("{UNKNOWN}{number}"));
+            number += 1;
+            if !keywords.contains(&name) || name.is_none() {
+                break name;
+            }
+        };
+        if let Some(slot) = keywords.get_mut(at) {
+            *slot = name;
+        }
+        found = true;
+    }
+    found
 }
 
 /// Has the side file name the letters that only the index knows, before messages get them: another
-/// program wrote it anew without keywords that no message had.
-fn name_letters(state: &State, store: &mut dyn Store, summary: &Summary) {
+/// program wrote it anew without keywords that no message had, or did not tell what it calls some. False if another
+/// program named letters meanwhile.
+fn name_letters(state: &State, store: &mut dyn Store, summary: &Summary) -> bool {
     let named = store.record_keywords(&state.name, &summary.keywords);
-    if let Err(error) = named.and_then(|()| store.sync()) {
-        log::warn!("{}: keywords could not be written: {error}", state.name);
+    match named.and_then(|()| store.sync()) {
+        Ok(()) => true,
+        Err(crate::store::Error::Corrupt { .. }) => false,
+        Err(error) => {
+            log::warn!("{}: keywords could not be written: {error}", state.name);
+            true
+        }
     }
 }
 

@@ -45,6 +45,8 @@ impl Adopted {
 pub(crate) struct Found {
     pub(crate) format: Format,
     pub(crate) mailboxes: Vec<Adopted>,
+    /// What is kept of no mailbox, a clause each.
+    pub(crate) lost: Vec<String>,
     /// Why nothing is taken over, with the way out, a clause each.
     pub(crate) obstacles: Vec<String>,
 }
@@ -54,6 +56,7 @@ impl Found {
         Found {
             format,
             mailboxes: Vec::new(),
+            lost: Vec::new(),
             obstacles: Vec::new(),
         }
     }
@@ -88,8 +91,7 @@ pub(crate) fn adopt(
     }
 }
 
-/// As `adopt`, the other way: hands the mail below `root` over to Dovecot, which then finds it as it is. A
-/// Maildir is Dovecot's anyway.
+/// As `adopt`, the other way: hands the mail below `root` over to Dovecot, which then finds it as it is.
 pub(crate) fn hand_back(
     root: &Path,
     form: &Form,
@@ -97,27 +99,45 @@ pub(crate) fn hand_back(
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
     match form.format {
-        Format::Maildir => maildir::adopt(root, form, true, each),
+        Format::Maildir => maildir::hand_back(root, form, dry, each),
         // Files have all that Dovecot knows, once what lags behind is in them.
         Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
         Format::Sdbox | Format::Mdbox => dbox::hand_back(root, form, dry, each),
     }
 }
 
+/// That no file says what the user of these mailboxes subscribed to, if it is so.
+fn unsubscribed(root: &Path, found: &Found) -> Option<String> {
+    let file = match found.format {
+        Format::Mbox => ".subscriptions",
+        _ => "subscriptions",
+    };
+    let files = [file, maildir::COURIER_SUBSCRIBED].map(|file| root.join(file));
+    let told = found.mailboxes.len() < 2 || files.iter().any(|file| file.exists());
+    (!told).then(|| {
+        format!(
+            "no subscriptions are there: if Dovecot's mail_location has CONTROL=DIR or SUBSCRIPTIONS=FILE, copy them \
+             to {}",
+            root.join(file).display()
+        )
+    })
+}
+
 /// What else lies there that this server does not use or keep, a clause each.
-pub(crate) fn unused(root: &Path) -> Vec<String> {
+pub(crate) fn unused(root: &Path, found: &Found) -> Vec<String> {
     let mut counts = UNUSED.map(|(file, what)| (file, what, 0));
     count(root, 0, &mut counts);
-    let found = counts.into_iter().filter(|(.., count)| *count > 0);
-    let told = found.map(|(file, what, count)| match count {
+    let some = counts.into_iter().filter(|(.., count)| *count > 0);
+    let told = some.map(|(file, what, count)| match count {
         1 => format!("{file}: {what}"),
         _ => format!("{file} ({count} of them): {what}"),
     });
-    told.collect()
+    let all = found.lost.iter().cloned().chain(told);
+    all.chain(unsubscribed(root, found)).collect()
 }
 
 /// Files beside mail, and what becomes of what is in them.
-const UNUSED: [(&str, &str); 6] = [
+const UNUSED: [(&str, &str); 8] = [
     (
         "dovecot-acl",
         "rights of other users, which dovelet does not give",
@@ -132,6 +152,14 @@ const UNUSED: [(&str, &str); 6] = [
         "a Sieve script, which dovelet does not run",
     ),
     ("sieve", "Sieve scripts, which dovelet does not run"),
+    (
+        "shared-maildirs",
+        "mail of other users, which dovelet does not give",
+    ),
+    (
+        "shared-folders",
+        "mail of other users, which dovelet does not give",
+    ),
     ("maildirsize", "a quota, which dovelet does not keep"),
 ];
 /// Directories with messages, which have nothing else.

@@ -27,7 +27,7 @@ pub(crate) use face::{
     Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,
     Replaced, Scanned, Selection, Stamp, Store,
 };
-pub(crate) use maildir::{folders, maildir_files, maildir_subscriptions};
+pub(crate) use maildir::{UNKNOWN, folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
 pub(crate) use open::open;
 pub(crate) use packed::unpacked_file;

@@ -9,7 +9,7 @@ use super::{Dbox, files::Files};
 use crate::config::{Form, Format};
 use crate::mail::{Guid, MailboxName, UidSet};
 use crate::store::adopt::{Adopted, Found};
-use crate::store::dovecot::Written;
+use crate::store::dovecot::{STAGED, Written, place_log};
 use crate::store::side::beyond::Beyond;
 use crate::store::side::disk;
 use crate::store::side::lock::replace;
@@ -21,8 +21,6 @@ use std::path::{Path, PathBuf};
 
 const INDEX: &str = "dovecot.index";
 const MAP: &str = "dovecot.map.index";
-/// What the name of a log ends with until all are written.
-const STAGED: &str = ".dovelet";
 /// What a log is called that does not hold any more.
 const ASIDE: &str = "dovelet.log.old";
 /// References that Dovecot counts, at most.
@@ -104,14 +102,11 @@ fn place(directory: &Path, name: &str) -> Result<(), Error> {
     if log.exists() {
         disk::rename_over(&log, &directory.join(ASIDE))?;
     }
-    for suffix in ["", ".backup", ".cache", ".log.2"] {
-        remove(&directory.join(format!("{name}{suffix}")))?;
-    }
-    disk::rename_over(
+    Ok(place_log(
+        directory,
+        name,
         &log_of(directory, name, STAGED),
-        &log_of(directory, name, ""),
-    )?;
-    Ok(disk::sync_directory_at(directory)?)
+    )?)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -126,10 +126,21 @@ fn places(contents: &Contents) -> impl Iterator<Item = Place> {
 pub(super) fn without_map(storage: &Path) -> String {
     format!(
         "{} has no dovecot.map.index, which says where messages are: if Dovecot's mail_location has INDEX=DIR, \
-         stop Dovecot, copy DIR/storage/dovecot.map.index* there, and for each mailbox \
+         stop Dovecot, copy (cp -p) DIR/storage/dovecot.map.index* there, and for each mailbox \
          DIR/mailboxes/NAME/dovecot.index* to mailboxes/NAME/dbox-Mails, then run \"dovelet adopt\" with the \
          directory of the mail",
         storage.display()
+    )
+}
+
+/// Why nothing is made of the files of an sdbox in that directory of which nobody says what the messages are.
+pub(super) fn without_index(mailbox: &Path, messages: usize) -> String {
+    format!(
+        "{} has {messages} files of messages, and no dovecot.index or dovecot.index.log, which say the UIDVALIDITY \
+         and flags: if Dovecot's mail_location has INDEX=DIR, stop Dovecot, copy (cp -p) DIR/mailboxes/NAME/dovecot.index* of \
+         each mailbox to mailboxes/NAME/dbox-Mails, then try again; if they are lost, let Dovecot make them first: \
+         doveadm force-resync -u USER '*'",
+        mailbox.display()
     )
 }
 

@@ -4,10 +4,10 @@
 
 use super::files::{Files, directory};
 use super::indexed;
-use super::layout;
+use super::layout::{self, MAILS};
 use super::line::{self, Contents, MAX_LETTERS, Message};
 use super::log::Log;
-use super::recover::without_map;
+use super::recover::{without_index, without_map};
 use super::source::{Around, Source};
 use crate::config::{Form, Format};
 use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
@@ -21,6 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 const INDEX: &str = "dovecot.index";
+const LOG: &str = "dovecot.index.log";
 /// Extensions of a mailbox's index that are looked at.
 const WANTED: [&str; 2] = ["cache", "mdbox"];
 /// What a log is called until all are written.
@@ -97,6 +98,8 @@ pub(crate) fn adopt(
     };
     let mut staged = Staged(Vec::new());
     let all = indexed::found(root, &mut found.obstacles)?;
+    let directories: Vec<&Path> = all.iter().map(|one| one.directory.as_path()).collect();
+    tell_strays(&root.join(layout::MAILBOXES), &directories, &mut found)?;
     for indexed::Found { storage, directory } in &all {
         let shown = String::from_utf8_lossy(storage).into_owned();
         let name = layout::mailbox_name(storage);
@@ -135,7 +138,7 @@ pub(crate) fn adopt(
 
 /// Dovecot has none where nobody used it, as in a namespace of other mailboxes. Durable.
 fn make_inbox(root: &Path) -> Result<(), Error> {
-    let directory = [layout::MAILBOXES, "INBOX", layout::MAILS];
+    let directory = [layout::MAILBOXES, "INBOX", MAILS];
     let directory = directory
         .iter()
         .fold(root.to_owned(), |path, part| path.join(part));
@@ -192,6 +195,36 @@ fn set_aside(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Tells of directories at and below that one which have what a mailbox has, and are none of these.
+fn tell_strays(directory: &Path, known: &[&Path], found: &mut Found) -> io::Result<()> {
+    if known.contains(&directory) || directory.ends_with(MAILS) {
+        return Ok(());
+    }
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let (mut messages, mut indexed) = (0, false);
+    for entry in entries {
+        let entry = entry?;
+        let file = entry.file_name();
+        if entry.file_type()?.is_dir() {
+            tell_strays(&entry.path(), known, found)?;
+        }
+        messages += usize::from(super::sdbox::uid_in(file.as_encoded_bytes()).is_some());
+        indexed |= file == INDEX || file == LOG;
+    }
+    if messages > 0 || indexed {
+        let path = directory.display();
+        found.obstacles.push(format!(
+            "{path} has {messages} files of messages or an index of Dovecot's, and is not called {MAILS}: if \
+             Dovecot's mail_location has DIRNAME= or FULLDIRNAME=, stop Dovecot and rename each such directory to \
+             {MAILS}, then try again; if nothing of it is wanted, move it away"
+        ));
+    }
+    Ok(())
+}
+
 /// UIDs of the files of single messages.
 fn single_files(directory: &Path) -> io::Result<Vec<Uid>> {
     let mut uids = Vec::new();
@@ -231,6 +264,22 @@ impl Mailbox<'_> {
             index => index?,
         };
         let mut contents = Contents::default();
+        let files = single_files(self.directory)?;
+        match &index {
+            None if !files.is_empty() => {
+                self.obstruct(&without_index(self.directory, files.len()));
+                return Ok(None);
+            }
+            // One that was made anew where the one that counts is elsewhere, or was lost.
+            Some(index) if !files.is_empty() && index.rows.is_empty() => {
+                let count = files.len();
+                self.obstruct(&format!(
+                    "its index names no message, and {count} files have some: {RESYNC}"
+                ));
+                return Ok(None);
+            }
+            _ => {}
+        }
         if let Some(index) = &index {
             if !source.has(index) {
                 self.obstruct(&format!(
@@ -247,10 +296,8 @@ impl Mailbox<'_> {
             let validity = if dry { None } else { Some(next(root)?) };
             contents.known = validity.zip(Some(random_guid()?));
         }
-        let left = single_files(self.directory)?.into_iter();
-        let left = left
-            .filter(|uid| !contents.messages.contains_key(uid))
-            .count();
+        let is_left = |uid: &&Uid| !contents.messages.contains_key(uid);
+        let left = files.iter().filter(is_left).count();
         if left > 0 {
             adopted.lost.push(format!(
                 "{left} files have messages that no index names; they are called {ASIDE}u.N then"

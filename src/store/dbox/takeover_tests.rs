@@ -97,7 +97,23 @@ fn what_cannot_be_served_is_in_the_way() {
         bytes[8] ^= 0xff;
         fs::write(path, bytes).unwrap();
     };
-    let cases: [Case<'_>; 6] = [
+    let remove = |root: &Path| {
+        for index in ["dovecot.index", "dovecot.index.log"] {
+            fs::remove_file(directory(root).join(index)).unwrap();
+        }
+    };
+    let cases: [Case<'_>; 9] = [
+        // All were called `dovelet-left.u.N`, and the mailbox was an empty one.
+        ("has 9 files of messages, and no dovecot.index", &remove),
+        ("if Dovecot's mail_location has INDEX=DIR", &remove),
+        // It was no mailbox, and so nothing was there.
+        (
+            "/INBOX/other has 9 files of messages or an index",
+            &|root| {
+                fs::rename(directory(root), root.join("mailboxes/INBOX/other")).unwrap();
+                fs::create_dir(directory(root)).unwrap();
+            },
+        ),
         ("9 messages are compressed with bzip2", &|root| {
             UIDS.iter()
                 .for_each(|uid| put(root, *uid, b"BZh91rest", &[(GUID, "g")]));

@@ -21,4 +21,4 @@ pub(super) use cache::Cache;
 pub(super) use index::{BACKEND, Index, flags};
 pub(super) use listed::listed;
 pub(super) use load::load;
-pub(super) use written::Written;
+pub(super) use written::{STAGED, Written, place_log, put_log};

@@ -4,6 +4,11 @@ use super::change::{
     APPEND, EXTENSION, EXTENSION_HEADER, EXTENSION_RECORDS, EXTERNAL, HEADER, KEYWORD,
 };
 use super::octets::padded;
+use crate::store::Error;
+use crate::store::side::disk;
+use crate::store::side::lock::replace;
+use std::io;
+use std::path::Path;
 
 /// Octets of the header of a log.
 const LOG_HEADER: u16 = 40;
@@ -20,6 +25,9 @@ const FIRST_RECENT: u16 = 48;
 const LOG_TAIL: u16 = 64;
 /// Octets of a transaction that sets one.
 const FIELD_OCTETS: usize = 16;
+
+/// What the name of a log ends with until it is in its place.
+pub(in super::super) const STAGED: &str = ".dovelet";
 
 /// A log that is written.
 pub(in super::super) struct Written {
@@ -148,6 +156,25 @@ impl Written {
             self.put(KEYWORD, &data);
         }
     }
+}
+
+/// Puts a whole log in the place of an index and the logs that were there. Durable.
+pub(in super::super) fn put_log(directory: &Path, name: &str, log: &[u8]) -> Result<(), Error> {
+    let staged = directory.join(format!("{name}.log{STAGED}"));
+    replace(&staged, log)?;
+    Ok(place_log(directory, name, &staged)?)
+}
+
+/// As [`put_log`], of one that was written under another name there.
+pub(in super::super) fn place_log(directory: &Path, name: &str, staged: &Path) -> io::Result<()> {
+    for suffix in ["", ".backup", ".cache", ".log.2"] {
+        match disk::remove(&directory.join(format!("{name}{suffix}"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    disk::rename_over(staged, &directory.join(format!("{name}.log")))?;
+    disk::sync_directory_at(directory)
 }
 
 #[cfg(test)]

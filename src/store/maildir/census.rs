@@ -16,6 +16,9 @@ use crate::store::{Cursor, Error, Place, Roll, Scratch, Sighting, Sightings, Sor
 use std::hash::{DefaultHasher, Hasher};
 use std::os::fd::AsFd;
 
+/// So many files get other names when a mailbox is looked at.
+const MAX_ODD: usize = 1000;
+
 /// What one look at the directories found.
 pub(super) struct Looked {
     pub(super) all: Present,
@@ -384,6 +387,7 @@ impl Maildir {
         let path = self.path(name)?;
         let (tmp, host) = (self.tmp()?, self.host.clone());
         let mut scratch = || MaildirDraft::create(&tmp, &host, None)?.nameless();
+        self.take_over(&path)?;
         let mut listing = Listing::open(&path)?;
         let mut parts = Parts {
             claims: Sorter::new(octets),
@@ -441,38 +445,27 @@ impl Maildir {
     ) -> Result<(), Error> {
         let directory = self.directory(name)?;
         let mut key = Vec::new();
-        let (mut others, mut added) = (0, Ok(()));
+        let (mut others, mut added, mut odd, mut more) = (0, Ok(()), Vec::new(), 0);
         for place in [Place::New, Place::Cur] {
             others += scan::entries(directory.of(place).as_fd(), &mut |file| {
-                // A name that is no text cannot have been given by a mail program.
-                let (Ok(text), Ok(())) = (std::str::from_utf8(file), &added) else {
+                if added.is_err() {
                     return;
-                };
-                let (base, flags, letters) = name::split(text);
-                let uid = name::uid(base.as_bytes());
-                added = match uid.filter(|_| has_lines) {
-                    Some(uid) => {
-                        put_claim(uid, base, place, flags, &mut key);
-                        parts.claims.add(&key, letters, scratch)
-                    }
-                    None if has_lines => parts.apart.file((base, place, flags, letters), scratch),
-                    None => {
-                        let sighting = Sighting {
-                            name: base,
-                            place,
-                            flags,
-                            letters,
-                            uid,
-                            listed: false,
-                            alias: None,
-                        };
-                        parts.roll.add(&sighting, scratch)
-                    }
-                };
+                }
+                match scan::plain(file) {
+                    Some(text) => added = parts.sight(text, place, has_lines, &mut key, scratch),
+                    None if odd.len() < MAX_ODD => odd.push((place, file.to_vec())),
+                    None => more += 1,
+                }
             })?;
         }
         added?;
-        self.note_others(name, others)
+        for (place, file) in odd {
+            match self.rename_odd(name, place, &file) {
+                Some(text) => parts.sight(&text, place, has_lines, &mut key, scratch)?,
+                None => others += 1,
+            }
+        }
+        self.note_others(name, others + more)
     }
 
     /// Says once how many entries are no messages.
@@ -483,7 +476,7 @@ impl Maildir {
         };
         if known.unwrap_or(0) != others {
             log::warn!(
-                "{}: {others} directories, links, FIFOs, sockets or devices where messages should be: they are none",
+                "{}: {others} directories, links, FIFOs, sockets, devices or files of odd names where messages should be: they are none",
                 self.path(name)?.display()
             );
         }
@@ -526,6 +519,40 @@ struct Parts {
     apart: Apart,
     roll: Roll,
     totals: Totals,
+}
+
+impl Parts {
+    /// Takes in a file.
+    fn sight(
+        &mut self,
+        file: &str,
+        place: Place,
+        has_lines: bool,
+        key: &mut Vec<u8>,
+        scratch: &mut Scratch<'_>,
+    ) -> Result<(), Error> {
+        let (base, flags, letters) = name::split(file);
+        let uid = name::uid(base.as_bytes());
+        match uid.filter(|_| has_lines) {
+            Some(uid) => {
+                put_claim(uid, base, place, flags, key);
+                self.claims.add(key, letters, scratch)
+            }
+            None if has_lines => self.apart.file((base, place, flags, letters), scratch),
+            None => {
+                let sighting = Sighting {
+                    name: base,
+                    place,
+                    flags,
+                    letters,
+                    uid,
+                    listed: false,
+                    alias: None,
+                };
+                self.roll.add(&sighting, scratch)
+            }
+        }
+    }
 }
 
 impl Agreeing<'_> {

@@ -3,15 +3,16 @@
 use super::census::Looked;
 use super::directory::Unsynced;
 use super::filing::file_name;
-use super::keywords;
 use super::store::Maildir;
+use super::{courier, keywords, takeover};
 use crate::mail::{Keyword, MailboxName, Uid};
 use crate::store::side::uid_validity::random_guid;
-use crate::store::side::{disk, regular};
-use crate::store::{BlobId, Census, Error, MailboxState, Place, Stamp};
+use crate::store::side::{disk, regular, subscriptions};
+use crate::store::{BlobId, Census, Error, MailboxState, Place, Stamp, Store};
 use crate::sys::clock::file_time;
 use rustix::fs::AtFlags;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// What letters mean that nobody has named yet is asked so often, with so long a pause between.
@@ -21,6 +22,24 @@ const LETTER_WAIT: Duration = Duration::from_millis(20);
 const FRESH: i64 = 1_000_000_000;
 
 impl Maildir {
+    /// Has a mailbox that nobody but Courier served keep what Courier's files say, before messages get other UIDs.
+    pub(super) fn take_over(&self, path: &Path) -> Result<(), Error> {
+        if courier::is_untouched(path) {
+            courier::convert(path, self.separator)?;
+            log::info!("{}: UIDs and keywords are Courier's", path.display());
+        }
+        Ok(())
+    }
+
+    /// As `take_over`, subscriptions.
+    pub(super) fn take_subscriptions(&self) -> Result<(), Error> {
+        let kind = self.subscribed_in();
+        match subscriptions::is_there(&self.root, kind) {
+            true => Ok(()),
+            false => takeover::subscribe(&self.root, kind),
+        }
+    }
+
     /// What a look at the directories and the side files tells.
     pub(super) fn told(
         &mut self,

@@ -1,6 +1,6 @@
 //! Names of messages that are filed, and messages under other names than those that are known.
 
-use super::directory::{make_durable_directory, open_directory};
+use super::directory::{Unsynced, make_durable_directory, open_directory};
 use super::draft::set_date;
 use super::store::Maildir;
 use super::{name, scan};
@@ -110,6 +110,28 @@ impl Maildir {
             Err(Errno::NOENT) => Err(Error::NoSuchMessage),
             Err(error) => Err(self.name_fault(error)),
         }
+    }
+
+    /// Gives a file whose name is no [`scan::plain`] one a name that is, with its flags if these are; `None` if it
+    /// cannot have one.
+    pub(super) fn rename_odd(
+        &mut self,
+        name: &MailboxName,
+        place: Place,
+        file: &[u8],
+    ) -> Option<String> {
+        let info = name::flags_behind(file).and_then(scan::plain);
+        let new = unique(&self.host) + info.unwrap_or_default();
+        let directory = self.directory(name).ok()?;
+        let renamed = disk::rename_odd(directory.of(place), file, &new);
+        directory.change(place, Unsynced::Came);
+        // Where it cannot be, how many there are is told.
+        renamed.ok()?;
+        log::warn!(
+            "{name}: the file {} is called {new} now",
+            file.escape_ascii()
+        );
+        Some(new)
     }
 
     /// Of giving a file its name.

@@ -6,6 +6,9 @@ pub(crate) const FILE: &str = "dovecot-keywords";
 /// Letters there are.
 pub(super) const MAX_LETTERS: usize = 26;
 
+/// What keywords are called, behind that a number, whose letters messages have and nothing names; Dovecot calls them so.
+pub(crate) const UNKNOWN: &str = "unknown-";
+
 /// Positions are letters; lines that make no sense are left out.
 pub(crate) fn parse(text: &[u8]) -> Vec<Option<Keyword>> {
     let mut keywords: Vec<Option<Keyword>> = Vec::new();

@@ -23,6 +23,13 @@ const STALE_DRAFT: Duration = Duration::from_secs(36 * 3600);
 const DELETED: &str = "..dovelet-deleted-";
 const CREATING: &str = "..dovelet-new-";
 
+/// True of what is a mailbox no more, or not yet.
+pub(super) fn is_staged(file: &std::ffi::OsStr) -> bool {
+    let marks = [DELETED, CREATING];
+    let begins = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
+    marks.into_iter().any(begins)
+}
+
 impl Maildir {
     pub(super) fn all_mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
         let mut names = match self.layout {

@@ -11,11 +11,13 @@ mod census;
 #[cfg(test)]
 mod census_tests;
 mod contents;
+mod courier;
 mod directory;
 mod draft;
 mod filing;
 mod folders;
 mod going;
+mod handback;
 mod keywords;
 mod layout;
 mod listing;
@@ -31,5 +33,7 @@ mod tests;
 mod uidlist;
 
 pub(crate) use folders::{folders, maildir_files, maildir_subscriptions};
+pub(super) use handback::hand_back;
+pub(crate) use keywords::UNKNOWN;
 pub(crate) use store::Maildir;
-pub(super) use takeover::adopt;
+pub(super) use takeover::{COURIER_SUBSCRIBED, adopt};

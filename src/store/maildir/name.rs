@@ -28,6 +28,16 @@ pub(super) fn base_octets(name: &[u8]) -> usize {
     separators.find(ends).unwrap_or(name.len())
 }
 
+/// The end of a file name that says its flags, with the separator, whatever is before it.
+pub(super) fn flags_behind(name: &[u8]) -> Option<&[u8]> {
+    let starts = memchr::memrchr3_iter(b':', b';', b'!', name);
+    let mut ends = starts.filter_map(|at| name.get(at..));
+    ends.find(|end| {
+        end.get(1..)
+            .is_some_and(|info| info.starts_with(INFO.as_bytes()))
+    })
+}
+
 /// Base name, flags and keyword letters of a file name.
 pub(crate) fn split(name: &str) -> (&str, SystemFlags, u32) {
     let (base, info) = name.split_at(base_octets(name.as_bytes()));

@@ -13,6 +13,12 @@ fn holds_uid(file: &[u8]) -> bool {
     base.and_then(super::name::uid).is_some()
 }
 
+/// A name that can stand in a line of a side file: text without control characters.
+pub(super) fn plain(file: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(file).ok()?;
+    (!text.bytes().any(|byte| byte.is_ascii_control())).then_some(text)
+}
+
 /// Calls `each` with every entry that can be a message. Returns how many others there are: FIFOs, sockets,
 /// devices, directories and links, which nothing follows. (Where a name holds a UID a message was there: what
 /// cannot be read of it is damage, and told as such.)

@@ -14,7 +14,7 @@ use crate::store::side::base::stored_octets;
 use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
-use crate::store::side::subscriptions::Kind;
+use crate::store::side::subscriptions::{self, Kind};
 use crate::store::side::uid_validity::Reserved;
 use crate::store::side::{disk, regular, unique};
 use crate::store::{
@@ -592,6 +592,16 @@ impl Store for Maildir {
             Layout::Dotted => Kind::Dotted,
             Layout::Nested => Kind::Slashed,
         }
+    }
+
+    fn subscriptions(&mut self) -> Result<Vec<MailboxName>, Error> {
+        self.take_subscriptions()?;
+        subscriptions::read(&self.root, self.subscribed_in())
+    }
+
+    fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
+        self.take_subscriptions()?;
+        subscriptions::subscribe(&self.root, self.subscribed_in(), name, subscribed)
     }
 
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {

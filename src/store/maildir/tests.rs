@@ -676,3 +676,46 @@ fn a_file_system_without_colons_and_second_names() {
     assert_eq!(counts, [1, 3]);
     fail(Failing::Nothing);
 }
+
+#[test]
+fn names_that_no_line_can_have_are_changed() {
+    // One with a line feed became two lines of the side file, one that is no UTF-8 was not there for anybody.
+    use std::os::unix::ffi::OsStrExt;
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
+    let inbox = MailboxName::inbox();
+    for name in [
+        &b"cur/16\n9 :evil:2,S"[..],
+        b"cur/17\xff.h:2,F",
+        b"new/18\x7f",
+        b"cur/19.h:2,S",
+        b"cur/20.h:2,S\x01",
+    ] {
+        std::fs::write(root.join(std::ffi::OsStr::from_bytes(name)), name).unwrap();
+    }
+    let scanned = store.scan(&inbox).unwrap();
+    let mut found: Vec<(u8, Vec<u8>)> = Vec::new();
+    for message in &scanned.found {
+        let mut body = Vec::new();
+        let mut blob = store.open(&inbox, &message.blob).unwrap().body;
+        blob.read_to_end(&mut body).unwrap();
+        assert!(message.blob.name.bytes().all(|b| b.is_ascii_graphic()));
+        found.push((message.blob.flags.bits(), body[4..6].to_vec()));
+    }
+    found.sort_by(|a, b| a.1.cmp(&b.1));
+    let [seen, flagged] = [SystemFlags::SEEN, SystemFlags::FLAGGED].map(|flag| flag.bits());
+    let texts = [b"16", b"17", b"18", b"19", b"20"].map(|text| text.to_vec());
+    let flags = [seen, flagged, 0, seen, 0];
+    let expected: Vec<(u8, Vec<u8>)> = flags.into_iter().zip(texts).collect();
+    assert_eq!(found, expected);
+    // They have these names from now on.
+    let names = |scanned: &crate::store::Scanned| -> Vec<String> {
+        scanned
+            .found
+            .iter()
+            .map(|f| f.blob.name.to_string())
+            .collect()
+    };
+    assert_eq!(names(&store.scan(&inbox).unwrap()), names(&scanned));
+}

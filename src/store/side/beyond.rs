@@ -8,6 +8,7 @@ use crate::mail::{Keyword, Uid, UidSet, UidValidity};
 use crate::store::Error;
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 const FILE: &str = "dovelet-keywords";
 /// What the line of the UIDVALIDITY begins with, and no keyword can.
@@ -28,6 +29,12 @@ pub(crate) fn read(directory: &Path) -> Result<Beyond, Error> {
 /// True if the file is there.
 pub(crate) fn is_kept(directory: &Path) -> bool {
     directory.join(FILE).exists()
+}
+
+/// When the file was written; `None` if it is not there.
+pub(crate) fn changed(directory: &Path) -> Option<SystemTime> {
+    let file = std::fs::metadata(directory.join(FILE)).ok()?;
+    file.modified().ok()
 }
 
 /// The file anew, unless it says that already. Durable.

@@ -31,6 +31,19 @@ pub(crate) fn rename(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rust
     Ok(())
 }
 
+/// As [`rename`] within a directory, of a name that need not be text.
+pub(crate) fn rename_odd(directory: &OwnedFd, old: &[u8], new: &str) -> rustix::io::Result<()> {
+    #[cfg(test)]
+    faults::strike(Room::Unneeded)?;
+    match rustix::fs::renameat_with(directory, old, directory, new, RenameFlags::NOREPLACE) {
+        Err(Errno::NOSYS | Errno::INVAL) => rustix::fs::renameat(directory, old, directory, new)?,
+        other => other?,
+    }
+    #[cfg(test)]
+    journal::moved(directory, &String::from_utf8_lossy(old), directory, new);
+    Ok(())
+}
+
 /// A second name of a file.
 pub(crate) fn link(from: &OwnedFd, old: &str, to: &OwnedFd, new: &str) -> rustix::io::Result<()> {
     #[cfg(test)]

@@ -38,6 +38,11 @@ impl Kind {
     }
 }
 
+/// True if there is a file of subscriptions.
+pub(crate) fn is_there(root: &Path, kind: Kind) -> bool {
+    root.join(kind.file()).exists()
+}
+
 /// Names that the user of an account subscribed to.
 pub(crate) fn read(root: &Path, kind: Kind) -> Result<Vec<MailboxName>, Error> {
     load(root, kind).map(|(names, _)| names)
