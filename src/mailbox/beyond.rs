@@ -12,6 +12,17 @@ use crate::store::beyond::Beyond;
 impl Shared {
     /// Has the side file say what the index says. Durable.
     pub(super) fn keep_beyond(&self, state: &State, store: &mut dyn Store) -> Result<(), Error> {
+        self.keep_beyond_with(state, store, &[])
+    }
+
+    /// As `keep_beyond`, and also which keywords messages will have that are on their way: where they come from
+    /// nothing says it any more once they are here.
+    pub(super) fn keep_beyond_with(
+        &self,
+        state: &State,
+        store: &mut dyn Store,
+        coming: &[(Uid, Vec<u16>)],
+    ) -> Result<(), Error> {
         let Some(summary) = state.summary.as_ref() else {
             return Ok(());
         };
@@ -30,6 +41,10 @@ impl Shared {
             }
         };
         reader.each_flags(self.id, each).map_err(reading)?;
+        for (uid, keywords) in coming {
+            let having = named.iter_mut().filter(|n| keywords.contains(&n.0));
+            having.for_each(|(_, _, uids)| uids.insert(*uid));
+        }
         let beyond: Beyond = named.into_iter().map(|(_, k, uids)| (k, uids)).collect();
         let kept = store.keep_beyond(&state.name, summary.uid_validity, &beyond);
         kept.map_err(store_fault("writing keywords"))

@@ -2,7 +2,7 @@
 
 use super::account::Copied;
 use super::append::{blob, letters};
-use super::arrive::{Arrived, Flight};
+use super::arrive::{Arrived, Flight, LETTERS};
 use super::expunge::Doomed;
 use super::host::lock;
 use super::shared::{Shared, State};
@@ -399,6 +399,13 @@ impl Shared {
         if first.number().checked_add(count).is_none() {
             return Err(Error::Limit("no UIDs left in this mailbox"));
         }
+        let coming = match way {
+            Way::Move => coming(&items, &numbers, first),
+            Way::Copy => Vec::new(),
+        };
+        if !coming.is_empty() {
+            self.keep_beyond_with(state, store, &coming)?;
+        }
         let mut carried = Carried::default();
         let mut next = first;
         self.begin();
@@ -415,13 +422,20 @@ impl Shared {
                     carried.from.push(from);
                     carried.arrived.push(arrived);
                 }
-                // Expunged by another program meanwhile.
-                Err(crate::store::Error::NoSuchMessage) if way == Way::Move => {}
+                // Expunged by another program meanwhile. The others have the UIDs that were meant for them.
+                Err(crate::store::Error::NoSuchMessage) if way == Way::Move => {
+                    next = next.next().unwrap_or(Uid::MAX);
+                }
                 Err(error) => {
                     carried.failure = Some(store_fault("copying a message")(error));
                     break;
                 }
             }
+        }
+        if carried.failure.is_some() && !coming.is_empty() {
+            // UIDs that are not taken are another message's some day. A failure is logged.
+            let taken = coming.iter().filter(|(uid, _)| *uid < next).cloned();
+            let _ = self.keep_beyond_with(state, store, &taken.collect::<Vec<_>>());
         }
         let count = i64::try_from(carried.arrived.len()).unwrap_or(0);
         self.end(count);
@@ -472,6 +486,20 @@ fn lock_both<'a>(a: &'a Arc<Shared>, b: &'a Arc<Shared>) -> (Locked<'a>, Option<
         let first = lock(&b.state);
         (lock(&a.state), Some(first))
     }
+}
+
+/// The UIDs that messages will have which have keywords without a letter, and those keywords.
+fn coming(items: &[Item], numbers: &[Option<u16>], first: Uid) -> Vec<(Uid, Vec<u16>)> {
+    let number = |keyword: &u16| numbers.get(usize::from(*keyword)).copied().flatten();
+    let beyond = |item: &Item| -> Vec<u16> {
+        let own = item.keywords.iter().filter_map(number);
+        own.filter(|number| *number >= LETTERS).collect()
+    };
+    let uids = (first.number()..).map_while(Uid::new);
+    let coming = uids.zip(items).map(|(uid, item)| (uid, beyond(item)));
+    coming
+        .filter(|(_, keywords)| !keywords.is_empty())
+        .collect()
 }
 
 type Locked<'a> = MutexGuard<'a, State>;

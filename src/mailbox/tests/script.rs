@@ -229,6 +229,19 @@ impl Client {
         }
     }
 
+    /// All of them have letters.
+    fn add_many_keywords(&mut self, mailbox: &str, number: u32) {
+        let many: Vec<String> = (0..MANY).map(|n| format!("many{n}")).collect();
+        let named: Vec<&str> = many.iter().map(String::as_str).collect();
+        let account = self.account();
+        let mut view = account.select(&name(mailbox), Access::ReadWrite).unwrap();
+        let all = flags(SystemFlags::NONE, &named);
+        view.mark(&uids(&[number]), FlagChange::Add, &all, None)
+            .unwrap();
+        let message = self.mailbox(mailbox).messages.get_mut(&number).unwrap();
+        message.keywords.extend(many);
+    }
+
     fn expunge(&mut self, mailbox: &str, numbers: &[u32]) {
         let mut view = self
             .account()
@@ -305,6 +318,26 @@ pub(super) fn found(root: &Path, form: &Form) {
     }
 }
 
+/// Keywords that a message gets at once.
+const MANY: u32 = 20;
+
+/// A message of INBOX has more keywords than there are letters.
+fn many_keywords(client: &mut Client, number: u32) {
+    client.step("many keywords", |client| {
+        client.add_many_keywords("INBOX", number);
+    });
+    for more in MANY..MANY + 7 {
+        client.step("one more keyword", |client| {
+            client.add_flags(
+                "INBOX",
+                &[number],
+                SystemFlags::NONE,
+                &format!("many{more}"),
+            );
+        });
+    }
+}
+
 /// All that the promises are about.
 pub(super) fn everything(client: &mut Client) {
     let none = SystemFlags::NONE;
@@ -335,6 +368,7 @@ pub(super) fn everything(client: &mut Client) {
     });
     client.step("expunge", |client| client.expunge("INBOX", &[1, 3]));
     client.step("deliver", |client| client.append("INBOX", "4", none, &[]));
+    many_keywords(client, 4);
     client.step("move", |client| {
         client.carry("INBOX", &[4], "Archive", true)
     });
@@ -436,6 +470,7 @@ pub(super) fn across(client: &mut Client) {
     client.step("copy there", |client| {
         client.carry("INBOX", &[1, 2, 3], "Archive/2019", false);
     });
+    many_keywords(client, 3);
     client.step("move there", |client| {
         client.carry("INBOX", &[1, 3], "Archive", true);
     });
