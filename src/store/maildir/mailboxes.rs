@@ -12,6 +12,7 @@ use crate::store::side::dotted::mailbox_name;
 use crate::store::side::lock::replace;
 use crate::store::side::uid_validity::random_guid;
 use crate::store::side::unique::unique;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,17 @@ const DELETED: &str = "..dovelet-deleted-";
 const CREATING: &str = "..dovelet-new-";
 
 /// True of what is a mailbox no more, or not yet.
-pub(super) fn is_staged(file: &std::ffi::OsStr) -> bool {
+fn is_staged(file: &OsStr) -> bool {
     let marks = [DELETED, CREATING];
     let begins = |mark: &str| file.as_encoded_bytes().starts_with(mark.as_bytes());
     marks.into_iter().any(begins)
+}
+
+/// True of the directory of a mailbox of Maildir++ that no mailbox here can be called like.
+pub(super) fn is_nameless(root: &Path, file: &OsStr) -> bool {
+    let storage = file.as_encoded_bytes().strip_prefix(b".");
+    let nameless = storage.is_some_and(|storage| mailbox_name(storage).is_none());
+    nameless && !is_staged(file) && root.join(file).join("cur").is_dir()
 }
 
 impl Maildir {
@@ -42,8 +50,9 @@ impl Maildir {
         Ok(names)
     }
 
-    fn dotted_mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
+    fn dotted_mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
         let mut names = vec![MailboxName::inbox()];
+        let mut nameless = Vec::new();
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
             let file = entry.file_name();
@@ -52,6 +61,9 @@ impl Maildir {
                 continue;
             };
             let Some(name) = mailbox_name(storage) else {
+                if is_nameless(&self.root, &file) {
+                    nameless.push(file);
+                }
                 continue;
             };
             let kind = entry.file_type()?;
@@ -60,6 +72,16 @@ impl Maildir {
                 names.push(name);
             }
         }
+        // Once, as long as they are the same.
+        if let (Some(first), true) = (nameless.first(), nameless.len() != self.hidden) {
+            log::warn!(
+                "{}: {} of the directories there, as {}, are called like no mailbox: rename them to have their mail",
+                self.root.display(),
+                nameless.len(),
+                first.display()
+            );
+        }
+        self.hidden = nameless.len();
         Ok(names)
     }
 

@@ -29,6 +29,8 @@ mod scan;
 mod store;
 mod takeover;
 #[cfg(test)]
+mod takeover_tests;
+#[cfg(test)]
 mod tests;
 mod uidlist;
 

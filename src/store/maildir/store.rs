@@ -43,6 +43,8 @@ pub(crate) struct Maildir {
     pub(super) nameless: HashMap<MailboxName, u32>,
     /// How many entries are no messages, for each mailbox, as far as the log has it.
     pub(super) others: HashMap<MailboxName, usize>,
+    /// How many directories have mailboxes without names, as far as the log has it.
+    pub(super) hidden: usize,
     pub(super) validities: Reserved,
     /// Messages that go with the next sync.
     pub(super) going: Vec<Going>,
@@ -116,6 +118,7 @@ impl Maildir {
             open: Vec::new(),
             nameless: HashMap::new(),
             others: HashMap::new(),
+            hidden: 0,
             validities: Reserved::default(),
             going: Vec::new(),
             remote: OnceCell::new(),
