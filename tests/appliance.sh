@@ -33,8 +33,9 @@ has() { command -v "$1" >/dev/null 2>&1; }
 emulated='test(/^(delivery|login|tls|command_line|survival)::/)'
 # QEMU's memory lies beside that of the program, and limits on it (RLIMIT_DATA) are kept from both.
 measured='test(a_password_that_the_board_cannot_check) | test(moved_much_holds_no_buffers)'
-# How long passwords take is no matter of the machine, and with what is built in haste longer than those who ask wait.
-timed='test(/^login::(an_unknown_user_looks_like|each_failure_of_an_address|guesses_at_once|few_passwords_are_hashed)/)'
+# How long something takes is no matter of the machine, and with what is built in haste longer than those who ask wait.
+timed='(test(/^login::(an_unknown_user_looks_like|each_failure_of_an_address|guesses_at_once|few_passwords_are_hashed)/)
+    | test(/^delivery::the_next_message_goes_the_way/))'
 # The kernel makes one of a stack of musl and what lies beside it.
 static='not test(stack_octets)'
 # Of the tests of the parts; words of the test runner.
