@@ -4,9 +4,9 @@
 #
 #   tests/appliance.sh linux310     what fits into every run: what cargo built, as on Linux 3.10
 #   tests/appliance.sh quick TARGET...
-#                                   these targets, as fast as it goes: built without --release, the whole server's tests in an
-#                                   emulator. Says so and ends well where the compiler or the emulator cannot be loaded, or
-#                                   not everything is built after QUICK_SECONDS (420)
+#                                   these targets, as fast as it goes, in every run of .ci/run: built without --release, the
+#                                   whole server's tests in an emulator. Says so and ends well where the compiler or the
+#                                   emulator cannot be loaded, or not everything is built after QUICK_SECONDS (420)
 #   tests/appliance.sh parts TARGET...
 #                                   the tests of all parts (transcripts, stores, index) on the machine TARGET, in an emulator
 #   tests/appliance.sh TARGET...    these targets, x86_64 also as on Linux 3.10; see cross/build --list
@@ -33,6 +33,9 @@ has() { command -v "$1" >/dev/null 2>&1; }
 emulated='test(/^(delivery|login|tls|command_line|survival)::/)'
 # QEMU's memory lies beside that of the program, and limits on it (RLIMIT_DATA) are kept from both.
 measured='test(a_password_that_the_board_cannot_check) | test(moved_much_holds_no_buffers)'
+# How long something takes is no matter of the machine, and with what is built in haste longer than those who ask wait.
+timed='(test(/^login::(an_unknown_user_looks_like|each_failure_of_an_address|guesses_at_once|few_passwords_are_hashed)/)
+    | test(/^delivery::the_next_message_goes_the_way/))'
 # The kernel makes one of a stack of musl and what lies beside it.
 static='not test(stack_octets)'
 # Of the tests of the parts; words of the test runner.
@@ -43,7 +46,8 @@ run_tests() { # FILTER WORDS...
     local filter=$1
     shift
     say "tests with $*"
-    DOVELET_BIN="$*" cargo nextest run --test serve -E "$filter" --no-fail-fast
+    DOVELET_BIN="$*" NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) + 3))} \
+        cargo nextest run --config-file tests/nextest.toml --test serve -E "$filter" --no-fail-fast
 }
 
 install_emulators() {
@@ -131,30 +135,31 @@ test_target() {
 }
 
 # Builds for tests; false, and said why, if what that takes is not to be had.
-can_test() { # TARGET [SECONDS]
+can_test() { # tests|parts TARGET [SECONDS]
     local code=0
     EMULATOR=''
-    . "cross/targets/$1.env"
+    . "cross/targets/$2.env"
     install_emulators
-    has "${EMULATOR%% *}" || { say "no ${EMULATOR%% *}: tests of $1 are skipped"; return 1; }
-    ${2:+timeout "$2"} cross/build --tests "$1" || code=$?
+    has "${EMULATOR%% *}" || { say "no ${EMULATOR%% *}: tests of $2 are skipped"; return 1; }
+    ${3:+timeout "$3"} cross/build "--$1" "$2" || code=$?
     case $code in
     0) ;;
-    124) say "$1 was not built within $2 seconds: its tests are skipped"; return 1 ;;
-    4) say "what builds for $1 cannot be loaded: its tests are skipped"; return 1 ;;
+    124) say "$2 was not built within $3 seconds: its tests are skipped"; return 1 ;;
+    4) say "what builds for $2 cannot be loaded: its tests are skipped"; return 1 ;;
     *) exit "$code" ;;
     esac
 }
 
 test_quick() { # TARGET...
     local target most=${QUICK_SECONDS:-420} left
+    [ "$most" -gt 0 ] || most=1
     # All of them at once; each says below whether it can be tested.
     timeout "$most" cross/setup "$@" || case $? in 4 | 124) ;; *) exit 1 ;; esac
     for target in "$@"; do
         left=$((most - SECONDS))
         [ "$left" -gt 0 ] || left=1
-        can_test "$target" "$left" || continue
-        run_tests "$emulated - ($measured)" $EMULATOR "$PWD/target/cross/tests/$target/dovelet"
+        can_test tests "$target" "$left" || continue
+        run_tests "$emulated - ($measured) - $timed" $EMULATOR "$PWD/target/cross/tests/$target/dovelet"
         say "$target: done after $SECONDS seconds"
     done
 }
@@ -162,7 +167,7 @@ test_quick() { # TARGET...
 test_parts() { # TARGET...
     local target
     for target in "$@"; do
-        can_test "$target" || continue
+        can_test parts "$target" || continue
         say "tests of the parts with $EMULATOR"
         $EMULATOR "target/cross/tests/$target/unit" $unfit
     done
