@@ -11,6 +11,7 @@ mod joined;
 mod maildir;
 mod marks;
 mod mbox;
+mod memory;
 mod open;
 mod packed;
 mod side;
@@ -29,7 +30,8 @@ pub(crate) use face::{
 };
 pub(crate) use maildir::{UNKNOWN, folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
-pub(crate) use open::open;
+pub(crate) use memory::{Memory, Recalled, Remember};
+pub(crate) use open::{open, open_with};
 pub(crate) use packed::unpacked_file;
 pub(crate) use side::base::{lasting, origin, saved, stored_octets};
 pub(crate) use side::beyond;

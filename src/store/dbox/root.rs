@@ -4,9 +4,9 @@ use super::layout::{self, MAILBOXES, MAILS};
 use super::line::{self, Contents};
 use super::log::Log;
 use crate::mail::MailboxName;
-use crate::store::Error;
 use crate::store::side::uid_validity::{self, random_guid};
 use crate::store::side::{disk, unique};
+use crate::store::{Error, Memory};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ pub(super) struct Root {
     pub(super) alternate: Option<PathBuf>,
     /// What the log of a mailbox says that has none.
     recover: Recover,
+    /// Who is asked what a log said that is gone.
+    memory: Mutex<Option<Arc<dyn Memory>>>,
     logs: Mutex<Logs>,
     pub(super) host: String,
     /// The directories are there.
@@ -78,18 +80,27 @@ impl Root {
         path: &Path,
         alternate: Option<&Path>,
         recover: Recover,
+        memory: Option<Arc<dyn Memory>>,
     ) -> Result<Arc<Root>, Error> {
         let root = ROOTS.of(path, || Root {
             path: path.to_owned(),
             alternate: alternate.map(Path::to_owned),
             recover,
+            memory: Mutex::default(),
             logs: Mutex::default(),
             host: unique::host(),
             prepared: Mutex::default(),
             mending: Mutex::default(),
         });
+        if memory.is_some() {
+            *lock(&root.memory) = memory;
+        }
         root.prepare()?;
         Ok(root)
+    }
+
+    pub(super) fn memory(&self) -> Option<Arc<dyn Memory>> {
+        lock(&self.memory).clone()
     }
 
     fn prepare(&self) -> Result<(), Error> {
