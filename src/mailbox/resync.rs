@@ -79,7 +79,8 @@ fn compare(
     keep_promises(shared, state, store, &mut census)?;
     let first = !shared.host.was_looked_at(shared.id);
     let ends = shared.host.index.ends_since(shared.id);
-    let leaps = ends.map_err(fault("reading the index"))?.max(1);
+    let ends = ends.map_err(fault("reading the index"))?;
+    let leaps = ends.max(1);
     let (mut summary, start_anew) = begin(state, &census, leaps);
     let unnamed = take_keywords(&mut summary, &census);
     if unnamed && !name_letters(state, store, &summary) && names == Names::Ours {
@@ -103,13 +104,20 @@ fn compare(
         .note_bulk(usize::try_from(uids.count()).unwrap_or(usize::MAX));
     let Merge {
         mut summary,
-        changed,
+        mut changed,
         mod_seq,
-        dirty,
+        mut dirty,
         ..
     } = merge;
     if start_anew || state.summary.is_none() {
-        shared.recall_beyond(state, store, &mut summary)?;
+        shared.recall_beyond(state, store, &mut summary, None)?;
+    } else if !state.caught_up && ends > 0 {
+        // What was acknowledged at last the index may have forgotten.
+        let recalled = shared.recall_beyond(state, store, &mut summary, Some(mod_seq))?;
+        if !recalled.is_empty() {
+            (summary.highest_mod_seq, dirty) = (mod_seq, true);
+            changed = changed.union(&recalled);
+        }
     }
     let stamp = store
         .stamp(&state.name)
