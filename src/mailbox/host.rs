@@ -390,9 +390,9 @@ impl Host {
         }
     }
 
-    /// Has redb's own way of finding damage noted. Call once in a process.
+    /// Has redb's own way of finding damage, a panic, noted and logged in one line. Call once in a process.
     pub(crate) fn look_for_damage() {
-        crate::index::when_redb_panics(super::error::note_damage);
+        crate::index::when_redb_panics(super::error::note_panic);
     }
 
     /// Renames a damaged index file, so that the next `open` builds it anew and somebody can look at it.
@@ -428,7 +428,12 @@ impl Host {
         self.inner.is_lost()
     }
 
-    /// Wakes when the index is lost. Make it, then ask `is_lost`, then wait.
+    /// Has whoever listens ask whether the index is lost, or damaged.
+    pub(crate) fn alarm(&self) {
+        self.inner.lost.notify(usize::MAX);
+    }
+
+    /// Wakes when the index is lost, and by `alarm`. Make it, then ask, then wait.
     pub(crate) fn listen(&self) -> EventListener {
         self.inner.lost.listen()
     }
