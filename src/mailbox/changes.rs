@@ -237,6 +237,49 @@ mod tests {
         }
     }
 
+    /// An older copy of the index: what it gave since, in a process that is gone, is given to nothing else.
+    #[test]
+    fn an_index_of_another_day_gives_no_mod_sequence_again() {
+        use crate::mail::SystemFlags;
+        let directory = tempfile::tempdir().unwrap();
+        let (index, root) = (
+            directory.path().join("index"),
+            directory.path().join("mail"),
+        );
+        let again = || {
+            let host = Host::open(&index, Limits::default()).unwrap();
+            let account = host.account("u", &root).unwrap();
+            (host, account)
+        };
+        let add = crate::mailbox::FlagChange::Add;
+        let (host, account) = again();
+        for number in 1..=3 {
+            append(&account, "INBOX", &number.to_string(), &Flags::default());
+        }
+        host.close().unwrap();
+        drop((host, account));
+        let old = std::fs::read(&index).unwrap();
+        let (host, account) = again();
+        let mut view = inbox(&account);
+        let seen = flags(SystemFlags::SEEN, &[]);
+        for _ in 0..20 {
+            for change in [add, crate::mailbox::FlagChange::Remove] {
+                view.mark(&uids(&[1]), change, &seen, None).unwrap();
+            }
+        }
+        let told = view.highest_mod_seq();
+        drop((view, account));
+        host.close().unwrap();
+        drop(host);
+        std::fs::write(&index, old).unwrap();
+        let (_host, account) = again();
+        let mut view = inbox(&account);
+        let draft = flags(SystemFlags::DRAFT, &[]);
+        view.mark(&uids(&[2]), add, &draft, None).unwrap();
+        assert!(view.highest_mod_seq() > told);
+        assert!(changed(&view, told.into()).contains('2'));
+    }
+
     #[test]
     fn a_rebuilt_index_goes_on_above() {
         let directory = tempfile::tempdir().unwrap();

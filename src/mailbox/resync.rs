@@ -96,7 +96,7 @@ fn compare(
     let roster = Roster::new(&census, &mut summary)?;
     list(state, store, &summary, &census, &roster, new_validity)?;
     let before = state.uids.take();
-    let mut merge = Merge::new(summary, start_anew);
+    let mut merge = Merge::new(summary, start_anew, state.floor);
     merge.write(shared, state, &roster)?;
     let uids = roster.uids();
     shared
@@ -213,6 +213,13 @@ fn anew(census: &Census, known: Option<ModSeq>) -> Summary {
     summary.highest_mod_seq = by_clock().max(known).unwrap_or(ModSeq::MIN);
     summary.horizon = summary.highest_mod_seq.number();
     summary
+}
+
+/// The least mod-sequence of what changes in this process: above those that another gave, which began with the clock and
+/// a leap.
+pub(super) fn floor() -> ModSeq {
+    let now = by_clock().map_or(0, ModSeq::number);
+    ModSeq::new(now.saturating_add(MOD_SEQ_LEAP)).unwrap_or(ModSeq::MIN)
 }
 
 /// The microseconds of the clock.

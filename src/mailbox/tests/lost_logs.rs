@@ -1,6 +1,7 @@
 //! A log of sdbox or mdbox that is gone, or damaged, while the index knows what it said.
 
 use super::damage::{Seen, look, prepared};
+use super::wounds::logged;
 use super::{append, flags, name};
 use crate::config::Format;
 use crate::mail::SystemFlags;
@@ -224,5 +225,62 @@ fn an_index_of_other_mail_is_not_believed() {
             look(&account, "INBOX").2.iter().all(|m| m.2 == 0),
             "{format:?}"
         );
+    }
+}
+
+/// Nothing was told of those of a Maildir, and each scan told of those of an sdbox or mdbox anew.
+#[test]
+fn files_of_messages_that_are_gone_are_told_once() {
+    for format in [Format::Maildir, Format::Sdbox, Format::Mdbox] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let (host, account) = open(root, format);
+        for number in 0..4 {
+            let k = flags(SystemFlags::SEEN, &["k"]);
+            append(&account, "INBOX", &number.to_string(), &k);
+            // Each in a file of its own.
+            account.care(Care::Purge, &mut |_| {}).unwrap();
+        }
+        let whole = look(&account, "INBOX");
+        host.close().unwrap();
+        drop((host, account));
+        let mut files = Vec::new();
+        super::wounds::files(&root.join("mail"), &mut files);
+        let gone = |path: &PathBuf| {
+            let text = fs::read(path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            text.contains("body of 1") || text.contains("body of 2")
+        };
+        files.retain(gone);
+        assert_eq!(files.len(), 2, "{format:?}");
+        for file in &files {
+            fs::rename(file, root.join(file.file_name().unwrap())).unwrap();
+        }
+        logged();
+        log::set_max_level(log::LevelFilter::Info);
+        let (host, account) = open(root, format);
+        for _ in 0..3 {
+            account.check(false, &mut |_| {}).unwrap();
+        }
+        let lines = logged();
+        let told = lines.iter().filter(|line| line.contains("are gone"));
+        let told: Vec<&String> = told.collect();
+        assert_eq!(told.len(), 1, "{format:?}: {lines:?}");
+        let start = "INBOX: the files of 2 messages are gone, the first UID 2";
+        assert!(told[0].starts_with(start), "{told:?}");
+        let left = [(1, 1, 8), (2, 4, 8)];
+        assert_eq!(look(&account, "INBOX").2, left, "{format:?}");
+        host.close().unwrap();
+        drop((host, account));
+        if format == Format::Maildir {
+            continue;
+        }
+        // Who finds them in a backup has them with all that was known of them.
+        for file in &files {
+            fs::rename(root.join(file.file_name().unwrap()), file).unwrap();
+        }
+        let (_host, account) = open(root, format);
+        account.check(false, &mut |_| {}).unwrap();
+        assert_eq!(look(&account, "INBOX"), whole, "{format:?}");
     }
 }

@@ -165,7 +165,7 @@ impl Messages for Mdbox {
         }
         drop(messages);
         self.files.found(highest, !absent.is_empty());
-        gone.log(name);
+        gone.log(&self.root, name);
         if self.files.may_be_aside() {
             // Where it was put aside may not be mounted.
             absent = UidSet::new();

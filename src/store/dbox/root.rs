@@ -3,10 +3,11 @@
 use super::layout::{self, MAILBOXES, MAILS};
 use super::line::{self, Contents};
 use super::log::Log;
-use crate::mail::MailboxName;
+use crate::mail::{MailboxName, Uid};
 use crate::store::side::uid_validity::{self, random_guid};
 use crate::store::side::{disk, unique};
 use crate::store::{Error, Memory};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub(super) struct Root {
     prepared: Mutex<bool>,
     /// A log that was lost is made.
     mending: Mutex<()>,
+    /// Of which mailboxes it was said that files of messages are gone: how many, and the first.
+    gone: Mutex<BTreeMap<MailboxName, (usize, Uid)>>,
 }
 
 /// Errors: where the mailbox is another program's.
@@ -91,12 +94,23 @@ impl Root {
             host: unique::host(),
             prepared: Mutex::default(),
             mending: Mutex::default(),
+            gone: Mutex::default(),
         });
         if memory.is_some() {
             *lock(&root.memory) = memory;
         }
         root.prepare()?;
         Ok(root)
+    }
+
+    /// Notes how many messages of a mailbox have no files, and the first of them; true if that was not so before.
+    pub(super) fn note_gone(&self, name: &MailboxName, found: Option<(usize, Uid)>) -> bool {
+        let mut gone = lock(&self.gone);
+        let before = match found {
+            Some(found) => gone.insert(name.clone(), found),
+            None => gone.remove(name),
+        };
+        before != found
     }
 
     pub(super) fn memory(&self) -> Option<Arc<dyn Memory>> {

@@ -244,7 +244,7 @@ impl Messages for Sdbox {
             }
         }
         drop(messages);
-        gone.log(name);
+        gone.log(&self.root, name);
         let mut new = Vec::new();
         for uid in there.difference(&known).iter() {
             if head.expunged.contains(uid) {
