@@ -31,9 +31,9 @@ pub(crate) use face::{
 pub(crate) use maildir::{UNKNOWN, folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
 pub(crate) use memory::{Memory, Recalled, Remember};
-pub(crate) use open::{open, open_with};
+pub(crate) use open::{open, open_backup, open_with};
 pub(crate) use packed::unpacked_file;
-pub(crate) use side::base::{lasting, origin, saved, stored_octets};
+pub(crate) use side::base::{checksum, lasting, origin, saved, stored_octets};
 pub(crate) use side::beyond;
 pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;

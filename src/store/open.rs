@@ -40,6 +40,13 @@ pub(crate) fn open_with(
     })
 }
 
+/// A handle on a backup, which is a Maildir; names of messages that come to it tell checksums. It is made if it is not
+/// there.
+pub(crate) fn open_backup(root: &Path) -> Result<Box<dyn Store>, Error> {
+    let layout = crate::config::Layout::default();
+    Ok(Box::new(Maildir::open(root, layout)?.summing()))
+}
+
 /// As `open_with`, without namespaces.
 pub(super) fn open_one(
     root: &Path,
