@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub(super) unread: u64,
     /// The directories that are being looked at, each in the one before it: device and inode.
     within: Vec<(u64, u64)>,
+    /// All directories that were entered, by their real paths: what is to be imported lies in these.
+    trees: Vec<PathBuf>,
 }
 
 /// What lies at these paths, for mailboxes below `top`, or at the top of all. Errors: with the path, what
@@ -99,9 +101,21 @@ impl Plan {
             return Ok(());
         }
         self.within.push(own);
+        self.trees.push(path.canonicalize()?);
         let looked = look(self);
         self.within.pop();
         looked
+    }
+
+    /// Where a link leads, if that is to a file that lies in none of the directories which are imported.
+    pub(super) fn leads_out(&self, path: &Path) -> Option<PathBuf> {
+        let metadata = path.symlink_metadata().ok()?;
+        if !metadata.is_symlink() {
+            return None;
+        }
+        let to = path.canonicalize().ok()?;
+        let is_within = self.trees.iter().any(|tree| to.starts_with(tree));
+        (!is_within && !to.is_dir()).then_some(to)
     }
 
     /// What lies below a path that was named, and cannot be read, is left out.
@@ -190,6 +204,10 @@ impl Plan {
             let Some(metadata) = self.leave(&path, fs::metadata(&path)) else {
                 continue;
             };
+            if let Some(to) = self.leads_out(&path) {
+                self.left.push(led_out(&path, &to));
+                continue;
+            }
             let kind = metadata.file_type();
             if kind.is_fifo() || kind.is_socket() {
                 continue;
@@ -283,6 +301,12 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Why a link is left out.
+pub(super) fn led_out(path: &Path, to: &Path) -> String {
+    let (path, to) = (path.display(), to.display());
+    format!("{path} is a link to {to}, which is not in what is imported")
 }
 
 fn unreadable(error: crate::store::Error) -> io::Error {
@@ -431,6 +455,32 @@ mod tests {
         let told = |path| format!("{}/{path} is a directory that it lies in", root.display());
         assert_eq!(found.left, left.map(told).collect::<Vec<String>>());
         assert_eq!(found.unread, 0);
+    }
+
+    /// Whoever imports may read what the owner of the mail may not.
+    #[test]
+    fn links_to_files_elsewhere_are_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let files = [
+            ("Mail/1.eml", "a: b\n\n"),
+            ("Mail/sub/2.eml", "a: b\n\n"),
+            ("secret", "a: secret\n\n"),
+        ];
+        make(&root, &files);
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+        link("../secret", "Mail/out.eml");
+        link("sub/2.eml", "Mail/within.eml");
+        link("secret", "named.eml");
+        let found = plan(&[root.join("Mail"), root.join("named.eml")], None).unwrap();
+        let expected = [
+            "sub: files Mail/sub/2.eml",
+            "Mail: files Mail/1.eml Mail/within.eml",
+            "INBOX: files named.eml -",
+        ];
+        assert_eq!(steps(&found, &root), expected);
+        let (out, secret) = (root.join("Mail/out.eml"), root.join("secret"));
+        assert_eq!(found.left, [led_out(&out, &secret)]);
     }
 
     #[test]
