@@ -37,6 +37,7 @@ pub(crate) use side::base::{checksum, lasting, origin, saved, stored_octets};
 pub(crate) use side::beyond;
 pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;
+pub(crate) use side::regular::open as open_file;
 #[cfg(test)]
 pub(crate) use side::{faults, journal};
 pub(crate) use sorter::{Merge, Scratch, Sorter};

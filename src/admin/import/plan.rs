@@ -2,9 +2,9 @@
 
 use super::dates;
 use crate::mail::MailboxName;
-use crate::store::{folders, maildir_subscriptions};
+use crate::store::{folders, maildir_subscriptions, open_file};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -70,6 +70,13 @@ impl Plan {
         if !fs::metadata(path)?.is_dir() {
             return self.file(path, top, &mut Vec::new(), true);
         }
+        // Nor does a link below it lead to what it lies in itself.
+        let real = path.canonicalize()?;
+        let above = real
+            .ancestors()
+            .skip(1)
+            .filter_map(|above| fs::metadata(above).ok());
+        self.within = above.map(|above| (above.dev(), above.ino())).collect();
         self.enter(path, |plan| {
             if is_maildir(path) {
                 return plan.maildir(path, top);
@@ -153,7 +160,7 @@ impl Plan {
         messages: &mut Vec<PathBuf>,
         named: bool,
     ) -> io::Result<()> {
-        let head = dates::head(&mut File::open(path)?)?;
+        let head = dates::head(&mut open_file(path)?)?;
         if head.starts_with(b"From ") {
             if let Some(mailbox) = self.below(top, &shown(path)) {
                 self.add(mailbox, Source::Mbox(path.to_owned()), true);
@@ -210,6 +217,8 @@ impl Plan {
             }
             let kind = metadata.file_type();
             if kind.is_fifo() || kind.is_socket() {
+                let path = path.display();
+                self.left.push(format!("{path} is no file"));
                 continue;
             }
             if !kind.is_dir() {
@@ -436,6 +445,7 @@ mod tests {
             ("../..", "Mail/sub/deep/m"),
             (".", "m/.loop"),
             ("..", "m/Lists/again"),
+            ("../..", "Mail/above"),
             // It leads elsewhere.
             ("../other", "Mail/linked"),
         ] {
@@ -450,11 +460,32 @@ mod tests {
             "Lists: maildir m/Lists",
         ];
         assert_eq!(steps(&found, &root), expected);
-        let left = ["Mail/sub/deep/m", "Mail/sub/deep/self", "Mail/sub/loop"];
-        let left = left.into_iter().chain(["m/.loop", "m/Lists/again"]);
-        let told = |path| format!("{}/{path} is a directory that it lies in", root.display());
+        let left = ["above", "sub/deep/m", "sub/deep/self", "sub/loop"];
+        let left = left.map(|path| format!("Mail/{path}")).into_iter();
+        let left = left.chain(["m/.loop", "m/Lists/again"].map(str::to_owned));
+        let told =
+            |path: String| format!("{}/{path} is a directory that it lies in", root.display());
         assert_eq!(found.left, left.map(told).collect::<Vec<String>>());
         assert_eq!(found.unread, 0);
+    }
+
+    /// Whoever opened it waited for ever.
+    #[test]
+    fn pipes_are_left_out() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        make(&root, &[("Mail/1.eml", "a: b\n\n")]);
+        for pipe in ["Mail/pipe", "pipe"] {
+            mknodat(CWD, root.join(pipe), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        }
+        let found = plan(&[root.join("Mail")], None).unwrap();
+        assert_eq!(steps(&found, &root), ["Mail: files Mail/1.eml"]);
+        assert_eq!(
+            found.left,
+            [format!("{} is no file", root.join("Mail/pipe").display())]
+        );
+        assert!(plan(&[root.join("pipe")], None).is_err());
     }
 
     /// Whoever imports may read what the owner of the mail may not.
