@@ -22,8 +22,9 @@ pub(crate) fn stored_octets(base: &str) -> Option<u64> {
 
 /// The CRC-32 of the octets as stored in a base name, as a copy has it that somebody keeps.
 pub(crate) fn checksum(base: &str) -> Option<u32> {
-    let digits = field(base, CHECKSUM).filter(|digits| digits.len() == 8)?;
-    u32::from_str_radix(&digits, 16).ok()
+    let digits = field(base, CHECKSUM)?;
+    let is_one = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u32::from_str_radix(&digits, 16).ok().filter(|_| is_one)
 }
 
 /// The field with that checksum.
