@@ -78,8 +78,8 @@ pub(super) struct Merge {
     pub(super) dirty: bool,
     start_anew: bool,
     /// Messages that the index knew and that are not there.
-    gone: u32,
-    first_gone: Option<Uid>,
+    pub(super) gone: u32,
+    pub(super) first_gone: Option<Uid>,
 }
 
 impl Merge {
@@ -137,11 +137,6 @@ impl Merge {
         }
         if self.dirty {
             self.summary.highest_mod_seq = self.mod_seq;
-        }
-        // After a hard stop an index may lack expunges of this server's own.
-        if let Some(first) = self.first_gone.filter(|_| state.caught_up) {
-            let (name, count) = (&state.name, self.gone);
-            log::info!("{name}: the files of {count} messages are gone, the first UID {first}");
         }
         Ok(())
     }

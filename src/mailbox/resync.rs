@@ -18,7 +18,7 @@ const MAX_UNLISTED: u64 = 4096;
 /// After an unclean end some mod-sequences may have been told that the index forgot; a mailbox makes
 /// fewer than this many changes between two flushes. For each such end since the mailbox was last compared with its
 /// store it leaps once: the file may have forgotten the leaps before, and the changes after them.
-const MOD_SEQ_LEAP: u64 = 1 << 20;
+pub(super) const MOD_SEQ_LEAP: u64 = 1 << 20;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
 /// missing ones are expunged, flags are as the names have them.
@@ -107,8 +107,15 @@ fn compare(
         mut changed,
         mod_seq,
         mut dirty,
+        gone,
+        first_gone,
         ..
     } = merge;
+    // Stores that nobody else writes tell it themselves; after a hard stop an index may lack expunges of our own.
+    if let Some(first) = first_gone.filter(|_| state.caught_up && !store.is_exclusive()) {
+        let name = &state.name;
+        log::info!("{name}: the files of {gone} messages are gone, the first UID {first}");
+    }
     if start_anew || state.summary.is_none() {
         shared.recall_beyond(state, store, &mut summary, None)?;
     } else if !state.caught_up && ends > 0 {
