@@ -79,6 +79,11 @@ pub(super) fn note_panic(said: &str) {
     log::error!("the index is damaged: {said}");
 }
 
+/// The index that was found damaged is put aside, and nothing is told of another.
+pub(super) fn forget_damage() {
+    DAMAGED.store(false, Ordering::Release);
+}
+
 pub(super) fn is_damaged() -> bool {
     DAMAGED.load(Ordering::Acquire)
 }
