@@ -112,7 +112,8 @@ fn compare(
         ..
     } = merge;
     // Stores that nobody else writes tell it themselves; after a hard stop an index may lack expunges of our own.
-    if let Some(first) = first_gone.filter(|_| state.caught_up && !store.is_exclusive()) {
+    if let Some(first) = first_gone.filter(|_| state.caught_up && !store.is_exclusive(&state.name))
+    {
         let name = &state.name;
         log::info!("{name}: the files of {gone} messages are gone, the first UID {first}");
     }
