@@ -248,10 +248,44 @@ fn stored(path: &Path) -> Vec<PathBuf> {
     let uid = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         let uid = name.rsplit(",U=").next().unwrap();
-        uid.split(':').next().unwrap().parse::<u32>().unwrap()
+        uid.split([':', ','])
+            .next()
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
     };
     all.sort_by_key(uid);
     all
+}
+
+#[test]
+fn octets_that_changed_in_it_are_never_restored() {
+    let server = server("maildir");
+    let mut imap = server.imap("ann");
+    for number in 0..3 {
+        let text = message(&format!("{number}@test"), "old", "the text");
+        imap.append("INBOX", "\\Flagged", &text).unwrap();
+    }
+    let path = server.path("backup");
+    let backup = path.display().to_string();
+    ok(&server, &["backup", "-u", "ann", &backup, "INBOX"]);
+    let files = stored(&path);
+    let mut bytes = fs::read(&files[1]).unwrap();
+    let at = bytes.windows(8).position(|text| text == b"the text");
+    bytes[at.unwrap()] ^= 1;
+    fs::write(&files[1], bytes).unwrap();
+    // One of an old backup has no checksum in its name.
+    let name = files[2].file_name().unwrap().to_str().unwrap();
+    let at = name.find(",C=").unwrap();
+    let old = format!("{}{}", &name[..at], &name[at + ",C=01234567".len()..]);
+    fs::rename(&files[2], files[2].with_file_name(old)).unwrap();
+    fs::remove_file(path.join("dovecot-uidlist")).unwrap();
+    let done = dovelet(&server, &["restore", "-u", "bob", &backup, "INBOX"]);
+    assert_eq!(done.status.code(), Some(65), "{done:?}");
+    let told = "INBOX: UID 2: the message in the backup is damaged";
+    assert!(done.stderr.contains(told), "{done:?}");
+    let told = "INBOX: 2 messages restored, 1 could not be taken";
+    assert!(done.stdout.starts_with(told), "{done:?}");
 }
 
 /// Compresses a file in its place.

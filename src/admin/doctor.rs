@@ -1,6 +1,7 @@
 //! `dovelet doctor`: the index compared with the mail, mended or made anew; and `dovelet purge`.
 
 use std::io::{Error as IoError, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -177,8 +178,28 @@ fn offline(
     Ok(healthy)
 }
 
-/// Whether the mail of all these users, who share an index file, could be looked at.
+/// Whether the mail of all these users, who share an index file, could be looked at. One that is found damaged is put
+/// aside, and all is looked at again.
 fn examine(
+    group: &[&Patient],
+    treatment: &Treatment,
+    config: &Config,
+    outputs: &mut Outputs<'_>,
+) -> Result<bool, Failure> {
+    Host::look_for_damage();
+    let looked = AssertUnwindSafe(|| look_at(group, treatment, config, outputs));
+    let looked = catch_unwind(looked);
+    match group.first().filter(|_| Host::is_damaged()) {
+        None => looked.unwrap_or_else(|panic| resume_unwind(panic)),
+        Some(patient) => {
+            let begun = Host::begin_anew(&patient.index);
+            begun.map_err(|error| Failure(why(error, &patient.index)))?;
+            look_at(group, treatment, config, outputs)
+        }
+    }
+}
+
+fn look_at(
     group: &[&Patient],
     treatment: &Treatment,
     config: &Config,
@@ -393,6 +414,32 @@ mod tests {
         assert_eq!(machine.run("doctor --user ann", "").exit, Exit::Success);
         let told = machine.run("doctor --user cat", "");
         assert!(told.exit == Exit::Failure && told.err.contains(why));
+    }
+
+    #[test]
+    fn an_index_that_is_found_damaged_is_made_anew() {
+        let machine = machine();
+        let config = Config::with_defaults(machine.data(), "localhost".to_owned());
+        let index = config.index_file("ann");
+        let told = machine.run("doctor --user ann", "");
+        let numbers = told.out.split_once(", ").unwrap().1.to_owned();
+        let whole = fs::read(&index).unwrap();
+        let used = (1..whole.len() / 4096).filter(|page| {
+            let page = &whole[page * 4096..][..4096];
+            page.iter().any(|octet| *octet != 0)
+        });
+        for page in used {
+            let mut bytes = whole.clone();
+            bytes[page * 4096..][..4096].fill(0);
+            fs::write(&index, bytes).unwrap();
+            let told = machine.run("doctor --user ann", "");
+            assert_eq!(
+                (told.exit, told.err.as_str()),
+                (Exit::Success, ""),
+                "{page}"
+            );
+            assert!(told.out.ends_with(&numbers), "{page}: {told:?}");
+        }
     }
 
     #[test]

@@ -39,9 +39,17 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     std::fs::remove_file(path).map_err(|error| redb::Error::Io(error).into())
 }
 
+/// Opening something else could take for ever.
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
 /// True if redb was ended while it made the file: the octets that say what it is are written last, and
 /// until then nothing is in it. Nobody else may have the file open.
 pub(crate) fn is_unfinished(path: &Path) -> bool {
+    if !is_file(path) {
+        return false;
+    }
     let mut start = Vec::new();
     let read = std::fs::File::open(path).and_then(|f| f.take(MAGIC_OCTETS).read_to_end(&mut start));
     read.is_ok() && start.iter().all(|octet| *octet == 0)
@@ -53,15 +61,24 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Error::Corrupt { what }))
 }
 
-/// Has `found` called when redb panics, which it does when its file is damaged.
-pub(crate) fn when_redb_panics(found: fn()) {
+/// Has `found` called when redb panics, which it does when its file is damaged: with what it says, in one line.
+pub(crate) fn when_redb_panics(found: fn(&str)) {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map_or("", |location| location.file());
-        if place.contains("/redb-") {
-            found();
+        if !place.contains("/redb-") {
+            return before(info);
         }
-        before(info);
+        let said = info.payload();
+        let owned = said.downcast_ref::<String>().map(String::as_str);
+        let said = owned.or_else(|| said.downcast_ref::<&str>().copied());
+        found(
+            &said
+                .unwrap_or_default()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
     }));
 }
 
@@ -76,6 +93,10 @@ pub(crate) enum Durable {
 impl Index {
     /// Opens or makes the file. `cache_octets` bounds redb's own memory.
     pub(crate) fn open(path: &Path, cache_octets: usize) -> Result<Index, Error> {
+        if path.exists() && !is_file(path) {
+            let what = "what is in place of the file";
+            return Err(Error::Corrupt { what });
+        }
         guarded(|| {
             let database = Builder::new().set_cache_size(cache_octets).create(path)?;
             Index::start(database, Some(path.with_extension("journal")))

@@ -161,7 +161,7 @@ impl Shared {
     fn take_in(&self, state: &mut State, arrived: &[Arrived]) -> Result<(), Error> {
         let number = |a: &Arrived| a.filing.uid.number() >> 8;
         let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-        summary.highest_mod_seq = summary.highest_mod_seq.next();
+        summary.highest_mod_seq = summary.highest_mod_seq.next().max(state.floor);
         // A scan may have been first; sessions may have changed or expunged what it found.
         let told = summary.uid_next;
         let last = arrived.last().and_then(|a| a.filing.uid.next());

@@ -4,8 +4,8 @@
 use super::arrive::LETTERS;
 use super::shared::{Shared, State};
 use super::{Error, fault, store_fault};
-use crate::index::Summary;
-use crate::mail::{Keyword, Uid, UidSet};
+use crate::index::{Bits, FlagChunk, Summary};
+use crate::mail::{Keyword, ModSeq, Uid, UidSet};
 use crate::store::Store;
 use crate::store::beyond::Beyond;
 
@@ -50,18 +50,21 @@ impl Shared {
         kept.map_err(store_fault("writing keywords"))
     }
 
-    /// Gives messages of an index that was made anew the keywords that the side file says they have.
+    /// Gives messages the keywords that the side file says they have. `mod_seq`: `None` for an index that was made
+    /// anew; else that of the changes, and what else messages have of those keywords is taken from them, unless the
+    /// file says nothing. Returns which messages changed.
     pub(super) fn recall_beyond(
         &self,
         state: &State,
         store: &mut dyn Store,
         summary: &mut Summary,
-    ) -> Result<(), Error> {
+        mod_seq: Option<ModSeq>,
+    ) -> Result<UidSet, Error> {
         let beyond = match store.beyond(&state.name, summary.uid_validity) {
             Ok(beyond) => beyond,
             Err(error) => {
                 log::warn!("{}: keywords beyond z are lost: {error}", state.name);
-                return Ok(());
+                return Ok(UidSet::new());
             }
         };
         let mut named = Vec::new();
@@ -71,7 +74,17 @@ impl Shared {
             }
         }
         if named.is_empty() {
-            return Ok(());
+            return Ok(UidSet::new());
+        }
+        if mod_seq.is_some() {
+            // Those that it does not name have no messages.
+            let unnamed = (usize::from(LETTERS)..summary.keywords.len()).filter_map(|at| {
+                let number = u16::try_from(at).ok()?;
+                let is_named = named.iter().any(|(own, _)| *own == number);
+                (!is_named).then_some((number, UidSet::new()))
+            });
+            let unnamed: Vec<_> = unnamed.collect();
+            named.extend(unnamed);
         }
         let mut chunks = Vec::new();
         let reading = |what| fault("reading the index")(what);
@@ -80,21 +93,20 @@ impl Shared {
         listed.map_err(reading)?;
         drop(reader);
         self.host.write(|w| {
+            let mut all = UidSet::new();
             for at in chunks {
                 let mut flags = w.flags(self.id, at)?;
-                let uid = |slot: u32| Uid::new(at << 8 | slot).unwrap_or(Uid::MIN);
-                let whole = UidSet::range(uid(0), uid(255));
-                for (number, uids) in &named {
-                    for uid in uids.intersection(&whole).iter() {
-                        let slot = (uid.number() & 255) as u8;
-                        if flags.present.has(slot) {
-                            flags.set_keyword(slot, *number, true);
-                        }
-                    }
+                let changed = put_beyond(at, &mut flags, &named, mod_seq.is_some());
+                if changed.is_empty() {
+                    continue;
+                }
+                if let Some(mod_seq) = mod_seq {
+                    flags.set_mod_seq(&changed, mod_seq);
                 }
                 w.set_flags(self.id, at, &flags)?;
+                all = all.union(&super::steps::uids_of(at, &changed));
             }
-            Ok(())
+            Ok(all)
         })
     }
 
@@ -110,6 +122,25 @@ impl Shared {
         *keywords.get_mut(at)? = Some(keyword);
         u16::try_from(at).ok()
     }
+}
+
+/// Gives messages of a chunk their keywords, and, if `exactly`, takes them from all others. Returns those that
+/// changed.
+fn put_beyond(at: u32, flags: &mut FlagChunk, named: &[(u16, UidSet)], exactly: bool) -> Bits {
+    let uid = |slot: u32| Uid::new(at << 8 | slot).unwrap_or(Uid::MIN);
+    let whole = UidSet::range(uid(0), uid(255));
+    let (mut changed, present) = (Bits::default(), flags.present);
+    for (number, uids) in named {
+        let own = uids.intersection(&whole);
+        for slot in present.slots() {
+            let has = own.contains(uid(u32::from(slot)));
+            if has != flags.has_keyword(slot, *number) && (has || exactly) {
+                flags.set_keyword(slot, *number, has);
+                changed.set(slot, true);
+            }
+        }
+    }
+    changed
 }
 
 #[cfg(test)]
@@ -139,6 +170,65 @@ mod tests {
             all.push_str(&format!("{} {}\n", rows.uid().number(), own.join(" ")));
         }
         all
+    }
+
+    #[test]
+    fn an_index_that_forgot_them_is_told_anew() {
+        for format in [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox] {
+            let (root, index) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let path = index.path().join("index");
+            let open = || {
+                let host = Host::open_in(&path, format, Limits::default()).unwrap();
+                let account = host.account("ann", root.path()).unwrap();
+                (host, account)
+            };
+            let (host, account) = open();
+            for subject in ["a", "b", "c"] {
+                append(&account, "INBOX", subject, &Flags::default());
+            }
+            let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+            for number in 0..29 {
+                let own = keyword(&format!("k{number}"));
+                view.mark(&uids(&[1]), FlagChange::Add, &own, None).unwrap();
+            }
+            drop((view, account));
+            host.close().unwrap();
+            drop(host);
+            let (host, account) = open();
+            host.flush().unwrap();
+            let files = ["index", "index.journal"].map(|file| index.path().join(file));
+            let old = files.each_ref().map(|file| std::fs::read(file).ok());
+            let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+            let told = view.highest_mod_seq();
+            for (number, change) in [("k27", FlagChange::Add), ("k28", FlagChange::Add)] {
+                view.mark(&uids(&[2, 3]), change, &keyword(number), None)
+                    .unwrap();
+            }
+            view.mark(&uids(&[1]), FlagChange::Remove, &keyword("k26"), None)
+                .unwrap();
+            let before = seen(&account, "INBOX");
+            // The process is killed, and what it wrote last is lost.
+            drop((view, account, host));
+            for (file, old) in files.iter().zip(old) {
+                match old {
+                    Some(old) => std::fs::write(file, old).unwrap(),
+                    None => drop(std::fs::remove_file(file)),
+                }
+            }
+            let (_host, account) = open();
+            assert_eq!(seen(&account, "INBOX"), before, "{format:?}");
+            let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+            let changed = view.changed_since(view.uids(), told.into()).unwrap();
+            assert_eq!(changed, uids(&[1, 2, 3]), "{format:?}");
+            // The next change writes the side file from what the index says.
+            view.mark(&uids(&[3]), FlagChange::Remove, &keyword("k28"), None)
+                .unwrap();
+            let now = seen(&account, "INBOX");
+            assert!(
+                now.contains("2 k27 k28\n") && now.contains("3 k27\n"),
+                "{now}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What changed since a mod-sequence: one query for NOOP, IDLE, CHANGEDSINCE and QRESYNC.
 
+use super::resync::MOD_SEQ_LEAP;
 use super::shared::Shared;
 use super::steps::uids_of;
 use super::{Error, fault};
-use crate::index::Bits;
-use crate::mail::{Since, Uid, UidSet};
+use crate::index::{Bits, FlagChunk, Reader, Summary};
+use crate::mail::{ModSeq, Since, Uid, UidSet};
 
 impl Shared {
     /// UIDs of messages that were expunged after `since`; `None` if that is further back than the
@@ -32,6 +33,32 @@ impl Shared {
         Ok(Some(expunged))
     }
 
+    /// True if an index which forgot what it did at last, and leapt, may have told of that mod-sequence: what
+    /// changed then may have changed back, and no row tells. Where the last change before was an expunge, or its
+    /// message changed again, more are told than need be.
+    fn is_forgotten(
+        &self,
+        reader: &Reader,
+        summary: &Summary,
+        since: Since,
+    ) -> Result<bool, Error> {
+        let horizon = summary.horizon;
+        if since.number() >= horizon {
+            return Ok(false);
+        }
+        let mut last = 0;
+        let each = &mut |_, chunk: FlagChunk| {
+            let mod_seqs = chunk.present.slots().map(|slot| chunk.mod_seq(slot));
+            let before = mod_seqs.map(ModSeq::number).filter(|own| *own <= horizon);
+            last = last.max(before.max().unwrap_or(0));
+        };
+        let read = reader.each_flags(self.id, each);
+        read.map_err(fault("reading the index"))?;
+        // The horizon goes up by expunges, too, in small steps.
+        let leapt = horizon.saturating_sub(last) >= MOD_SEQ_LEAP;
+        Ok(leapt && since.number() > last)
+    }
+
     /// Messages that are there and came or changed after `since`, from the index; all of them if that
     /// is no mod-sequence this mailbox ever had. Chunks in which nothing changed are only looked at.
     pub(super) fn changed_since(&self, since: Since) -> Result<UidSet, Error> {
@@ -40,11 +67,9 @@ impl Shared {
             .summary(self.id)
             .map_err(fault("reading the index"))?
             .ok_or(Error::Fault)?;
-        let since = if since.number() > summary.highest_mod_seq.number() {
-            Since::START
-        } else {
-            since
-        };
+        let is_unknown = since.number() > summary.highest_mod_seq.number()
+            || self.is_forgotten(&reader, &summary, since)?;
+        let since = if is_unknown { Since::START } else { since };
         let mut changed = UidSet::new();
         reader
             .each_flags(self.id, &mut |number, chunk| {
@@ -199,7 +224,8 @@ mod tests {
         assert!(view.highest_mod_seq() > before.1, "mod-sequences went back");
         assert_eq!(vanished(&view, before.0), "2");
         assert_eq!(vanished(&view, before.1), "2");
-        assert_eq!(changed(&view, before.1.into()), "3");
+        // Somebody was told of it in between: what else changed back meanwhile no row tells.
+        assert_eq!(changed(&view, before.1.into()), "1,3");
         assert_eq!(vanished(&view, view.highest_mod_seq()), "");
         // So it goes on if that process is ended before its first flush, and the next one.
         let (mut last, mut host, mut view) = ("survives".to_owned(), host, view);
@@ -235,6 +261,100 @@ mod tests {
             assert!(view.highest_mod_seq() > told, "{end}");
             last = next;
         }
+    }
+
+    /// What was set and taken away again before a hard stop was told to somebody in between.
+    #[test]
+    fn what_an_index_forgot_is_told_to_who_knows_some_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (index, root) = (
+            directory.path().join("index"),
+            directory.path().join("mail"),
+        );
+        let again = || {
+            let host = Host::open(&index, Limits::default()).unwrap();
+            let account = host.account("u", &root).unwrap();
+            (host, account)
+        };
+        let (host, account) = again();
+        for number in 1..=3 {
+            append(&account, "INBOX", &number.to_string(), &Flags::default());
+        }
+        let mut view = inbox(&account);
+        let known = view.highest_mod_seq();
+        host.flush().unwrap();
+        let files = ["index", "index.journal"].map(|file| directory.path().join(file));
+        let old = files.each_ref().map(|file| std::fs::read(file).ok());
+        let seen = flags(SystemFlags::SEEN, &[]);
+        view.mark(&uids(&[2]), super::super::FlagChange::Add, &seen, None)
+            .unwrap();
+        view.sync(Expunges::Tell).unwrap();
+        let told = view.highest_mod_seq();
+        view.mark(&uids(&[2]), super::super::FlagChange::Remove, &seen, None)
+            .unwrap();
+        drop((view, account, host));
+        for (file, old) in files.iter().zip(old) {
+            match old {
+                Some(old) => std::fs::write(file, old).unwrap(),
+                None => drop(std::fs::remove_file(file)),
+            }
+        }
+        let (_host, account) = again();
+        let view = inbox(&account);
+        assert_eq!(changed(&view, told.into()), "1:3");
+        assert_eq!(
+            changed(&view, known.into()),
+            "",
+            "who knows nothing of it is told nothing"
+        );
+        assert_eq!(changed(&view, view.highest_mod_seq().into()), "");
+    }
+
+    /// An older copy of the index: what it gave since, in a process that is gone, is given to nothing else.
+    #[test]
+    fn an_index_of_another_day_gives_no_mod_sequence_again() {
+        use crate::mail::SystemFlags;
+        let directory = tempfile::tempdir().unwrap();
+        let (index, root) = (
+            directory.path().join("index"),
+            directory.path().join("mail"),
+        );
+        let again = || {
+            let host = Host::open(&index, Limits::default()).unwrap();
+            let account = host.account("u", &root).unwrap();
+            (host, account)
+        };
+        let add = crate::mailbox::FlagChange::Add;
+        let (host, account) = again();
+        for number in 1..=3 {
+            append(&account, "INBOX", &number.to_string(), &Flags::default());
+        }
+        host.close().unwrap();
+        drop((host, account));
+        let old = std::fs::read(&index).unwrap();
+        let (host, account) = again();
+        let mut view = inbox(&account);
+        let seen = flags(SystemFlags::SEEN, &[]);
+        for _ in 0..20 {
+            for change in [add, crate::mailbox::FlagChange::Remove] {
+                view.mark(&uids(&[1]), change, &seen, None).unwrap();
+            }
+        }
+        view.sync(Expunges::Tell).unwrap();
+        let told = view.highest_mod_seq();
+        drop((view, account));
+        host.close().unwrap();
+        drop(host);
+        std::fs::write(&index, old).unwrap();
+        // By a leap for each process the numbers are ahead of the clock.
+        std::thread::sleep(std::time::Duration::from_millis(3300));
+        let (_host, account) = again();
+        let mut view = inbox(&account);
+        let draft = flags(SystemFlags::DRAFT, &[]);
+        view.mark(&uids(&[2]), add, &draft, None).unwrap();
+        view.sync(Expunges::Tell).unwrap();
+        assert!(view.highest_mod_seq() > told);
+        assert!(changed(&view, told.into()).contains('2'));
     }
 
     #[test]

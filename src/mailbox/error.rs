@@ -73,6 +73,17 @@ pub(super) fn note_damage() {
     DAMAGED.store(true, Ordering::Release);
 }
 
+/// As `note_damage`; `said`: by redb, which panicked.
+pub(super) fn note_panic(said: &str) {
+    note_damage();
+    log::error!("the index is damaged: {said}");
+}
+
+/// The index that was found damaged is put aside, and nothing is told of another.
+pub(super) fn forget_damage() {
+    DAMAGED.store(false, Ordering::Release);
+}
+
 pub(super) fn is_damaged() -> bool {
     DAMAGED.load(Ordering::Acquire)
 }
@@ -88,8 +99,8 @@ pub(super) fn fault(doing: &'static str) -> impl Fn(crate::index::Error) -> Erro
             crate::index::Error::Full => Error::Full,
             crate::index::Error::InUse => Error::Busy,
             error if error.is_denied() => Error::Denied,
-            _ if error.is_damage() => Error::Corrupt,
-            _ if error.is_loss() => Error::Unavailable,
+            // Of no message anything is damaged: the index is made anew, and tells it then.
+            _ if error.is_damage() || error.is_loss() => Error::Unavailable,
             _ => Error::Fault,
         }
     }

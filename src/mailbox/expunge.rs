@@ -233,7 +233,7 @@ impl Shared {
                 return Ok((slots, Vec::new()));
             }
             let mut names = w.names(self.id, number)?;
-            summary.highest_mod_seq = summary.highest_mod_seq.next();
+            summary.highest_mod_seq = summary.highest_mod_seq.next().max(state.floor);
             let mod_seq = summary.highest_mod_seq;
             let seen = flags.with_flag(SystemFlags::SEEN).and(&slots).count();
             summary.messages = summary.messages.saturating_sub(slots.count());

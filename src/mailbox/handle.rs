@@ -2,6 +2,7 @@
 
 use super::account::Inner;
 use super::host::lock;
+use super::memory::Memory;
 use super::{Error, store_fault};
 use crate::store::{self, Store};
 use std::ops::{Deref, DerefMut};
@@ -96,7 +97,9 @@ impl Inner {
 
     fn open(&self) -> Result<Box<dyn Store>, Error> {
         let (at, limits) = (&self.location, &self.host.limits);
-        let opened = store::open(&at.root, at.form.clone(), limits.mdbox_rotate_octets);
+        let memory = Memory::of(&self.host, self.id);
+        let (form, octets) = (at.form.clone(), limits.mdbox_rotate_octets);
+        let opened = store::open_with(&at.root, form, octets, Some(memory));
         opened.map_err(store_fault("opening the mail"))
     }
 

@@ -220,7 +220,7 @@ impl Host {
             }
             Err(error) if error.is_damage() => {
                 log::error!("index {}: {error}", path.display());
-                Host::put_aside(path)?;
+                Host::begin_anew(path)?;
                 Index::open(path, limits.index_cache_octets)
             }
             other => other,
@@ -390,9 +390,17 @@ impl Host {
         }
     }
 
-    /// Has redb's own way of finding damage noted. Call once in a process.
+    /// Has redb's own way of finding damage, a panic, noted and logged in one line.
     pub(crate) fn look_for_damage() {
-        crate::index::when_redb_panics(super::error::note_damage);
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| crate::index::when_redb_panics(super::error::note_panic));
+    }
+
+    /// As `put_aside`, in a process that goes on: what was found of the damaged one is not said of the next.
+    pub(crate) fn begin_anew(path: &Path) -> Result<(), Error> {
+        Host::put_aside(path)?;
+        super::error::forget_damage();
+        Ok(())
     }
 
     /// Renames a damaged index file, so that the next `open` builds it anew and somebody can look at it.
@@ -428,7 +436,12 @@ impl Host {
         self.inner.is_lost()
     }
 
-    /// Wakes when the index is lost. Make it, then ask `is_lost`, then wait.
+    /// Has whoever listens ask whether the index is lost, or damaged.
+    pub(crate) fn alarm(&self) {
+        self.inner.lost.notify(usize::MAX);
+    }
+
+    /// Wakes when the index is lost, and by `alarm`. Make it, then ask, then wait.
     pub(crate) fn listen(&self) -> EventListener {
         self.inner.lost.listen()
     }

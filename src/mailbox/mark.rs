@@ -266,7 +266,7 @@ impl Shared {
         self.drain();
         if !changed.is_empty() {
             let mut summary = state.summary.clone().ok_or(Error::Fault)?;
-            summary.highest_mod_seq = summary.highest_mod_seq.next();
+            summary.highest_mod_seq = summary.highest_mod_seq.next().max(state.floor);
             let now = flags
                 .with_flag(SystemFlags::SEEN)
                 .and(&flags.present)

@@ -77,14 +77,20 @@ pub(super) struct Merge {
     pub(super) mod_seq: ModSeq,
     pub(super) dirty: bool,
     start_anew: bool,
+    /// Messages that the index knew and that are not there.
+    pub(super) gone: u32,
+    pub(super) first_gone: Option<Uid>,
 }
 
 impl Merge {
     /// `start_anew`: what the index knows is forgotten.
-    pub(super) fn new(summary: Summary, start_anew: bool) -> Merge {
+    /// `floor`: the least mod-sequence of what changes.
+    pub(super) fn new(summary: Summary, start_anew: bool, floor: ModSeq) -> Merge {
         Merge {
             changed: UidSet::new(),
-            mod_seq: summary.highest_mod_seq.next(),
+            mod_seq: summary.highest_mod_seq.next().max(floor),
+            gone: 0,
+            first_gone: None,
             dirty: start_anew,
             start_anew,
             summary,
@@ -192,6 +198,10 @@ impl Merge {
         let limit = shared.host.limits.expunges;
         w.note_expunged(id, &mut self.summary, self.mod_seq, number, &gone, limit)?;
         gone.slots().for_each(|slot| flags.remove(slot));
+        self.gone += gone.count();
+        let first_gone = gone.slots().next();
+        let first_gone = first_gone.and_then(|slot| Uid::new(number << 8 | u32::from(slot)));
+        self.first_gone = self.first_gone.or(first_gone);
         flags.present = present;
         let new = present.without(&old_flags.present);
         flags.set_mod_seq(&changed.or(&new), self.mod_seq);

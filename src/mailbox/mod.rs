@@ -62,6 +62,7 @@ mod maildrop;
 mod mark;
 #[cfg(test)]
 mod meddling_tests;
+mod memory;
 mod merge;
 mod metadata;
 mod names;

@@ -18,7 +18,7 @@ const MAX_UNLISTED: u64 = 4096;
 /// After an unclean end some mod-sequences may have been told that the index forgot; a mailbox makes
 /// fewer than this many changes between two flushes. For each such end since the mailbox was last compared with its
 /// store it leaps once: the file may have forgotten the leaps before, and the changes after them.
-const MOD_SEQ_LEAP: u64 = 1 << 20;
+pub(super) const MOD_SEQ_LEAP: u64 = 1 << 20;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
 /// missing ones are expunged, flags are as the names have them.
@@ -79,7 +79,8 @@ fn compare(
     keep_promises(shared, state, store, &mut census)?;
     let first = !shared.host.was_looked_at(shared.id);
     let ends = shared.host.index.ends_since(shared.id);
-    let leaps = ends.map_err(fault("reading the index"))?.max(1);
+    let ends = ends.map_err(fault("reading the index"))?;
+    let leaps = ends.max(1);
     let (mut summary, start_anew) = begin(state, &census, leaps);
     let unnamed = take_keywords(&mut summary, &census);
     if unnamed && !name_letters(state, store, &summary) && names == Names::Ours {
@@ -95,7 +96,7 @@ fn compare(
     let roster = Roster::new(&census, &mut summary)?;
     list(state, store, &summary, &census, &roster, new_validity)?;
     let before = state.uids.take();
-    let mut merge = Merge::new(summary, start_anew);
+    let mut merge = Merge::new(summary, start_anew, state.floor);
     merge.write(shared, state, &roster)?;
     let uids = roster.uids();
     shared
@@ -103,13 +104,28 @@ fn compare(
         .note_bulk(usize::try_from(uids.count()).unwrap_or(usize::MAX));
     let Merge {
         mut summary,
-        changed,
+        mut changed,
         mod_seq,
-        dirty,
+        mut dirty,
+        gone,
+        first_gone,
         ..
     } = merge;
+    // Stores that nobody else writes tell it themselves; after a hard stop an index may lack expunges of our own.
+    if let Some(first) = first_gone.filter(|_| state.caught_up && !store.is_exclusive(&state.name))
+    {
+        let name = &state.name;
+        log::info!("{name}: the files of {gone} messages are gone, the first UID {first}");
+    }
     if start_anew || state.summary.is_none() {
-        shared.recall_beyond(state, store, &mut summary)?;
+        shared.recall_beyond(state, store, &mut summary, None)?;
+    } else if !state.caught_up && ends > 0 {
+        // What was acknowledged at last the index may have forgotten.
+        let recalled = shared.recall_beyond(state, store, &mut summary, Some(mod_seq))?;
+        if !recalled.is_empty() {
+            (summary.highest_mod_seq, dirty) = (mod_seq, true);
+            changed = changed.union(&recalled);
+        }
     }
     let stamp = store
         .stamp(&state.name)
@@ -205,6 +221,13 @@ fn anew(census: &Census, known: Option<ModSeq>) -> Summary {
     summary.highest_mod_seq = by_clock().max(known).unwrap_or(ModSeq::MIN);
     summary.horizon = summary.highest_mod_seq.number();
     summary
+}
+
+/// The least mod-sequence of what changes in this process: above those that another gave, which began with the clock and
+/// a leap.
+pub(super) fn floor() -> ModSeq {
+    let now = by_clock().map_or(0, ModSeq::number);
+    ModSeq::new(now.saturating_add(MOD_SEQ_LEAP)).unwrap_or(ModSeq::MIN)
 }
 
 /// The microseconds of the clock.

@@ -267,7 +267,10 @@ impl Rows {
             .find(|(told, has)| told.is_some_and(|told| told != *has));
         Ok(wrong.map(|(told, has)| {
             let told = told.unwrap_or_default();
-            let why = format!("its name tells of {told} octets, and it has {has}");
+            let why = format!(
+                "its name tells of {told} octets, and it has {has}: POP3 and STATUS tell the former until its name is \
+                 put right (see \"dovelet help doctor\")"
+            );
             Finding::new("misnamed", why)
         }))
     }

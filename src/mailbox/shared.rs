@@ -60,6 +60,9 @@ pub(super) struct State {
     keywords: Arc<Vec<Option<Keyword>>>,
     /// Newest last.
     pub(super) changes: VecDeque<Change>,
+    /// The least mod-sequence of what changes from now on: above all that was told by an index of which this one may
+    /// be an old copy, as one that is made anew begins.
+    pub(super) floor: ModSeq,
     /// Changes up to here may be missing in `changes`.
     pub(super) changes_after: u64,
     pub(super) views: u32,
@@ -178,6 +181,7 @@ impl Shared {
                 numbering: Weak::new(),
                 keywords: Arc::default(),
                 changes: VecDeque::new(),
+                floor: super::resync::floor(),
                 changes_after,
                 views: 0,
                 unlisted: Vec::new(),

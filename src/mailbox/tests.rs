@@ -2,6 +2,7 @@ mod block_cut;
 mod blocks;
 mod damage;
 mod failing;
+mod lost_logs;
 mod platter;
 mod power_cut;
 mod script;

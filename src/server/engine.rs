@@ -154,6 +154,14 @@ pub(super) fn run(setup: Setup, parent: OwnedFd) -> Result<(), String> {
         or(gone, deadline::after(STOP_PATIENCE)).await;
     }));
     ran.map_err(|error| format!("waiting for events: {error}"))?;
+    if Host::is_damaged() {
+        return Err(match Host::put_aside(&engine.setup.index) {
+            Ok(()) => {
+                "the index was damaged: the next engine makes it anew from the mail".to_owned()
+            }
+            Err(error) => format!("the damaged index cannot be put aside: {error:?}"),
+        });
+    }
     if engine.host.is_lost() {
         return Err("the index cannot be written: beginning anew".to_owned());
     }
@@ -231,10 +239,15 @@ impl Engine {
         }
     }
 
-    /// Until the index is lost, which only a new process can open again.
+    /// Until the index is lost, which only a new process can open again, or damaged, so that one has to make it anew.
     async fn loss(&self) {
         loop {
             let lost = self.host.listen();
+            if Host::is_damaged() {
+                // What was acknowledged is in the store.
+                log::error!("the index is damaged: sessions end, and the engine begins anew");
+                return;
+            }
             if self.host.is_lost() {
                 log::error!("the index is lost: sessions end, and the engine begins anew");
                 return;
@@ -251,7 +264,8 @@ impl Engine {
         // A future that is moved into another takes its place there twice, unless it has a box.
         let task: Task = Box::pin(task);
         let guarded = async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            let ended = AssertUnwindSafe(task).catch_unwind().await;
+            if ended.is_err() && !Host::is_damaged() {
                 log::error!("a task panicked; its connection ends, others go on");
             }
             engine.busy.set(engine.busy.get().saturating_sub(1));
@@ -358,10 +372,7 @@ impl Engine {
     /// Makes the index durable a little later, if there is something in it that is not.
     pub(super) fn soiled(self: &Rc<Self>) {
         if Host::is_damaged() {
-            // What was acknowledged is in the store; the next engine builds the index from that.
-            log::error!("the index is damaged: this engine ends, the next one builds it anew");
-            let put_aside = Host::put_aside(&self.setup.index);
-            std::process::exit(i32::from(put_aside.is_err()) + 1);
+            return self.host.alarm();
         }
         if self.host.is_dirty() {
             self.flush_later();

@@ -3,6 +3,7 @@
 //! Unlike those of the `blocking` crate they do not look up twice a second while there is nothing
 //! to do, and work whose end nobody waits for wakes nobody.
 
+use crate::mailbox::Host;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -118,7 +119,8 @@ impl Shared {
         loop {
             while let Some(work) = state.queue.pop_front() {
                 drop(state);
-                if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                let worked = catch_unwind(AssertUnwindSafe(work));
+                if worked.is_err() && !Host::is_damaged() {
                     log::error!("work on the disk panicked; others go on");
                 }
                 state = lock(&self.state);

@@ -10,7 +10,7 @@ use super::transport::{Transport, socket};
 use super::turn;
 use crate::codec::deflate::{self, Inflate};
 use crate::config::Location;
-use crate::mailbox::Account;
+use crate::mailbox::{Account, Host};
 use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
 use smol::future::{FutureExt, or};
 use std::io;
@@ -69,6 +69,9 @@ impl Engine {
                 Ok(Ok(None)) => {}
                 Ok(Ok(Some(farewell))) => log::info!("session of {user} ended: {farewell}"),
                 Ok(Err(error)) => log::debug!("session of {user}: {error}"),
+                Err(_) if Host::is_damaged() => {
+                    log::warn!("a session of {user} ends: it met the damage of the index");
+                }
                 Err(_) => log::error!("a session of {user} panicked; it ends, others go on"),
             }
         }

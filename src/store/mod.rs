@@ -11,6 +11,7 @@ mod joined;
 mod maildir;
 mod marks;
 mod mbox;
+mod memory;
 mod open;
 mod packed;
 mod side;
@@ -29,12 +30,14 @@ pub(crate) use face::{
 };
 pub(crate) use maildir::{UNKNOWN, folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;
-pub(crate) use open::open;
+pub(crate) use memory::{Memory, Recalled, Remember};
+pub(crate) use open::{open, open_backup, open_with};
 pub(crate) use packed::unpacked_file;
-pub(crate) use side::base::{lasting, origin, saved, stored_octets};
+pub(crate) use side::base::{checksum, lasting, origin, saved, stored_octets};
 pub(crate) use side::beyond;
 pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;
+pub(crate) use side::regular::open as open_file;
 #[cfg(test)]
 pub(crate) use side::{faults, journal};
 pub(crate) use sorter::{Merge, Scratch, Sorter};

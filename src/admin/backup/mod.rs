@@ -1,7 +1,7 @@
 //! `dovelet backup` and `dovelet restore`: the mail of a user copied elsewhere and brought back.
 //!
 //! A backup is a Maildir++ with the side files of this server's own: each message is a file with its INTERNALDATE, and
-//! UID, GUID, save date and flags in its name; `dovecot-uidlist` has UIDVALIDITY, UIDNEXT and the GUID of
+//! UID, GUID, save date, a checksum of its octets and flags in its name; `dovecot-uidlist` has UIDVALIDITY, UIDNEXT and the GUID of
 //! the mailbox, `dovecot-keywords` the keywords, `subscriptions`, `dovelet-special-use` and
 //! `dovelet-metadata` the rest; keywords beyond z are in `dovelet-keywords`. It is that whatever format
 //! the mail is kept in: any program that knows Maildirs reads it, Dovecot serves it as it is, and

@@ -3,7 +3,6 @@
 use crate::admin::console::Exit;
 use crate::admin::replica::fault;
 use crate::admin::visit::End;
-use crate::config::Format;
 use crate::store::{self, Store};
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -71,7 +70,7 @@ impl Place {
             Err(TryLockError::Error(error)) => return Err(absent(error)),
         }
         Ok(Place {
-            store: store::open(path, Format::Maildir, 0).map_err(fault)?,
+            store: store::open_backup(path).map_err(fault)?,
             user,
             _lock: lock,
         })

@@ -8,9 +8,10 @@ use crate::admin::replica::fault;
 use crate::admin::visit::{End, patient, visiting};
 use crate::mail::{Flags, Guid, Keyword, MailboxName, Uid};
 use crate::server::{Filed, Outcome, Reason, Visit};
-use crate::store::{Blob, BlobId, Error, Scanned, Store, beyond, origin};
+use crate::store::{Blob, BlobId, Error, Scanned, Store, beyond, checksum, origin};
 use miniserde::Serialize;
 use std::collections::VecDeque;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 /// Whose mail is to come back, where from, and what is done where some is already.
@@ -133,15 +134,37 @@ fn guid(blob: &BlobId) -> Guid {
     Guid::of(origin(&blob.name).as_bytes())
 }
 
-/// Opens a message for reading. Errors: `Corrupt` if it is not as long as it was when it was saved.
+/// Opens a message for reading. Errors: `Corrupt` if it is not as long as it was when it was saved, or its octets have
+/// another checksum than its name tells; old backups have none.
 fn open(store: &mut dyn Store, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
-    match store.is_whole(name, blob)? {
+    let mut is_whole = store.is_whole(name, blob)?;
+    if let Some(told) = checksum(&blob.name).filter(|_| is_whole) {
+        is_whole = sum(&mut store.open(name, blob)?.body)? == told;
+    }
+    match is_whole {
         true => store.open(name, blob),
         false => Err(Error::Corrupt {
             what: "the message in the backup",
         }),
     }
 }
+
+/// The checksum of what is read.
+fn sum(from: &mut dyn Read) -> io::Result<u32> {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(count) => hasher.update(piece.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Octets that are read at a time.
+const PIECE: usize = 64 * 1024;
 
 impl Restorer<'_, '_> {
     /// False if not all of it is there now.

@@ -1,13 +1,13 @@
 //! Messages are read where they are and handed over.
 
 use super::dates;
-use super::plan::{Plan, Source, Step, plan};
+use super::plan::{Plan, Source, Step, led_out, plan};
 use crate::admin::console::{Console, Exit};
 use crate::admin::options::{Options, load};
 use crate::admin::visit::{End, patient, visiting};
 use crate::mail::{Flags, MailboxName, SystemFlags};
 use crate::server::{Filed, Outcome, Refused, Visit};
-use crate::store::{Error, letters, maildir_files, unpacked_file};
+use crate::store::{Error, letters, maildir_files, open_file, unpacked_file};
 use miniserde::Serialize;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -105,7 +105,7 @@ impl Importer<'_, '_> {
     fn import(&mut self, plan: &Plan) -> Result<Exit, End> {
         let (mut mailboxes, mut added) = (Vec::new(), 0);
         for step in &plan.steps {
-            let row = self.step(step)?;
+            let row = self.step(step, plan)?;
             added += row.added;
             self.refused += row.refused;
             if !mailboxes.contains(&&step.mailbox) {
@@ -131,7 +131,7 @@ impl Importer<'_, '_> {
         })
     }
 
-    fn step(&mut self, step: &Step) -> Result<Row, End> {
+    fn step(&mut self, step: &Step, plan: &Plan) -> Result<Row, End> {
         let mut row = Row {
             mailbox: step.mailbox.to_string(),
             source: match &step.source {
@@ -151,7 +151,7 @@ impl Importer<'_, '_> {
         }
         let read = match &step.source {
             Source::Mbox(path) => self.mbox(path, &mut row),
-            Source::Maildir(path) => self.maildir(path, &mut row),
+            Source::Maildir(path) => self.maildir(path, plan, &mut row),
             Source::Files(files) => self.files(files, &mut row),
         };
         match read {
@@ -168,7 +168,7 @@ impl Importer<'_, '_> {
 
     fn mbox(&mut self, path: &Path, row: &mut Row) -> Result<(), Stop> {
         let unreadable = |error: std::io::Error| Stop::Unreadable(error.to_string());
-        let file = File::open(path).map_err(unreadable)?;
+        let file = open_file(path).map_err(unreadable)?;
         let before = file.metadata().map_err(unreadable)?;
         let mut number = 0u64;
         letters(&file, &mut |letter| {
@@ -195,9 +195,14 @@ impl Importer<'_, '_> {
         Ok(())
     }
 
-    fn maildir(&mut self, path: &Path, row: &mut Row) -> Result<(), Stop> {
+    fn maildir(&mut self, path: &Path, plan: &Plan, row: &mut Row) -> Result<(), Stop> {
         let all = maildir_files(path)?;
         for (at, message) in all.iter().enumerate() {
+            if let Some(to) = plan.leads_out(&message.path) {
+                let why = led_out(&message.path, &to);
+                self.console.complain(format_args!("left out: {why}"));
+                continue;
+            }
             let flags = self.flags(message.flags, message.keywords.clone());
             self.file(&message.path, &|file, _| modified(file), flags, row)?;
             self.show(at + 1, all.len(), row);
@@ -240,7 +245,7 @@ impl Importer<'_, '_> {
         flags: Flags,
         row: &mut Row,
     ) -> Result<(), Stop> {
-        let opened = File::open(path).map_err(Error::from).and_then(|file| {
+        let opened = open_file(path).map_err(Error::from).and_then(|file| {
             let mut body = unpacked_file(file.try_clone()?)?;
             let head = dates::head(&mut body)?;
             let date = date(&file, &head);

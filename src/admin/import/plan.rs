@@ -2,9 +2,9 @@
 
 use super::dates;
 use crate::mail::MailboxName;
-use crate::store::{folders, maildir_subscriptions};
+use crate::store::{folders, maildir_subscriptions, open_file};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub(super) unread: u64,
     /// The directories that are being looked at, each in the one before it: device and inode.
     within: Vec<(u64, u64)>,
+    /// All directories that were entered, by their real paths: what is to be imported lies in these.
+    trees: Vec<PathBuf>,
 }
 
 /// What lies at these paths, for mailboxes below `top`, or at the top of all. Errors: with the path, what
@@ -68,6 +70,13 @@ impl Plan {
         if !fs::metadata(path)?.is_dir() {
             return self.file(path, top, &mut Vec::new(), true);
         }
+        // Nor does a link below it lead to what it lies in itself.
+        let real = path.canonicalize()?;
+        let above = real
+            .ancestors()
+            .skip(1)
+            .filter_map(|above| fs::metadata(above).ok());
+        self.within = above.map(|above| (above.dev(), above.ino())).collect();
         self.enter(path, |plan| {
             if is_maildir(path) {
                 return plan.maildir(path, top);
@@ -99,9 +108,21 @@ impl Plan {
             return Ok(());
         }
         self.within.push(own);
+        self.trees.push(path.canonicalize()?);
         let looked = look(self);
         self.within.pop();
         looked
+    }
+
+    /// Where a link leads, if that is to a file that lies in none of the directories which are imported.
+    pub(super) fn leads_out(&self, path: &Path) -> Option<PathBuf> {
+        let metadata = path.symlink_metadata().ok()?;
+        if !metadata.is_symlink() {
+            return None;
+        }
+        let to = path.canonicalize().ok()?;
+        let is_within = self.trees.iter().any(|tree| to.starts_with(tree));
+        (!is_within && !to.is_dir()).then_some(to)
     }
 
     /// What lies below a path that was named, and cannot be read, is left out.
@@ -139,7 +160,7 @@ impl Plan {
         messages: &mut Vec<PathBuf>,
         named: bool,
     ) -> io::Result<()> {
-        let head = dates::head(&mut File::open(path)?)?;
+        let head = dates::head(&mut open_file(path)?)?;
         if head.starts_with(b"From ") {
             if let Some(mailbox) = self.below(top, &shown(path)) {
                 self.add(mailbox, Source::Mbox(path.to_owned()), true);
@@ -190,8 +211,14 @@ impl Plan {
             let Some(metadata) = self.leave(&path, fs::metadata(&path)) else {
                 continue;
             };
+            if let Some(to) = self.leads_out(&path) {
+                self.left.push(led_out(&path, &to));
+                continue;
+            }
             let kind = metadata.file_type();
             if kind.is_fifo() || kind.is_socket() {
+                let path = path.display();
+                self.left.push(format!("{path} is no file"));
                 continue;
             }
             if !kind.is_dir() {
@@ -283,6 +310,12 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Why a link is left out.
+pub(super) fn led_out(path: &Path, to: &Path) -> String {
+    let (path, to) = (path.display(), to.display());
+    format!("{path} is a link to {to}, which is not in what is imported")
 }
 
 fn unreadable(error: crate::store::Error) -> io::Error {
@@ -412,6 +445,7 @@ mod tests {
             ("../..", "Mail/sub/deep/m"),
             (".", "m/.loop"),
             ("..", "m/Lists/again"),
+            ("../..", "Mail/above"),
             // It leads elsewhere.
             ("../other", "Mail/linked"),
         ] {
@@ -426,11 +460,58 @@ mod tests {
             "Lists: maildir m/Lists",
         ];
         assert_eq!(steps(&found, &root), expected);
-        let left = ["Mail/sub/deep/m", "Mail/sub/deep/self", "Mail/sub/loop"];
-        let left = left.into_iter().chain(["m/.loop", "m/Lists/again"]);
-        let told = |path| format!("{}/{path} is a directory that it lies in", root.display());
+        let left = ["above", "sub/deep/m", "sub/deep/self", "sub/loop"];
+        let left = left.map(|path| format!("Mail/{path}")).into_iter();
+        let left = left.chain(["m/.loop", "m/Lists/again"].map(str::to_owned));
+        let told =
+            |path: String| format!("{}/{path} is a directory that it lies in", root.display());
         assert_eq!(found.left, left.map(told).collect::<Vec<String>>());
         assert_eq!(found.unread, 0);
+    }
+
+    /// Whoever opened it waited for ever.
+    #[test]
+    fn pipes_are_left_out() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        make(&root, &[("Mail/1.eml", "a: b\n\n")]);
+        for pipe in ["Mail/pipe", "pipe"] {
+            mknodat(CWD, root.join(pipe), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        }
+        let found = plan(&[root.join("Mail")], None).unwrap();
+        assert_eq!(steps(&found, &root), ["Mail: files Mail/1.eml"]);
+        assert_eq!(
+            found.left,
+            [format!("{} is no file", root.join("Mail/pipe").display())]
+        );
+        assert!(plan(&[root.join("pipe")], None).is_err());
+    }
+
+    /// Whoever imports may read what the owner of the mail may not.
+    #[test]
+    fn links_to_files_elsewhere_are_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let files = [
+            ("Mail/1.eml", "a: b\n\n"),
+            ("Mail/sub/2.eml", "a: b\n\n"),
+            ("secret", "a: secret\n\n"),
+        ];
+        make(&root, &files);
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+        link("../secret", "Mail/out.eml");
+        link("sub/2.eml", "Mail/within.eml");
+        link("secret", "named.eml");
+        let found = plan(&[root.join("Mail"), root.join("named.eml")], None).unwrap();
+        let expected = [
+            "sub: files Mail/sub/2.eml",
+            "Mail: files Mail/1.eml Mail/within.eml",
+            "INBOX: files named.eml -",
+        ];
+        assert_eq!(steps(&found, &root), expected);
+        let (out, secret) = (root.join("Mail/out.eml"), root.join("secret"));
+        assert_eq!(found.left, [led_out(&out, &secret)]);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::mailbox::{Access, Account, Error, Expunges, FlagChange, Host, Limits}
 use std::fs;
 use std::path::Path;
 
-type Seen = (u32, u32, Vec<(u32, u32, u8)>, Vec<String>);
+pub(super) type Seen = (u32, u32, Vec<(u32, u32, u8)>, Vec<String>);
 
-fn look(account: &Account, mailbox: &str) -> Seen {
+pub(super) fn look(account: &Account, mailbox: &str) -> Seen {
     let view = account.select(&name(mailbox), Access::ReadOnly).unwrap();
     let keywords = view.keywords().iter().flatten();
     (
@@ -23,7 +23,7 @@ fn look(account: &Account, mailbox: &str) -> Seen {
 }
 
 /// An account with two mailboxes and an index beside it that was closed.
-fn prepared(root: &Path, format: Format) -> [Seen; 2] {
+pub(super) fn prepared(root: &Path, format: Format) -> [Seen; 2] {
     let host = Host::open_in(&root.join("index"), format, Limits::default()).unwrap();
     let account = host.account("u", &root.join("mail")).unwrap();
     account.create(&name("other")).unwrap();
@@ -140,6 +140,38 @@ fn damaged_indexes(format: Format, rounds: u64) {
         }
     }
     println!("{rounds} damaged indexes, {again} of them noticed late");
+}
+
+/// Whoever opened it waited for ever.
+#[test]
+fn what_is_no_file_is_put_aside_or_left_alone() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let pipe = |path: &Path| {
+        fs::remove_file(path).ok();
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    };
+    for (file, kind) in [
+        ("index", 0),
+        ("index.journal", 0),
+        ("index", 1),
+        ("index.journal", 1),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let seen = prepared(root, Format::Maildir);
+        match kind {
+            0 => pipe(&root.join(file)),
+            _ => {
+                fs::remove_file(root.join(file)).ok();
+                fs::create_dir(root.join(file)).unwrap();
+            }
+        }
+        assert_eq!(
+            serve(root, Format::Maildir, &seen),
+            Ok(None),
+            "{file} {kind}"
+        );
+    }
 }
 
 /// redb makes the file long, then writes its head, then the octets that say what it is.

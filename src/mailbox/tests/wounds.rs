@@ -52,7 +52,7 @@ struct Collector;
 
 impl log::Log for Collector {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.level() <= log::Level::Warn
+        metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &log::Record<'_>) {
@@ -65,7 +65,7 @@ impl log::Log for Collector {
 }
 
 /// Lines that this thread logged since it was last asked.
-fn logged() -> Vec<String> {
+pub(super) fn logged() -> Vec<String> {
     static COLLECTOR: Collector = Collector;
     if log::set_logger(&COLLECTOR).is_ok() {
         log::set_max_level(log::LevelFilter::Warn);

@@ -7,6 +7,7 @@ use super::line::{Contents, Together};
 use super::log::Log;
 use super::messages::{Gone, Messages};
 use super::purge::Purge;
+use super::recall::{self, Recall};
 use super::record::{Place, Record};
 use super::root::Root;
 use crate::mail::{MailboxName, Uid, UidSet};
@@ -44,14 +45,21 @@ impl Mdbox {
     fn mend(&self, name: &MailboxName, log: &Log) -> Result<(), Error> {
         let mut contents = log.contents()?;
         let damaged = std::mem::take(&mut contents.damaged);
-        let count = self.root.rejoin(name, &mut contents)?;
-        if contents.known.is_none() && count > 0 {
-            // Messages had these UIDs, perhaps, that went.
-            contents.known = self.root.empty()?.known;
+        log::error!("{name}: {damaged} lines of its log cannot be read");
+        let confirm = &mut |own: &mut _| recall::confirm(&self.files, own);
+        match self.root.recall(name, &mut contents, confirm)? {
+            Recall::Some { complete } => {
+                self.root.rejoin_unless(complete, name, &mut contents)?;
+            }
+            Recall::Nothing | Recall::Foreign => {
+                let count = self.root.rejoin(name, &mut contents)?;
+                if contents.known.is_none() && count > 0 {
+                    // Messages had these UIDs, perhaps, that went.
+                    contents.known = self.root.empty()?.known;
+                }
+                log::error!("{name}: {count} messages have new UIDs");
+            }
         }
-        log::error!(
-            "{name}: {damaged} lines of its log cannot be read; {count} messages have new UIDs"
-        );
         log.rewrite(&contents)
     }
 
@@ -157,7 +165,7 @@ impl Messages for Mdbox {
         }
         drop(messages);
         self.files.found(highest, !absent.is_empty());
-        gone.log(name);
+        gone.log(&self.root, name);
         if self.files.may_be_aside() {
             // Where it was put aside may not be mounted.
             absent = UidSet::new();

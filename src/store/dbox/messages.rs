@@ -5,6 +5,7 @@ use super::folded::Present;
 use super::line::Contents;
 use super::log::Log;
 use super::record::{Place, Record};
+use super::root::Root;
 use crate::mail::{MailboxName, Uid};
 use crate::store::{Compacted, Compaction, Error, Filing, Replaced};
 use std::fs::File;
@@ -85,8 +86,11 @@ impl Gone {
         self.first.get_or_insert_with(|| (uid, record.into()));
     }
 
-    pub(super) fn log(self, name: &MailboxName) {
-        if let Some((uid, record)) = self.first {
+    /// Says so once, as long as those are the same. They keep their lines: a file that comes back has its UID and flags.
+    pub(super) fn log(self, root: &Root, name: &MailboxName) {
+        let found = self.first.as_ref().map(|(uid, _)| (self.count, *uid));
+        let is_news = root.note_gone(name, found);
+        if let Some((uid, record)) = self.first.filter(|_| is_news) {
             let count = self.count;
             log::error!(
                 "{name}: the files of {count} messages are gone, the first UID {uid}: {record}"

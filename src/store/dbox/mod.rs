@@ -5,7 +5,9 @@
 //! What is different in the two is behind one trait (`messages`). Which messages a mailbox has, under which UIDs and
 //! with which flags, says its own log, `mailboxes/NAME/dbox-Mails/dovelet.log` (`log`): lines that are
 //! only added, each with a checksum; what the end of the file lacks was not acknowledged. So what the
-//! index knows can be rebuilt here as it can for Maildir, flags included, and a copy is a line.
+//! index knows can be rebuilt here as it can for Maildir, flags included, and a copy is a line. The other way round,
+//! the index is asked where a log is gone, or lines of it cannot be read (`recall`): the messages that are still in
+//! their files have their UIDs, flags and keywords from there. Where neither knows, UIDs are new in mdbox.
 //!
 //! ```text
 //! what                          mdbox                                         sdbox
@@ -69,6 +71,7 @@ mod mdbox;
 mod messages;
 mod octets;
 mod purge;
+mod recall;
 mod record;
 mod recover;
 mod root;

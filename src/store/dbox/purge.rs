@@ -58,8 +58,8 @@ impl Mdbox {
         let mailboxes = self.root.all_mailboxes()?;
         for (at, name) in mailboxes.iter().enumerate() {
             let (head, all) = self.root.log(name)?.folded(SORT_OCTETS)?;
-            if head.damaged > 0 {
-                // What cannot be read may name any message.
+            if head.damaged > 0 || head.known.is_none() {
+                // What cannot be read, or is cut off, may name any message.
                 return Err(Error::Corrupt {
                     what: "the log of a mailbox",
                 });

@@ -1,13 +1,14 @@
 //! Messages of a mailbox whose log is lost, found in the files of messages.
 
 use super::files::Files;
-use super::framing::MAILBOX;
+use super::framing::{GUID, MAILBOX};
 use super::layout::mailbox_name;
 use super::line::{self, Contents, Message};
 use super::log::SORT_OCTETS;
+use super::recall::{Recall, confirm};
 use super::record::{Place, Record};
 use super::root::Root;
-use super::walk::walk;
+use super::walk::{Framed, walk};
 use crate::mail::{MailboxName, Uid};
 use crate::store::Error;
 use crate::store::side::room;
@@ -16,13 +17,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 impl Root {
-    /// What a new log of a mailbox says where the old one is gone: all messages that came to this mailbox
-    /// first, or (INBOX) to one that is gone, and that no log has. UIDs are new, flags are lost, and
-    /// what was expunged and not purged is back. Errors: where Dovecot has an index, in which they are, or has
-    /// it elsewhere, as nothing there is of this server.
+    /// What a new log of a mailbox says where the old one is gone: what the index knows. Where that knows
+    /// nothing, or not all: messages that came to this mailbox first, or (INBOX) to one that is gone, and that no
+    /// log has. Their UIDs are new, flags are lost, and what was expunged and not purged is back. Errors: where
+    /// only Dovecot has an index, in which they are, or has it elsewhere, as nothing there is of this server.
     pub(super) fn recover(&self, name: &MailboxName) -> Result<Contents, Error> {
-        let mut contents = self.empty()?;
         let files = Files::looked_at(&self.path, self.alternate.as_deref());
+        let mut known = Contents::default();
+        let recall = self.recall(name, &mut known, &mut |own| confirm(&files, own))?;
+        if let Recall::Some { complete } = recall {
+            self.rejoin_unless(complete, name, &mut known)?;
+            return Ok(known);
+        }
+        let mut contents = self.empty()?;
         if files.numbers()?.is_empty() {
             return Ok(contents);
         }
@@ -39,6 +46,23 @@ impl Root {
         Ok(contents)
     }
 
+    /// Of a log of which the index told what it knows: finds what that does not know, unless that is all.
+    pub(super) fn rejoin_unless(
+        &self,
+        complete: bool,
+        name: &MailboxName,
+        contents: &mut Contents,
+    ) -> Result<(), Error> {
+        let new = match complete {
+            true => 0,
+            false => self.rejoin(name, contents)?,
+        };
+        if new > 0 {
+            log::error!("{name}: {new} messages that the index does not know have new UIDs");
+        }
+        Ok(())
+    }
+
     /// As `recover`, of a log that cannot be read as a whole: what it says stays. Returns how many messages
     /// were found.
     pub(super) fn rejoin(
@@ -50,8 +74,8 @@ impl Root {
         let mut mailboxes = self.mailboxes()?;
         mailboxes.retain(|other| other != name);
         let mut had = self.referenced(&mailboxes)?;
-        had.extend(places(contents));
-        had.extend(&contents.left);
+        had.places.extend(places(contents));
+        had.places.extend(&contents.left);
         let mut uid = contents.uid_next.or(Some(Uid::MIN));
         let mut count = 0;
         for number in files.numbers()? {
@@ -61,6 +85,9 @@ impl Root {
                     file: number,
                     offset: framed.start,
                 };
+                if had.has(framed, place) {
+                    return Ok(true);
+                }
                 let first = framed.metadata.get(MAILBOX).and_then(mailbox_name);
                 let own = match &first {
                     Some(first) if first == name => true,
@@ -71,7 +98,7 @@ impl Root {
                         name.is_inbox() && gone
                     }
                 };
-                let next = uid.filter(|_| own && !had.contains(&place));
+                let next = uid.filter(|_| own);
                 if let Some(own) = next {
                     let record = Record::of_framed(framed, own, Some(place)).to_string();
                     contents
@@ -98,21 +125,42 @@ impl Root {
         Ok(false)
     }
 
-    /// Places of all messages that these mailboxes have.
-    fn referenced(&self, mailboxes: &[MailboxName]) -> Result<HashSet<Place>, Error> {
-        let mut places = HashSet::new();
+    /// All messages that these mailboxes have.
+    fn referenced(&self, mailboxes: &[MailboxName]) -> Result<Referenced, Error> {
+        let mut had = Referenced::default();
         for name in mailboxes {
             let log: PathBuf = self.directory(name)?.join(line::FILE);
-            if !log.exists() {
-                continue;
-            }
-            let (_, all) = self.log(name)?.folded(SORT_OCTETS)?;
-            let mut messages = all.messages()?;
-            while let Some((_, message)) = messages.next()? {
-                places.extend(Record::parse(&message.record).and_then(|record| record.place));
+            if log.exists() {
+                let (_, all) = self.log(name)?.folded(SORT_OCTETS)?;
+                let mut messages = all.messages()?;
+                while let Some((_, message)) = messages.next()? {
+                    let record = Record::parse(&message.record);
+                    had.places.extend(record.and_then(|record| record.place));
+                }
+            } else if let Some((messages, _)) = self.remembered(name)? {
+                // It is made anew of that, too, once somebody opens it.
+                let records = messages.values();
+                let records = records.filter_map(|own| Record::parse(&own.record));
+                had.guids.extend(records.map(|record| record.guid));
             }
         }
-        Ok(places)
+        Ok(had)
+    }
+}
+
+/// Messages that mailboxes have.
+#[derive(Default)]
+struct Referenced {
+    places: HashSet<Place>,
+    /// Those of mailboxes whose logs are gone, which only the index knows.
+    guids: HashSet<Box<str>>,
+}
+
+impl Referenced {
+    fn has(&self, framed: &Framed, place: Place) -> bool {
+        let guid = framed.metadata.get(GUID);
+        let guid = guid.and_then(|guid| std::str::from_utf8(guid).ok());
+        self.places.contains(&place) || guid.is_some_and(|guid| self.guids.contains(guid))
     }
 }
 

@@ -3,10 +3,11 @@
 use super::layout::{self, MAILBOXES, MAILS};
 use super::line::{self, Contents};
 use super::log::Log;
-use crate::mail::MailboxName;
-use crate::store::Error;
+use crate::mail::{MailboxName, Uid};
 use crate::store::side::uid_validity::{self, random_guid};
 use crate::store::side::{disk, unique};
+use crate::store::{Error, Memory};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,12 +45,16 @@ pub(super) struct Root {
     pub(super) alternate: Option<PathBuf>,
     /// What the log of a mailbox says that has none.
     recover: Recover,
+    /// Who is asked what a log said that is gone.
+    memory: Mutex<Option<Arc<dyn Memory>>>,
     logs: Mutex<Logs>,
     pub(super) host: String,
     /// The directories are there.
     prepared: Mutex<bool>,
     /// A log that was lost is made.
     mending: Mutex<()>,
+    /// Of which mailboxes it was said that files of messages are gone: how many, and the first.
+    gone: Mutex<BTreeMap<MailboxName, (usize, Uid)>>,
 }
 
 /// Errors: where the mailbox is another program's.
@@ -78,18 +83,38 @@ impl Root {
         path: &Path,
         alternate: Option<&Path>,
         recover: Recover,
+        memory: Option<Arc<dyn Memory>>,
     ) -> Result<Arc<Root>, Error> {
         let root = ROOTS.of(path, || Root {
             path: path.to_owned(),
             alternate: alternate.map(Path::to_owned),
             recover,
+            memory: Mutex::default(),
             logs: Mutex::default(),
             host: unique::host(),
             prepared: Mutex::default(),
             mending: Mutex::default(),
+            gone: Mutex::default(),
         });
+        if memory.is_some() {
+            *lock(&root.memory) = memory;
+        }
         root.prepare()?;
         Ok(root)
+    }
+
+    /// Notes how many messages of a mailbox have no files, and the first of them; true if that was not so before.
+    pub(super) fn note_gone(&self, name: &MailboxName, found: Option<(usize, Uid)>) -> bool {
+        let mut gone = lock(&self.gone);
+        let before = match found {
+            Some(found) => gone.insert(name.clone(), found),
+            None => gone.remove(name),
+        };
+        before != found
+    }
+
+    pub(super) fn memory(&self) -> Option<Arc<dyn Memory>> {
+        lock(&self.memory).clone()
     }
 
     fn prepare(&self) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use super::framing::{FileHeader, MAX_FILE_HEADER, file_header};
 use super::line::{Contents, Line, Message, Together};
 use super::log::Log;
 use super::messages::{Gone, Messages};
+use super::recall::Recall;
 use super::record::{Place, Record};
 use super::recover::refused;
 use super::root::Root;
@@ -65,6 +66,26 @@ impl Sdbox {
         if !self.unsynced.iter().any(|own| Arc::ptr_eq(own, directory)) {
             self.unsynced.push(directory.clone());
         }
+    }
+
+    /// Has the log of a mailbox, some of which cannot be read, written anew with what the index knows; false if
+    /// that is nothing. `there`: files that there are.
+    fn mend(&mut self, name: &MailboxName, log: &Log, there: &UidSet) -> Result<bool, Error> {
+        let mut contents = log.contents()?;
+        match remember(&self.root, name, &mut contents)? {
+            Recall::Nothing => return Ok(false),
+            Recall::Foreign => contents.known = self.root.empty()?.known,
+            Recall::Some { .. } => {}
+        }
+        let damaged = std::mem::take(&mut contents.damaged);
+        log::error!("{name}: {damaged} lines of its log cannot be read");
+        // The log will not say any more which files are to go.
+        for uid in contents.expunged.intersection(there).iter() {
+            self.gone(log, uid)?;
+        }
+        disk::sync_directory(&*log.directory()?).map_err(io::Error::from)?;
+        log.rewrite(&contents)?;
+        Ok(true)
     }
 
     /// Gives files their names that a sync which failed was to give them.
@@ -206,7 +227,12 @@ impl Messages for Sdbox {
         }
         let unnamed = log.unnamed();
         let there = listed(&directory)?;
-        let (mut head, all) = log.folded(octets)?;
+        let (mut head, mut all) = log.folded(octets)?;
+        if (head.known.is_none() || head.damaged > 0) && self.mend(name, log, &there)? {
+            let mended = head.mended;
+            (head, all) = log.folded(octets)?;
+            head.mended += mended;
+        }
         let (mut gone, mut known, mut absent) = (Gone::default(), UidSet::new(), UidSet::new());
         let mut messages = all.messages()?;
         while let Some((uid, message)) = messages.next()? {
@@ -218,7 +244,7 @@ impl Messages for Sdbox {
             }
         }
         drop(messages);
-        gone.log(name);
+        gone.log(&self.root, name);
         let mut new = Vec::new();
         for uid in there.difference(&known).iter() {
             if head.expunged.contains(uid) {
@@ -280,9 +306,43 @@ fn found(directory: &OwnedFd, uid: Uid) -> Result<Option<Record>, Error> {
     Ok(record.map(|record| Record { saved, ..record }))
 }
 
-/// As [`super::root::Recover`]: the files tell which messages there are, under which UIDs, and an index may know of
-/// which UIDVALIDITY these are.
+/// Adds to what a log says what the index knows of messages whose files are there.
+fn remember(root: &Root, name: &MailboxName, contents: &mut Contents) -> Result<Recall, Error> {
+    let directory = match File::open(root.directory(name)?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        opened => Some(OwnedFd::from(opened?)),
+    };
+    let is_there = |uid: Uid, message: &Message| {
+        let own = Record::parse(&message.record);
+        let found = match &directory {
+            Some(directory) => found(directory, uid)?,
+            None => None,
+        };
+        Ok(own
+            .zip(found)
+            .is_some_and(|(own, found)| own.is_that(&found)))
+    };
+    root.recall(name, contents, &mut |messages| {
+        let mut failure = Ok(());
+        messages.retain(|uid, message| {
+            is_there(*uid, message).unwrap_or_else(|error: Error| {
+                failure = Err(error);
+                true
+            })
+        });
+        failure
+    })
+}
+
+/// As [`super::root::Recover`]: the index knows what the log said; where it does not, files tell which messages
+/// there are.
 pub(super) fn recover(root: &Root, name: &MailboxName) -> Result<Contents, Error> {
+    let mut contents = Contents::default();
+    match remember(root, name, &mut contents)? {
+        Recall::Nothing => {}
+        Recall::Foreign => return root.empty(),
+        Recall::Some { .. } => return Ok(contents),
+    }
     let directory = root.directory(name)?;
     let known = ["dovecot.index", "dovecot.index.log"].map(|file| directory.join(file));
     if let Some(index) = known.iter().find(|path| path.exists()) {

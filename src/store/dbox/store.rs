@@ -20,7 +20,7 @@ use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
     Blob, BlobId, Body, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState,
-    Replaced, Scanned, Stamp, Store, Totals,
+    Memory, Replaced, Scanned, Stamp, Store, Totals,
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -56,16 +56,31 @@ impl Dbox {
         alternate: Option<&Path>,
         rotate_octets: u32,
     ) -> Result<Dbox, Error> {
+        Dbox::mdbox_with(root, alternate, rotate_octets, None)
+    }
+
+    /// As `mdbox`; `memory` is asked where a log is lost.
+    pub(crate) fn mdbox_with(
+        root: &Path,
+        alternate: Option<&Path>,
+        rotate_octets: u32,
+        memory: Option<Arc<dyn Memory>>,
+    ) -> Result<Dbox, Error> {
         // It tells the format where there are no messages.
         disk::make_tree(&files::directory(root))?;
-        let root = Root::open(root, alternate, Root::recover)?;
+        let root = Root::open(root, alternate, Root::recover, memory)?;
         let messages = Box::new(Mdbox::new(&root, rotate_octets));
         Ok(Dbox::over(root, messages))
     }
 
     /// As `mdbox`, an sdbox.
     pub(crate) fn sdbox(root: &Path) -> Result<Dbox, Error> {
-        let root = Root::open(root, None, sdbox::recover)?;
+        Dbox::sdbox_with(root, None)
+    }
+
+    /// As `sdbox`; `memory` is asked where a log is lost.
+    pub(crate) fn sdbox_with(root: &Path, memory: Option<Arc<dyn Memory>>) -> Result<Dbox, Error> {
+        let root = Root::open(root, None, sdbox::recover, memory)?;
         let messages = Box::new(Sdbox::new(&root));
         Ok(Dbox::over(root, messages))
     }

@@ -3,6 +3,7 @@
 use crate::codec::crlf::ToLf;
 use crate::codec::packed::{MAGIC_OCTETS, Method};
 use crate::mail::Guid;
+use crate::store::side::base::checksum_field;
 use crate::store::side::disk;
 use crate::store::side::unique::unique;
 use crate::store::{Body, Draft, Error};
@@ -38,6 +39,8 @@ pub(crate) struct MaildirDraft {
     pub(super) unique: String,
     /// What it is known by that was elsewhere before, and since when it is where it is.
     pub(super) identity: Option<(Guid, Option<i64>)>,
+    /// Of the octets so far, as stored; `None`: nobody wants to know.
+    sum: Option<crc32fast::Hasher>,
 }
 
 /// Where the staged file can be linked from.
@@ -69,7 +72,27 @@ impl MaildirDraft {
             home: Home::Staged(tmp.clone(), unique.clone()),
             unique,
             identity: None,
+            sum: None,
         })
+    }
+
+    /// Its name is to have a checksum.
+    pub(super) fn summing(mut self) -> MaildirDraft {
+        self.sum = Some(crc32fast::Hasher::new());
+        self
+    }
+
+    /// The field of the name with the checksum; empty if nobody wanted one.
+    pub(super) fn sum_field(&self) -> String {
+        let sum = self.sum.clone().map(crc32fast::Hasher::finalize);
+        sum.map_or(String::new(), checksum_field)
+    }
+
+    /// Takes what is behind there in the buffer into the checksum.
+    fn sum_from(&mut self, from: usize) {
+        if let Some(sum) = &mut self.sum {
+            sum.update(self.buffer.get(from..).unwrap_or_default());
+        }
     }
 
     /// The file alone; its name goes with the draft.
@@ -81,7 +104,9 @@ impl MaildirDraft {
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         if !self.finished {
             self.finished = true;
+            let from = self.buffer.len();
             self.encoder.finish(&mut self.buffer);
+            self.sum_from(from);
         }
         self.write_buffer()?;
         if self.large {
@@ -206,7 +231,9 @@ impl Draft for MaildirDraft {
             return Err(Error::Corrupt { what: "a draft" });
         }
         for piece in bytes.chunks(BUFFER_OCTETS) {
+            let from = self.buffer.len();
             self.encoder.encode(piece, &mut self.buffer);
+            self.sum_from(from);
             if self.buffer.len() >= BUFFER_OCTETS {
                 self.write_buffer()?;
                 self.buffer.clear();

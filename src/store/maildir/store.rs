@@ -52,6 +52,8 @@ pub(crate) struct Maildir {
     pub(super) remote: OnceCell<bool>,
     /// How new messages are compressed.
     method: Option<Method>,
+    /// Names of new ones tell checksums.
+    sums: bool,
     pub(super) layout: Layout,
     pub(super) separator: InfoSeparator,
 }
@@ -123,6 +125,7 @@ impl Maildir {
             going: Vec::new(),
             remote: OnceCell::new(),
             method: None,
+            sums: false,
             layout,
             separator: InfoSeparator::default(),
         };
@@ -130,6 +133,11 @@ impl Maildir {
             maildir.end_moving()?;
         }
         Ok(maildir)
+    }
+
+    /// Names of messages that are filed tell a checksum of their octets.
+    pub(crate) fn summing(self) -> Maildir {
+        Maildir { sums: true, ..self }
     }
 
     /// Flags of messages that are filed or marked are behind that.
@@ -164,7 +172,10 @@ impl Store for Maildir {
     fn stage(&mut self) -> Result<Box<dyn Draft>, Error> {
         let tmp = self.tmp()?;
         let draft = MaildirDraft::create(&tmp, &self.host, self.method)?;
-        Ok(Box::new(draft))
+        Ok(Box::new(match self.sums {
+            true => draft.summing(),
+            false => draft,
+        }))
     }
 
     fn scratch(&mut self) -> Result<fs::File, Error> {
@@ -196,6 +207,7 @@ impl Store for Maildir {
             draft.identity,
             new.uid,
         );
+        let base = base + &draft.sum_field();
         let blob = placed(base, new.flags, new.letters);
         let target = self.directory(to)?.of(blob.place).clone();
         let file = file_name(&blob, self.separator);

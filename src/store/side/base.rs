@@ -20,6 +20,21 @@ pub(crate) fn stored_octets(base: &str) -> Option<u64> {
     number(base.as_bytes(), b'S')
 }
 
+/// The CRC-32 of the octets as stored in a base name, as a copy has it that somebody keeps.
+pub(crate) fn checksum(base: &str) -> Option<u32> {
+    let digits = field(base, CHECKSUM)?;
+    let is_one = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    u32::from_str_radix(&digits, 16).ok().filter(|_| is_one)
+}
+
+/// The field with that checksum.
+pub(crate) fn checksum_field(sum: u32) -> String {
+    format!(",{CHECKSUM}={sum:08x}")
+}
+
+/// What it begins with; Dovecot and Courier have nothing of that name.
+const CHECKSUM: &str = "C";
+
 /// The value behind `,X=` in a base name.
 pub(crate) fn field(base: &str, key: &str) -> Option<String> {
     let mut fields = base.split(',').skip(1);
@@ -58,6 +73,22 @@ const SECONDS: RangeInclusive<usize> = 9..=11;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_tell_a_checksum_in_one_way() {
+        let name = format!("1.a,S=3{},U=7", checksum_field(0xab));
+        assert_eq!(name, "1.a,S=3,C=000000ab,U=7");
+        assert_eq!(checksum(&name), Some(0xab));
+        for bad in [
+            "1.a,C=ab",
+            "1.a,C=000000zz",
+            "1.a,C=+00000ab",
+            "C=000000ab",
+            "1.a",
+        ] {
+            assert_eq!(checksum(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn names_tell_when_a_message_was_saved() {

@@ -4,8 +4,9 @@ use super::founded;
 use crate::config::Namespace;
 use crate::mail::{DELIMITER, MailboxName};
 use crate::store::open::open_one;
-use crate::store::{Error, Store};
+use crate::store::{Error, Memory, Recalled, Remember, Store};
 use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
 
 /// The place of the account's own store among all.
 pub(super) const OWN: usize = 0;
@@ -22,6 +23,8 @@ pub(super) struct Places {
     own: Box<dyn Store>,
     namespaces: Vec<Opening>,
     rotate_octets: u32,
+    /// What knows mailboxes by their names among all.
+    pub(super) memory: Option<Arc<dyn Memory>>,
 }
 
 /// A namespace, and its store once it is open.
@@ -47,6 +50,7 @@ impl Places {
             own,
             namespaces: namespaces.into_iter().map(opening).collect(),
             rotate_octets,
+            memory: None,
         }
     }
 
@@ -103,10 +107,7 @@ impl Places {
         let Some(Namespace { prefix, .. }) = self.namespace(place) else {
             return (self.number(name) == OWN).then(|| name.clone());
         };
-        match name.is_inbox() {
-            true => Some(prefix.clone()),
-            false => MailboxName::new(&format!("{prefix}{DELIMITER}{name}")).ok(),
-        }
+        outer(prefix, name)
     }
 
     /// Opens the store of a place, if that was not done.
@@ -121,7 +122,9 @@ impl Places {
         let others = others.map(|(_, other)| other.namespace.location.root.as_path());
         let opened = founded::check(root, namespace).and_then(|()| {
             founded::check_apart(namespace, others.chain([root]))?;
-            let store = open_one(&location.root, location.form.clone(), self.rotate_octets)?;
+            let memory = self.memory.clone().map(|all| Inside::of(all, prefix));
+            let (form, octets) = (location.form.clone(), self.rotate_octets);
+            let store = open_one(&location.root, form, octets, memory)?;
             founded::note(root, namespace)?;
             Ok(store)
         });
@@ -173,5 +176,39 @@ impl Places {
     pub(super) fn open_ones(&self) -> Vec<usize> {
         let is_open = |place: &usize| self.opening(*place).is_none_or(|o| o.store.get().is_some());
         (0..self.count()).filter(is_open).collect()
+    }
+}
+
+/// What a mailbox of a namespace is called among all; `None` if it has no name.
+fn outer(prefix: &MailboxName, name: &MailboxName) -> Option<MailboxName> {
+    match name.is_inbox() {
+        true => Some(prefix.clone()),
+        false => MailboxName::new(&format!("{prefix}{DELIMITER}{name}")).ok(),
+    }
+}
+
+/// What is known of the mailboxes of one namespace, by their names there.
+struct Inside {
+    all: Arc<dyn Memory>,
+    prefix: MailboxName,
+}
+
+impl Inside {
+    fn of(all: Arc<dyn Memory>, prefix: &MailboxName) -> Arc<dyn Memory> {
+        let prefix = prefix.clone();
+        Arc::new(Inside { all, prefix })
+    }
+}
+
+impl Memory for Inside {
+    fn recall(
+        &self,
+        name: &MailboxName,
+        each: &mut Remember<'_>,
+    ) -> Result<Option<Recalled>, Error> {
+        match outer(&self.prefix, name) {
+            Some(name) => self.all.recall(&name, each),
+            None => Ok(None),
+        }
     }
 }

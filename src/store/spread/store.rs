@@ -7,11 +7,12 @@ use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
 use crate::store::side::base::origin;
 use crate::store::side::beyond::Beyond;
 use crate::store::{
-    Blob, BlobId, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState,
+    Blob, BlobId, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState, Memory,
     Replaced, Scanned, Stamp, Store,
 };
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A handle on the mail of one user.
 pub(crate) struct Spread {
@@ -50,6 +51,12 @@ impl Spread {
             brought: Vec::new(),
             compacting: None,
         }
+    }
+
+    /// `memory` is asked where files are lost that say what is not known otherwise.
+    pub(crate) fn asking(mut self, memory: Option<Arc<dyn Memory>>) -> Spread {
+        self.places.memory = memory;
+        self
     }
 
     /// The store of a mailbox, and its name there.
