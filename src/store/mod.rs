@@ -39,6 +39,6 @@ pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;
 pub(crate) use side::regular::open as open_file;
 #[cfg(test)]
-pub(crate) use side::{faults, journal};
+pub(crate) use side::{disk, faults, journal};
 pub(crate) use sorter::{Merge, Scratch, Sorter};
 pub(crate) use spread::real_path;

@@ -52,6 +52,11 @@ pub(super) fn temporary() -> tempfile::TempDir {
     }
 }
 
+/// Where the account's own mail is; what a namespace has is beside it.
+fn mail(root: &Path) -> PathBuf {
+    root.join("mail")
+}
+
 /// In what form the mail is that lies in a directory.
 type Kind = fn(&Path) -> Form;
 
@@ -99,9 +104,12 @@ fn record(kind: Kind, script: fn(&mut Client)) -> Recorded {
         let index = Index::with_backend(platter.clone()).unwrap();
         Host::over(index, own.clone(), script::limits())
     };
-    script::found(root, &form);
+    crate::store::disk::make_tree(&mail(root)).unwrap();
+    script::found(&mail(root), &form);
     let begun = recorder.clone();
-    let mut client = Client::new(root, opened, move |step| begun.lock().unwrap().step = step);
+    let mut client = Client::new(&mail(root), opened, move |step| {
+        begun.lock().unwrap().step = step
+    });
     script(&mut client);
     let steps = client.finish();
     recorder.lock().unwrap().cut("the end".into());
@@ -119,7 +127,7 @@ fn reopen(root: &Path, form: Kind, platter: Option<Platter>) -> (Host, Account) 
     let platter = platter.unwrap_or_else(|| Platter::new(Pages::default()));
     let index = Index::with_backend(platter).unwrap();
     let host = Host::over(index, form(root), Limits::default());
-    let account = host.account("u", root).unwrap();
+    let account = host.account("u", &mail(root)).unwrap();
     (host, account)
 }
 
