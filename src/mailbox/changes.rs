@@ -33,14 +33,16 @@ impl Shared {
     }
 
     /// Messages that are there and came or changed after `since`, from the index; all of them if that
-    /// is no mod-sequence this mailbox ever had. Chunks in which nothing changed are only looked at.
+    /// is no mod-sequence this mailbox ever had, or one of which not all may be known. Chunks in which nothing changed are only looked at.
     pub(super) fn changed_since(&self, since: Since) -> Result<UidSet, Error> {
         let reader = self.host.index.read().map_err(fault("reading the index"))?;
         let summary = reader
             .summary(self.id)
             .map_err(fault("reading the index"))?
             .ok_or(Error::Fault)?;
-        let since = if since.number() > summary.highest_mod_seq.number() {
+        let (known, sure) = summary.doubtful;
+        let doubtful = known < since.number() && since.number() < sure;
+        let since = if doubtful || since.number() > summary.highest_mod_seq.number() {
             Since::START
         } else {
             since
@@ -199,7 +201,8 @@ mod tests {
         assert!(view.highest_mod_seq() > before.1, "mod-sequences went back");
         assert_eq!(vanished(&view, before.0), "2");
         assert_eq!(vanished(&view, before.1), "2");
-        assert_eq!(changed(&view, before.1.into()), "3");
+        // Nor do flags go by that which may not be as they were told.
+        assert_eq!(changed(&view, before.1.into()), "1,3");
         assert_eq!(vanished(&view, view.highest_mod_seq()), "");
         // So it goes on if that process is ended before its first flush, and the next one.
         let (mut last, mut host, mut view) = ("survives".to_owned(), host, view);
