@@ -89,6 +89,9 @@
 //!   UIDVALIDITY, flag or keyword,
 //!   nor what messages and mailboxes are called for ever (OBJECTID) and since when they are where they are (SAVEDATE).
 //! * Acknowledged means durable: 250 of LMTP, OK of APPEND, COPY, MOVE, STORE and EXPUNGE and +OK of QUIT in POP3 come after fsync.
+//!   But flags in mdbox and sdbox: STORE has them in the log before its OK, so that no process takes them with it, and they are
+//!   synced with what is durable next in the mailbox or by the flush, a second later. A power cut
+//!   may take those of that second: then they are as they were before, and whoever was told otherwise is told again.
 //! * A UID or mod-sequence that a client may have seen never names anything else, whatever crashes.
 //! * Nothing is proportional to the mailbox that can be proportional to the change; a session's
 //!   numbering is runs of UIDs.

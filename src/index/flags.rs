@@ -8,11 +8,11 @@ use crate::mail::{ModSeq, SystemFlags};
 pub(crate) struct FlagChunk {
     pub(crate) present: Bits,
     /// In the order of [`SystemFlags::ALL`].
-    system: [Bits; 5],
+    pub(super) system: [Bits; 5],
     /// Keyword number and who has it; ascending, none empty.
-    keywords: Vec<(u16, Bits)>,
+    pub(super) keywords: Vec<(u16, Bits)>,
     /// Runs: from this slot on, this mod-sequence. Ascending; empty: all 1.
-    mod_seqs: Vec<(u8, u64)>,
+    pub(super) mod_seqs: Vec<(u8, u64)>,
 }
 
 const VERSION: u8 = 1;

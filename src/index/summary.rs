@@ -30,6 +30,9 @@ pub(crate) struct Summary {
     pub(crate) highest_mod_seq: ModSeq,
     /// Expunges up to this mod-sequence are not, or not all, remembered.
     pub(crate) horizon: u64,
+    /// Mod-sequences between these two may have been told with flags that are not as they were told: a power
+    /// cut took them.
+    pub(crate) doubtful: (u64, u64),
     /// Rows of expunges that are remembered.
     pub(crate) expunges: u32,
     pub(crate) messages: u32,
@@ -47,8 +50,8 @@ pub(crate) struct Summary {
     pub(crate) keywords: Vec<Option<Keyword>>,
 }
 
-/// 1: the first; 2: with the expunges; 3: with the size; 4: with the rest.
-const VERSION: u8 = 4;
+/// 1: the first; 2: with the expunges; 3: with the size; 4: with the rest; 5: with what is doubtful.
+const VERSION: u8 = 5;
 
 impl Summary {
     pub(crate) fn new(uid_validity: UidValidity, uid_next: Uid, guid: Guid) -> Summary {
@@ -58,6 +61,7 @@ impl Summary {
             guid,
             highest_mod_seq: ModSeq::MIN,
             horizon: 0,
+            doubtful: (0, 0),
             expunges: 0,
             messages: 0,
             seen: 0,
@@ -93,6 +97,8 @@ impl Summary {
             .for_each(|&n| put_varint(u64::from(n), &mut out));
         put_varint(self.highest_mod_seq.number(), &mut out);
         put_varint(self.horizon, &mut out);
+        put_varint(self.doubtful.0, &mut out);
+        put_varint(self.doubtful.1, &mut out);
         self.stamp
             .iter()
             .for_each(|&time| put_varint(time.cast_unsigned(), &mut out));
@@ -139,6 +145,10 @@ impl Summary {
         } else {
             highest_mod_seq.number()
         };
+        let doubtful = match version >= 5 {
+            true => (take_varint(bytes)?, take_varint(bytes)?),
+            false => (0, 0),
+        };
         let mut stamp = [0; 3];
         for time in &mut stamp {
             *time = take_varint(bytes)?.cast_signed();
@@ -159,6 +169,7 @@ impl Summary {
             guid,
             highest_mod_seq,
             horizon,
+            doubtful,
             expunges,
             messages,
             seen,
@@ -208,6 +219,7 @@ mod tests {
         );
         summary.keywords = vec![Keyword::new("$Junk"), None];
         (summary.horizon, summary.expunges) = (1 << 50, 77);
+        summary.doubtful = (300, 1 << 40);
         summary.stamp = [-1, 0, i64::MAX];
         assert_eq!(Summary::decode(&summary.encode()), Some(summary.clone()));
         summary.size = Some(SizeOf {
@@ -238,5 +250,6 @@ mod tests {
             (3, 300)
         );
         assert_eq!((summary.horizon, summary.expunges), (300, 0));
+        assert_eq!(summary.doubtful, (0, 0));
     }
 }

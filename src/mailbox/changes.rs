@@ -1,11 +1,10 @@
 //! What changed since a mod-sequence: one query for NOOP, IDLE, CHANGEDSINCE and QRESYNC.
 
-use super::resync::MOD_SEQ_LEAP;
 use super::shared::Shared;
 use super::steps::uids_of;
 use super::{Error, fault};
-use crate::index::{Bits, FlagChunk, Reader, Summary};
-use crate::mail::{ModSeq, Since, Uid, UidSet};
+use crate::index::Bits;
+use crate::mail::{Since, Uid, UidSet};
 
 impl Shared {
     /// UIDs of messages that were expunged after `since`; `None` if that is further back than the
@@ -33,43 +32,21 @@ impl Shared {
         Ok(Some(expunged))
     }
 
-    /// True if an index which forgot what it did at last, and leapt, may have told of that mod-sequence: what
-    /// changed then may have changed back, and no row tells. Where the last change before was an expunge, or its
-    /// message changed again, more are told than need be.
-    fn is_forgotten(
-        &self,
-        reader: &Reader,
-        summary: &Summary,
-        since: Since,
-    ) -> Result<bool, Error> {
-        let horizon = summary.horizon;
-        if since.number() >= horizon {
-            return Ok(false);
-        }
-        let mut last = 0;
-        let each = &mut |_, chunk: FlagChunk| {
-            let mod_seqs = chunk.present.slots().map(|slot| chunk.mod_seq(slot));
-            let before = mod_seqs.map(ModSeq::number).filter(|own| *own <= horizon);
-            last = last.max(before.max().unwrap_or(0));
-        };
-        let read = reader.each_flags(self.id, each);
-        read.map_err(fault("reading the index"))?;
-        // The horizon goes up by expunges, too, in small steps.
-        let leapt = horizon.saturating_sub(last) >= MOD_SEQ_LEAP;
-        Ok(leapt && since.number() > last)
-    }
-
     /// Messages that are there and came or changed after `since`, from the index; all of them if that
-    /// is no mod-sequence this mailbox ever had. Chunks in which nothing changed are only looked at.
+    /// is no mod-sequence this mailbox ever had, or one of which not all may be known. Chunks in which nothing changed are only looked at.
     pub(super) fn changed_since(&self, since: Since) -> Result<UidSet, Error> {
         let reader = self.host.index.read().map_err(fault("reading the index"))?;
         let summary = reader
             .summary(self.id)
             .map_err(fault("reading the index"))?
             .ok_or(Error::Fault)?;
-        let is_unknown = since.number() > summary.highest_mod_seq.number()
-            || self.is_forgotten(&reader, &summary, since)?;
-        let since = if is_unknown { Since::START } else { since };
+        let (known, sure) = summary.doubtful;
+        let doubtful = known < since.number() && since.number() < sure;
+        let since = if doubtful || since.number() > summary.highest_mod_seq.number() {
+            Since::START
+        } else {
+            since
+        };
         let mut changed = UidSet::new();
         reader
             .each_flags(self.id, &mut |number, chunk| {
@@ -224,7 +201,7 @@ mod tests {
         assert!(view.highest_mod_seq() > before.1, "mod-sequences went back");
         assert_eq!(vanished(&view, before.0), "2");
         assert_eq!(vanished(&view, before.1), "2");
-        // Somebody was told of it in between: what else changed back meanwhile no row tells.
+        // Nor do flags go by that which may not be as they were told.
         assert_eq!(changed(&view, before.1.into()), "1,3");
         assert_eq!(vanished(&view, view.highest_mod_seq()), "");
         // So it goes on if that process is ended before its first flush, and the next one.

@@ -7,6 +7,7 @@ use crate::config::Format;
 use crate::index::Index;
 use crate::mail::{DateTime, Flags, SystemFlags, Uid};
 use crate::mime::Section;
+use crate::store::journal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -408,4 +409,160 @@ fn deliveries_appear_in_order(format: Format) {
     let view = account.select(&name("INBOX"), Access::ReadOnly).unwrap();
     assert_eq!(shown(&view).len(), 120);
     assert_eq!(view.uid_next().number(), 121);
+}
+
+/// Contents of files that were synced since somebody asked last.
+#[derive(Default)]
+struct Synced(std::rc::Rc<std::cell::RefCell<Vec<String>>>);
+
+impl Synced {
+    fn listen() -> Synced {
+        let synced = Synced::default();
+        let heard = synced.0.clone();
+        journal::listen(Some(Box::new(move |event| {
+            if let journal::Event::Synced { bytes, .. } = event {
+                heard.borrow_mut().push(String::from_utf8(bytes).unwrap());
+            }
+        })));
+        synced
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.borrow_mut())
+    }
+}
+
+#[test]
+fn many_changes_of_flags_share_the_sync_of_a_flush() {
+    // Each STORE wrote and synced a page.
+    for format in [Format::Mdbox, Format::Sdbox] {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::over(Index::memory().unwrap(), format, Limits::default());
+        let account = host.account("ann", directory.path()).unwrap();
+        for number in 1..=3 {
+            append(&account, "INBOX", &number.to_string(), &Flags::default());
+        }
+        host.flush().unwrap();
+        let inbox = "mailboxes/INBOX/dbox-Mails/dovelet.log";
+        let log = || fs::read_to_string(directory.path().join(inbox)).unwrap();
+        let marks = |text: &str, flags: &str| text.contains(&format!(" M 2 :2,{flags}\n"));
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        let synced = Synced::listen();
+        let mut mark = |change| {
+            let seen = flags(SystemFlags::SEEN, &[]);
+            view.mark(&uids(&[2]), change, &seen, None).unwrap();
+        };
+        for _ in 0..100 {
+            mark(FlagChange::Add);
+            // Whoever reads the file after this process was killed finds it.
+            assert!(log().trim_end_matches('\0').ends_with(" M 2 :2,S\n"));
+            mark(FlagChange::Remove);
+        }
+        assert_eq!(synced.take(), [""; 0]);
+        assert!(host.is_dirty());
+        host.flush().unwrap();
+        let all = synced.take();
+        assert!(all.len() == 1 && marks(&all[0], "S"), "{}", all.len());
+        host.flush().unwrap();
+        assert_eq!(synced.take(), [""; 0], "nothing waits any more");
+        // What must be durable brings with it what came before.
+        mark(FlagChange::Add);
+        append(&account, "INBOX", "4", &flags(SystemFlags::DRAFT, &[]));
+        let all = synced.take();
+        assert!(all.iter().any(|text| {
+            let mark = text.rfind(" M 2 :2,S\n");
+            mark.is_some() && text.rfind(" F :2,D ") > mark
+        }));
+        journal::listen(None);
+    }
+}
+
+#[test]
+fn whoever_was_told_of_flags_that_a_power_cut_took_is_told_all_flags() {
+    // CHANGEDSINCE with a mod-sequence of which neither index nor log knew did not tell them.
+    let directory = tempfile::tempdir().unwrap();
+    let at = |file: &str| directory.path().join(file);
+    let open = |index: &str| Host::open_in(&at(index), Format::Mdbox, Limits::default()).unwrap();
+    let inbox = |account: &Account| account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    let host = open("index");
+    let account = host.account("ann", &at("mail")).unwrap();
+    append(&account, "INBOX", "one", &Flags::default());
+    append(&account, "INBOX", "two", &Flags::default());
+    host.flush().unwrap();
+    let mut view = inbox(&account);
+    let known = view.highest_mod_seq();
+    let log = at("mail/mailboxes/INBOX/dbox-Mails/dovelet.log");
+    let before = fs::read(&log).unwrap();
+    // And what was flushed last, which the file itself may not have yet.
+    for (own, left) in [("index", "left"), ("index.journal", "left.journal")] {
+        fs::copy(at(own), at(left)).unwrap();
+    }
+    let seen = flags(SystemFlags::SEEN, &[]);
+    view.mark(&uids(&[1]), FlagChange::Add, &seen, None)
+        .unwrap();
+    view.sync(Expunges::Tell).unwrap();
+    let told = view.highest_mod_seq();
+    drop((view, account, host));
+    fs::write(&log, before).unwrap();
+    let host = open("left");
+    let account = host.account("ann", &at("mail")).unwrap();
+    assert_eq!(messages(&account, "INBOX")[&1].0, 0, "it was taken");
+    let view = inbox(&account);
+    let changed = |since: crate::mail::ModSeq| {
+        let changed = view.changed_since(view.uids(), since.into()).unwrap();
+        changed.to_string()
+    };
+    assert!(view.highest_mod_seq() > told);
+    assert_eq!(changed(told), "1:2");
+    // Who knew no more than what is left was told nothing else.
+    assert_eq!(changed(known), "");
+    assert_eq!(changed(view.highest_mod_seq()), "");
+}
+
+#[test]
+fn flags_of_many_messages_are_a_line_for_each_kind_of_them() {
+    // Each message had a line.
+    let directory = tempfile::tempdir().unwrap();
+    let open = || account(directory.path(), 1 << 20);
+    let own = open();
+    for number in 1..=12u32 {
+        let seen = [SystemFlags::NONE, SystemFlags::SEEN][number as usize % 2];
+        append(&own, "INBOX", &number.to_string(), &flags(seen, &[]));
+    }
+    let log = "mailboxes/INBOX/dbox-Mails/dovelet.log";
+    let log = || fs::read_to_string(directory.path().join(log)).unwrap();
+    let lines = || {
+        let log = log();
+        let marks = log.lines().filter_map(|line| line.split_once(" M "));
+        let marks: Vec<String> = marks.map(|(_, mark)| mark.to_owned()).collect();
+        marks
+    };
+    let mut view = own.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    let mut mark = |numbers: &[u32], change, changed: &Flags| {
+        let marked = view.mark(&uids(numbers), change, changed, None).unwrap();
+        assert_eq!(marked.told, uids(numbers));
+    };
+    let all: Vec<u32> = (1..=12).collect();
+    mark(&all, FlagChange::Add, &flags(SystemFlags::FLAGGED, &["x"]));
+    let mut expected = vec!["2,4,6,8,10,12 :2,Fa", "1,3,5,7,9,11 :2,FSa"];
+    assert_eq!(lines(), expected);
+    mark(&all, FlagChange::Add, &flags(SystemFlags::FLAGGED, &[]));
+    assert_eq!(lines(), expected, "nothing changed");
+    mark(&all, FlagChange::Set, &flags(SystemFlags::SEEN, &[]));
+    expected.push("1:12 :2,S");
+    mark(
+        &[3, 4, 5, 9],
+        FlagChange::Remove,
+        &flags(SystemFlags::SEEN, &[]),
+    );
+    expected.push("3:5,9 :2,");
+    assert_eq!(lines(), expected);
+    let told = messages(&own, "INBOX");
+    let unseen = told.iter().filter(|(_, message)| message.0 == 0);
+    let unseen: Vec<u32> = unseen.map(|(uid, _)| *uid).collect();
+    assert_eq!(unseen, [3, 4, 5, 9]);
+    assert!(told.values().all(|message| message.1 == 0));
+    drop(view);
+    drop(own);
+    assert_eq!(messages(&open(), "INBOX"), told, "the index is gone");
 }

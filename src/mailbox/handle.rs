@@ -44,16 +44,18 @@ impl<A: Deref<Target = Inner>> Handle<A> {
         })
     }
 
-    /// Looks at names anew if one stands for another mailbox by now. Whoever has the locks of the
+    /// Looks at names anew if one stands for another mailbox by now; true if it did, with another store, and what
+    /// there was to settle is to be settled by others. Whoever has the locks of the
     /// mailboxes that it uses can rely on their names until it gives those up.
-    pub(super) fn renew(&mut self) -> Result<(), Error> {
+    pub(super) fn renew(&mut self) -> Result<bool, Error> {
         let names = lock(&self.inner.handles).names;
         if names != self.names {
             self.sync().map_err(store_fault("syncing a mailbox"))?;
             self.store = Some(self.inner.open()?);
             self.names = names;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 }
 

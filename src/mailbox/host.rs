@@ -131,11 +131,13 @@ pub(crate) struct Host {
     pending: Arc<Mutex<Vec<Pending>>>,
 }
 
-/// A mailbox whose summary or side file waits to be written. Its account stays until then.
+/// A mailbox that waits for the next flush; at the least the index has too much of it. Its account stays until then.
 struct Pending {
     shared: Arc<Shared>,
-    /// False: only the index has too much of it.
+    /// The summary or the side file is to be written.
     lags: bool,
+    /// Flags are to be made durable.
+    flags: bool,
     _account: Option<Arc<Inner>>,
 }
 
@@ -446,7 +448,7 @@ impl Host {
         self.inner.lost.listen()
     }
 
-    /// Writes side files that lag behind and makes the index durable.
+    /// Writes side files that lag behind, then makes the index durable: it has no flags that the store has not.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         // An index that cannot be written is lost, and with it all sessions.
         self.inner.reserve.give_way();
@@ -455,6 +457,7 @@ impl Host {
         pending.retain(|waiting| {
             let settled = match waiting.lags {
                 true => waiting.shared.settle(),
+                false if waiting.flags => waiting.shared.sync_flags(),
                 false => Ok(()),
             };
             waiting.shared.trim();
@@ -490,7 +493,8 @@ impl Host {
     pub(crate) fn close(&self) -> Result<(), Error> {
         lock(&self.kept).clear();
         self.flush()?;
-        if lock(&self.pending).iter().any(|waiting| waiting.lags) {
+        let lags = |waiting: &Pending| waiting.lags || waiting.flags;
+        if lock(&self.pending).iter().any(lags) {
             // The next process has to compare mailboxes with their directories.
             return Ok(());
         }
@@ -535,15 +539,20 @@ impl HostInner {
 
     /// The mailbox has something to write at the next flush.
     pub(super) fn settle_later(&self, shared: &Arc<Shared>) {
-        self.wait(shared, true);
+        self.wait(shared, |waiting| waiting.lags = true);
+    }
+
+    /// Flags of the mailbox are durable with the next flush.
+    pub(super) fn sync_later(&self, shared: &Arc<Shared>) {
+        self.wait(shared, |waiting| waiting.flags = true);
     }
 
     /// The index has too much of the mailbox, some of which goes at the next flush.
     pub(super) fn trim_later(&self, shared: &Arc<Shared>) {
-        self.wait(shared, false);
+        self.wait(shared, |_| ());
     }
 
-    fn wait(&self, shared: &Arc<Shared>, lags: bool) {
+    fn wait(&self, shared: &Arc<Shared>, note: impl FnOnce(&mut Pending)) {
         // Without a host nobody flushes.
         let Some(pending) = self.pending.upgrade() else {
             return;
@@ -551,12 +560,17 @@ impl HostInner {
         let mut pending = lock(&pending);
         let mut waiting = pending.iter_mut();
         match waiting.find(|own| Arc::ptr_eq(&own.shared, shared)) {
-            Some(own) => own.lags |= lags,
-            None => pending.push(Pending {
-                shared: shared.clone(),
-                lags,
-                _account: shared.account.upgrade(),
-            }),
+            Some(own) => note(own),
+            None => {
+                let mut own = Pending {
+                    shared: shared.clone(),
+                    lags: false,
+                    flags: false,
+                    _account: shared.account.upgrade(),
+                };
+                note(&mut own);
+                pending.push(own);
+            }
         }
         self.soil();
     }

@@ -43,6 +43,33 @@ struct Edit {
     keywords: Vec<u16>,
 }
 
+/// What became of the messages of a chunk.
+struct Done {
+    changed: Bits,
+    /// Their files are not there.
+    gone: Bits,
+    touched: Touched,
+    /// The highest mod-sequence that one of those that changed had.
+    before: ModSeq,
+    /// What the index is to have for names, if they are others now.
+    names: Option<NameChunk>,
+    /// Why it stopped.
+    result: Result<(), crate::store::Error>,
+}
+
+impl Default for Done {
+    fn default() -> Done {
+        Done {
+            changed: Bits::default(),
+            gone: Bits::default(),
+            touched: Touched::default(),
+            before: ModSeq::MIN,
+            names: None,
+            result: Ok(()),
+        }
+    }
+}
+
 /// A running STORE.
 pub(crate) struct Mark {
     steps: Steps,
@@ -57,7 +84,7 @@ pub(crate) struct Mark {
 }
 
 impl View {
-    /// As `marking`, to the end. Durable when it returns.
+    /// As `marking`, to the end. Durable when it returns or, if the store lags, with the next flush.
     pub(crate) fn mark(
         &mut self,
         uids: &UidSet,
@@ -99,7 +126,8 @@ impl View {
 }
 
 impl Mark {
-    /// Changes some messages; `false` once all are changed, durably.
+    /// Changes some messages; `false` once all are changed, durably or, if the store lags, to be durable with the
+    /// next flush.
     pub(crate) fn step(&mut self) -> Result<bool, Error> {
         for (number, slots) in self.steps.left.chunks(self.steps.room()) {
             self.chunk(number, slots)?;
@@ -216,54 +244,31 @@ impl Shared {
         edit: &Edit,
         by: u32,
     ) -> Result<Marked, Error> {
-        let read = |what| super::fault(what);
-        let reader = self.host.index.read().map_err(read("reading the index"))?;
-        let mut flags = reader
-            .flags(self.id, number)
-            .map_err(read("reading the index"))?;
-        let mut names = reader
-            .names(self.id, number)
-            .map_err(read("reading the index"))?;
+        let reading = super::fault("reading the index");
+        let reader = self.host.index.read().map_err(&reading)?;
+        let mut flags = reader.flags(self.id, number).map_err(&reading)?;
         drop(reader);
         let asked = flags.present.and(&slots);
         let late = edit.late(&flags, &asked);
         let modified = edit.modified(state, number, &flags, &late);
         let mut told = asked.without(&modified);
-        let (mut changed, mut events) = (Bits::default(), 0);
-        let (mut touched, mut highest) = (Touched::default(), ModSeq::MIN);
         let seen = flags
             .with_flag(SystemFlags::SEEN)
             .and(&flags.present)
             .count();
-        self.begin();
-        let mut result = Ok(());
-        for slot in asked.without(&modified).slots() {
-            let before = flags.clone_slot(slot);
-            edit.apply(&mut flags, slot);
-            if flags.clone_slot(slot) == before {
-                continue;
-            }
-            match rename(store, state, &mut names, &mut flags, slot) {
-                Ok(count) => {
-                    events += count;
-                    changed.set(slot, true);
-                    touched.note(&before, &flags.clone_slot(slot));
-                    highest = highest.max(flags.mod_seq(slot));
-                }
-                // Another program took it away, which the next look at the directory finds.
-                Err(crate::store::Error::NoSuchMessage) => {
-                    flags.restore_slot(slot, &before);
-                    told.set(slot, false);
-                }
-                Err(error) => {
-                    flags.restore_slot(slot, &before);
-                    result = Err(store_fault("changing flags")(error));
-                    break;
-                }
-            }
-        }
-        self.end(events);
-        self.drain();
+        let done = match mark_together(store, state, (number, told), &mut flags, edit) {
+            Some(done) => done,
+            None => self.mark_each(store, state, (number, told), &mut flags, edit)?,
+        };
+        let Done {
+            changed,
+            gone,
+            touched,
+            before,
+            names,
+            result,
+        } = done;
+        told = told.without(&gone);
         if !changed.is_empty() {
             let mut summary = state.summary.clone().ok_or(Error::Fault)?;
             summary.highest_mod_seq = summary.highest_mod_seq.next().max(state.floor);
@@ -275,14 +280,16 @@ impl Shared {
             flags.set_mod_seq(&changed, summary.highest_mod_seq);
             self.host.write(|w| {
                 w.set_flags(self.id, number, &flags)?;
-                w.set_names(self.id, number, &names)?;
+                if let Some(names) = &names {
+                    w.set_names(self.id, number, names)?;
+                }
                 w.set_summary(self.id, &summary)
             })?;
             let change = Change {
                 mod_seq: summary.highest_mod_seq,
                 by,
                 uids: uids_of(number, &changed),
-                before: highest,
+                before,
                 touched,
             };
             state.summary = Some(summary);
@@ -292,12 +299,98 @@ impl Shared {
             self.note_change(state, change);
             self.raise();
         }
-        result.map(|()| Marked {
+        result.map_err(store_fault("changing flags"))?;
+        Ok(Marked {
             told: uids_of(number, &told),
             modified: uids_of(number, &modified),
             excused: late != modified,
         })
     }
+
+    /// Changes flags name by name.
+    fn mark_each(
+        &self,
+        store: &mut dyn Store,
+        state: &State,
+        (number, slots): (u32, Bits),
+        flags: &mut FlagChunk,
+        edit: &Edit,
+    ) -> Result<Done, Error> {
+        let reading = super::fault("reading the index");
+        let reader = self.host.index.read().map_err(&reading)?;
+        let mut names = reader.names(self.id, number).map_err(&reading)?;
+        drop(reader);
+        let (mut done, mut events) = (Done::default(), 0);
+        self.begin();
+        for slot in slots.slots() {
+            let before = flags.clone_slot(slot);
+            let mut one = Bits::default();
+            one.set(slot, true);
+            edit.apply(flags, &one);
+            if flags.clone_slot(slot) == before {
+                continue;
+            }
+            match rename(store, state, &mut names, flags, slot) {
+                Ok(count) => {
+                    events += count;
+                    done.changed.set(slot, true);
+                    done.touched.note(&before, &flags.clone_slot(slot));
+                    done.before = done.before.max(flags.mod_seq(slot));
+                }
+                // Another program took it away, which the next look at the directory finds.
+                Err(crate::store::Error::NoSuchMessage) => {
+                    flags.restore_slot(slot, &before);
+                    done.gone.set(slot, true);
+                }
+                Err(error) => {
+                    flags.restore_slot(slot, &before);
+                    done.result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.end(events);
+        self.drain();
+        done.names = Some(names);
+        Ok(done)
+    }
+}
+
+/// Changes flags of all these messages at once; `None`, and nothing is done, if the store has them in names.
+fn mark_together(
+    store: &mut dyn Store,
+    state: &State,
+    (number, slots): (u32, Bits),
+    flags: &mut FlagChunk,
+    edit: &Edit,
+) -> Option<Done> {
+    let before = flags.clone();
+    let mut after = flags.clone();
+    edit.apply(&mut after, &slots);
+    let differences = after.differences(&before);
+    let changed = differences.slots();
+    let mut done = Done {
+        touched: Touched::differing(&differences),
+        ..Done::default()
+    };
+    for alike in after.alike(&changed) {
+        let uids = uids_of(number, &alike.slots);
+        let marked = store.mark_all(&state.name, &uids, alike.system, letters(&alike.keywords));
+        match marked {
+            Ok(true) => done.changed = done.changed.or(&alike.slots),
+            Ok(false) => return None,
+            Err(error) => {
+                done.result = Err(error);
+                break;
+            }
+        }
+    }
+    for slot in changed.without(&done.changed).slots() {
+        after.restore_slot(slot, &before.clone_slot(slot));
+    }
+    done.before = before.highest_mod_seq_of(&done.changed);
+    *flags = after;
+    Some(done)
 }
 
 impl Edit {
@@ -328,24 +421,16 @@ impl Edit {
         modified
     }
 
-    fn apply(&self, flags: &mut FlagChunk, slot: u8) {
-        let now = flags.system(slot);
-        let system = match self.change {
-            FlagChange::Set => self.system,
-            FlagChange::Add => now.with(self.system),
-            FlagChange::Remove => now.without(self.system),
-        };
-        flags.set_system(slot, system);
+    fn apply(&self, flags: &mut FlagChunk, slots: &Bits) {
         if self.change == FlagChange::Set {
-            let mut all = Vec::new();
-            flags.keywords(slot, &mut all);
-            all.iter()
-                .for_each(|keyword| flags.set_keyword(slot, *keyword, false));
+            flags.set_system_of(slots, SystemFlags::from_bits(u8::MAX), false);
+            flags.clear_keywords_of(slots);
         }
         let on = self.change != FlagChange::Remove;
-        self.keywords
-            .iter()
-            .for_each(|keyword| flags.set_keyword(slot, *keyword, on));
+        flags.set_system_of(slots, self.system, on);
+        for keyword in &self.keywords {
+            flags.set_keyword_of(slots, *keyword, on);
+        }
     }
 }
 

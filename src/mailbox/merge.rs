@@ -148,6 +148,7 @@ impl Merge {
         let between = known.map(|known| Summary {
             highest_mod_seq: self.mod_seq.max(known.highest_mod_seq),
             horizon: self.summary.horizon,
+            doubtful: self.summary.doubtful,
             expunges: self.summary.expunges,
             rest: None,
             ..known.clone()

@@ -23,6 +23,11 @@
 //! another program removes, the uidlist knows as soon as it lags behind no more, a second after the
 //! message came. Files that come back after a session was told that they are gone get new UIDs.
 //!
+//! Flags are durable before STORE is answered, but where many changes share a sync (mdbox, sdbox): there
+//! they outlive the process by then, and are durable with the next change that has to be, or the next
+//! flush, before the index has them. What a power cut took of them nobody knows any more, so whoever
+//! knows a mod-sequence of that time is told all flags (`Summary::doubtful`).
+//!
 //! All of that holds for every store: what a name is for Maildir is a line in a log for mdbox, or
 //! that and the name of a file for sdbox (`store::dbox`
 //! has its states). A purge, which has messages elsewhere, changes what the index has for names while

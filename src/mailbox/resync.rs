@@ -18,7 +18,7 @@ const MAX_UNLISTED: u64 = 4096;
 /// After an unclean end some mod-sequences may have been told that the index forgot; a mailbox makes
 /// fewer than this many changes between two flushes. For each such end since the mailbox was last compared with its
 /// store it leaps once: the file may have forgotten the leaps before, and the changes after them.
-pub(super) const MOD_SEQ_LEAP: u64 = 1 << 20;
+const MOD_SEQ_LEAP: u64 = 1 << 20;
 
 /// Scans the mailbox and takes into the index what is different: new messages get their UIDs,
 /// missing ones are expunged, flags are as the names have them.
@@ -180,7 +180,7 @@ fn compare(
 
 /// What the index is to say of the mailbox as a whole, and whether all that it says is forgotten.
 fn begin(state: &State, census: &Census, leaps: u64) -> (Summary, bool) {
-    let mut start_anew = false;
+    let (mut start_anew, mut goes_on) = (false, true);
     let forget = state.forget;
     let mut summary = match state.summary.clone() {
         Some(summary)
@@ -190,18 +190,25 @@ fn begin(state: &State, census: &Census, leaps: u64) -> (Summary, bool) {
             summary
         }
         other => {
-            start_anew = other.is_some();
+            (start_anew, goes_on) = (other.is_some(), false);
             anew(census, other.map(|summary| summary.highest_mod_seq))
         }
     };
     if !state.caught_up {
-        let leapt = summary
-            .highest_mod_seq
+        let known = summary.highest_mod_seq;
+        let leapt = known
             .number()
             .saturating_add(MOD_SEQ_LEAP.saturating_mul(leaps));
-        let leapt = ModSeq::new(leapt).unwrap_or(summary.highest_mod_seq);
+        let leapt = ModSeq::new(leapt).unwrap_or(known);
         // Where there was no room for this index another one told them, by the clock.
         summary.highest_mod_seq = leapt.max(by_clock().unwrap_or(ModSeq::MIN));
+        if goes_on {
+            // Of flags that were told in between neither index nor store may know. Where the index begins anew, all
+            // flags are told anew.
+            let first = Some(summary.doubtful.0).filter(|first| *first > 0);
+            let first = first.unwrap_or(known.number());
+            summary.doubtful = (first, summary.highest_mod_seq.number());
+        }
         // Messages may have come, been told and gone that the index forgot, too.
         summary.horizon = summary.highest_mod_seq.number();
     }

@@ -497,23 +497,37 @@ impl Shared {
         }
     }
 
-    /// Writes what waits: lines for the side file, the summary. What fails is logged.
+    /// Writes what waits: lines for the side file, flags, the summary. What fails is logged.
     pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
+        self.settle_all(true)
+    }
+
+    /// As `settle`, of flags alone.
+    pub(super) fn sync_flags(self: &Arc<Self>) -> Result<(), Error> {
+        self.settle_all(false)
+    }
+
+    /// `lags`: there is more than flags.
+    fn settle_all(self: &Arc<Self>, lags: bool) -> Result<(), Error> {
         let account = self.account.upgrade();
         let mut state = lock(&self.state);
         if state.deleted {
             return Ok(());
         }
         // Names hold the UIDs of lines for which nobody is there any more.
-        let listed = account.map_or(Ok(()), |account| {
+        let mut settled = account.map_or(Ok(()), |account| {
             let mut store = account.store()?;
-            self.list(&mut state, &mut *store)?;
+            if lags {
+                self.list(&mut state, &mut *store)?;
+            }
             let settled = store.settle(&state.name);
             settled.map_err(store_fault("settling a mailbox"))?;
             self.note_rest(&mut state, &mut *store);
             Ok(())
         });
-        let settled = listed.and(self.write_summary(&state));
+        if lags {
+            settled = settled.and(self.write_summary(&state));
+        }
         if let Err(error) = settled {
             log::warn!(
                 "{}: what lags behind could not be written: {error:?}",

@@ -158,7 +158,9 @@ impl Steps {
     /// Has the mailbox in line with what happened since the last step. Fails if UIDs mean other messages
     /// by now.
     pub(super) fn catch_up(&mut self, state: &mut State) -> Result<(), Error> {
-        self.store.renew()?;
+        if self.store.renew()? {
+            self.shared.host.sync_later(&self.shared);
+        }
         self.shared.catch_up(state, &mut *self.store)?;
         let uid_validity = state.summary.as_ref().map(|s| s.uid_validity);
         match uid_validity == Some(self.uid_validity) {
@@ -167,13 +169,15 @@ impl Steps {
         }
     }
 
-    /// What was done is durable then.
+    /// What was done is durable then; flags of some stores with the next flush, a moment later.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.store
             .sync()
             .map_err(store_fault("syncing a mailbox"))?;
         if self.store.settles() {
             self.shared.host.settle_later(&self.shared);
+        } else if self.store.lags() {
+            self.shared.host.sync_later(&self.shared);
         }
         Ok(())
     }

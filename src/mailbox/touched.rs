@@ -2,6 +2,7 @@
 //! for others (RFC 7162 section 3.1.12), as far as that is remembered.
 
 use super::shared::{Change, State};
+use crate::index::Differences;
 use crate::mail::{ModSeq, Since, SystemFlags, Uid};
 
 /// Flags that a change touched on any of its messages.
@@ -41,6 +42,17 @@ impl Touched {
             if !self.keywords.contains(keyword) {
                 self.keywords.push(*keyword);
             }
+        }
+    }
+
+    /// Those in which messages differ.
+    pub(super) fn differing(differences: &Differences) -> Touched {
+        let system = differences.system.iter().map(|(flag, _)| *flag);
+        let keywords = differences.keywords.iter().map(|(keyword, _)| *keyword);
+        Touched {
+            system: system.fold(SystemFlags::NONE, SystemFlags::with),
+            keywords: keywords.collect(),
+            any: false,
         }
     }
 

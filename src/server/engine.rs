@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How long after a change the index is made durable.
+/// How long after a change the index is made durable, and flags where a store lags (`Store::lags`).
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How long events of watched directories are left to gather after some were read.
 const WATCH_PAUSE: Duration = Duration::from_millis(50);

@@ -3,7 +3,7 @@
 use super::side::beyond::Beyond;
 use super::side::{base, beyond, metadata, regular, special_use, subscriptions};
 use super::{Annotations, Body, Census, Error};
-use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidValidity};
+use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
 use std::any::Any;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,8 @@ pub(crate) trait Store: Send {
     fn is_whole(&mut self, _name: &MailboxName, _blob: &BlobId) -> Result<bool, Error> {
         Ok(true)
     }
-    /// Puts flags into the name. Durable after [`Store::sync`]. Where `blob` is not what the name
+    /// Puts flags into the name. After [`Store::sync`] whoever looks finds them, also after this process was
+    /// killed; durable then or, if the store [`lags`](Store::lags), after [`Store::settle`]. Where `blob` is not what the name
     /// says, only what differs from `blob` is changed. Returns the message as it is then, and
     /// whether its file was renamed.
     fn mark(
@@ -80,6 +81,17 @@ pub(crate) trait Store: Send {
         flags: SystemFlags,
         letters: u32,
     ) -> Result<(BlobId, bool), Error>;
+    /// As `mark`, for messages that all get the same flags, whatever they had. False, and nothing is done, where
+    /// names tell flags; where it is done, a [`BlobId`] need not have those of its message.
+    fn mark_all(
+        &mut self,
+        _name: &MailboxName,
+        _uids: &UidSet,
+        _flags: SystemFlags,
+        _letters: u32,
+    ) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// Removes a message. Durable after [`Store::sync`]. False if it was gone already.
     fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error>;
     /// Everything that is really there, in the order in which new messages get their UIDs
@@ -272,12 +284,16 @@ pub(crate) trait Store: Send {
     fn discard(&mut self) -> Result<bool, Error> {
         Ok(false)
     }
+    /// True if flags that were changed by this handle and synced are not durable, which `settle` makes them.
+    fn lags(&self) -> bool {
+        false
+    }
     /// True if `settle` has something to do after changes.
     fn settles(&self) -> bool {
         false
     }
-    /// Where side files have what the messages' own do not have yet: brings it there. It was durable
-    /// before. Errors: `Locked` if somebody else is at them just now.
+    /// Where side files have what the messages' own do not have yet: brings it there, which was durable before.
+    /// Where the store lags: makes flags durable. Errors: `Locked` if somebody else is at them just now.
     fn settle(&mut self, _name: &MailboxName) -> Result<(), Error> {
         Ok(())
     }
@@ -370,7 +386,8 @@ pub(crate) struct BlobId {
     /// Maildir: the file name before `:2,`; the only thing that names the message.
     pub(crate) name: Box<str>,
     pub(crate) place: Place,
-    /// Flags as the name on disk has them, so that the file can be opened without a scan.
+    /// Flags as the name on disk has them, so that the file can be opened without a scan (see
+    /// [`Store::mark_all`]).
     pub(crate) flags: SystemFlags,
     /// Keyword letters as the name on disk has them.
     pub(crate) letters: u32,

@@ -155,6 +155,25 @@ impl Client {
         }
     }
 
+    /// True if flags may wait for the flush.
+    fn puts_off_flags(&self) -> bool {
+        let account = self.account();
+        let form = &account.0.location.form;
+        let others = form.namespaces.iter().map(|other| &other.location.form);
+        let mut forms = std::iter::once(form).chain(others);
+        forms.any(|form| matches!(form.format, Format::Mdbox | Format::Sdbox))
+    }
+
+    /// All that was told of the mailbox is durable.
+    fn is_durable(&mut self, mailbox: &str) {
+        self.mailbox(mailbox).earlier.clear();
+    }
+
+    fn all_is_durable(&mut self) {
+        let mailboxes = self.told.mailboxes.values_mut();
+        mailboxes.for_each(|mailbox| mailbox.earlier.clear());
+    }
+
     fn mailbox(&mut self, name: &str) -> &mut Mailbox {
         self.told.mailboxes.get_mut(name).unwrap()
     }
@@ -168,6 +187,10 @@ impl Client {
             keywords: keywords.iter().map(|&k| k.to_owned()).collect(),
         };
         self.mailbox(mailbox).messages.insert(uid, message);
+        // What is filed bare in sdbox has its name, and its log has nothing to sync.
+        if !(system.is_empty() && keywords.is_empty()) {
+            self.is_durable(mailbox);
+        }
     }
 
     /// One command with several messages.
@@ -220,8 +243,14 @@ impl Client {
             None,
         )
         .unwrap();
+        let puts_off = self.puts_off_flags();
         for number in numbers {
-            let message = self.mailbox(mailbox).messages.get_mut(number).unwrap();
+            let own = self.mailbox(mailbox);
+            let message = own.messages.get_mut(number).unwrap();
+            if puts_off {
+                let earlier = own.earlier.entry(*number).or_default();
+                earlier.push(message.clone());
+            }
             message.flags |= system.bits();
             message
                 .keywords
@@ -252,6 +281,7 @@ impl Client {
         numbers
             .iter()
             .for_each(|n| assert!(messages.remove(n).is_some()));
+        self.is_durable(mailbox);
     }
 
     fn carry(&mut self, mailbox: &str, numbers: &[u32], to: &str, moves: bool) {
@@ -270,6 +300,10 @@ impl Client {
                 false => messages[&from.number()].clone(),
             };
             self.mailbox(to).messages.insert(uid.number(), message);
+        }
+        self.is_durable(to);
+        if moves {
+            self.is_durable(mailbox);
         }
     }
 
@@ -400,12 +434,22 @@ pub(super) fn everything(client: &mut Client) {
     client.step("append", |client| {
         client.append("Old/Archive", "6", SystemFlags::DRAFT, &["new"]);
     });
-    client.step("flush", |client| client.host().flush().unwrap());
+    client.step("flags", |client| {
+        client.add_flags("INBOX", &[2, 5], SystemFlags::ANSWERED, "");
+    });
+    client.step("flush", |client| {
+        client.host().flush().unwrap();
+        client.all_is_durable();
+    });
+    client.step("keyword", |client| {
+        client.add_flags("INBOX", &[5], none, "x")
+    });
     client.step("deliver", |client| client.append("INBOX", "7", none, &[]));
     client.step("close and open", |client| {
         client.session = None;
         client.flusher = None;
         client.host().close().unwrap();
+        client.all_is_durable();
         client.host = None;
         client.open();
         client.watch();
@@ -429,6 +473,7 @@ pub(super) fn everything(client: &mut Client) {
     });
     client.step("rename INBOX", |client| {
         super::rename_inbox(&client.account(), "All");
+        client.is_durable("INBOX");
         let messages = std::mem::take(&mut client.mailbox("INBOX").messages);
         let all = Mailbox {
             messages: (1..).zip(messages.into_values()).collect(),
@@ -510,6 +555,7 @@ pub(super) fn across(client: &mut Client) {
         client.session = None;
         client.flusher = None;
         client.host().close().unwrap();
+        client.all_is_durable();
         client.host = None;
         client.open();
         client.watch();

@@ -203,9 +203,11 @@ mod tests {
             let number = 1 + (*seed >> 8) % 40;
             let flags = SystemFlags::from_bits((*seed >> 16) as u8 & 15);
             let record = record(number);
+            let mut several = UidSet::range(uid(number), uid(number + *seed % 7));
+            several.insert(uid(number + 9));
             match (*seed >> 24) % 9 {
                 0..3 => Line::Filed(&record, flags, 1),
-                3 => Line::Marked(uid(number), flags, *seed & 7),
+                3 => Line::Marked(&several, flags, *seed & 7),
                 4 => Line::Expunged(uid(number)),
                 5 => Line::Placed(uid(number), Frame { file: 8, offset: 9 }),
                 6 => Line::Uidl(uid(number), "x y"),
@@ -259,8 +261,8 @@ mod tests {
             log.put(Line::Filed(&record(41), SystemFlags::NONE, 0))
                 .unwrap();
             let before = log.contents().unwrap();
-            log.put(Line::Marked(uid(41), SystemFlags::SEEN, 0))
-                .unwrap();
+            let last = UidSet::range(uid(41), uid(41));
+            log.put(Line::Marked(&last, SystemFlags::SEEN, 0)).unwrap();
             let keep = UidSet::range(uid(5), uid(41));
             log.renew(&|head| head.keywords.clear(), &keep).unwrap();
             log.put(Line::Expunged(uid(7))).unwrap();

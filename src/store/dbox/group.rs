@@ -44,6 +44,12 @@ impl Group {
         self.state().failed
     }
 
+    /// True if something that was written is not durable.
+    pub(super) fn lags(&self) -> bool {
+        let state = self.state();
+        state.durable < state.written
+    }
+
     /// Returns when all that was written before is durable. `sync` syncs the file.
     pub(super) fn sync(&self, sync: &dyn Fn() -> io::Result<()>) -> Result<(), Error> {
         let mut state = self.state();

@@ -3,7 +3,7 @@
 //! ```text
 //! V <version> <UIDVALIDITY> <GUID>   the first line, and no other
 //! F <flags> <record>                 a message is in the mailbox
-//! M <UID> <flags>                    its flags are these now
+//! M <UIDs> <flags>                   theirs are these now; UIDs: 1:3,7
 //! P <UID> <file>:<offset>            its frame is there now
 //! U <UID> <unique-id>                what POP3 calls it
 //! X <UID>                            it is expunged
@@ -18,10 +18,12 @@
 
 use super::record::{Place, Record};
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
+use crate::store::Error;
 use crate::store::maildir::name;
 use crate::store::side::checked;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// What the log is called in the directory of its mailbox.
 pub(super) const FILE: &str = "dovelet.log";
@@ -36,7 +38,7 @@ const MIN_DEAD: usize = 200;
 pub(super) enum Line<'a> {
     Version(UidValidity, Guid),
     Filed(&'a str, SystemFlags, u32),
-    Marked(Uid, SystemFlags, u32),
+    Marked(&'a UidSet, SystemFlags, u32),
     Placed(Uid, Place),
     Uidl(Uid, &'a str),
     Expunged(Uid),
@@ -56,7 +58,7 @@ impl Line<'_> {
         let text = match *self {
             Line::Version(validity, guid) => format!("V {VERSION} {validity} {guid}"),
             Line::Filed(record, flags, letters) => format!("F {} {record}", info(flags, letters)),
-            Line::Marked(uid, flags, letters) => format!("M {uid} {}", info(flags, letters)),
+            Line::Marked(uids, flags, letters) => format!("M {uids} {}", info(flags, letters)),
             Line::Placed(uid, place) => format!("P {uid} {}:{}", place.file, place.offset),
             Line::Uidl(uid, uidl) => format!("U {uid} {uidl}"),
             Line::Expunged(uid) => format!("X {uid}"),
@@ -68,6 +70,48 @@ impl Line<'_> {
         };
         checked::put(&text, out);
     }
+}
+
+/// Which messages a line tells something of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum About {
+    None,
+    One(Uid),
+    Several(Vec<RangeInclusive<u32>>),
+}
+
+impl About {
+    /// Calls `each` with every UID and the line, as it would be if it were about that one alone.
+    pub(super) fn each(
+        &self,
+        line: &str,
+        each: &mut dyn FnMut(Uid, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match self {
+            About::None => Ok(()),
+            About::One(uid) => each(*uid, line),
+            About::Several(runs) => {
+                let info = line.rsplit(' ').next().unwrap_or_default();
+                let mut uids = runs.iter().cloned().flatten().filter_map(Uid::new);
+                uids.try_for_each(|uid| each(uid, &format!("M {uid} {info}")))
+            }
+        }
+    }
+}
+
+/// Runs of UIDs, all of one chunk of 256, as STORE changes them: `1:3,7`.
+fn runs(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
+    let uid = |text: &str| text.parse().ok().and_then(Uid::new).map(Uid::number);
+    let run = |text: &str| {
+        let (first, last) = text.split_once(':').unwrap_or((text, text));
+        Some((uid(first)?, uid(last)?)).filter(|(first, last)| first <= last)
+    };
+    let runs: Option<Vec<_>> = text.split(',').map(run).collect();
+    let runs = runs?;
+    let chunk = runs.first().map(|(first, _)| first >> 8);
+    let within = |(first, last): &(u32, u32)| [first >> 8, last >> 8].map(Some) == [chunk; 2];
+    let runs = runs.iter().all(within).then_some(runs)?;
+    Some(runs.into_iter().map(|(first, last)| first..=last).collect())
 }
 
 /// A message that is in the mailbox.
@@ -157,9 +201,17 @@ impl Contents {
     }
 
     fn take(&mut self, line: &str) -> Option<()> {
-        let Some(uid) = self.skim(line)? else {
-            return Some(());
-        };
+        let about = self.skim(line)?;
+        let mut taken = Some(());
+        let each = about.each(line, &mut |uid, line| {
+            taken = taken.and(self.take_of(uid, line));
+            Ok(())
+        });
+        each.ok().and(taken)
+    }
+
+    /// Takes what a line says of its message.
+    fn take_of(&mut self, uid: Uid, line: &str) -> Option<()> {
         let mut message = self.messages.remove(&uid);
         let place = match &message {
             Some(message) if line.starts_with('X') => Record::parse(&message.record)?.place,
@@ -173,9 +225,9 @@ impl Contents {
         taken
     }
 
-    /// Takes one more line, but not what it says of a message. Returns which message it says something of, if it does;
+    /// Takes one more line, but not what it says of messages. Returns which messages it says something of;
     /// `None` if it cannot be read.
-    pub(super) fn skim(&mut self, line: &str) -> Option<Option<Uid>> {
+    pub(super) fn skim(&mut self, line: &str) -> Option<About> {
         let (letter, rest) = line.split_once(' ')?;
         let uid = |text: &str| text.parse().ok().and_then(Uid::new);
         match letter {
@@ -188,19 +240,20 @@ impl Contents {
                 let uid = Record::uid(rest.split_once(' ')?.1)?;
                 self.give(uid.next()?);
                 came(&mut self.together, uid);
-                return Some(Some(uid));
+                return Some(About::One(uid));
             }
-            "M" | "U" => return Some(Some(uid(rest.split_once(' ')?.0)?)),
+            "M" => return Some(About::Several(runs(rest.split_once(' ')?.0)?)),
+            "U" => return Some(About::One(uid(rest.split_once(' ')?.0)?)),
             "P" => {
                 let (number, place) = rest.split_once(' ')?;
                 Place::parse(place)?;
-                return Some(Some(uid(number)?));
+                return Some(About::One(uid(number)?));
             }
             "X" => {
                 let gone = uid(rest)?;
                 self.expunged.insert(gone);
                 self.give(gone.next()?);
-                return Some(Some(gone));
+                return Some(About::One(gone));
             }
             "N" => self.give(uid(rest)?),
             "K" => {
@@ -222,7 +275,7 @@ impl Contents {
             }
             _ => return None,
         }
-        Some(None)
+        Some(About::None)
     }
 
     /// UIDs below that one were given.
@@ -338,6 +391,10 @@ mod tests {
         Uid::new(number).unwrap()
     }
 
+    fn uids(numbers: &[u32]) -> UidSet {
+        numbers.iter().map(|number| uid(*number)).collect()
+    }
+
     fn record(number: u32) -> String {
         format!("guid{number},m=1:{number},S=1,W=2,R=3,D=4,U={number}")
     }
@@ -367,8 +424,8 @@ mod tests {
             Line::Named(1, &keyword),
             Line::Filed(two, seen, 2),
             Line::Filed(three, seen, 0),
-            Line::Marked(uid(1), seen, 2),
-            Line::Marked(uid(9), seen, 2),
+            Line::Marked(&uids(&[1]), seen, 2),
+            Line::Marked(&uids(&[9]), seen, 2),
             Line::Together(uid(4), uid(5)),
             Line::Open(uid(1), uid(2)),
             Line::Filed(four, SystemFlags::NONE, 0),
@@ -428,6 +485,42 @@ mod tests {
         assert_eq!(contents.together, []);
         assert_eq!(contents.uid_next, Some(uid(31)));
         assert_eq!(contents.expunged.to_string(), "3,30");
+    }
+
+    #[test]
+    fn flags_of_many_are_one_line() {
+        let mut text = log(&[Line::Version(UidValidity::new(9).unwrap(), Guid([7; 16]))]);
+        let records = [1, 2, 3, 4, 5, 9].map(record);
+        for record in &records {
+            Line::Filed(record, SystemFlags::DRAFT, 1).put(&mut text);
+        }
+        let seen = SystemFlags::SEEN;
+        Line::Marked(&uids(&[1, 2, 3, 5, 6, 7, 8]), seen, 4).put(&mut text);
+        assert!(text.ends_with(b" M 1:3,5:8 :2,Sc\n"));
+        let contents = Contents::parse(&text);
+        let marked = contents.messages.iter();
+        let marked = marked.filter(|(_, m)| (m.flags, m.letters) == (seen, 4));
+        let marked: Vec<u32> = marked.map(|(uid, _)| uid.number()).collect();
+        assert_eq!((marked, contents.damaged), (vec![1, 2, 3, 5], 0));
+        let unmarked = contents.messages.values();
+        assert_eq!(
+            unmarked.filter(|m| m.flags == SystemFlags::DRAFT).count(),
+            2
+        );
+        for bad in [
+            "0", "3:1", "1:", ":1", "1,,2", "1:2:3", "*", "", "255:256", "1,256",
+        ] {
+            let mut text = text.clone();
+            checked::put(&format!("M {bad} :2,F"), &mut text);
+            let contents = Contents::parse(&text);
+            assert_eq!(contents.damaged, 1, "{bad}");
+            assert!(
+                contents
+                    .messages
+                    .values()
+                    .all(|m| m.flags != SystemFlags::FLAGGED)
+            );
+        }
     }
 
     #[test]

@@ -203,6 +203,16 @@ impl Log {
         Ok(())
     }
 
+    /// Has all lines in the file: they outlive this process, and are durable with the next [`Log::sync`].
+    pub(super) fn write_out(&self) -> Result<(), Error> {
+        self.flush(&mut self.state())
+    }
+
+    /// True if the file has lines that are not durable.
+    pub(super) fn lags(&self) -> bool {
+        self.group.lags()
+    }
+
     /// Makes all lines durable.
     pub(super) fn sync(&self) -> Result<(), Error> {
         let mut state = self.state();
@@ -517,8 +527,7 @@ impl Contents {
             .as_deref()
             .and_then(|line| Some((line, self.skim(line)?)))
         {
-            Some((line, Some(uid))) => each(uid, line)?,
-            Some((_, None)) => {}
+            Some((line, about)) => about.each(line, each)?,
             None => self.damaged += 1,
         }
         Ok(())

@@ -33,6 +33,9 @@
 //! B4 +frame +line   there; only now LMTP and APPEND are answered
 //! ```
 //!
+//! Flags alone may lag: a line M is in the file before anybody is told, and durable with the next sync of the log, which
+//! a flush brings if nothing else does.
+//!
 //! The frame is durable before the line is written, the line in the target of a MOVE before that of
 //! the source says X, and lines are durable in the order in which they stand, so that no line names what is not there.
 //!

@@ -24,7 +24,7 @@ use crate::store::{
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::UNIX_EPOCH;
 
 /// A handle on the mailboxes of one user.
@@ -33,6 +33,10 @@ pub(crate) struct Dbox {
     messages: Box<dyn Messages>,
     /// Logs that this handle put lines into.
     unsynced: Vec<Arc<Log>>,
+    /// Logs that it put lines of flags into, which may wait.
+    flagged: Vec<Arc<Log>>,
+    /// Those that have such lines, when somebody last looked.
+    lagging: Vec<Weak<Log>>,
     /// Messages that go once all that came is durable.
     going: Vec<(Arc<Log>, Uid)>,
     /// How new messages are compressed.
@@ -90,6 +94,8 @@ impl Dbox {
             root,
             messages,
             unsynced: Vec::new(),
+            flagged: Vec::new(),
+            lagging: Vec::new(),
             going: Vec::new(),
             method: None,
             attachments: None,
@@ -142,6 +148,21 @@ impl Dbox {
         if !self.unsynced.iter().any(|own| Arc::ptr_eq(own, &log)) {
             self.unsynced.push(log);
         }
+    }
+
+    /// Lines of flags are not synced by themselves: the next sync of their log, at the latest that of `settle`, has
+    /// all that came until then.
+    fn write_flags(&mut self) -> Result<(), Error> {
+        let lags = |log: &Weak<Log>| log.upgrade().is_some_and(|log| log.lags());
+        self.lagging.retain(lags);
+        for log in std::mem::take(&mut self.flagged) {
+            log.write_out()?;
+            let log = Arc::downgrade(&log);
+            if !self.lagging.iter().any(|own| own.ptr_eq(&log)) {
+                self.lagging.push(log);
+            }
+        }
+        Ok(())
     }
 
     /// Puts a message into a mailbox under another UID.
@@ -294,7 +315,8 @@ impl Store for Dbox {
     fn sync(&mut self) -> Result<(), Error> {
         let mut going = std::mem::take(&mut self.going);
         let unsynced = std::mem::take(&mut self.unsynced);
-        let synced = unsynced.iter().try_for_each(|log| log.sync());
+        let synced = self.write_flags();
+        let synced = synced.and_then(|()| unsynced.iter().try_for_each(|log| log.sync()));
         let synced = synced.and_then(|()| self.messages.sync(&unsynced));
         if synced.is_err() {
             self.going = going;
@@ -373,12 +395,24 @@ impl Store for Dbox {
             letters,
             ..blob.clone()
         };
-        if marked != *blob {
-            let uid = Record::uid(&blob.name).ok_or(Error::NoSuchMessage)?;
-            let log = self.root.log(name)?;
-            self.put(log, Line::Marked(uid, flags, letters))?;
-        }
+        let uid = Record::uid(&blob.name).ok_or(Error::NoSuchMessage)?;
+        self.mark_all(name, &UidSet::range(uid, uid), flags, letters)?;
         Ok((marked, false))
+    }
+
+    fn mark_all(
+        &mut self,
+        name: &MailboxName,
+        uids: &UidSet,
+        flags: SystemFlags,
+        letters: u32,
+    ) -> Result<bool, Error> {
+        let log = self.root.log(name)?;
+        log.put(Line::Marked(uids, flags, letters))?;
+        if !self.flagged.iter().any(|own| Arc::ptr_eq(own, &log)) {
+            self.flagged.push(log);
+        }
+        Ok(true)
     }
 
     fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
@@ -547,6 +581,15 @@ impl Store for Dbox {
 
     fn discard(&mut self) -> Result<bool, Error> {
         self.messages.discard()
+    }
+
+    fn lags(&self) -> bool {
+        let mut lagging = self.lagging.iter().filter_map(Weak::upgrade);
+        lagging.any(|log| log.lags())
+    }
+
+    fn settle(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.log(name)?.sync()
     }
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {

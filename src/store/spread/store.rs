@@ -3,7 +3,7 @@
 use super::draft::{SpreadDraft, fill};
 use super::places::{At, OWN, Places};
 use crate::config::{Format, Namespace};
-use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::base::origin;
 use crate::store::side::beyond::Beyond;
 use crate::store::{
@@ -68,6 +68,15 @@ impl Spread {
     fn at_mut(&mut self, name: &MailboxName) -> Result<(&mut dyn Store, MailboxName), Error> {
         let At { place, name } = self.places.look(name)?;
         Ok((self.places.store_mut(place)?, name))
+    }
+
+    /// Whether that is so of a store that is open: nothing was changed of a place that is not.
+    fn any_open(&self, asked: fn(&dyn Store) -> bool) -> bool {
+        let open = self.places.open_ones();
+        let mut stores = open
+            .iter()
+            .filter_map(|place| self.places.store(*place).ok());
+        stores.any(asked)
     }
 
     /// Writes a message of another place into a mailbox.
@@ -328,6 +337,17 @@ impl Store for Spread {
     ) -> Result<(BlobId, bool), Error> {
         let (store, name) = self.at_mut(name)?;
         store.mark(&name, blob, flags, letters)
+    }
+
+    fn mark_all(
+        &mut self,
+        name: &MailboxName,
+        uids: &UidSet,
+        flags: SystemFlags,
+        letters: u32,
+    ) -> Result<bool, Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.mark_all(&name, uids, flags, letters)
     }
 
     fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
@@ -599,13 +619,12 @@ impl Store for Spread {
         }
     }
 
+    fn lags(&self) -> bool {
+        self.any_open(|store| store.lags())
+    }
+
     fn settles(&self) -> bool {
-        // Of a place that is not open nothing was changed.
-        let open = self.places.open_ones();
-        let mut stores = open
-            .iter()
-            .filter_map(|place| self.places.store(*place).ok());
-        stores.any(Store::settles)
+        self.any_open(|store| store.settles())
     }
 
     fn settle(&mut self, name: &MailboxName) -> Result<(), Error> {

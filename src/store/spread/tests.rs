@@ -1,5 +1,5 @@
 use crate::config::{Form, Format, Location, Namespace};
-use crate::mail::{MailboxName, SystemFlags, Uid};
+use crate::mail::{MailboxName, SystemFlags, Uid, UidSet};
 use crate::store::{BlobId, Compaction, Error, Filing, Store, open, origin, saved};
 use std::fs;
 use std::io::Read;
@@ -518,6 +518,23 @@ fn what_is_watched_is_known_of_each_mailbox() {
     let store = spread(other.path(), Format::Maildir, Format::Mbox);
     assert!(store.watched_names().is_empty() && store.is_remote(&name("Archive")));
     assert!(store.settles());
+}
+
+#[test]
+fn flags_of_one_place_lag_and_those_of_another_have_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &mut *spread(directory.path(), Format::Maildir, Format::Mdbox);
+    store.create(&name("Archive/x")).unwrap();
+    let one = UidSet::range(Uid::MIN, Uid::MIN);
+    let mut mark = |mailbox: &str| {
+        let marked = store.mark_all(&name(mailbox), &one, SystemFlags::SEEN, 0);
+        store.sync().unwrap();
+        (marked.unwrap(), store.lags())
+    };
+    assert_eq!(mark("INBOX"), (false, false));
+    assert_eq!(mark("Archive/x"), (true, true));
+    store.settle(&name("Archive/x")).unwrap();
+    assert!(!store.lags());
 }
 
 #[test]
