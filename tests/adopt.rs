@@ -360,7 +360,7 @@ fn what_dovecot_kept_elsewhere_is_in_the_way() {
         let inbox = root.join("mailboxes/INBOX/dbox-Mails");
         match option {
             "INDEX" => copy(&elsewhere.join("mailboxes/INBOX"), &inbox, "dovecot.index"),
-            "CONTROL" => copy(&elsewhere, &root, "dovecot-"),
+            "CONTROL" => copy(&elsewhere.join(".INBOX"), &root, "dovecot-"),
             _ => fs::rename(root.join("mailboxes/INBOX/other"), inbox).unwrap(),
         }
         let (done, told, wrong) = adopt(&server, &[]);

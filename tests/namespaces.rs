@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use support::{
     Account, Dovecot, DovecotLog, Imap, Server, Start, account, change, line, message, run,
@@ -267,11 +267,10 @@ fn a_place_that_fails_leaves_the_rest() {
     let cold = server.path("cold/ann");
     assert!(server.stop().success());
     fs::remove_dir_all(&cold).unwrap();
-    fs::create_dir(&cold).unwrap();
     // As a disk that is full of somebody else's.
-    fs::write(cold.join("storage"), "no directory").unwrap();
-    let owner = fs::metadata(server.data().join("mail/ann")).unwrap();
-    std::os::unix::fs::chown(&cold, Some(owner.uid()), Some(owner.gid())).unwrap();
+    fs::create_dir(&cold).unwrap();
+    fs::write(cold.join("theirs"), "no mail").unwrap();
+    fs::set_permissions(&cold, fs::Permissions::from_mode(0o700)).unwrap();
     server.again();
     let mut imap = server.imap("ann");
     imap.ok("SELECT INBOX");

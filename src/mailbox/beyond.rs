@@ -67,6 +67,7 @@ impl Shared {
                 return Ok(UidSet::new());
             }
         };
+        self.forget_strangers(state, store, summary, &beyond);
         let mut named = Vec::new();
         for (keyword, uids) in beyond {
             if let Some(number) = self.number_beyond(summary, keyword) {
@@ -108,6 +109,30 @@ impl Shared {
             }
             Ok(all)
         })
+    }
+
+    /// Has the side file say nothing of messages that are not there: one that was on its way when the server was
+    /// killed did not come, and another will have its UID.
+    fn forget_strangers(
+        &self,
+        state: &State,
+        store: &mut dyn Store,
+        summary: &Summary,
+        beyond: &Beyond,
+    ) {
+        let reader = self.host.index.read();
+        let there = reader.and_then(|reader| reader.uids(self.id));
+        // A failure is logged; it is tried again the next time.
+        let Ok(there) = there.map_err(fault("reading the index")) else {
+            return;
+        };
+        let own = beyond.iter();
+        let own = own.map(|(keyword, uids)| (keyword.clone(), uids.intersection(&there)));
+        let own: Beyond = own.collect();
+        if own != *beyond {
+            let kept = store.keep_beyond(&state.name, summary.uid_validity, &own);
+            let _ = kept.map_err(store_fault("writing keywords"));
+        }
     }
 
     /// The number of a keyword without a letter; `None` if it has one, or there is no room for it.

@@ -119,8 +119,8 @@ fn compare(
     }
     if start_anew || state.summary.is_none() {
         shared.recall_beyond(state, store, &mut summary, None)?;
-    } else if !state.caught_up && ends > 0 {
-        // What was acknowledged at last the index may have forgotten.
+    } else if !state.caught_up && ends > 0 || store.notes_beyond(&state.name) {
+        // What was acknowledged at last the index may have forgotten; another program may have written others.
         let recalled = shared.recall_beyond(state, store, &mut summary, Some(mod_seq))?;
         if !recalled.is_empty() {
             (summary.highest_mod_seq, dirty) = (mod_seq, true);

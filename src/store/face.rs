@@ -246,6 +246,10 @@ pub(crate) trait Store: Send {
     fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Beyond, Error> {
         beyond::read_of(&self.directory(of)?, validity)
     }
+    /// True once if a look at the mailbox found that messages have others of these keywords than were kept.
+    fn notes_beyond(&mut self, _of: &MailboxName) -> bool {
+        false
+    }
     /// All of it anew. Durable. It goes where the mailbox goes.
     fn keep_beyond(
         &mut self,

@@ -316,7 +316,7 @@ fn a_fifo_in_one_maildir_stops_nobody() {
     let selected = ann.ok("SELECT INBOX");
     assert!(selected.find("1 EXISTS").is_some(), "{selected:?}");
     server.wait_for_log(
-        "6 directories, links, FIFOs, sockets or devices where messages",
+        "6 directories, links, FIFOs, sockets, devices or files of odd names where messages",
         1,
     );
     for _ in 0..5 {

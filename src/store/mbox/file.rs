@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) keywords: Vec<Option<Keyword>>,
     /// Those that have no letter, and the messages that have them.
     pub(super) beyond: Beyond,
+    /// The file had others of them than were known.
+    pub(super) beyond_news: bool,
     /// Flags and letters that the file does not have yet.
     pub(super) dirty: BTreeMap<Uid, (SystemFlags, u32)>,
     /// Names of expunged messages that the file still has.
@@ -139,6 +141,7 @@ impl MboxFile {
             uid_next: Uid::MIN,
             keywords: Vec::new(),
             beyond: Beyond::new(),
+            beyond_news: false,
             dirty: BTreeMap::new(),
             doomed: BTreeMap::new(),
             together: Vec::new(),
@@ -474,7 +477,9 @@ impl State {
         let crlf = is_crlf(file)?;
         let wanted = self.wanted_base();
         let base = (size == 0).then_some(&wanted);
-        let keywords = self.named(new.letters);
+        let mut keywords = self.named(new.letters);
+        // What comes by a MOVE is known before it is here.
+        keywords.extend(self.named_beyond(new.uid));
         let octets = draft.body_octets(crlf)?;
         let fields = Block {
             base,

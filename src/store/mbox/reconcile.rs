@@ -272,6 +272,7 @@ impl State {
                 self.log.put(Line::Filed(name, flags, letters))?;
             }
         }
+        self.beyond_news |= beyond;
         match beyond {
             true => self.write_beyond(),
             false => Ok(()),

@@ -328,6 +328,11 @@ impl Store for Mbox {
         Ok(())
     }
 
+    fn notes_beyond(&mut self, of: &MailboxName) -> bool {
+        let file = self.root.get(of);
+        file.is_ok_and(|file| std::mem::take(&mut file.state().beyond_news))
+    }
+
     fn keep_beyond(
         &mut self,
         of: &MailboxName,

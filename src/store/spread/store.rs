@@ -563,6 +563,11 @@ impl Store for Spread {
         store.beyond(&of, validity)
     }
 
+    fn notes_beyond(&mut self, of: &MailboxName) -> bool {
+        let found = self.at_mut(of);
+        found.is_ok_and(|(store, of)| store.notes_beyond(&of))
+    }
+
     fn keep_beyond(
         &mut self,
         of: &MailboxName,
