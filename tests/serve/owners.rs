@@ -3,7 +3,7 @@
 use crate::support::{
     Imap, Lmtp, PASSWORD, Server, Start, is_root, line, message, run, skip, wait_until,
 };
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
@@ -392,11 +392,10 @@ fn without_an_engine_sessions_are_told_so() {
     fs::remove_file(&index).unwrap();
     server.deliver("ann", &message("1@test", "x", "y"));
     server.stop();
-    fs::remove_file(index.join("index.redb")).unwrap();
-    fs::create_dir(index.join("index.redb")).unwrap();
+    fs::set_permissions(&index, Permissions::from_mode(0o0)).unwrap();
     server.again();
     refused(&server, "x NO [UNAVAILABLE] ");
-    fs::remove_dir(index.join("index.redb")).unwrap();
+    fs::set_permissions(&index, Permissions::from_mode(0o700)).unwrap();
     wait_until("a login", || {
         let mut imap = Imap::connect(server.imap).ok()?;
         let answer = imap.login("ann", PASSWORD).ok()?;
