@@ -77,6 +77,8 @@ pub(super) struct Kept {
     /// There may be more of them: their field is too long.
     pub(super) cut: bool,
     pub(super) base: Option<Base>,
+    /// Keywords stand before the field that names all: Dovecot writes it like that and then reads them as none.
+    pub(super) early: bool,
     /// It is none, and holds `base`.
     pub(super) pseudo: bool,
     pub(super) body_octets: Option<u64>,
@@ -128,6 +130,7 @@ impl Kept {
                 self.uid = number.map(|number| NotedUid { number, own });
             }
             Field::XImap | Field::XImapBase => {
+                self.early |= self.base.is_none() && !self.keywords.is_empty();
                 self.base = self.base.take().or_else(|| base(value));
                 self.pseudo |= field == Field::XImap;
             }
@@ -256,6 +259,8 @@ mod tests {
         let flags = SystemFlags::SEEN.with(SystemFlags::FLAGGED);
         assert_eq!(kept.flags, flags.with(SystemFlags::ANSWERED));
         assert!(kept.old && !kept.pseudo && kept.keywords == ["$Foo".into()]);
+        assert!(!kept.early);
+        assert!(read("X-Keywords: a\nX-IMAPbase: 1 2 a\n").0.early);
         let (kept, _) = read("X-IMAP: 1 2\nX-UID: 0\nStatus:\n");
         assert!(kept.pseudo && kept.uid.is_none() && !kept.old);
         for bad in [

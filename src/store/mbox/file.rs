@@ -79,7 +79,7 @@ pub(super) struct Layout {
     /// Expunged messages, and what was written by half.
     pub(super) doomed: BTreeMap<Uid, Span>,
     pub(super) junk: Vec<Span>,
-    /// Messages whose fields do not have their UIDs.
+    /// Messages whose fields do not have their UIDs, or are not in an order in which Dovecot reads them.
     pub(super) bare: BTreeSet<Uid>,
     /// The first message, if it is none.
     pub(super) pseudo: Option<Span>,

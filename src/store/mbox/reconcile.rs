@@ -243,7 +243,7 @@ impl State {
                 received,
                 ..
             } = one.walked;
-            if kept.uid.map(|noted| noted.number) != Some(uid.number()) {
+            if kept.uid.map(|noted| noted.number) != Some(uid.number()) || kept.early {
                 layout.bare.insert(uid);
             }
             layout.spans.insert(uid, span);
