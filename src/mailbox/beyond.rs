@@ -67,6 +67,9 @@ impl Shared {
                 return Ok(UidSet::new());
             }
         };
+        if beyond.is_empty() {
+            return Ok(UidSet::new());
+        }
         self.forget_strangers(state, store, summary, &beyond);
         let mut named = Vec::new();
         for (keyword, uids) in beyond {

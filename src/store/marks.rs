@@ -29,11 +29,14 @@ fn other_than(root: &Path, format: Format) -> Option<Format> {
     match format {
         Format::Maildir if has("cur") => None,
         Format::Maildir => dbox(root).or_else(mbox),
-        Format::Sdbox | Format::Mdbox => match dbox(root) {
-            Some(found) => (found != format && !has_files(root, format)).then_some(found),
-            None if has_mailboxes(root) => None,
-            None => maildir().or_else(mbox),
-        },
+        // A walk through all mailboxes is not for each time that mail is opened.
+        Format::Sdbox if has_files(root, Format::Mdbox) => {
+            (!has_files(root, format)).then_some(Format::Mdbox)
+        }
+        Format::Mdbox if has_files(root, format) => None,
+        Format::Mdbox if has_files(root, Format::Sdbox) => Some(Format::Sdbox),
+        Format::Sdbox | Format::Mdbox if has_mailboxes(root) => None,
+        Format::Sdbox | Format::Mdbox => maildir().or_else(mbox),
         Format::Mbox if mbox::is_known(root) => None,
         Format::Mbox => maildir().or_else(|| dbox(root)),
     }

@@ -67,7 +67,7 @@ fn has_single(directory: &Path) -> bool {
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_directory {
             below.push(entry.path());
-        } else if entry.file_name().as_encoded_bytes().starts_with(b"u.") {
+        } else if super::sdbox::uid_in(entry.file_name().as_encoded_bytes()).is_some() {
             return true;
         }
     }
