@@ -104,6 +104,11 @@ impl Events {
         self.alone || !self.watches.is_empty() && self.trusted
     }
 
+    /// True if somebody else changed something since [`Events::restart`], as far as events were counted.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     fn watched(&self) -> bool {
         self.verified && self.sees_all()
     }

@@ -30,8 +30,9 @@ pub(super) struct Known {
     mailboxes: Vec<MailboxName>,
     subscribed: Vec<MailboxName>,
     listeners: usize,
-    /// Empty: changes have to be looked for.
     watches: Vec<i32>,
+    /// The watches see all changes; else some have to be looked for.
+    all: bool,
 }
 
 /// As long as one of these lives, it is noticed what other programs do to names.
@@ -48,6 +49,7 @@ impl Known {
             subscribed,
             listeners: 0,
             watches: Vec::new(),
+            all: false,
         })
     }
 }
@@ -123,9 +125,9 @@ impl Account {
         let mut store = self.0.store()?;
         let mut names = lock(&self.0.names.known);
         if names.is_none() {
-            let watches = self.watch_names(&*store);
+            let (watches, all) = self.watch_names(&*store);
             let mut known = Known::read(self, &mut *store)?;
-            known.watches = watches;
+            (known.watches, known.all) = (watches, all);
             *names = Some(known);
         }
         if let Some(known) = names.as_mut() {
@@ -135,10 +137,14 @@ impl Account {
         Ok(Listening(self.clone()))
     }
 
-    fn watch_names(&self, store: &dyn Store) -> Vec<i32> {
+    /// The watches, and whether they see all changes.
+    fn watch_names(&self, store: &dyn Store) -> (Vec<i32>, bool) {
+        let told = store.watched_names();
         let watch = self.0.host.watch.as_ref();
-        let watches = watch.and_then(|watch| watch.add_names(&self.0, &store.watched_names()));
-        watches.unwrap_or_default()
+        match watch.and_then(|watch| watch.add_names(&self.0, &told.directories)) {
+            Some(watches) => (watches, told.all),
+            None => (Vec::new(), false),
+        }
     }
 
     /// Publishes what other programs did since.
@@ -161,7 +167,7 @@ impl Account {
             known.watches.clear();
         }
         if known.watches.is_empty() {
-            known.watches = self.watch_names(&*store);
+            (known.watches, known.all) = self.watch_names(&*store);
         }
         let now = Known::read(self, &mut *store)?;
         drop(store);
@@ -227,10 +233,8 @@ impl Listening {
     pub(crate) fn is_watched(&self) -> bool {
         let names = &self.0.0.names;
         let known = lock(&names.known);
-        let has_watches = known
-            .as_ref()
-            .is_some_and(|known| !known.watches.is_empty());
-        has_watches && !names.lost.load(Ordering::Acquire)
+        let sees_all = known.as_ref().is_some_and(|known| known.all);
+        sees_all && !names.lost.load(Ordering::Acquire)
     }
 
     /// Has names compared when news are asked for next.

@@ -1,6 +1,7 @@
 //! What other programs do is noticed, and only then a directory is read as a whole.
 
 use super::*;
+use crate::config::{Form, Format, Location, Namespace};
 use crate::index::Index;
 use crate::mail::{Flags, MailboxName, SystemFlags, Uid};
 use std::fs;
@@ -336,4 +337,68 @@ fn a_mailbox_selected_at_once_is_as_it_is() {
     let shared = account.shared(&inbox).unwrap();
     shared.state.lock().unwrap().revisited = Duration::ZERO;
     assert_eq!(at_once(None), None);
+}
+
+#[test]
+fn who_waits_for_an_mbox_hears_at_once_what_others_do_with_its_file() {
+    let form = |_: &Path| Format::Mbox.into();
+    let (account, directory) = Account::temporary_with(form);
+    let file = directory.path().join("mail/inbox");
+    let message = |n: u32| format!("From a@b Sat Jan  3 01:05:34 1970\nSubject: {n}\n\nx\n\n");
+    let mut view = account
+        .select(&MailboxName::inbox(), Access::ReadWrite)
+        .unwrap();
+    let mut hears = |exists: u32| {
+        assert!(view.has_news(), "{exists}");
+        view.sync(Expunges::Tell).unwrap();
+        assert_eq!(view.exists(), exists);
+        // What it did itself to take that in may have to be looked at once, and not again and again.
+        if view.has_news() {
+            view.sync(Expunges::Tell).unwrap();
+        }
+        assert!(!view.has_news(), "{exists}");
+    };
+    let append = |n| {
+        let mut open = fs::OpenOptions::new().append(true).open(&file).unwrap();
+        std::io::Write::write_all(&mut open, message(n).as_bytes()).unwrap();
+    };
+    append(1);
+    hears(1);
+    append(2);
+    hears(2);
+    // Another file takes its place, and is watched from then on.
+    let other = directory.path().join("other");
+    let three: String = (1..4).map(message).collect();
+    fs::write(&other, three).unwrap();
+    fs::rename(&other, &file).unwrap();
+    hears(3);
+    append(4);
+    hears(4);
+}
+
+#[test]
+fn names_of_one_place_are_heard_of_beside_another_that_nothing_can_tell_of() {
+    let beside = |root: &Path| {
+        let archive = root.with_file_name("archive");
+        Form {
+            namespaces: vec![Namespace {
+                prefix: name("Archive"),
+                location: Location {
+                    root: archive,
+                    form: Format::Mbox.into(),
+                },
+            }],
+            ..Format::Maildir.into()
+        }
+    };
+    let (account, directory) = Account::temporary_with(beside);
+    let listening = account.listen_to_names().unwrap();
+    // Not all is watched: whoever listens looks now and then.
+    assert!(!listening.is_watched());
+    let made = directory.path().join("mail/.made");
+    for part in ["cur", "new", "tmp"] {
+        fs::create_dir_all(made.join(part)).unwrap();
+    }
+    let heard = account.heard();
+    assert!(account.has_news(heard));
 }

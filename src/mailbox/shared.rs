@@ -338,9 +338,11 @@ impl Shared {
         let Some(watch) = &self.host.watch else {
             return;
         };
-        let numbers = watch
-            .add(self, &store.watched(&state.name))
-            .unwrap_or_default();
+        let numbers = match store.watched_file(&state.name) {
+            Some(file) => watch.add_file(self, &file),
+            None => watch.add(self, &store.watched(&state.name)),
+        };
+        let numbers = numbers.unwrap_or_default();
         let mut old = lock(&self.events).attend(numbers.clone(), !store.is_remote(&state.name));
         old.retain(|number| !numbers.contains(number));
         watch.remove(&old, Arc::as_ptr(self));
@@ -433,6 +435,7 @@ impl Shared {
                 return Ok(());
             }
             if undisturbed.is_none() {
+                self.begin_look(state, store);
                 let stamp = store
                     .stamp(&state.name)
                     .map_err(store_fault("looking at a mailbox"))?;
@@ -443,6 +446,22 @@ impl Shared {
             }
         }
         super::resync::resync(self, state, store)
+    }
+
+    /// The mailbox is about to be looked at, where its watch does not see all: what it tells from now on is news. It
+    /// may have lost what it watched, or another file has that name by now.
+    fn begin_look(self: &Arc<Self>, state: &State, store: &dyn Store) {
+        let hinted = {
+            let mut events = lock(&self.events);
+            let hinted = !events.sees_all() && events.is_dirty();
+            if hinted {
+                events.restart();
+            }
+            hinted
+        };
+        if hinted {
+            self.attend(state, store);
+        }
     }
 
     /// As `refresh`, in the middle of an operation that began with it: what events tell is looked at,

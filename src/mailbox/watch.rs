@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 /// One inotify descriptor for all mailboxes of a process.
@@ -26,6 +26,19 @@ pub(super) struct Watch {
 }
 
 const BUFFER_OCTETS: usize = 16 * 1024;
+
+/// Files that come and go.
+const IN_DIRECTORY: WatchFlags = WatchFlags::MOVED_FROM
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::ONLYDIR);
+
+/// What is written, and that the file has lost its name: an open one that another takes the place of is not deleted.
+const OF_FILE: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::MOVE_SELF);
 
 impl Watch {
     pub(super) fn new() -> std::io::Result<Watch> {
@@ -45,7 +58,12 @@ impl Watch {
     /// Starts to count events of these directories for the mailbox; the watches' numbers, or `None`
     /// if the kernel gives no more of them.
     pub(super) fn add(&self, shared: &Arc<Shared>, directories: &[PathBuf]) -> Option<Vec<i32>> {
-        self.add_for(&self.boxes, shared, directories)
+        self.add_for(&self.boxes, shared, directories, IN_DIRECTORY)
+    }
+
+    /// As `add`, for a file that holds the messages: each change of it is an event.
+    pub(super) fn add_file(&self, shared: &Arc<Shared>, file: &Path) -> Option<Vec<i32>> {
+        self.add_for(&self.boxes, shared, &[file.to_path_buf()], OF_FILE)
     }
 
     /// As `add`, for what says which mailboxes there are.
@@ -54,24 +72,20 @@ impl Watch {
         account: &Arc<Inner>,
         directories: &[PathBuf],
     ) -> Option<Vec<i32>> {
-        self.add_for(&self.accounts, account, directories)
+        self.add_for(&self.accounts, account, directories, IN_DIRECTORY)
     }
 
     fn add_for<T>(
         &self,
         owners: &Mutex<HashMap<i32, Weak<T>>>,
         owner: &Arc<T>,
-        directories: &[PathBuf],
+        paths: &[PathBuf],
+        flags: WatchFlags,
     ) -> Option<Vec<i32>> {
-        let flags = WatchFlags::MOVED_FROM
-            | WatchFlags::MOVED_TO
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::ONLYDIR;
         // One lock for all: somebody who forgets the same directories must not take the watch away.
         let mut owners = lock(owners);
-        let mut numbers = Vec::with_capacity(directories.len());
-        for path in directories {
+        let mut numbers = Vec::with_capacity(paths.len());
+        for path in paths {
             match inotify::add_watch(&self.fd, path, flags) {
                 Ok(number) => numbers.push(number),
                 Err(error) => {

@@ -136,10 +136,14 @@ pub(crate) trait Store: Send {
     }
     /// Directories whose changes mean that messages came, went or changed (for inotify).
     fn watched(&self, name: &MailboxName) -> Vec<PathBuf>;
-    /// Directories whose changes mean that mailboxes came, went or were subscribed to (for inotify); none
-    /// where that is only found by looking, as on what other hosts may change.
-    fn watched_names(&self) -> Vec<PathBuf> {
-        Vec::new()
+    /// A file that holds the messages themselves and whose changes mean that it is time to look (for inotify). What
+    /// it tells may be somebody's who has not ended yet, or our own: it replaces no look.
+    fn watched_file(&self, _name: &MailboxName) -> Option<PathBuf> {
+        None
+    }
+    /// What tells that mailboxes came, went or were subscribed to (for inotify).
+    fn watched_names(&self) -> WatchedNames {
+        WatchedNames::default()
     }
     /// True if no other program may change messages of that mailbox while this server runs: nothing is watched then.
     fn is_exclusive(&self, of: &MailboxName) -> bool;
@@ -447,6 +451,16 @@ pub(crate) struct MailboxState {
     pub(crate) guid: Guid,
     /// In the order of their letters; unused letters in between are `None`.
     pub(crate) keywords: Vec<Option<Keyword>>,
+}
+
+/// What tells that mailboxes came, went or were subscribed to. The default: it is only found by looking, as on what
+/// other hosts may change.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct WatchedNames {
+    /// Their changes mean that one did.
+    pub(crate) directories: Vec<PathBuf>,
+    /// Nothing else has to be looked at.
+    pub(crate) all: bool,
 }
 
 /// Modification times, nanoseconds since 1970; 0 for what is not there.

@@ -26,7 +26,7 @@ pub(crate) use census::{Census, Cursor, Roll, Sighting, Sightings, Totals};
 pub(crate) use error::Error;
 pub(crate) use face::{
     Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,
-    Replaced, Scanned, Selection, Stamp, Store,
+    Replaced, Scanned, Selection, Stamp, Store, WatchedNames,
 };
 pub(crate) use maildir::{UNKNOWN, folders, maildir_files, maildir_subscriptions};
 pub(crate) use mbox::letters;

@@ -20,7 +20,7 @@ use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
     Blob, BlobId, Body, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState,
-    Memory, Replaced, Scanned, Stamp, Store, Totals,
+    Memory, Replaced, Scanned, Stamp, Store, Totals, WatchedNames,
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -527,6 +527,14 @@ impl Store for Dbox {
 
     fn watched(&self, _name: &MailboxName) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Nobody else makes mailboxes there.
+    fn watched_names(&self) -> WatchedNames {
+        WatchedNames {
+            directories: Vec::new(),
+            all: true,
+        }
     }
 
     fn is_exclusive(&self, _of: &MailboxName) -> bool {

@@ -19,6 +19,7 @@ use crate::store::side::uid_validity::Reserved;
 use crate::store::side::{disk, regular, unique};
 use crate::store::{
     Blob, BlobId, Census, Draft, Error, Filing, Lines, MailboxState, Place, Scanned, Stamp, Store,
+    WatchedNames,
 };
 use rustix::io::Errno;
 use std::cell::OnceCell;
@@ -581,12 +582,15 @@ impl Store for Maildir {
         path.map_or(Vec::new(), |p| vec![p.join("new"), p.join("cur")])
     }
 
-    fn watched_names(&self) -> Vec<PathBuf> {
+    fn watched_names(&self) -> WatchedNames {
         match self.layout {
-            Layout::Dotted if self.lies_remote() => Vec::new(),
-            Layout::Dotted => vec![self.root.clone()],
+            Layout::Dotted if self.lies_remote() => WatchedNames::default(),
+            Layout::Dotted => WatchedNames {
+                directories: vec![self.root.clone()],
+                all: true,
+            },
             // They would be very many.
-            Layout::Nested => Vec::new(),
+            Layout::Nested => WatchedNames::default(),
         }
     }
 

@@ -358,11 +358,15 @@ impl Store for Mbox {
         Vec::new()
     }
 
+    fn watched_file(&self, name: &MailboxName) -> Option<PathBuf> {
+        self.root.file(name).ok()
+    }
+
     fn is_exclusive(&self, _of: &MailboxName) -> bool {
         false
     }
 
-    /// A look at the file tells whether somebody changed it, and costs less than to watch for it.
+    /// A look at the file tells whether somebody changed it, and costs less than to count what a watch tells.
     fn is_remote(&self, _of: &MailboxName) -> bool {
         true
     }

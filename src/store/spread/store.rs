@@ -8,7 +8,7 @@ use crate::store::side::base::origin;
 use crate::store::side::beyond::Beyond;
 use crate::store::{
     Blob, BlobId, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState, Memory,
-    Replaced, Scanned, Stamp, Store,
+    Replaced, Scanned, Stamp, Store, WatchedNames,
 };
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -414,20 +414,26 @@ impl Store for Spread {
         found.map_or(Vec::new(), |(store, name)| store.watched(&name))
     }
 
-    fn watched_names(&self) -> Vec<PathBuf> {
-        let mut all = Vec::new();
+    fn watched_file(&self, name: &MailboxName) -> Option<PathBuf> {
+        let (store, name) = self.at(name).ok()?;
+        store.watched_file(&name)
+    }
+
+    fn watched_names(&self) -> WatchedNames {
+        let mut told = WatchedNames {
+            directories: Vec::new(),
+            all: true,
+        };
         for place in 0..self.places.count() {
             let Ok(store) = self.places.store(place) else {
-                return Vec::new();
+                told.all = false;
+                continue;
             };
             let watched = store.watched_names();
-            // Nobody else makes mailboxes there.
-            if watched.is_empty() && !store.is_exclusive(&MailboxName::inbox()) {
-                return Vec::new();
-            }
-            all.extend(watched);
+            told.all &= watched.all;
+            told.directories.extend(watched.directories);
         }
-        all
+        told
     }
 
     fn is_exclusive(&self, of: &MailboxName) -> bool {

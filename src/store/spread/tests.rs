@@ -1,6 +1,6 @@
 use crate::config::{Form, Format, Location, Namespace};
 use crate::mail::{MailboxName, SystemFlags, Uid, UidSet};
-use crate::store::{BlobId, Compaction, Error, Filing, Store, open, origin, saved};
+use crate::store::{BlobId, Compaction, Error, Filing, Store, WatchedNames, open, origin, saved};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -512,11 +512,20 @@ fn what_is_watched_is_known_of_each_mailbox() {
     assert_eq!(store.watched(&name("Archive")).len(), 0);
     assert!(!store.is_exclusive(&name("INBOX")) && store.is_exclusive(&name("Archive/x")));
     assert!(!store.is_remote(&name("INBOX")));
-    assert_eq!(store.watched_names(), [root.join("mail")]);
-    // An mbox is found by looking, so names are, too.
+    let watched = |place: &Path, all| WatchedNames {
+        directories: vec![place.join("mail")],
+        all,
+    };
+    assert_eq!(store.watched_names(), watched(root, true));
+    // Mailboxes of an mbox are found by looking; those of the Maildir beside it are told still.
     let other = tempfile::tempdir().unwrap();
     let store = spread(other.path(), Format::Maildir, Format::Mbox);
-    assert!(store.watched_names().is_empty() && store.is_remote(&name("Archive")));
+    assert_eq!(store.watched_names(), watched(other.path(), false));
+    assert_eq!(store.watched_file(&name("INBOX")), None);
+    let file = other.path().join("archive/inbox");
+    assert!(
+        store.is_remote(&name("Archive")) && store.watched_file(&name("Archive")) == Some(file)
+    );
     assert!(store.settles());
 }
 
