@@ -49,7 +49,7 @@ pub(super) fn fault(error: Error) -> End {
 pub(super) enum Letters {
     /// They are in a side file; each letter means what is convenient.
     Own,
-    /// The index of the account has them; letters mean what they mean there.
+    /// Letters mean what they mean in the index of the account; the others are where the format has them.
     OfTheIndex,
 }
 
@@ -114,6 +114,11 @@ impl Replica<'_> {
         let mut target = self.target(portrait).map_err(fault)?;
         self.remove_others(portrait, listings, &mut target, copied)
             .map_err(fault)?;
+        // A Maildir notes all in names, and in an mbox nothing can come before what is there already.
+        if self.letters == Letters::OfTheIndex && self.store.is_exclusive(&portrait.name) {
+            self.remove_broken_off(portrait, listings, &mut target)
+                .map_err(fault)?;
+        }
         let (mut is_whole, mut beyond) = (true, Vec::new());
         let (mut waiting, mut octets) = (0, 0);
         for (at, listing) in listings.iter().enumerate() {
@@ -217,6 +222,36 @@ impl Replica<'_> {
         Ok(())
     }
 
+    /// Removes what a conversion was at when it was broken off, from the first message on that is damaged or of which
+    /// was not noted since when it is there.
+    fn remove_broken_off(
+        &mut self,
+        portrait: &Portrait,
+        listings: &[Listing],
+        target: &mut Target,
+    ) -> Result<(), Error> {
+        let mut first = None;
+        for (uid, found) in &target.found {
+            let listing = listings.binary_search_by_key(uid, |listing| listing.uid);
+            let listing = listing.ok().and_then(|at| listings.get(at));
+            let is_complete = listing.is_none_or(|listing| is_since(found, listing))
+                && self.store.is_whole(&portrait.name, &found.blob)?;
+            if !is_complete {
+                first = Some(*uid);
+                break;
+            }
+        }
+        let Some(first) = first else {
+            return Ok(());
+        };
+        for found in target.found.split_off(&first).values() {
+            self.store.remove(&portrait.name, &found.blob)?;
+        }
+        target.worn = true;
+        target.aliases.retain(|(uid, _)| *uid < first);
+        self.store.sync()
+    }
+
     /// Copies a message; returns also how many octets it has.
     fn copy(
         &mut self,
@@ -294,7 +329,7 @@ impl Replica<'_> {
         store.settle(name)?;
         match self.letters {
             Letters::Own => beyond::write(&store.directory(name)?, keywords),
-            Letters::OfTheIndex => Ok(()),
+            Letters::OfTheIndex => store.keep_beyond(name, state.uid_validity, keywords),
         }
     }
 
@@ -406,6 +441,11 @@ fn mark(
         (found.blob, _) = store.mark(name, &found.blob, filing.flags, filing.letters)?;
     }
     Ok(!same)
+}
+
+/// True if the copy knows since when the message is where it is.
+fn is_since(found: &Found, listing: &Listing) -> bool {
+    saved(&listing.base).is_none_or(|since| saved(&found.blob.name) == Some(since))
 }
 
 impl Target {

@@ -359,7 +359,7 @@ impl Shared {
             }
             return Err(failure.unwrap_or(Error::Fault));
         }
-        let mut flight = self.take_off(&mut state, first, next);
+        let mut flight = self.take_off(&mut state, (first, next), Vec::new());
         flight.promise = promise;
         drop(state);
         match failure {

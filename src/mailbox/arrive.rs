@@ -25,6 +25,9 @@ pub(super) struct Arrived {
     pub(super) cached: Option<Cached>,
 }
 
+/// Messages under way, and the numbers of their keywords without a letter.
+pub(super) type Coming = Vec<(Uid, Vec<u16>)>;
+
 /// Messages with names that nobody is told of yet. Whoever has one may not have the mailbox's lock
 /// when it is dropped.
 pub(super) struct Flight {
@@ -53,10 +56,16 @@ impl State {
 }
 
 impl Shared {
-    /// Notes that UIDs from `first` to below `next` have names now.
-    pub(super) fn take_off(self: &Arc<Self>, state: &mut State, first: Uid, next: Uid) -> Flight {
+    /// Notes that UIDs from `first` to below `next` have names now. `coming`: keywords beyond z of those that nothing
+    /// else says any more.
+    pub(super) fn take_off(
+        self: &Arc<Self>,
+        state: &mut State,
+        (first, next): (Uid, Uid),
+        coming: Coming,
+    ) -> Flight {
         state.given = Some(next);
-        state.flights.insert(first);
+        state.flights.insert(first, coming);
         Flight {
             shared: self.clone(),
             first,
@@ -74,7 +83,12 @@ impl Shared {
         store: &mut dyn Store,
     ) -> Result<(), Error> {
         let mut state = lock(&self.state);
-        while state.flights.first().is_some_and(|f| *f < flight.first) {
+        while state
+            .flights
+            .keys()
+            .next()
+            .is_some_and(|f| *f < flight.first)
+        {
             let waited = self.landed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }

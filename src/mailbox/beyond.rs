@@ -10,13 +10,13 @@ use crate::store::Store;
 use crate::store::beyond::Beyond;
 
 impl Shared {
-    /// Has the side file say what the index says. Durable.
+    /// Has the side file say what the index says, and what messages will have that are under way. Durable.
     pub(super) fn keep_beyond(&self, state: &State, store: &mut dyn Store) -> Result<(), Error> {
         self.keep_beyond_with(state, store, &[])
     }
 
-    /// As `keep_beyond`, and also which keywords messages will have that are on their way: where they come from
-    /// nothing says it any more once they are here.
+    /// As `keep_beyond`, and also of messages that are about to be: where they come from nothing says it any more once
+    /// they are here.
     pub(super) fn keep_beyond_with(
         &self,
         state: &State,
@@ -41,7 +41,7 @@ impl Shared {
             }
         };
         reader.each_flags(self.id, each).map_err(reading)?;
-        for (uid, keywords) in coming {
+        for (uid, keywords) in state.flights.values().flatten().chain(coming) {
             let having = named.iter_mut().filter(|n| keywords.contains(&n.0));
             having.for_each(|(_, _, uids)| uids.insert(*uid));
         }
@@ -126,9 +126,11 @@ impl Shared {
         let reader = self.host.index.read();
         let there = reader.and_then(|reader| reader.uids(self.id));
         // A failure is logged; it is tried again the next time.
-        let Ok(there) = there.map_err(fault("reading the index")) else {
+        let Ok(mut there) = there.map_err(fault("reading the index")) else {
             return;
         };
+        let coming = state.flights.values().flatten();
+        coming.for_each(|(uid, _)| there.insert(*uid));
         let own = beyond.iter();
         let own = own.map(|(keyword, uids)| (keyword.clone(), uids.intersection(&there)));
         let own: Beyond = own.collect();
@@ -176,7 +178,8 @@ mod tests {
     use super::super::tests::{append, flags, name, uids};
     use super::super::{Access, Account, FlagChange, Host, Limits, Want};
     use crate::config::Format;
-    use crate::mail::{Flags, SystemFlags};
+    use crate::index::Index;
+    use crate::mail::{Flags, SystemFlags, Uid};
     use std::path::Path;
 
     fn keyword(name: &str) -> Flags {
@@ -256,6 +259,35 @@ mod tests {
                 now.contains("2 k27 k28\n") && now.contains("3 k27\n"),
                 "{now}"
             );
+        }
+    }
+
+    #[test]
+    fn keywords_beyond_z_of_a_move_stay_when_another_session_writes_some() {
+        for format in [Format::Maildir, Format::Sdbox, Format::Mdbox, Format::Mbox] {
+            let root = tempfile::tempdir().unwrap();
+            let host = Host::over(Index::memory().unwrap(), format, Limits::default());
+            let account = host.account("ann", root.path()).unwrap();
+            account.create(&name("other")).unwrap();
+            append(&account, "other", "there", &Flags::default());
+            append(&account, "INBOX", "goes", &Flags::default());
+            let select = |mailbox| account.select(&name(mailbox), Access::ReadWrite).unwrap();
+            let (mut from, mut to) = (select("INBOX"), select("other"));
+            for number in 0..28 {
+                let own = keyword(&format!("k{number}"));
+                from.mark(&uids(&[1]), FlagChange::Add, &own, None).unwrap();
+                to.mark(&uids(&[1]), FlagChange::Add, &own, None).unwrap();
+            }
+            let mut carry = from.moving(&uids(&[1]), &name("other")).unwrap();
+            let carried = carry.name_batch_for_tests();
+            to.mark(&uids(&[1]), FlagChange::Remove, &keyword("k26"), None)
+                .unwrap();
+            let mut store = account.0.store().unwrap();
+            let mut told = store.beyond(&name("other"), to.uid_validity()).unwrap();
+            told.retain(|(_, uids)| uids.contains(Uid::new(2).unwrap()));
+            let told: Vec<_> = told.iter().map(|(keyword, _)| keyword.as_str()).collect();
+            assert_eq!(told, ["k26", "k27"], "{format:?}");
+            drop(carried);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::account::Copied;
 use super::append::{blob, letters};
-use super::arrive::{Arrived, Flight, LETTERS};
+use super::arrive::{Arrived, Coming, Flight, LETTERS};
 use super::expunge::Doomed;
 use super::host::lock;
 use super::shared::{Shared, State};
@@ -260,7 +260,7 @@ impl Carry {
     #[cfg(test)]
     pub(super) fn name_batch_for_tests(&mut self) -> impl Sized + use<> {
         let batch = self.steps.left.chunks(usize::MAX);
-        self.name_batch(&batch).unwrap().departed
+        self.name_batch(&batch).unwrap()
     }
 
     fn turn_back(&mut self, why: Result<(), Error>) {
@@ -399,9 +399,9 @@ impl Shared {
         if first.number().checked_add(count).is_none() {
             return Err(Error::Limit("no UIDs left in this mailbox"));
         }
-        let coming = match way {
+        let mut coming = match way {
             Way::Move => coming(&items, &numbers, first),
-            Way::Copy => Vec::new(),
+            Way::Copy => Coming::new(),
         };
         if !coming.is_empty() {
             self.keep_beyond_with(state, store, &coming)?;
@@ -434,8 +434,8 @@ impl Shared {
         }
         if carried.failure.is_some() && !coming.is_empty() {
             // UIDs that are not taken are another message's some day. A failure is logged.
-            let taken = coming.iter().filter(|(uid, _)| *uid < next).cloned();
-            let _ = self.keep_beyond_with(state, store, &taken.collect::<Vec<_>>());
+            coming.retain(|(uid, _)| *uid < next);
+            let _ = self.keep_beyond_with(state, store, &coming);
         }
         let count = i64::try_from(carried.arrived.len()).unwrap_or(0);
         self.end(count);
@@ -444,7 +444,7 @@ impl Shared {
             carried.departed = Some(departed);
         }
         if count > 0 {
-            carried.flight = Some(self.take_off(state, first, next));
+            carried.flight = Some(self.take_off(state, (first, next), coming));
         }
         Ok(carried)
     }
@@ -489,7 +489,7 @@ fn lock_both<'a>(a: &'a Arc<Shared>, b: &'a Arc<Shared>) -> (Locked<'a>, Option<
 }
 
 /// The UIDs that messages will have which have keywords without a letter, and those keywords.
-fn coming(items: &[Item], numbers: &[Option<u16>], first: Uid) -> Vec<(Uid, Vec<u16>)> {
+fn coming(items: &[Item], numbers: &[Option<u16>], first: Uid) -> Coming {
     let number = |keyword: &u16| numbers.get(usize::from(*keyword)).copied().flatten();
     let beyond = |item: &Item| -> Vec<u16> {
         let own = item.keywords.iter().filter_map(number);

@@ -88,8 +88,17 @@ type Messages = Vec<(Uid, BlobId, Option<String>)>;
 fn chunk(reader: &Reader, id: MailboxId, number: u32) -> Result<Messages, crate::index::Error> {
     let uid = |slot: u8| Uid::new(number << 8 | u32::from(slot));
     let mut messages = Messages::new();
+    let (flags, mut keywords) = (reader.flags(id, number)?, Vec::new());
     for name in reader.names(id, number)?.names {
-        messages.extend(uid(name.slot).map(|uid| (uid, super::append::blob(&name), None)));
+        keywords.clear();
+        flags.keywords(name.slot, &mut keywords);
+        // What names say of flags may be what was so when the messages came.
+        let blob = BlobId {
+            flags: flags.system(name.slot),
+            letters: super::append::letters(&keywords),
+            ..super::append::blob(&name)
+        };
+        messages.extend(uid(name.slot).map(|uid| (uid, blob, None)));
     }
     let (first, last) = (uid(0).unwrap_or(Uid::MIN), uid(255).unwrap_or(Uid::MAX));
     reader.each_alias(id, first, last, &mut |uid, alias| {

@@ -1,6 +1,7 @@
 //! One mailbox as all its sessions share it.
 
 use super::account::Inner;
+use super::arrive::Coming;
 use super::events::Events;
 use super::host::{HostInner, lock};
 use super::keep::Asked;
@@ -11,7 +12,7 @@ use crate::index::{AccountId, Summary};
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet, UidValidity};
 use crate::store::{MailboxState, Stamp, Store};
 use event_listener::Event;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
@@ -76,8 +77,9 @@ pub(super) struct State {
     pub(super) given: Option<Uid>,
     /// UIDs that sessions of this process were told are gone, unless that is long ago.
     pub(super) gone: UidSet,
-    /// The lowest UID of each batch that has names but is not published yet.
-    pub(super) flights: BTreeSet<Uid>,
+    /// The lowest UID of each batch that has names but is not published yet, with the keywords of those that only
+    /// the side file tells.
+    pub(super) flights: BTreeMap<Uid, Coming>,
     /// The store was scanned since the process began, or the last one ended well.
     pub(super) caught_up: bool,
     /// What the index knows is to be forgotten at the next scan.
@@ -189,7 +191,7 @@ impl Shared {
                 listed: Uid::MIN,
                 given: None,
                 gone: UidSet::new(),
-                flights: BTreeSet::new(),
+                flights: BTreeMap::new(),
                 caught_up,
                 forget: false,
                 deleted: false,

@@ -2,10 +2,10 @@
 
 use super::damage::{Seen, look, prepared};
 use super::wounds::logged;
-use super::{append, flags, name};
+use super::{append, flags, name, uids};
 use crate::config::Format;
 use crate::mail::SystemFlags;
-use crate::mailbox::{Access, Account, Care, Host, Limits, Want};
+use crate::mailbox::{Access, Account, Care, FlagChange, Host, Limits, Want};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,17 @@ fn mod_seq(account: &Account) -> u64 {
     view.highest_mod_seq().number()
 }
 
+/// Flags and keywords that messages did not come with.
+fn change_flags(account: &Account) {
+    let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+    let flagged = flags(SystemFlags::FLAGGED, &["late"]);
+    view.mark(&uids(&[1, 2, 16]), FlagChange::Add, &flagged, None)
+        .unwrap();
+    let seen = flags(SystemFlags::SEEN, &["k"]);
+    view.mark(&uids(&[3, 4]), FlagChange::Remove, &seen, None)
+        .unwrap();
+}
+
 /// What is done to a log.
 type Harm<'a> = (&'a str, &'a dyn Fn(&Path));
 
@@ -95,6 +106,7 @@ fn the_index_tells_what_a_lost_log_said() {
             let root = directory.path();
             prepared(root, format);
             let (host, account) = open(root, format);
+            change_flags(&account);
             let (before, mod_seq_before) = (all(&account), mod_seq(&account));
             host.close().unwrap();
             drop((host, account));
