@@ -39,13 +39,15 @@ pub(crate) fn run(
             None => console.complain("there are no users"),
         }
     }
-    let (present, absent): (Vec<&Patient>, Vec<&Patient>) = patients
-        .iter()
-        .partition(|patient| patient.location.root.is_dir());
+    let (present, absent): (Vec<&Patient>, Vec<&Patient>) = patients.iter().partition(|patient| {
+        // Who names somebody may want to have mail begin anew that is gone.
+        let anew = treatment.care == Care::Rebuild && user.is_some();
+        anew || patient.location.root.is_dir()
+    });
     for patient in absent {
         let root = patient.location.root.display();
         if !treatment.json {
-            console.say(format_args!("{}: no mail yet in {root}", patient.name));
+            console.say(format_args!("{}: no mail in {root}", patient.name));
         }
     }
     log_faults(config);
@@ -299,7 +301,7 @@ mod tests {
         let machine = machine();
         let bob = machine.data().join("mail/bob");
         let told = machine.run("doctor", "");
-        let expected = format!("bob: no mail yet in {}\nann: INBOX: ", bob.display());
+        let expected = format!("bob: no mail in {}\nann: INBOX: ", bob.display());
         let line = told.out.strip_prefix(&expected).unwrap_or_default();
         assert!(line.contains(", 1 messages, UIDVALIDITY "), "{told:?}");
         assert!(line.ends_with(", UIDNEXT 2\n"), "{told:?}");

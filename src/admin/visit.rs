@@ -3,8 +3,9 @@
 use super::console::{Console, Exit, Failure};
 use super::patient::{Lock, Patient, keep_server_away, log_faults, patients, with_rights_of};
 use crate::config::Config;
-use crate::mailbox::{Host, Limits};
-use crate::server::{self, Owners, Reason, Refused, Visit, attend};
+use crate::mailbox::{Account, Care, Error, Host, Limits};
+use crate::server::{self, Owners, Reason, Refused, Visit, attend, care_for};
+use crate::sys::accounts::Identity;
 use std::os::unix::net::UnixStream;
 
 /// Why a command ends early, and with what.
@@ -79,6 +80,37 @@ pub(super) fn visiting<T>(
     }
 }
 
+/// Has mail begin anew that is gone altogether, as what the index knows of it would be in the way of what comes back.
+pub(super) fn forget_gone(patient: &Patient, config: &Config) -> Result<(), End> {
+    let entries = std::fs::read_dir(&patient.location.root);
+    if entries.is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(());
+    }
+    let asked = care_for(
+        &config.data_dir,
+        patient.asked(),
+        Care::Rebuild,
+        &mut |_| {},
+    );
+    match asked {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(error) => return Err(End::new(Exit::TryAgain, error.to_string())),
+    }
+    let Lock::Ours(_lock) = keep_server_away(config)? else {
+        // It says so itself when it is asked next.
+        return Ok(());
+    };
+    let identity = rights(patient, config)?;
+    let forget = || {
+        let (host, account) = open(patient, config)?;
+        let forgotten = account.care(Care::Rebuild, &mut |_| {});
+        drop(account);
+        host.close().and(forgotten).map_err(told(patient))
+    };
+    Ok(with_rights_of(identity, forget)?)
+}
+
 /// As `visiting`, where no server runs.
 pub(super) fn alone<T>(
     patient: &Patient,
@@ -86,9 +118,7 @@ pub(super) fn alone<T>(
     work: impl FnOnce(&mut Visit) -> Result<T, End>,
 ) -> Result<T, End> {
     log_faults(config);
-    let identity = Owners::alone(config)
-        .and_then(|mut owners| owners.serve(patient.asked(), &patient.location))
-        .map_err(|error| Failure(error.to_string()))?;
+    let identity = rights(patient, config)?;
     let failed = Failure::because("making a pair of sockets");
     let (near, far) = UnixStream::pair().map_err(failed)?;
     std::thread::scope(|scope| {
@@ -103,18 +133,29 @@ pub(super) fn alone<T>(
     })
 }
 
-fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), Failure> {
-    let told = |error: crate::mailbox::Error| {
-        Failure(format!("{}: {}", patient.index.display(), error.reason()))
-    };
+/// Whose rights a server has at the mail.
+fn rights(patient: &Patient, config: &Config) -> Result<Option<Identity>, Failure> {
+    let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
+    let served = owners.serve(patient.asked(), &patient.location);
+    served.map_err(|error| Failure(error.to_string()))
+}
+
+fn told(patient: &Patient) -> impl Fn(Error) -> Failure {
+    |error| Failure(format!("{}: {}", patient.index.display(), error.reason()))
+}
+
+fn open(patient: &Patient, config: &Config) -> Result<(Host, Account), Failure> {
     let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, limits).map_err(told)?;
-    let account = host
-        .account_at(&patient.name, &patient.location)
-        .map_err(told)?;
-    account.prepare().map_err(told)?;
+    let host = Host::open(&patient.index, limits).map_err(told(patient))?;
+    let account = host.account_at(&patient.name, &patient.location);
+    Ok((host, account.map_err(told(patient))?))
+}
+
+fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), Failure> {
+    let (host, account) = open(patient, config)?;
+    account.prepare().map_err(told(patient))?;
     // Who leaves early knows why.
     let _ = attend(&account, stream);
     drop(account);
-    host.close().map_err(told)
+    host.close().map_err(told(patient))
 }

@@ -291,18 +291,35 @@ impl Reader {
         account: AccountId,
         name: &MailboxName,
     ) -> Result<Option<MailboxId>, Error> {
-        let row = self.get(Kind::Mailboxes, &mailbox_key(account, name))?;
+        let row = self.get(Kind::Mailboxes, &mailbox_key(account, name.as_str()))?;
         Ok(short(row)?.map(MailboxId))
     }
 
-    /// Names that mailboxes of an account had when they were last looked at: `prefix` and those below it, ascending.
+    /// Names that mailboxes of an account had when they were last looked at, ascending.
+    pub(crate) fn mailboxes(&self, account: AccountId) -> Result<Vec<MailboxName>, Error> {
+        self.mailboxes_like(account, "")
+    }
+
+    /// As `mailboxes`, `prefix` and those below it.
     pub(crate) fn mailboxes_below(
         &self,
         account: AccountId,
         prefix: &MailboxName,
     ) -> Result<Vec<MailboxName>, Error> {
+        let mut names = self.mailboxes_like(account, prefix.as_str())?;
+        // One with another letter there is none of these.
+        names.retain(|name| name == prefix || name.is_below(prefix));
+        Ok(names)
+    }
+
+    /// As `mailboxes`, those whose names begin so.
+    fn mailboxes_like(
+        &self,
+        account: AccountId,
+        beginning: &str,
+    ) -> Result<Vec<MailboxName>, Error> {
         let mut names = Vec::new();
-        let first = mailbox_key(account, prefix);
+        let first = mailbox_key(account, beginning);
         for row in self
             .table(Kind::Mailboxes)?
             .range::<&[u8]>(first.as_slice()..)?
@@ -311,11 +328,9 @@ impl Reader {
             let Some(rest) = key.value().strip_prefix(first.as_slice()) else {
                 break;
             };
-            let name = [prefix.as_str().as_bytes(), rest].concat();
+            let name = [beginning.as_bytes(), rest].concat();
             let name = String::from_utf8(name).ok();
-            let name = name.and_then(|name| MailboxName::new(&name).ok());
-            // One with another letter there is none of these.
-            names.extend(name.filter(|name| name == prefix || name.is_below(prefix)));
+            names.extend(name.and_then(|name| MailboxName::new(&name).ok()));
         }
         Ok(names)
     }

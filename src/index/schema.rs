@@ -1,7 +1,7 @@
 //! The tables, their keys and what stands in them.
 
 use super::{Error, FlagChunk, NameChunk, Overview, checksum};
-use crate::mail::{MailboxId, MailboxName};
+use crate::mail::MailboxId;
 use redb::{AccessGuard, TableDefinition};
 use std::ops::RangeInclusive;
 
@@ -104,9 +104,9 @@ pub(super) fn low(key: &[u8]) -> u32 {
     u32::from_be_bytes(low.unwrap_or_default())
 }
 
-pub(super) fn mailbox_key(account: AccountId, name: &MailboxName) -> Vec<u8> {
+pub(super) fn mailbox_key(account: AccountId, name: &str) -> Vec<u8> {
     let mut key = account.0.to_be_bytes().to_vec();
-    key.extend_from_slice(name.as_str().as_bytes());
+    key.extend_from_slice(name.as_bytes());
     key
 }
 

@@ -1,7 +1,7 @@
 //! What SELECT and STATUS need to know of a mailbox, in one row.
 
 use super::bits::{put_varint, take, take_varint};
-use crate::mail::{Guid, Keyword, ModSeq, Uid, UidValidity};
+use crate::mail::{Guid, Keyword, ModSeq, Since, Uid, UidValidity};
 
 /// The octets of all messages, as long as none came or went: then UIDNEXT or the count changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub(crate) struct Summary {
 const VERSION: u8 = 5;
 
 impl Summary {
+    /// True if a change may be missing that somebody was told of who knows that mod-sequence.
+    pub(crate) fn is_doubtful(&self, since: Since) -> bool {
+        let (known, sure) = self.doubtful;
+        known < since.number() && since.number() < sure
+    }
+
     pub(crate) fn new(uid_validity: UidValidity, uid_next: Uid, guid: Guid) -> Summary {
         Summary {
             uid_validity,

@@ -218,7 +218,7 @@ impl<'t> Writer<'t> {
         account: AccountId,
         name: &MailboxName,
     ) -> Result<Option<MailboxId>, Error> {
-        let row = self.get(Kind::Mailboxes, &mailbox_key(account, name))?;
+        let row = self.get(Kind::Mailboxes, &mailbox_key(account, name.as_str()))?;
         Ok(short(row)?.map(MailboxId))
     }
 
@@ -229,7 +229,7 @@ impl<'t> Writer<'t> {
         id: MailboxId,
     ) -> Result<(), Error> {
         let id = u64::from(id.0).to_le_bytes();
-        self.put(Kind::Mailboxes, &mailbox_key(account, name), &id)
+        self.put(Kind::Mailboxes, &mailbox_key(account, name.as_str()), &id)
     }
 
     /// The mailbox of that name, made if there is none.
@@ -253,7 +253,7 @@ impl<'t> Writer<'t> {
         to: &MailboxName,
     ) -> Result<(), Error> {
         if let Some(id) = self.mailbox_id(account, from)? {
-            self.remove(Kind::Mailboxes, &mailbox_key(account, from))?;
+            self.remove(Kind::Mailboxes, &mailbox_key(account, from.as_str()))?;
             self.set_mailbox_id(account, to, id)?;
         }
         Ok(())
@@ -262,7 +262,7 @@ impl<'t> Writer<'t> {
     /// Forgets a mailbox and everything about it.
     pub(crate) fn forget(&mut self, account: AccountId, name: &MailboxName) -> Result<(), Error> {
         if let Some(id) = self.mailbox_id(account, name)? {
-            self.remove(Kind::Mailboxes, &mailbox_key(account, name))?;
+            self.remove(Kind::Mailboxes, &mailbox_key(account, name.as_str()))?;
             self.clear(id)?;
             self.forget_usage(id)?;
             self.remove(Kind::Summaries, &ends_key(id))?;

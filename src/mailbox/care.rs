@@ -118,6 +118,9 @@ impl Account {
     pub(crate) fn care(&self, care: Care, report: &mut dyn FnMut(Report)) -> Result<(), Error> {
         match care {
             Care::Check | Care::Rebuild => {
+                if care == Care::Rebuild {
+                    self.forget_gone()?;
+                }
                 self.check(care == Care::Rebuild, report)?;
                 self.tell_hidden(report)
             }

@@ -40,9 +40,8 @@ impl Shared {
             .summary(self.id)
             .map_err(fault("reading the index"))?
             .ok_or(Error::Fault)?;
-        let (known, sure) = summary.doubtful;
-        let doubtful = known < since.number() && since.number() < sure;
-        let since = if doubtful || since.number() > summary.highest_mod_seq.number() {
+        let is_unknown = since.number() > summary.highest_mod_seq.number();
+        let since = if is_unknown || summary.is_doubtful(since) {
             Since::START
         } else {
             since
@@ -67,7 +66,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{append, flags, name, uids};
-    use super::super::{Access, Account, Expunges, Host, Limits, View};
+    use super::super::{Access, Account, Expunges, FlagChange, Host, Limits, View};
     use crate::mail::{Flags, ModSeq, Since, SystemFlags, Uid, UidSet};
 
     fn host(expunges: u32) -> Host {
@@ -285,6 +284,16 @@ mod tests {
             "who knows nothing of it is told nothing"
         );
         assert_eq!(changed(&view, view.highest_mod_seq().into()), "");
+        // Nor does somebody who knows \Seen change what it does not know.
+        let mut view = view;
+        for change in [FlagChange::Set, FlagChange::Remove] {
+            let flagged = flags(SystemFlags::FLAGGED, &[]);
+            let marked = view.mark(&uids(&[2]), change, &flagged, Some(told.into()));
+            assert_eq!(marked.unwrap().modified, uids(&[2]));
+        }
+        let flagged = flags(SystemFlags::FLAGGED, &[]);
+        let marked = view.mark(&uids(&[2]), FlagChange::Set, &flagged, Some(known.into()));
+        assert!(marked.unwrap().modified.is_empty());
     }
 
     /// An older copy of the index: what it gave since, in a process that is gone, is given to nothing else.

@@ -40,6 +40,8 @@ pub(crate) enum Error {
     Corrupt,
     /// The disk does not do what it should, for now or for ever; logged.
     Unavailable,
+    /// There is nothing at all where the mail should be, of which the index knows messages; logged.
+    Gone,
     /// What always holds does not.
     Fault,
 }
@@ -61,6 +63,10 @@ impl Error {
             Error::Cannot(what) => what,
             Error::Denied => "the account that it runs as may not use the files",
             Error::Corrupt => "something is damaged; see the log",
+            Error::Gone => {
+                "the directory of the mail is empty: is its disk mounted? If all is gone for good, use \"dovelet \
+                 restore\", or \"dovelet doctor --rebuild --user NAME\" to begin without it"
+            }
             _ => "trouble with the disk; see the log",
         }
     }

@@ -98,6 +98,7 @@ impl Inner {
     }
 
     fn open(&self) -> Result<Box<dyn Store>, Error> {
+        self.refuse_gone()?;
         let (at, limits) = (&self.location, &self.host.limits);
         let memory = Memory::of(&self.host, self.id);
         let (form, octets) = (at.form.clone(), limits.mdbox_rotate_octets);

@@ -230,7 +230,7 @@ impl Shared {
         let reader = self.host.index.read().map_err(&reading)?;
         let flags = reader.flags(self.id, number).map_err(&reading)?;
         let asked = flags.present.and(&slots);
-        let late = edit.late(&flags, &asked);
+        let late = edit.late(state, &flags, &asked);
         let modified = edit.modified(state, number, &flags, &late);
         Ok(!asked.without(&modified).is_empty())
     }
@@ -249,7 +249,7 @@ impl Shared {
         let mut flags = reader.flags(self.id, number).map_err(&reading)?;
         drop(reader);
         let asked = flags.present.and(&slots);
-        let late = edit.late(&flags, &asked);
+        let late = edit.late(state, &flags, &asked);
         let modified = edit.modified(state, number, &flags, &late);
         let mut told = asked.without(&modified);
         let seen = flags
@@ -394,8 +394,17 @@ fn mark_together(
 }
 
 impl Edit {
-    /// Which of these messages changed after the mod-sequence that the client knew.
-    fn late(&self, flags: &FlagChunk, asked: &Bits) -> Bits {
+    /// True if the index may lack changes after the mod-sequence that the client knew.
+    fn is_doubtful(&self, state: &State) -> bool {
+        let known = self.unchanged.zip(state.summary.as_ref());
+        known.is_some_and(|(unchanged, summary)| summary.is_doubtful(unchanged))
+    }
+
+    /// Which of these messages changed after the mod-sequence that the client knew, or may have.
+    fn late(&self, state: &State, flags: &FlagChunk, asked: &Bits) -> Bits {
+        if self.is_doubtful(state) {
+            return *asked;
+        }
         let mut late = Bits::default();
         if let Some(unchanged) = self.unchanged {
             for slot in asked.slots() {
@@ -409,7 +418,8 @@ impl Edit {
     /// minus is about all of them.
     fn modified(&self, state: &State, number: u32, flags: &FlagChunk, late: &Bits) -> Bits {
         let mut modified = *late;
-        let Some(since) = self.unchanged.filter(|_| self.change != FlagChange::Set) else {
+        let known = self.unchanged.filter(|_| self.change != FlagChange::Set);
+        let Some(since) = known.filter(|_| !self.is_doubtful(state)) else {
             return modified;
         };
         let own = Touched::of(self.system, &self.keywords);

@@ -56,6 +56,7 @@ mod events;
 mod expunge;
 mod filed;
 mod forest;
+mod gone;
 mod handle;
 mod host;
 mod inthread;

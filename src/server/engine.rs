@@ -430,7 +430,13 @@ impl Engine {
             // Whoever asked may not hold a thread up.
             stream.set_write_timeout(Some(CHECK_PATIENCE)).ok();
             let mut told = stream.try_clone().ok();
-            let checked = Engine::account(&host, &user, &location).and_then(|account| {
+            let account = host.account_at(&user, &location);
+            let found = account.and_then(|account| match care {
+                // Mail that is gone may be just why.
+                Care::Rebuild => Ok(account),
+                _ => Engine::prepared(account, &user, &location),
+            });
+            let checked = found.and_then(|account| {
                 account.care(care, &mut |report| {
                     if let Some(told) = told.as_mut() {
                         writeln!(told, "- {}", report.encode()).ok();

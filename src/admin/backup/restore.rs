@@ -5,7 +5,7 @@ use super::save::names;
 use crate::admin::console::{Console, Exit};
 use crate::admin::options::{Options, load};
 use crate::admin::replica::fault;
-use crate::admin::visit::{End, patient, visiting};
+use crate::admin::visit::{End, forget_gone, patient, visiting};
 use crate::mail::{Flags, Guid, Keyword, MailboxName, Uid};
 use crate::server::{Filed, Outcome, Reason, Visit};
 use crate::store::{Blob, BlobId, Error, Scanned, Store, beyond, checksum, origin};
@@ -64,6 +64,7 @@ pub(crate) fn run(wanted: &Restore, options: &Options, console: &mut Console<'_>
         } else {
             named.clone()
         };
+        forget_gone(&patient, &config)?;
         visiting(&patient, &config, |visit| {
             let mut restorer = Restorer {
                 wanted,
@@ -268,9 +269,17 @@ impl Restorer<'_, '_> {
     ) -> Result<(), End> {
         let of = saved.scanned.found.len();
         for (at, found) in saved.scanned.found.iter().enumerate() {
-            let Some(uid) = found.uid.filter(wanted) else {
+            let Some(uid) = found.uid else {
+                let (name, file) = (&saved.name, &found.blob.name);
+                self.console.complain(format_args!(
+                    "{name}: the list of the backup does not have {file}, so nobody knows whether it is whole"
+                ));
+                row.refused += 1;
                 continue;
             };
+            if !wanted(&uid) {
+                continue;
+            }
             let mut blob = match open(self.store, &saved.name, &found.blob) {
                 Ok(blob) => blob,
                 Err(error) => {

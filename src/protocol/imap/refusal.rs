@@ -38,7 +38,7 @@ pub(super) fn refusal(error: Error) -> String {
             "CORRUPTION",
             "Something is damaged; the server's log says what.",
         ),
-        Error::Unavailable => (
+        Error::Unavailable | Error::Gone => (
             "UNAVAILABLE",
             "The disk cannot be used at the moment; the server's log says why.",
         ),

@@ -14,8 +14,9 @@ use std::time::Duration;
 const STALE: Duration = Duration::from_secs(36 * 3600);
 
 impl Root {
-    /// Every mailbox, sorted.
+    /// Every mailbox, sorted. Errors: the directory of all of them is not there any more, as where its disk is not.
     pub(super) fn mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
+        fs::metadata(self.path.join(MAILBOXES))?;
         let storage = storage_names(&self.path)?;
         // By another spelling nothing would be found.
         let names = storage.iter().filter_map(|storage| {

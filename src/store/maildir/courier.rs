@@ -13,7 +13,7 @@ use crate::store::side::lock::{DotLock, replace, replace_with};
 use crate::store::side::uid_validity::random_guid;
 use crate::store::side::{beyond, disk, regular};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 const UIDS: &str = "courierimapuiddb";
@@ -247,7 +247,12 @@ impl Courier {
                 let all = lettered.fold(letters, |all, (at, _)| all | 1 << at);
                 if all != letters {
                     let marked = name::reflagged(&file, separator, flags, all);
-                    disk::rename_over(&path.join(part).join(&file), &cur.join(marked))?;
+                    let (old, new) = (path.join(part).join(&file), cur.join(marked));
+                    match disk::place(&old, &new) {
+                        // Another message of that name, which may have the keywords: both are served as they are.
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                        placed => placed?,
+                    }
                 }
             }
         }
