@@ -10,7 +10,7 @@ use super::refusal;
 use super::setup::Setup;
 use super::stop::Stop;
 use super::tasks::{Task, Tasks};
-use super::visit::attend;
+use super::visit::{attend, refuse};
 use crate::config::{Location, Pop3};
 use crate::mailbox::{Account, Care, Error, Host, Limits};
 use crate::protocol::imap;
@@ -356,6 +356,7 @@ impl Engine {
                 Ok(account) => account,
                 Err(error) => {
                     log::error!("the mail of {user} cannot be opened: {error:?}");
+                    refuse(error, stream.into()).ok();
                     return;
                 }
             };

@@ -41,6 +41,14 @@ pub(crate) fn attend(account: &Account, stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells a guest why the account cannot be opened.
+pub(crate) fn refuse(error: Error, mut stream: UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let told = Tell::Failed(error.into(), told_of(error));
+    write_frame(&mut stream, &told.encode())
+}
+
 /// Where messages go.
 struct Target {
     name: MailboxName,

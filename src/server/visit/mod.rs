@@ -22,5 +22,5 @@ mod tell;
 
 pub(crate) use ask::Filed;
 pub(crate) use guest::{Refused, Visit};
-pub(crate) use host::attend;
+pub(crate) use host::{attend, refuse};
 pub(crate) use tell::{Outcome, Reason, Roster};
