@@ -14,6 +14,8 @@ use crate::server::{Reason, Refused, Visit};
 use crate::store::{Error, Filing, Found, MailboxState, Scanned, Store, beyond, lasting, saved};
 use std::collections::BTreeMap;
 
+/// What is said of a mailbox whose copy is outrun.
+pub(super) const OUTRUN: &str = "messages vanish faster than they are read; try again";
 /// How often a mailbox is listed while messages vanish.
 const LOOKS: usize = 8;
 /// Messages that become durable together, and octets of them.
@@ -34,6 +36,8 @@ pub(super) struct Copied {
     pub(super) mended: u64,
     /// Messages that could not be read, and why.
     pub(super) unreadable: Vec<(Uid, String)>,
+    /// Messages vanished faster than they were read: it is not as the mailbox was at one moment.
+    pub(super) outrun: bool,
 }
 
 pub(super) fn fault(error: Error) -> End {
@@ -98,10 +102,8 @@ impl Replica<'_> {
                 return Ok(copied);
             }
         }
-        Err(End::new(
-            Exit::TryAgain,
-            format!("{name}: messages vanish faster than they are read; try again"),
-        ))
+        copied.outrun = true;
+        Ok(copied)
     }
 
     /// Brings the copy in line with a list. False if messages vanished meanwhile.

@@ -4,7 +4,7 @@ use super::place::Place;
 use crate::admin::console::{Console, Exit};
 use crate::admin::options::{Options, load};
 use crate::admin::patient::Patient;
-use crate::admin::replica::{Copied, Letters, Replica};
+use crate::admin::replica::{Copied, Letters, OUTRUN, Replica};
 use crate::admin::visit::{End, patient, visiting};
 use crate::config::Config;
 use crate::mail::{DELIMITER, MailboxName};
@@ -51,7 +51,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 true => &roster.mailboxes,
                 false => &named,
             };
-            let (mut unreadable, mut failed) = (0, false);
+            let (mut unreadable, mut failed, mut outrun) = (0, false, false);
             for prefix in roster.absent.iter().filter(|_| named.is_empty()) {
                 console.complain(format_args!(
                     "{prefix}{DELIMITER}: {ABSENT}; what the backup has of it stays as it is"
@@ -80,6 +80,10 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                     Err(end) => return Err(end),
                 };
                 unreadable += copied.unreadable.len();
+                if copied.outrun {
+                    console.complain(format_args!("{name}: {OUTRUN}"));
+                    outrun = true;
+                }
                 tell(name, &copied, wanted.json, console);
             }
             if named.is_empty() {
@@ -94,6 +98,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
             }
             Ok(match unreadable {
                 _ if failed => Exit::Failure,
+                _ if outrun => Exit::TryAgain,
                 0 => Exit::Success,
                 _ => Exit::BadData,
             })

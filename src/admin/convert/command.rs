@@ -5,7 +5,7 @@ use super::places::{Found, Places};
 use crate::admin::console::{Console, Exit, Failure};
 use crate::admin::options::{Options, load};
 use crate::admin::patient::{Lock, Patient, keep_server_away, patients, with_rights_of};
-use crate::admin::replica::{Letters, Replica, fault};
+use crate::admin::replica::{Letters, OUTRUN, Replica, fault};
 use crate::admin::visit::{End, alone};
 use crate::config::{Config, Form, Format, Location, Storage};
 use crate::mail::MailboxName;
@@ -213,6 +213,10 @@ impl Work<'_> {
         };
         for name in &names {
             let copied = replica.mailbox(name)?;
+            if copied.outrun {
+                let what = format!("{name}: {OUTRUN}");
+                return Err(End::new(Exit::TryAgain, what));
+            }
             if let Some((uid, why)) = copied.unreadable.first() {
                 let what = format!("{name}: UID {uid} cannot be read: {why}");
                 return Err(End::new(Exit::BadData, what));

@@ -413,3 +413,53 @@ fn full_lets_read_and_delete(forms: &[Form], error: Errno) {
         reopened(form, directory.path(), &mut told, &format!("{form:?}"));
     }
 }
+
+#[test]
+fn flags_on_a_full_disk_leave_room_to_delete_for_who_comes_later() {
+    for format in [Format::Sdbox, Format::Mdbox, Format::Mbox] {
+        let form = Form::from(format);
+        let directory = temporary();
+        let mut told = Told::default();
+        {
+            let host = host(&form);
+            let account = host.account("u", directory.path()).unwrap();
+            let mut client = Client {
+                host: &host,
+                account: &account,
+                told: &mut told,
+            };
+            for subject in ["a", "b", "c"] {
+                client.append("INBOX", subject, &Flags::default());
+            }
+            host.flush().unwrap();
+            faults::fail(Failing::Full(0, Errno::NOSPC));
+            let mut view = client.view("INBOX").unwrap();
+            let seen = flags(SystemFlags::SEEN, &[]);
+            let turns = [FlagChange::Add, FlagChange::Remove].into_iter().cycle();
+            let marks = turns.take(2000);
+            let mut marks =
+                marks.take_while(|way| view.mark(&uids(&[1]), *way, &seen, None).is_ok());
+            let marks = marks.by_ref().count();
+            assert!((1..2000).contains(&marks), "{format:?}: {marks}");
+            drop(view);
+            let known = client.told.messages.get_mut(&("INBOX", "a"));
+            known.unwrap().flags = None;
+        }
+        // Another process, while there is no room still.
+        let host = host(&form);
+        let account = host.account("u", directory.path()).unwrap();
+        let mut client = Client {
+            host: &host,
+            account: &account,
+            told: &mut told,
+        };
+        assert!(client.uid("INBOX", "b").is_some(), "{format:?}");
+        assert!(client.expunge("INBOX", "b"), "{format:?}");
+        client.told.check(&account, &format!("{format:?}, full"));
+        faults::fail(Failing::Nothing);
+        drop(account);
+        host.flush().unwrap();
+        drop(host);
+        reopened(&form, directory.path(), &mut told, &format!("{format:?}"));
+    }
+}

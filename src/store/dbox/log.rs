@@ -25,6 +25,8 @@ const BLOCK: u64 = 4096;
 /// Octets that are free behind the lines before one is taken that says that a message comes: where the disk
 /// is full, there is room for those that say that some go.
 const SPARE: u64 = BLOCK;
+/// As much, before one is taken that gives messages flags but \Deleted.
+const SPARE_OF_MARKS: u64 = SPARE / 2;
 /// Octets of lines that are not durable while messages of theirs are acknowledged.
 const MAX_LOOSE: u64 = 16 * 1024;
 /// Octets of the end of a log that tell whether it lacks such lines.
@@ -105,6 +107,23 @@ impl Known {
 }
 
 impl State {
+    /// Has the file so long, with nothing in it behind its lines. Where the disk is full, it has no half of a line then.
+    fn extend(&mut self, to: u64) -> Result<(), Error> {
+        if to > self.length {
+            let length = to.next_multiple_of(BLOCK);
+            let more = usize::try_from(length - self.length).unwrap_or(0);
+            disk::write_at(&self.file, &vec![0; more], self.length)?;
+            self.length = length;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with all lines, also those that wait; `None` as [`checked::lines`] has it.
+    fn each_line(&self, each: &mut checked::Each<'_>) -> Result<(), Error> {
+        checked::each_line(&self.file, self.end, each)?;
+        checked::lines(&self.waiting).try_for_each(each)
+    }
+
     /// No line that waits is without its frame then.
     fn settle(&mut self) {
         self.unsure.settle(&mut self.waiting);
@@ -277,14 +296,17 @@ impl Log {
     pub(super) fn reserve(&self) -> Result<(), Error> {
         let mut state = self.state();
         let end = state.end + state.waiting.len() as u64;
-        if end + SPARE <= state.length {
-            return Ok(());
+        state.extend(end + SPARE)
+    }
+
+    /// As `reserve`, behind one that gives messages other flags. `deletes`: those that are about to go, too.
+    pub(super) fn reserve_for_marks(&self, deletes: bool) -> Result<(), Error> {
+        let mut state = self.state();
+        let end = state.end + state.waiting.len() as u64;
+        match deletes {
+            true => Ok(()),
+            false => state.extend(end + SPARE_OF_MARKS),
         }
-        let length = (end + SPARE).next_multiple_of(BLOCK);
-        let more = usize::try_from(length - state.length).unwrap_or(0);
-        disk::write_at(&state.file, &vec![0; more], state.length)?;
-        state.length = length;
-        Ok(())
     }
 
     /// Has all lines in the file: they outlive this process, and are durable with the next [`Log::sync`].
@@ -355,9 +377,9 @@ impl Log {
     /// said; and those that lines tell of.
     pub(super) fn given(&self) -> Result<(Option<Uid>, UidSet), Error> {
         let mut state = self.state();
-        self.flush(&mut state)?;
+        self.flush_if_room(&mut state)?;
         let (mut head, mut floor, mut told) = (Contents::default(), None, Vec::new());
-        checked::each_line(&state.file, state.end, &mut |line| {
+        state.each_line(&mut |line| {
             let (before, damaged) = (head.uid_next, head.damaged);
             head.skim_one(line, &mut |uid, line| {
                 if line.starts_with('F') {
@@ -378,8 +400,9 @@ impl Log {
     /// What it says, all in memory. Errors: as of [`whole`].
     pub(super) fn contents(&self) -> Result<Contents, Error> {
         let mut state = self.state();
-        self.flush(&mut state)?;
-        let text = whole(&state.file, state.end)?;
+        self.flush_if_room(&mut state)?;
+        let mut text = whole(&state.file, state.end)?;
+        text.extend_from_slice(&state.waiting);
         let contents = Contents::parse(&text);
         state.known = Some(Known::of(&contents));
         Ok(contents)
@@ -407,11 +430,9 @@ impl Log {
 
     /// Calls `each` with every line of a message. Returns what the others say.
     fn skim(&self, state: &mut State, each: &mut Each<'_>) -> Result<Contents, Error> {
-        self.flush(state)?;
+        self.flush_if_room(state)?;
         let mut head = Contents::default();
-        checked::each_line(&state.file, state.end, &mut |line| {
-            head.skim_one(line, each)
-        })?;
+        state.each_line(&mut |line| head.skim_one(line, each))?;
         state.known = Some(Known::of(&head));
         Ok(head)
     }
@@ -525,12 +546,7 @@ impl Log {
         let mut scratch = || scratch(&state.path);
         let (mut head, mut all) = (Contents::default(), Gathering::new(SORT_OCTETS));
         let mut each = |uid, line: &str| all.add(uid, line, &mut scratch);
-        checked::each_line(&state.file, state.end, &mut |line| {
-            head.skim_one(line, &mut each)
-        })?;
-        for line in checked::lines(&state.waiting) {
-            head.skim_one(line, &mut each)?;
-        }
+        state.each_line(&mut |line| head.skim_one(line, &mut each))?;
         let all = all.finish(&mut scratch)?;
         let before = head.known;
         change(&mut head);
@@ -632,6 +648,14 @@ impl Log {
         self.state().path = path.to_owned();
     }
 
+    /// As `flush`, for who only reads: what the disk has no room for waits on, and is read from there.
+    fn flush_if_room(&self, state: &mut State) -> Result<(), Error> {
+        match self.flush(state) {
+            Err(Error::Full) => Ok(()),
+            flushed => flushed,
+        }
+    }
+
     /// Writes lines that wait. After a sync that failed the file is written anew, because nobody knows
     /// what the disk has of it.
     fn flush(&self, state: &mut State) -> Result<(), Error> {
@@ -642,19 +666,9 @@ impl Log {
             return Ok(());
         }
         state.settle();
-        let count = state.waiting.len();
-        let end = state.end + count as u64;
-        if end > state.length {
-            let filled = end.next_multiple_of(BLOCK) - state.end;
-            let filled = usize::try_from(filled).unwrap_or(count);
-            state.waiting.resize(filled, 0);
-        }
-        let written = disk::write_at(&state.file, &state.waiting, state.end);
-        if let Err(error) = written {
-            state.waiting.truncate(count);
-            return Err(error.into());
-        }
-        state.length = state.length.max(state.end + state.waiting.len() as u64);
+        let end = state.end + state.waiting.len() as u64;
+        state.extend(end)?;
+        disk::write_at(&state.file, &state.waiting, state.end)?;
         state.waiting.clear();
         state.end = end;
         self.group.wrote();

@@ -14,9 +14,11 @@ use std::time::Duration;
 const STALE: Duration = Duration::from_secs(36 * 3600);
 
 impl Root {
-    /// Every mailbox, sorted. Errors: the directory of all of them is not there any more, as where its disk is not.
+    /// Every mailbox, sorted. Errors: nothing is there any more, as where the disk is not.
     pub(super) fn mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
-        fs::metadata(self.path.join(MAILBOXES))?;
+        if fs::read_dir(&self.path)?.next().is_none() {
+            return Err(Error::Io(io::ErrorKind::NotFound.into()));
+        }
         let storage = storage_names(&self.path)?;
         // By another spelling nothing would be found.
         let names = storage.iter().filter_map(|storage| {

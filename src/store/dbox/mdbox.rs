@@ -8,7 +8,7 @@ use super::framing::Metadata;
 use super::fresh::Fresh;
 use super::line::{Contents, Together};
 use super::log::Log;
-use super::messages::{Gone, Messages, Naming, Put};
+use super::messages::{Gone, Messages, Naming, Put, unless_full};
 use super::purge::Purge;
 use super::recall::{self, Recall};
 use super::record::{Place, Record};
@@ -211,7 +211,7 @@ impl Messages for Mdbox {
         let (mut head, mut all) = log.folded(octets)?;
         if head.known.is_none() || head.damaged > 0 {
             let mended = head.mended;
-            self.mend(name, log)?;
+            unless_full(&head, self.mend(name, log))?;
             (head, all) = log.folded(octets)?;
             head.mended += mended;
         }

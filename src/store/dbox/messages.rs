@@ -113,3 +113,15 @@ impl Gone {
         }
     }
 }
+
+/// What came of mending a log that says `head`. A full disk has no room for another one: what the old one says is read
+/// as it is.
+pub(super) fn unless_full<T: Default>(
+    head: &Contents,
+    mended: Result<T, Error>,
+) -> Result<T, Error> {
+    match mended {
+        Err(Error::Full) if head.known.is_some() => Ok(T::default()),
+        mended => mended,
+    }
+}

@@ -11,7 +11,7 @@ use super::folded::Present;
 use super::framing::{FileHeader, MAX_FILE_HEADER, file_header};
 use super::line::{Contents, Line, Message, Together};
 use super::log::Log;
-use super::messages::{Gone, Messages, Naming, Put};
+use super::messages::{Gone, Messages, Naming, Put, unless_full};
 use super::recall::Recall;
 use super::record::Record;
 use super::recover::refused;
@@ -232,7 +232,8 @@ impl Messages for Sdbox {
         let unnamed = log.unnamed();
         let there = listed(&directory)?;
         let (mut head, mut all) = log.folded(octets)?;
-        if (head.known.is_none() || head.damaged > 0) && self.mend(name, log, &there)? {
+        let is_worn = head.known.is_none() || head.damaged > 0;
+        if is_worn && unless_full(&head, self.mend(name, log, &there))? {
             let mended = head.mended;
             (head, all) = log.folded(octets)?;
             head.mended += mended;

@@ -425,6 +425,7 @@ impl Store for Dbox {
     ) -> Result<bool, Error> {
         let log = self.root.log(name)?;
         log.bound()?;
+        log.reserve_for_marks(flags.contains(SystemFlags::DELETED))?;
         log.put(Line::Marked(uids, flags, letters))?;
         if !self.flagged.iter().any(|own| Arc::ptr_eq(own, &log)) {
             self.flagged.push(log);

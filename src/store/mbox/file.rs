@@ -158,7 +158,7 @@ impl MboxFile {
             doubted: contents.damaged > 0,
         };
         if contents.is_worn() && !state.doubted {
-            state.log.renew(&contents)?;
+            unless_full(state.log.renew(&contents))?;
         }
         state.take(contents);
         state.read_beyond();
@@ -169,7 +169,7 @@ impl MboxFile {
         if state.doubted {
             let mut contents = state.log.contents()?;
             contents.known = Some((state.uid_validity, state.guid));
-            state.log.renew(&contents)?;
+            unless_full(state.log.renew(&contents))?;
             state.doubted = false;
         }
         Ok(MboxFile {
@@ -624,6 +624,14 @@ impl State {
             _ if now.time == self.token => now.time - 1,
             _ => now.time,
         })
+    }
+}
+
+/// What came of writing what is not needed for a look: a full disk has no room for it, and keeps nobody from reading.
+pub(super) fn unless_full(written: Result<(), Error>) -> Result<(), Error> {
+    match written {
+        Err(Error::Full) => Ok(()),
+        written => written,
     }
 }
 

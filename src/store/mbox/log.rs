@@ -1,6 +1,7 @@
 //! The log of one mailbox. Whoever has it has the lock of the mailbox.
 
 use super::line::{Contents, Line};
+use crate::mail::SystemFlags;
 use crate::store::Error;
 use crate::store::side::{checked, disk, lock, regular, room};
 use std::fs::File;
@@ -16,6 +17,8 @@ const BLOCK: u64 = 4096;
 /// Octets that are free behind the lines before one is taken that says that a message comes: where the disk
 /// is full, there is room for those that say that some go.
 const SPARE: u64 = BLOCK;
+/// As much, before one is taken that gives messages flags but \Deleted.
+const SPARE_OF_MARKS: u64 = SPARE / 2;
 /// Octets of lines that cannot be written, beyond which no more are taken.
 const MAX_WAITING: usize = 256 * 1024;
 /// It is looked at again, whether it should be written anew, when it grew to so many times what it was.
@@ -83,23 +86,26 @@ impl Log {
         if self.waiting.len() > MAX_WAITING {
             self.flush()?;
         }
-        if matches!(line, Line::Given(..)) {
-            self.reserve()?;
+        let end = self.end + self.waiting.len() as u64;
+        match line {
+            Line::Given(..) => self.extend(end + SPARE)?,
+            Line::Marked(_, flags, _) if !flags.contains(SystemFlags::DELETED) => {
+                self.extend(end + SPARE_OF_MARKS)?;
+            }
+            _ => {}
         }
         line.put(&mut self.waiting);
         Ok(())
     }
 
-    /// Has room for lines that say what goes.
-    fn reserve(&mut self) -> io::Result<()> {
-        let end = self.end + self.waiting.len() as u64;
-        if end + SPARE <= self.length {
-            return Ok(());
+    /// Has the file so long, with nothing in it behind its lines. Where the disk is full, it has no half of a line then.
+    fn extend(&mut self, to: u64) -> io::Result<()> {
+        if to > self.length {
+            let length = to.next_multiple_of(BLOCK);
+            let more = usize::try_from(length - self.length).unwrap_or(0);
+            disk::write_at(&self.file, &vec![0; more], self.length)?;
+            self.length = length;
         }
-        let length = (end + SPARE).next_multiple_of(BLOCK);
-        let more = usize::try_from(length - self.length).unwrap_or(0);
-        disk::write_at(&self.file, &vec![0; more], self.length)?;
-        self.length = length;
         Ok(())
     }
 
@@ -166,20 +172,10 @@ impl Log {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let count = self.waiting.len();
-        let end = self.end + count as u64;
-        if end > self.length {
-            let filled = end.next_multiple_of(BLOCK) - self.end;
-            self.waiting
-                .resize(usize::try_from(filled).unwrap_or(count), 0);
-        }
-        let written = disk::write_at(&self.file, &self.waiting, self.end);
-        if let Err(error) = written {
-            self.waiting.truncate(count);
-            return Err(error.into());
-        }
+        let end = self.end + self.waiting.len() as u64;
+        self.extend(end)?;
+        disk::write_at(&self.file, &self.waiting, self.end)?;
         self.unsynced = true;
-        self.length = self.length.max(self.end + self.waiting.len() as u64);
         self.waiting.clear();
         self.end = end;
         Ok(())

@@ -3,7 +3,7 @@
 //! field alone says it), or else if its bytes are those of a message of the log that is not found and the order stays. All others get new UIDs.
 
 use super::field::Kept;
-use super::file::{Layout, State, blob, name};
+use super::file::{Layout, State, blob, name, unless_full};
 use super::line::{Contents, Line};
 use super::stat::Stat;
 use super::walk::{self, Walked};
@@ -67,7 +67,8 @@ impl State {
             };
         }
         self.seen = Some(stat);
-        self.log.flush()
+        // The lines wait on.
+        unless_full(self.log.flush())
     }
 
     /// Takes what the first message says of all; the file wins over the log.

@@ -77,7 +77,7 @@ pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<Cow<'_, str>>> 
 const MAX_LINE: u64 = 64 * 1024;
 
 /// Takes a line.
-type Each<'e> = dyn FnMut(Option<Cow<'_, str>>) -> Result<(), Error> + 'e;
+pub(crate) type Each<'e> = dyn FnMut(Option<Cow<'_, str>>) -> Result<(), Error> + 'e;
 
 /// Calls `each` with the texts of all lines of a file up to an offset, which is where the lines end, or less; `None`
 /// as [`lines`] has it, and for a line that is too long.
