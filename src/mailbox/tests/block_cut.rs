@@ -7,8 +7,8 @@
 use super::blocks::{self, Disk, Event, Mounted};
 use super::platter::{Dice, Image};
 use super::power_cut::temporary;
-use super::script::{self, Client};
-use super::told::{Told, verify};
+use super::script::{self, Client, Step};
+use super::told::verify;
 use crate::config::{Form, Format, Layout};
 use crate::mailbox::{Host, Limits};
 use std::fs::{self, FileTimes};
@@ -34,11 +34,16 @@ struct Recorded {
     events: Vec<Event>,
     /// How many events there had been when the step of that number began.
     begun: Vec<usize>,
-    steps: Vec<(&'static str, Told)>,
+    steps: Vec<Step>,
 }
 
 /// Errors: this machine cannot do it.
-fn record(form: Kind, script: fn(&mut Client), rests: bool) -> io::Result<Recorded> {
+fn record(
+    form: Kind,
+    script: fn(&mut Client),
+    limits: fn() -> Limits,
+    rests: bool,
+) -> io::Result<Recorded> {
     let directory = temporary();
     let image = blocks::formatted(directory.path())?;
     let (file, place) = (directory.path().join("disk"), directory.path().join("at"));
@@ -51,7 +56,7 @@ fn record(form: Kind, script: fn(&mut Client), rests: bool) -> io::Result<Record
     let own = form(&place);
     let elsewhere = own.inbox.as_deref().and_then(Path::parent);
     elsewhere.map_or(Ok(()), fs::create_dir)?;
-    let opened = move || Host::open_in(&index, own.clone(), script::limits()).unwrap();
+    let opened = move || Host::open_in(&index, own.clone(), limits()).unwrap();
     let root = place.join("mail");
     fs::create_dir(&root)?;
     script::found(&root, &form(&place));
@@ -173,7 +178,8 @@ fn check(recorded: &Recorded, image: &Image, point: &Point, with_index: bool) ->
     let _mounted = Mounted::new(&file, &place).unwrap();
     age_locks(&place).unwrap();
     let step = recorded.step(point.end);
-    let (before, after) = (&recorded.steps[step - 1].1, &recorded.steps[step].1);
+    let steps = &recorded.steps;
+    let (before, after) = (&steps[step - 1].told, &steps[steps[step].last].told);
     verify(before, after, with_index, &|with_index| {
         let index = place.join(if with_index { "index" } else { "none" });
         if !with_index {
@@ -191,7 +197,11 @@ fn survives(name: &str, form: Kind, rests: bool) -> Option<usize> {
 }
 
 fn survives_all_of(name: &str, form: Kind, script: fn(&mut Client), rests: bool) -> Option<usize> {
-    let recorded = match record(form, script, rests) {
+    survives_recorded(name, || record(form, script, script::limits, rests))
+}
+
+fn survives_recorded(name: &str, record: impl Fn() -> io::Result<Recorded>) -> Option<usize> {
+    let recorded = match record() {
         Ok(recorded) => recorded,
         Err(error) => {
             println!("skipped: no disk of its own to be had: {error}");
@@ -213,7 +223,7 @@ fn survives_all_of(name: &str, form: Kind, script: fn(&mut Client), rests: bool)
             std::panic::catch_unwind(|| check(&recorded, &platter.image, point, with_index));
         trusted += checked.as_ref().ok().copied().unwrap_or(0);
         if checked.is_err() {
-            let step = recorded.steps[recorded.step(point.end)].0;
+            let step = recorded.steps[recorded.step(point.end)].what;
             let what = format!("{point:?}, index {with_index}, in {step:?}");
             println!("{what}");
             failures.push(what);
@@ -301,4 +311,19 @@ fn acknowledged_survives_on_a_disk_with_a_namespace_of_another_format() {
         script::across,
         false,
     );
+}
+
+/// What comes at once shares syncs.
+fn survives_a_crowd(name: &str, form: Kind) {
+    survives_recorded(name, || record(form, script::crowded, script::roomy, false));
+}
+
+#[test]
+fn acknowledged_survives_on_a_disk_with_a_crowded_mdbox() {
+    survives_a_crowd("crowded mdbox", |_| Format::Mdbox.into());
+}
+
+#[test]
+fn acknowledged_survives_on_a_disk_with_a_crowded_sdbox() {
+    survives_a_crowd("crowded sdbox", |_| Format::Sdbox.into());
 }

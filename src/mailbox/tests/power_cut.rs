@@ -2,8 +2,8 @@
 //! index; what was acknowledged by then is there, once, under its UID.
 
 use super::platter::{Disk, Fate, Pages, Platter};
-use super::script::{self, Client};
-use super::told::{Told, verify};
+use super::script::{self, Client, Step};
+use super::told::verify;
 use crate::config::{Form, Format, Layout};
 use crate::index::Index;
 use crate::mailbox::{Account, Host, Limits};
@@ -64,7 +64,7 @@ type Kind = fn(&Path) -> Form;
 struct Recorded {
     form: Kind,
     cuts: Vec<Cut>,
-    steps: Vec<(&'static str, Told)>,
+    steps: Vec<Step>,
 }
 
 /// Has a client do `script` over a disk and an index that are recorded.
@@ -137,7 +137,7 @@ fn check(recorded: &Recorded, cut: &Cut, fate: Fate, with_index: bool) {
     let root = directory.path();
     cut.disk.leave(root, fate);
     let platter = Platter::new(cut.pages.left(fate));
-    let (before, after) = (&steps[cut.step - 1].1, &steps[cut.step].1);
+    let (before, after) = (&steps[cut.step - 1].told, &steps[cut.step].told);
     verify(before, after, with_index, &|with_index| {
         reopen(root, form, with_index.then(|| platter.clone()))
     });
@@ -157,7 +157,7 @@ fn check_all(recorded: &Recorded) {
             let with_index = count % 3 > 0;
             let what = format!(
                 "cut {at}, {fate:?}, index {with_index}, in {:?} before {}",
-                steps[cut.step].0, cut.before
+                steps[cut.step].what, cut.before
             );
             let checked = std::panic::catch_unwind(|| check(recorded, cut, fate, with_index));
             count += 1;

@@ -24,6 +24,31 @@ pub(super) fn limits() -> Limits {
     }
 }
 
+/// As `limits`, but a file of an mdbox has more messages than are on their way at once.
+pub(super) fn roomy() -> Limits {
+    Limits {
+        mdbox_rotate_octets: 6000,
+        ..limits()
+    }
+}
+
+/// Something that was done, and what was told then.
+pub(super) struct Step {
+    pub(super) what: &'static str,
+    pub(super) told: Told,
+    /// What may be there when it is done, as others are at work, is told after the step of that number.
+    pub(super) last: usize,
+}
+
+/// What a client was told while others were at work.
+enum Done {
+    /// Mailbox, UID, subject.
+    Came(&'static str, u32, String),
+    Went(&'static str, u32),
+    /// Of INBOX, from and to.
+    Moved(&'static str, u32, u32),
+}
+
 /// An account and what its client was told.
 pub(super) struct Client {
     root: PathBuf,
@@ -38,7 +63,7 @@ pub(super) struct Client {
     session: Option<View>,
     told: Told,
     /// What was told after each step.
-    steps: Vec<(&'static str, Told)>,
+    steps: Vec<Step>,
 }
 
 /// Flushes as long as it is there.
@@ -86,10 +111,19 @@ impl Client {
             resting: false,
             session: None,
             told: Told::default(),
-            steps: vec![("nothing", Told::default())],
+            steps: Vec::new(),
         };
+        client.note_step("nothing");
         client.open();
         client
+    }
+
+    fn note_step(&mut self, what: &'static str) {
+        self.steps.push(Step {
+            what,
+            told: self.told.clone(),
+            last: self.steps.len(),
+        });
     }
 
     /// As whose server has time between one command and the next.
@@ -106,7 +140,7 @@ impl Client {
     }
 
     /// What was told after each step.
-    pub(super) fn finish(self) -> Vec<(&'static str, Told)> {
+    pub(super) fn finish(self) -> Vec<Step> {
         self.steps
     }
 
@@ -131,7 +165,7 @@ impl Client {
             std::thread::sleep(Duration::from_millis(100));
         }
         self.note_numbers();
-        self.steps.push((what, self.told.clone()));
+        self.note_step(what);
     }
 
     /// Takes what the process knows of its mailboxes into what was told.
@@ -188,8 +222,57 @@ impl Client {
         };
         self.mailbox(mailbox).messages.insert(uid, message);
         // What is filed bare in sdbox has its name, and its log has nothing to sync.
-        if !(system.is_empty() && keywords.is_empty()) {
+        // Of what has no keywords, the frame in mdbox tells all that its log would.
+        if !keywords.is_empty() {
             self.is_durable(mailbox);
+        }
+    }
+
+    /// Four clients file messages in INBOX and another mailbox, while one of them expunges messages of INBOX and one
+    /// moves one. What each is told is told at once.
+    fn side_by_side(&mut self, what: &'static str, other: &'static str, old: (&[u32], u32)) {
+        let first = self.steps.len();
+        (self.begins)(first);
+        let account = self.account();
+        let (tell, heard) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for client in 0..4 {
+                let (account, tell) = (account.clone(), tell.clone());
+                scope.spawn(move || at_work(&account, (client, what, other), old, &tell));
+            }
+            drop(tell);
+            for done in heard {
+                self.hear(other, done);
+                self.note_numbers();
+                self.note_step(what);
+                (self.begins)(self.steps.len());
+            }
+        });
+        self.note_step(what);
+        let last = self.steps.len() - 1;
+        self.steps
+            .iter_mut()
+            .skip(first)
+            .for_each(|s| s.last = last);
+    }
+
+    fn hear(&mut self, other: &str, done: Done) {
+        match done {
+            Done::Came(mailbox, uid, subject) => {
+                let message = Message {
+                    subject,
+                    flags: 0,
+                    keywords: BTreeSet::new(),
+                };
+                self.mailbox(mailbox).messages.insert(uid, message);
+            }
+            Done::Went(mailbox, uid) => {
+                assert!(self.mailbox(mailbox).messages.remove(&uid).is_some());
+            }
+            Done::Moved(mailbox, from, to) => {
+                let message = self.mailbox(mailbox).messages.remove(&from).unwrap();
+                self.mailbox(other).messages.insert(to, message);
+            }
         }
     }
 
@@ -327,6 +410,31 @@ impl Client {
         self.account()
             .status(&name(mailbox), Asked::default())
             .unwrap();
+    }
+}
+
+/// One of several clients. `old`: UIDs of INBOX that one of them expunges, and one that another moves.
+fn at_work(
+    account: &Account,
+    (client, what, other): (usize, &str, &'static str),
+    (gone, moved): (&[u32], u32),
+    tell: &std::sync::mpsc::Sender<Done>,
+) {
+    for number in 0..6 {
+        let mailbox = ["INBOX", other][(client + number) % 2];
+        let subject = format!("{what} {client} {number}");
+        let uid = super::append(account, mailbox, &subject, &Flags::default());
+        tell.send(Done::Came(mailbox, uid, subject)).unwrap();
+        let open = || account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        if let (0, Some(uid)) = (client, gone.get(number)) {
+            open().discard(&uids(&[*uid])).unwrap();
+            tell.send(Done::Went("INBOX", *uid)).unwrap();
+        }
+        if (client, number) == (1, 2) {
+            let copied = open().transfer(&uids(&[moved]), &name(other)).unwrap();
+            let to = copied.to.iter().next().unwrap();
+            tell.send(Done::Moved("INBOX", moved, to.number())).unwrap();
+        }
     }
 }
 
@@ -580,6 +688,43 @@ pub(super) fn across(client: &mut Client) {
         client.told.mailboxes.insert("Archive/all".into(), all);
     });
     client.step("deliver", |client| client.append("INBOX", "6", none, &[]));
+    client.step("close", |client| client.host().close().unwrap());
+}
+
+/// Many things at once.
+pub(super) fn crowded(client: &mut Client) {
+    client.step("first look", |client| {
+        let inbox = Mailbox::default();
+        client.told.mailboxes.insert("INBOX".into(), inbox);
+        client.watch();
+    });
+    client.step("create", |client| client.create("a"));
+    for subject in ["1", "2", "3", "4", "5", "6", "7", "8", "9"] {
+        client.step("deliver", |client| {
+            client.append("INBOX", subject, SystemFlags::NONE, &[])
+        });
+    }
+    client.side_by_side("at once", "a", (&[1, 2], 3));
+    client.step("rename", |client| {
+        let account = client.account();
+        account.rename(&name("a"), &name("b")).unwrap();
+        let mailbox = client.told.mailboxes.remove("a").unwrap();
+        client.told.mailboxes.insert("b".into(), mailbox);
+    });
+    client.side_by_side("once more", "b", (&[4], 5));
+    client.step("purge", Client::purge);
+    client.side_by_side("behind a purge", "b", (&[6], 7));
+    client.step("close and open", |client| {
+        client.session = None;
+        client.host().close().unwrap();
+        client.host = None;
+        client.open();
+        client.watch();
+    });
+    client.side_by_side("at last", "b", (&[8], 9));
+    client.step("deliver", |client| {
+        client.append("b", "10", SystemFlags::SEEN, &[])
+    });
     client.step("close", |client| client.host().close().unwrap());
 }
 

@@ -4,6 +4,7 @@ use super::files::{Files, Hold};
 use super::framing::{
     GUID, MAILBOX, Metadata, PLAIN_OCTETS, RECEIVED, WIRE_OCTETS, message_header,
 };
+use super::fresh::Fresh;
 use super::layout::storage_name;
 use super::octets::{BUFFER_OCTETS, Octets};
 use super::record::Place;
@@ -41,6 +42,7 @@ pub(super) enum Saved {
     Mdbox {
         files: Weak<Files>,
         place: Place,
+        fresh: Fresh,
         _hold: Hold,
     },
     Sdbox {
@@ -75,6 +77,29 @@ impl DboxDraft {
     /// Octets of what is compressed, if it is.
     pub(super) fn packed_octets(&self) -> Option<u64> {
         self.packed.as_ref().map(Octets::length)
+    }
+
+    /// The octets in the file, if they are in memory.
+    fn framed(&self) -> Option<&[u8]> {
+        self.packed.as_ref().unwrap_or(&self.octets).memory()
+    }
+
+    /// True if it is written in little time.
+    pub(super) fn is_small(&self) -> bool {
+        self.framed().is_some()
+    }
+
+    /// A CRC-32 of the frame up to the end of these metadata, without the line that ends them; `None` of one that is
+    /// not small, or of which the frame does not tell that it is compressed.
+    pub(super) fn sum(&self, metadata: &Metadata) -> Option<u32> {
+        if self.packed_octets() == Some(self.stored_octets()) {
+            return None;
+        }
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(message_header(self.framed_octets()).as_bytes());
+        sum.update(self.framed()?);
+        sum.update(metadata.encode().split_last()?.1);
+        Some(sum.finalize())
     }
 
     /// Octets in the file.

@@ -2,6 +2,7 @@
 
 use super::draft::DboxDraft;
 use super::framing::{MESSAGE_HEADER, Metadata, file_header};
+use super::fresh::Fresh;
 use super::group::Group;
 use super::record::Place;
 use super::root::Shared;
@@ -41,6 +42,11 @@ pub(super) struct Files {
     /// While a purge is under way: files that messages were copied from by reference.
     copied: Mutex<Option<BTreeSet<u32>>>,
 }
+
+/// Puts a line of a message that lies there.
+pub(super) type PutLine<'p> = dyn FnMut(Place, &Fresh) -> Result<(), Error> + 'p;
+/// Makes all lines durable that tell of messages in the file which was appended to.
+pub(super) type Before<'b> = dyn Fn() -> Result<(), Error> + 'b;
 
 /// Keeps a file from being purged.
 pub(super) struct Hold {
@@ -197,40 +203,40 @@ impl Files {
         paths.find(|path| path.exists())
     }
 
-    /// Appends a message. Its bytes are durable when it returns, and its file is not purged while the
-    /// second value lives.
+    /// Appends a message, and calls `put` before another one can come to another file; its file is not purged while
+    /// the second value lives. `before`: for when a new file begins.
     pub(super) fn append(
         &self,
         draft: &DboxDraft,
         metadata: &Metadata,
-    ) -> Result<(Place, Hold), Error> {
+        put: &mut PutLine<'_>,
+        before: &Before<'_>,
+    ) -> Result<(Place, Hold, Fresh), Error> {
         let metadata = metadata.encode();
         let octets = MESSAGE_HEADER as u64 + draft.framed_octets() + metadata.len() as u64;
         let mut appending = self.appending();
-        self.choose(&mut appending, octets, Side::Primary)?;
+        self.choose(&mut appending, octets, Side::Primary, before)?;
         let Some(current) = &mut appending.current else {
             return Err(Error::Io(io::ErrorKind::NotFound.into()));
         };
-        let offset = current.end;
+        let (file, offset) = (current.number, current.end);
+        let place = Place { file, offset };
         let written = draft.write_frame(Vec::new(), &metadata, &current.file, offset);
-        if let Err(error) = written {
+        let fresh = Fresh {
+            file: current.file.clone(),
+            group: current.group.clone(),
+            number: current.group.wrote(),
+        };
+        let written = written.map_err(Error::from);
+        if let Err(error) = written.and_then(|()| put(place, &fresh)) {
             // What is behind the last message may stay there, but nothing comes behind it then.
             if disk::set_length(&current.file, offset).is_err() {
                 appending.current = None;
             }
-            return Err(error.into());
+            return Err(error);
         }
         current.end = offset + octets;
-        current.group.wrote();
-        let hold = self.hold(current.number);
-        let (number, file, group) = (current.number, current.file.clone(), current.group.clone());
-        drop(appending);
-        self.sync_file(number, &file, &group)?;
-        let place = Place {
-            file: number,
-            offset,
-        };
-        Ok((place, hold))
+        Ok((place, self.hold(file), fresh))
     }
 
     /// From now on messages go to another file, even if there is room in the last one.
@@ -287,9 +293,10 @@ impl Files {
         from: &File,
         (start, end): (u64, u64),
         side: Side,
+        before: &Before<'_>,
     ) -> Result<Place, Error> {
         let mut appending = self.appending();
-        self.choose(&mut appending, end - start, side)?;
+        self.choose(&mut appending, end - start, side, before)?;
         let place = appending.at(side);
         let Some(current) = place else {
             return Err(Error::Io(io::ErrorKind::NotFound.into()));
@@ -314,28 +321,21 @@ impl Files {
     /// Makes durable what was appended to the files that are appended to.
     pub(super) fn sync(&self) -> Result<(), Error> {
         let appending = self.appending();
-        let own = |current: &Current| (current.number, current.file.clone(), current.group.clone());
+        let own = |current: &Current| (current.file.clone(), current.group.clone());
         let open: Vec<_> = appending.open().map(own).collect();
         drop(appending);
         open.iter()
-            .try_for_each(|(number, file, group)| self.sync_file(*number, file, group))
-    }
-
-    fn sync_file(&self, number: u32, file: &File, group: &Group) -> Result<(), Error> {
-        let synced = group.sync(&|| disk::sync_data(file));
-        if synced.is_err() {
-            let mut appending = self.appending();
-            for side in [Side::Primary, Side::Alternate] {
-                appending
-                    .at(side)
-                    .take_if(|current| current.number == number);
-            }
-        }
-        synced
+            .try_for_each(|(file, group)| group.sync(&|| disk::sync_data(file)))
     }
 
     /// Has a file ready to which so many octets can be appended.
-    fn choose(&self, appending: &mut Appending, octets: u64, side: Side) -> Result<(), Error> {
+    fn choose(
+        &self,
+        appending: &mut Appending,
+        octets: u64,
+        side: Side,
+        before: &Before<'_>,
+    ) -> Result<(), Error> {
         if appending.last.is_none() {
             let last = self.given()?;
             let highest = self.numbers()?.last().copied();
@@ -347,6 +347,9 @@ impl Files {
             }
             appending.last = Some(last);
         }
+        // Nobody knows what the disk has of one that could not be synced.
+        let failed = |current: &mut Current| current.group.has_failed();
+        appending.at(side).take_if(failed);
         let room =
             |current: &Current| current.end.saturating_add(octets) <= u64::from(self.rotate_octets);
         if appending.at(side).as_ref().is_some_and(room) {
@@ -355,6 +358,9 @@ impl Files {
         if let Some(full) = appending.at(side) {
             // Nobody syncs it any more.
             full.group.sync(&|| disk::sync_data(&full.file))?;
+        }
+        if side == Side::Primary {
+            before()?;
         }
         let last = appending.last.unwrap_or(0).max(appending.named);
         let number = last.checked_add(1).ok_or(Error::Full)?;

@@ -79,6 +79,8 @@ pub(super) const ATTACHMENTS: u8 = b'X';
 pub(super) const UIDL: u8 = b'P';
 /// The mailbox that the message came to first, as a path.
 pub(super) const MAILBOX: u8 = b'B';
+/// Under which UID it came there (see `arrival`). Only this server writes it; Dovecot keeps what it does not know.
+pub(super) const ARRIVAL: u8 = b'U';
 
 impl Metadata {
     pub(super) fn put(&mut self, letter: u8, value: impl Into<Vec<u8>>) {

@@ -28,9 +28,11 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something was written.
-    pub(super) fn wrote(&self) {
-        self.state().written += 1;
+    /// Something was written. Returns the number of that write.
+    pub(super) fn wrote(&self) -> u64 {
+        let mut state = self.state();
+        state.written += 1;
+        state.written
     }
 
     /// All that was written is durable, in another file.
@@ -52,8 +54,13 @@ impl Group {
 
     /// Returns when all that was written before is durable. `sync` syncs the file.
     pub(super) fn sync(&self, sync: &dyn Fn() -> io::Result<()>) -> Result<(), Error> {
+        let own = self.state().written;
+        self.sync_to(own, sync)
+    }
+
+    /// As `sync`, of the writes up to that number.
+    pub(super) fn sync_to(&self, own: u64, sync: &dyn Fn() -> io::Result<()>) -> Result<(), Error> {
         let mut state = self.state();
-        let own = state.written;
         loop {
             if state.durable >= own {
                 return Ok(());

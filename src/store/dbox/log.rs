@@ -1,6 +1,8 @@
 //! The log of one mailbox, as all handles of this process share it.
 
+use super::arrival::Identity;
 use super::folded::{Folded, Gathering};
+use super::fresh::{Fresh, Unsure};
 use super::group::Group;
 use super::line::{Contents, Line, MAX_LETTERS, Together, came};
 use super::root;
@@ -23,6 +25,10 @@ const BLOCK: u64 = 4096;
 /// Octets that are free behind the lines before one is taken that says that a message comes: where the disk
 /// is full, there is room for those that say that some go.
 const SPARE: u64 = BLOCK;
+/// Octets of lines that are not durable while messages of theirs are acknowledged.
+const MAX_LOOSE: u64 = 16 * 1024;
+/// Octets of the end of a log that tell whether it lacks such lines.
+const TAIL: u64 = 4 * MAX_LOOSE;
 /// Lines that wait to be written, in octets; then they are.
 const BUFFER: usize = 64 * 1024;
 /// And beyond this, because they cannot be written, no more are taken.
@@ -63,6 +69,12 @@ struct State {
     length: u64,
     /// Lines that are not written.
     waiting: Vec<u8>,
+    /// Those among them whose frames may not be durable.
+    unsure: Unsure,
+    /// Lines that end there, or before, are durable.
+    durable: u64,
+    /// Lines are not durable, and messages that were acknowledged are found without them.
+    loose: bool,
     /// What it had octets when somebody last looked whether it should be written anew.
     looked: u64,
     /// What was last found in it, with what was added since; `None`: nobody looked.
@@ -75,6 +87,7 @@ struct State {
 
 /// A few things that the file says.
 struct Known {
+    mailbox: Option<Identity>,
     uid_next: Option<Uid>,
     keywords: Vec<Option<Keyword>>,
     together: Vec<Together>,
@@ -83,10 +96,18 @@ struct Known {
 impl Known {
     fn of(contents: &Contents) -> Known {
         Known {
+            mailbox: contents.known,
             uid_next: contents.uid_next,
             keywords: contents.keywords.clone(),
             together: contents.together.clone(),
         }
+    }
+}
+
+impl State {
+    /// No line that waits is without its frame then.
+    fn settle(&mut self) {
+        self.unsure.settle(&mut self.waiting);
     }
 }
 
@@ -125,6 +146,9 @@ impl Log {
                 end,
                 length,
                 waiting: if torn { vec![b'\n'] } else { Vec::new() },
+                unsure: Unsure::default(),
+                durable: end,
+                loose: false,
                 looked: end,
                 known: None,
                 left: UidSet::new(),
@@ -176,17 +200,77 @@ impl Log {
     /// Adds a line, durable after [`Log::sync`]. Errors: `Full` if too much could not be written.
     pub(super) fn put(&self, line: Line<'_>) -> Result<(), Error> {
         let mut state = self.state();
-        if state.waiting.len() > BUFFER {
-            let flushed = self.flush(&mut state);
-            if state.waiting.len() > MAX_WAITING {
-                flushed?;
-            }
-        }
+        self.make_room(&mut state)?;
         line.put(&mut state.waiting);
         if let Some(known) = &mut state.known {
             known.note(line);
         }
         Ok(())
+    }
+
+    /// As `put`, of the line of a message that came now. `fresh`: its frame, if that may not be durable yet; the line is
+    /// not in the file before. `loose`: the frame tells all that the line does, which is durable some time after
+    /// the message was acknowledged.
+    pub(super) fn put_filed(
+        &self,
+        (uid, line): (Uid, Line<'_>),
+        fresh: Option<&Fresh>,
+        loose: bool,
+    ) -> Result<(), Error> {
+        let mut state = self.state();
+        self.make_room(&mut state)?;
+        let start = state.waiting.len();
+        line.put(&mut state.waiting);
+        let end = state.waiting.len();
+        if let Some(fresh) = fresh {
+            state.unsure.add(start..end, uid, fresh);
+        }
+        state.loose |= loose;
+        if let Some(known) = &mut state.known {
+            known.note(line);
+        }
+        Ok(())
+    }
+
+    fn make_room(&self, state: &mut State) -> Result<(), Error> {
+        if state.waiting.len() > BUFFER {
+            let flushed = self.flush(state);
+            if state.waiting.len() > MAX_WAITING {
+                flushed?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes lines durable before there are so many that the end of the file does not tell whether it has all.
+    pub(super) fn bound(&self) -> Result<(), Error> {
+        let state = self.state();
+        let end = state.end + state.waiting.len() as u64;
+        let many = state.loose && end.saturating_sub(state.durable) > MAX_LOOSE;
+        drop(state);
+        if many { self.sync() } else { Ok(()) }
+    }
+
+    /// Lines were put by a process that did not make them durable, perhaps.
+    pub(super) fn loosen(&self) {
+        self.state().loose = true;
+    }
+
+    /// What its mailbox is; `None` if that is not said.
+    pub(super) fn mailbox(&self) -> Result<Option<Identity>, Error> {
+        let mut state = self.state();
+        self.know(&mut state)?;
+        Ok(state.known.as_ref().and_then(|known| known.mailbox))
+    }
+
+    /// True if that message comes together with others, or not at all.
+    pub(super) fn is_promised(&self, uid: Uid) -> bool {
+        let state = self.state();
+        let known = state.known.as_ref();
+        known.is_some_and(|known| {
+            let mut together = known.together.iter();
+            together.any(|t| t.first <= uid && uid <= t.last)
+        })
     }
 
     /// Has room for lines that say what goes, behind one that says what comes.
@@ -218,13 +302,67 @@ impl Log {
         let mut state = self.state();
         self.flush(&mut state)?;
         self.look(&mut state)?;
+        let (end, written) = (state.end, state.file.clone());
         drop(state);
         // The file as it is when the sync begins: one that was replaced before does not have what others
         // wrote since, for whom this sync may be, too.
         self.group.sync(&|| {
             let file = self.state().file.clone();
             disk::sync_data(&file)
-        })
+        })?;
+        let mut state = self.state();
+        if Arc::ptr_eq(&state.file, &written) {
+            state.durable = state.durable.max(end);
+            state.loose &= state.end > end || !state.waiting.is_empty();
+        }
+        Ok(())
+    }
+
+    /// What the end of the file tells, without reading all of it: which mailbox that is, and which UIDs were given;
+    /// `None` of what it does not tell.
+    pub(super) fn tail(&self) -> Result<(Option<Identity>, Option<Uid>), Error> {
+        let state = self.state();
+        let mailbox = mailbox_in(&state.file, state.end)?;
+        let start = state.end.saturating_sub(TAIL);
+        let tail = part(&state.file, start, state.end)?;
+        let from = match start {
+            0 => 0,
+            _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),
+        };
+        let last = Contents::parse(tail.get(from..).unwrap_or_default());
+        let whole = last.damaged == 0 && state.waiting.is_empty();
+        Ok((mailbox, last.uid_next.filter(|_| whole)))
+    }
+
+    /// Of which mailbox a log is that is not open.
+    pub(super) fn mailbox_at(path: &Path) -> Result<Option<Identity>, Error> {
+        let file = regular::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(mailbox_in(&file, length)?)
+    }
+
+    /// Which UIDs were given: those below the first of these two, but, where a line cannot be read, of what it may have
+    /// said; and those that lines tell of.
+    pub(super) fn given(&self) -> Result<(Option<Uid>, UidSet), Error> {
+        let mut state = self.state();
+        self.flush(&mut state)?;
+        let (mut head, mut floor, mut told) = (Contents::default(), None, Vec::new());
+        checked::each_line(&state.file, state.end, &mut |line| {
+            let (before, damaged) = (head.uid_next, head.damaged);
+            head.skim_one(line, &mut |uid, line| {
+                if line.starts_with('F') {
+                    told.push(uid);
+                }
+                Ok(())
+            })?;
+            if head.damaged > damaged && damaged == 0 {
+                floor = Some(before);
+            }
+            Ok(())
+        })?;
+        crate::mail::sort(&mut told);
+        let told: UidSet = told.into_iter().collect();
+        Ok((floor.unwrap_or(head.uid_next), told.union(&head.expunged)))
     }
 
     /// What it says, all in memory. Errors: as of [`whole`].
@@ -373,6 +511,7 @@ impl Log {
         change: &Change<'_>,
         keep: Option<&UidSet>,
     ) -> Result<(), Error> {
+        state.settle();
         let mut scratch = || scratch(&state.path);
         let (mut head, mut all) = (Contents::default(), Gathering::new(SORT_OCTETS));
         let mut each = |uid, line: &str| all.add(uid, line, &mut scratch);
@@ -403,6 +542,8 @@ impl Log {
         state.end = end_of(&file, state.length)?.at;
         state.file = Arc::new(file);
         state.waiting.clear();
+        state.unsure = Unsure::default();
+        (state.durable, state.loose) = (state.end, false);
         state.looked = state.end;
         state.known = Some(Known::of(contents));
         self.group.wrote();
@@ -490,6 +631,7 @@ impl Log {
         if state.waiting.is_empty() {
             return Ok(());
         }
+        state.settle();
         let count = state.waiting.len();
         let end = state.end + count as u64;
         if end > state.length {
@@ -512,7 +654,11 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let flushed = self.flush(&mut self.state());
+        let loose = self.state().loose;
+        let flushed = match loose {
+            true => self.sync(),
+            false => self.flush(&mut self.state()),
+        };
         if let Err(error) = flushed {
             log::error!("the log of a mailbox could not be written: {error}");
         }
@@ -555,7 +701,8 @@ impl Known {
             Line::Together(first, last) => self.together.push(Together::counted(first, last)),
             Line::Open(first, last) => self.together.push(Together::open(first, last)),
             Line::Ended(first, last) => self.together.retain(|t| t.ends() != (first, last)),
-            Line::Version(..) | Line::Marked(..) | Line::Placed(..) | Line::Uidl(..) => {}
+            Line::Version(validity, guid) => self.mailbox = Some((validity, guid)),
+            Line::Marked(..) | Line::Placed(..) | Line::Uidl(..) => {}
         }
     }
 }
@@ -565,6 +712,22 @@ fn filling(octets: u64, any: bool) -> usize {
     let spare = if any { SPARE } else { 0 };
     let filled = (octets + spare).next_multiple_of(BLOCK);
     usize::try_from(filled - octets).unwrap_or(0)
+}
+
+fn part(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes)
+}
+
+/// What the first line of a log says that ends there.
+fn mailbox_in(file: &File, end: u64) -> io::Result<Option<Identity>> {
+    let mut first = Contents::default();
+    let head = part(file, 0, end.min(BLOCK))?;
+    if let Some(Some(line)) = checked::lines(&head).next() {
+        first.skim(&line);
+    }
+    Ok(first.known)
 }
 
 /// A file without a name where a log is.

@@ -1,17 +1,20 @@
 //! The messages of an mdbox: many in each file `storage/m.N`.
 
+use super::arrival::Arrival;
 use super::draft::{DboxDraft, Saved};
-use super::files::Files;
+use super::files::{Files, PutLine};
 use super::folded::Present;
+use super::framing::Metadata;
+use super::fresh::Fresh;
 use super::line::{Contents, Together};
 use super::log::Log;
-use super::messages::{Gone, Messages};
+use super::messages::{Gone, Messages, Naming, Put};
 use super::purge::Purge;
 use super::recall::{self, Recall};
 use super::record::{Place, Record};
 use super::root::Root;
 use crate::mail::{MailboxName, Uid, UidSet};
-use crate::store::{Compacted, Compaction, Error, Filing, Replaced};
+use crate::store::{Compacted, Compaction, Error, Replaced};
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
@@ -25,6 +28,8 @@ pub(super) struct Mdbox {
     pub(super) files: Arc<Files>,
     /// Files read last; the last one at the end.
     pub(super) reading: Vec<(u32, Arc<File>)>,
+    /// Frames of drafts that may not be durable.
+    fresh: Vec<Fresh>,
     /// A purge that is not at its end.
     pub(super) purge: Option<Purge>,
 }
@@ -35,6 +40,7 @@ impl Mdbox {
             root: root.clone(),
             files: Files::of(&root.path, root.alternate.as_deref(), rotate_octets),
             reading: Vec::new(),
+            fresh: Vec::new(),
             purge: None,
         }
     }
@@ -78,38 +84,102 @@ impl Mdbox {
         Ok(file)
     }
 
-    fn saved(&self, draft: &DboxDraft) -> Option<Place> {
+    /// Where a draft lies, if it has been written and that did not fail, and the frame.
+    fn saved(&self, draft: &DboxDraft) -> Option<(Place, Fresh)> {
         match &draft.saved {
-            Some(Saved::Mdbox { files, place, .. }) => {
+            Some(Saved::Mdbox {
+                files,
+                place,
+                fresh,
+                ..
+            }) => {
                 let here = Weak::ptr_eq(files, &Arc::downgrade(&self.files));
-                here.then_some(*place)
+                let good = here && !fresh.group.has_failed();
+                good.then(|| (*place, fresh.clone()))
             }
             _ => None,
         }
+    }
+
+    /// Writes a draft to the end of a file. `put`: as of [`Files::append`].
+    fn append(
+        &self,
+        draft: &mut DboxDraft,
+        metadata: &Metadata,
+        put: &mut PutLine<'_>,
+    ) -> Result<Fresh, Error> {
+        let before = || self.root.settle_arrivals();
+        let (place, hold, fresh) = self.files.append(draft, metadata, put, &before)?;
+        draft.saved = Some(Saved::Mdbox {
+            files: Arc::downgrade(&self.files),
+            place,
+            fresh: fresh.clone(),
+            _hold: hold,
+        });
+        Ok(fresh)
+    }
+
+    /// Adds to the metadata of a draft under what it comes to its mailbox, if the frame can tell that: letters of
+    /// keywords mean nothing without the log, and of messages that come together some may be without a frame.
+    fn announce(
+        draft: &DboxDraft,
+        naming: &Naming<'_>,
+        metadata: &mut Metadata,
+    ) -> Result<bool, Error> {
+        let Naming { log, new, .. } = *naming;
+        if new.letters != 0 || log.is_promised(new.uid) {
+            return Ok(false);
+        }
+        let (Some(sum), Some(mailbox)) = (draft.sum(metadata), log.mailbox()?) else {
+            return Ok(false);
+        };
+        let arrival = Arrival {
+            uid: new.uid,
+            mailbox,
+            saved: naming.saved,
+            flags: new.flags,
+        };
+        arrival.put(sum, metadata);
+        Ok(true)
     }
 }
 
 impl Messages for Mdbox {
     fn save(&mut self, draft: &mut DboxDraft, to: &MailboxName, _log: &Log) -> Result<(), Error> {
-        if self.saved(draft).is_none() {
-            let (place, hold) = self.files.append(draft, &draft.metadata(to)?)?;
-            draft.saved = Some(Saved::Mdbox {
-                files: Arc::downgrade(&self.files),
-                place,
-                _hold: hold,
-            });
+        // What is written in little time is written once its UID is known.
+        if draft.is_small() || self.saved(draft).is_some() {
+            return Ok(());
         }
-        Ok(())
+        let metadata = draft.metadata(to)?;
+        self.append(draft, &metadata, &mut |_, _| Ok(()))?.sync()
     }
 
     fn name(
         &mut self,
         draft: &mut DboxDraft,
-        _to: &Log,
-        _new: &Filing,
-    ) -> Result<Option<Place>, Error> {
-        let place = self.saved(draft).ok_or(Error::NoSuchMessage)?;
-        Ok(Some(place))
+        naming: &Naming<'_>,
+        put: &mut Put<'_>,
+    ) -> Result<bool, Error> {
+        if let Some((place, fresh)) = self.saved(draft) {
+            put(Some(place), Some(&fresh), false)?;
+            self.fresh.push(fresh);
+            return Ok(false);
+        }
+        let mut metadata = draft.metadata(naming.to)?;
+        let told = Mdbox::announce(draft, naming, &mut metadata)?;
+        let put = &mut |place, fresh: &Fresh| put(Some(place), Some(fresh), told);
+        let fresh = self.append(draft, &metadata, put)?;
+        self.fresh.push(fresh);
+        Ok(told)
+    }
+
+    fn secure(&mut self) -> Result<(), Error> {
+        let mut secured = Ok(());
+        // The sync of the last is for all.
+        for fresh in std::mem::take(&mut self.fresh).iter().rev() {
+            secured = secured.and(fresh.sync());
+        }
+        secured
     }
 
     fn link(&mut self, _from: &Log, record: &Record, _to: &Log, _uid: Uid) -> Result<(), Error> {

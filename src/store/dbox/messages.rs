@@ -2,6 +2,7 @@
 
 use super::draft::DboxDraft;
 use super::folded::Present;
+use super::fresh::Fresh;
 use super::line::Contents;
 use super::log::Log;
 use super::record::{Place, Record};
@@ -12,26 +13,40 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What a draft is named.
+pub(super) struct Naming<'a> {
+    pub(super) to: &'a MailboxName,
+    pub(super) log: &'a Log,
+    pub(super) new: &'a Filing,
+    /// Its save date, in seconds since 1970.
+    pub(super) saved: i64,
+}
+
+/// Puts the line of a message into the log: where it lies, its frame, if that is not durable, and whether the line need
+/// not be.
+pub(super) type Put<'p> = dyn FnMut(Option<Place>, Option<&Fresh>, bool) -> Result<(), Error> + 'p;
+
 /// The message files of an account. A mailbox is mostly known by its log, which stays the same when
 /// the mailbox gets another name.
 pub(super) trait Messages: Send {
-    /// Makes the bytes of a draft durable and notes in it where they are; cheap the second time.
+    /// Makes the bytes of a draft durable and notes in it where they are, unless that is done better when it is named;
+    /// cheap the second time.
     fn save(&mut self, draft: &mut DboxDraft, to: &MailboxName, log: &Log) -> Result<(), Error>;
-    /// Has a draft that was saved where this message of a mailbox is, durably after `sync`, and says where
-    /// that is.
+    /// Has a draft that was saved where this message of a mailbox is, durably after `secure` and `sync`, and has `put`
+    /// put its line. True if the message is found without that, which then need not be durable.
     fn name(
         &mut self,
         draft: &mut DboxDraft,
-        to: &Log,
-        new: &Filing,
-    ) -> Result<Option<Place>, Error>;
+        naming: &Naming<'_>,
+        put: &mut Put<'_>,
+    ) -> Result<bool, Error>;
     /// Has a message of another mailbox there, too, durably after `sync`.
     fn link(&mut self, from: &Log, record: &Record, to: &Log, uid: Uid) -> Result<(), Error>;
     /// The log has a line of what was linked.
     fn linked(&mut self, _record: &Record) {}
-    /// True if this message is found without its line in the log, which then need not be durable.
-    fn tells(&self, _new: &Filing) -> bool {
-        false
+    /// Makes durable the bytes of drafts that were named.
+    fn secure(&mut self) -> Result<(), Error> {
+        Ok(())
     }
     /// Makes durable where messages are, also what others did in these mailboxes; their logs are synced.
     fn sync(&mut self, _logs: &[Arc<Log>]) -> Result<(), Error> {

@@ -58,11 +58,13 @@
 //!
 //! A file that is expunged is gone durably before the log is written anew without its line X.
 
+mod arrival;
 mod attachments;
 mod draft;
 mod files;
 mod folded;
 mod framing;
+mod fresh;
 mod group;
 mod handback;
 mod indexed;
@@ -72,6 +74,9 @@ mod log;
 mod mailboxes;
 mod mdbox;
 mod messages;
+mod missing;
+#[cfg(test)]
+mod missing_tests;
 mod octets;
 mod purge;
 mod recall;

@@ -134,7 +134,8 @@ impl Mdbox {
                 Some(false) => side,
                 None => return Ok(true),
             };
-            match files.append_frame(file, (framed.start, framed.end), side) {
+            let before = || self.root.settle_arrivals();
+            match files.append_frame(file, (framed.start, framed.end), side, &before) {
                 Ok(place) => drop(moved.insert(framed.start, place)),
                 Err(error) => failure = Some(error),
             }

@@ -3,6 +3,7 @@
 use super::layout::{self, MAILBOXES, MAILS};
 use super::line::{self, Contents};
 use super::log::Log;
+use super::missing::Arrivals;
 use crate::mail::{MailboxName, Uid};
 use crate::store::side::uid_validity::{self, random_guid};
 use crate::store::side::{disk, unique};
@@ -48,6 +49,8 @@ pub(super) struct Root {
     /// Who is asked what a log said that is gone.
     memory: Mutex<Option<Arc<dyn Memory>>>,
     logs: Mutex<Logs>,
+    /// What the last file of messages tells of mailboxes whose logs were not compared with it; `None`: nobody looked.
+    pub(super) arrivals: Mutex<Option<Arrivals>>,
     pub(super) host: String,
     /// The directories are there.
     prepared: Mutex<bool>,
@@ -63,7 +66,7 @@ pub(super) type Recover = fn(&Root, &MailboxName) -> Result<Contents, Error>;
 /// Open logs; used last: at the end.
 type Logs = Vec<(MailboxName, Arc<Log>)>;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -91,6 +94,7 @@ impl Root {
             recover,
             memory: Mutex::default(),
             logs: Mutex::default(),
+            arrivals: Mutex::default(),
             host: unique::host(),
             prepared: Mutex::default(),
             mending: Mutex::default(),
@@ -163,6 +167,7 @@ impl Root {
             return self.mend(name, &directory);
         };
         let log = Arc::new(log);
+        self.compare(name, &log);
         logs.push((name.clone(), log.clone()));
         let idle = |(_, log): &(MailboxName, Arc<Log>)| Arc::strong_count(log) == 1;
         while logs.iter().filter(|open| idle(open)).count() > MAX_IDLE {
@@ -170,6 +175,12 @@ impl Root {
             drop(oldest.map(|at| logs.remove(at)));
         }
         Ok(log)
+    }
+
+    /// Makes durable what the logs say that are open.
+    pub(super) fn sync_logs(&self) -> Result<(), Error> {
+        let logs: Vec<Arc<Log>> = lock(&self.logs).iter().map(|own| own.1.clone()).collect();
+        logs.iter().try_for_each(|log| log.sync())
     }
 
     /// Makes a log where it is gone.

@@ -11,9 +11,9 @@ use super::folded::Present;
 use super::framing::{FileHeader, MAX_FILE_HEADER, file_header};
 use super::line::{Contents, Line, Message, Together};
 use super::log::Log;
-use super::messages::{Gone, Messages};
+use super::messages::{Gone, Messages, Naming, Put};
 use super::recall::Recall;
-use super::record::{Place, Record};
+use super::record::Record;
 use super::recover::refused;
 use super::root::Root;
 use super::staged::{PREFIX, Staged};
@@ -45,6 +45,11 @@ pub(super) fn uid_in(name: &[u8]) -> Option<Uid> {
     let uid = digits.parse().ok().and_then(Uid::new)?;
     // In one way only.
     (uid.to_string() == digits).then_some(uid)
+}
+
+/// True if the file of a message tells all that its line would.
+fn is_bare(new: &Filing) -> bool {
+    new.flags.is_empty() && new.letters == 0
 }
 
 fn open_file(directory: &OwnedFd, uid: Uid) -> Result<File, Error> {
@@ -140,28 +145,31 @@ impl Messages for Sdbox {
     fn name(
         &mut self,
         draft: &mut DboxDraft,
-        to: &Log,
-        new: &Filing,
-    ) -> Result<Option<Place>, Error> {
+        naming: &Naming<'_>,
+        put: &mut Put<'_>,
+    ) -> Result<bool, Error> {
+        let Naming { log, new, .. } = *naming;
+        // The file of a message that was saved before says nothing of that.
+        let told = is_bare(new) && draft.since.is_none();
         let Some(Saved::Sdbox { staged, file, .. }) = &mut draft.saved else {
             return Err(Error::NoSuchMessage);
         };
-        let directory = to.directory()?;
-        let bare = self.tells(new);
-        if bare && staged.may_be_named(&directory) {
+        let directory = log.directory()?;
+        if is_bare(new) && staged.may_be_named(&directory) {
             staged.name(&directory, &file_name(new.uid))?;
             self.soil(&directory);
-            return Ok(None);
-        }
-        let file = || Ok(file.try_clone()?);
-        let mut again = self.stage_again(staged.place(), &file, &directory)?;
-        if bare {
-            again.name(&directory, &file_name(new.uid))?;
-            self.soil(&directory);
         } else {
-            to.name_later(new.uid, again);
+            let file = || Ok(file.try_clone()?);
+            let mut again = self.stage_again(staged.place(), &file, &directory)?;
+            if is_bare(new) {
+                again.name(&directory, &file_name(new.uid))?;
+                self.soil(&directory);
+            } else {
+                log.name_later(new.uid, again);
+            }
         }
-        Ok(None)
+        put(None, None, false)?;
+        Ok(told)
     }
 
     fn link(&mut self, from: &Log, record: &Record, to: &Log, uid: Uid) -> Result<(), Error> {
@@ -171,10 +179,6 @@ impl Messages for Sdbox {
         let staged = self.stage_again((&source, &name), &file, &to.directory()?)?;
         to.name_later(uid, staged);
         Ok(())
-    }
-
-    fn tells(&self, new: &Filing) -> bool {
-        new.flags.is_empty() && new.letters == 0
     }
 
     fn sync(&mut self, logs: &[Arc<Log>]) -> Result<(), Error> {

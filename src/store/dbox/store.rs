@@ -7,7 +7,7 @@ use super::framing::MESSAGE_HEADER;
 use super::line::{self, Contents, Line};
 use super::log::Log;
 use super::mdbox::Mdbox;
-use super::messages::Messages;
+use super::messages::{Messages, Naming};
 use super::record::Record;
 use super::root::Root;
 use super::sdbox::{self, Sdbox};
@@ -182,6 +182,7 @@ impl Dbox {
         new: &Filing,
     ) -> Result<BlobId, Error> {
         let log = self.root.log(to)?;
+        log.bound()?;
         log.reserve()?;
         self.messages.link(from, &record, &log, new.uid)?;
         let saved = crate::sys::clock::now_seconds();
@@ -243,10 +244,11 @@ impl Store for Dbox {
         self.save(draft, to)?;
         let draft = own(draft)?;
         let log = self.root.log(to)?;
+        log.bound()?;
         log.reserve()?;
-        let record = Record {
+        let mut record = Record {
             guid: draft.guid.to_string().into(),
-            place: self.messages.name(draft, &log, new)?,
+            place: None,
             stored: draft.stored_octets(),
             wire: draft.octets(),
             packed: draft.packed_octets(),
@@ -255,12 +257,25 @@ impl Store for Dbox {
             saved: draft.since.unwrap_or_else(crate::sys::clock::now_seconds),
             uid: new.uid,
         };
-        let filed = Dbox::file(&log, record, new)?;
-        // The file of a message that was saved before says nothing of that.
-        if draft.since.is_some() || !self.messages.tells(new) {
+        let naming = Naming {
+            to,
+            log: &log,
+            new,
+            saved: record.saved,
+        };
+        let mut filed = None;
+        let told = self
+            .messages
+            .name(draft, &naming, &mut |place, fresh, loose| {
+                record.place = place;
+                let own = filed.insert(record.filed(new));
+                let line = Line::Filed(&own.name, own.flags, own.letters);
+                log.put_filed((new.uid, line), fresh, loose)
+            })?;
+        if !told {
             self.soil(log);
         }
-        Ok(filed)
+        filed.ok_or(Error::NoSuchMessage)
     }
 
     fn copy(
@@ -315,7 +330,8 @@ impl Store for Dbox {
     fn sync(&mut self) -> Result<(), Error> {
         let mut going = std::mem::take(&mut self.going);
         let unsynced = std::mem::take(&mut self.unsynced);
-        let synced = self.write_flags();
+        let synced = self.messages.secure();
+        let synced = synced.and_then(|()| self.write_flags());
         let synced = synced.and_then(|()| unsynced.iter().try_for_each(|log| log.sync()));
         let synced = synced.and_then(|()| self.messages.sync(&unsynced));
         if synced.is_err() {
@@ -408,6 +424,7 @@ impl Store for Dbox {
         letters: u32,
     ) -> Result<bool, Error> {
         let log = self.root.log(name)?;
+        log.bound()?;
         log.put(Line::Marked(uids, flags, letters))?;
         if !self.flagged.iter().any(|own| Arc::ptr_eq(own, &log)) {
             self.flagged.push(log);
