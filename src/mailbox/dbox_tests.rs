@@ -466,11 +466,11 @@ fn many_changes_of_flags_share_the_sync_of_a_flush() {
         assert_eq!(synced.take(), [""; 0], "nothing waits any more");
         // What must be durable brings with it what came before.
         mark(FlagChange::Add);
-        append(&account, "INBOX", "4", &flags(SystemFlags::DRAFT, &[]));
+        append(&account, "INBOX", "4", &flags(SystemFlags::DRAFT, &["k"]));
         let all = synced.take();
         assert!(all.iter().any(|text| {
             let mark = text.rfind(" M 2 :2,S\n");
-            mark.is_some() && text.rfind(" F :2,D ") > mark
+            mark.is_some() && text.rfind(" F :2,Da ") > mark
         }));
         journal::listen(None);
     }

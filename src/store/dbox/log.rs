@@ -292,6 +292,16 @@ impl Log {
         self.flush(&mut self.state())
     }
 
+    /// As whoever needs it no more: all lines are in the file, and durable where messages were acknowledged.
+    pub(super) fn close(&self) -> Result<(), Error> {
+        let mut state = self.state();
+        if !state.loose {
+            return self.flush(&mut state);
+        }
+        drop(state);
+        self.sync()
+    }
+
     /// True if the file has lines that are not durable.
     pub(super) fn lags(&self) -> bool {
         self.group.lags()
@@ -654,12 +664,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let loose = self.state().loose;
-        let flushed = match loose {
-            true => self.sync(),
-            false => self.flush(&mut self.state()),
-        };
-        if let Err(error) = flushed {
+        if let Err(error) = self.close() {
             log::error!("the log of a mailbox could not be written: {error}");
         }
     }

@@ -32,37 +32,33 @@ struct Missing {
 }
 
 impl Root {
-    /// Has a log that is opened say what it said before a power cut.
-    pub(super) fn compare(&self, name: &MailboxName, log: &Log) {
-        let compared = self.try_compare(name, log);
-        if let Err(error) = compared {
-            log::error!(
-                "{name}: messages that its log lacks, perhaps, are not looked for: {error}"
-            );
-        }
-    }
-
-    fn try_compare(&self, name: &MailboxName, log: &Log) -> Result<(), Error> {
+    /// Has a log that is opened say what it said before a power cut. Errors: as of [`Root::restore`]; whoever went on
+    /// would give UIDs again.
+    pub(super) fn compare(&self, name: &MailboxName, log: &Log) -> Result<(), Error> {
         let mut arrivals = lock(&self.arrivals);
-        let arrivals = match &mut *arrivals {
-            Some(arrivals) => arrivals,
-            None => arrivals.insert(self.arrived()?),
-        };
+        let arrivals = arrivals.get_or_insert_with(|| {
+            self.arrived().unwrap_or_else(|error| {
+                let path = self.path.display();
+                log::error!("{path}: the last file of messages cannot be read: {error}");
+                Arrivals::new()
+            })
+        });
         if arrivals.is_empty() {
             return Ok(());
         }
         let (Some(mailbox), given) = log.tail()? else {
             return Ok(());
         };
-        let Some((highest, _)) = arrivals.remove(&mailbox) else {
+        let Some((highest, _)) = arrivals.get(&mailbox) else {
             return Ok(());
         };
         // Who wrote its last lines was killed before they were durable, perhaps.
         log.loosen();
-        match given > Some(highest) {
-            true => Ok(()),
-            false => self.restore(name, log, mailbox),
+        if given <= Some(*highest) {
+            self.restore(name, log, mailbox)?;
         }
+        arrivals.remove(&mailbox);
+        Ok(())
     }
 
     /// The last file of messages that come.
@@ -96,10 +92,10 @@ impl Root {
         Ok(arrivals)
     }
 
-    /// Puts lines that a log lacks. Durable.
-    fn restore(&self, name: &MailboxName, log: &Log, mailbox: Identity) -> Result<(), Error> {
+    /// What frames say of messages that a log lacks, and the file that they are in.
+    fn missing(&self, log: &Log, mailbox: Identity) -> Result<Option<(Missing, File)>, Error> {
         let Some((number, file)) = self.last_file()? else {
-            return Ok(());
+            return Ok(None);
         };
         let (given, told) = log.given()?;
         let mut missing = Missing::default();
@@ -127,21 +123,36 @@ impl Root {
             missing.found.insert(uid, (record, arrival.flags));
             Ok(true)
         })?;
-        if missing.found.is_empty() && missing.torn.is_none() {
-            return Ok(());
-        }
+        let any = !missing.found.is_empty() || missing.torn.is_some();
+        Ok(any.then_some((missing, file)))
+    }
+
+    /// Puts lines that a log lacks. Durable, unless the log cannot be written now. Errors: the file of messages cannot be
+    /// synced.
+    fn restore(&self, name: &MailboxName, log: &Log, mailbox: Identity) -> Result<(), Error> {
+        let (missing, file) = match self.missing(log, mailbox) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                log::error!("{name}: what its log lacks, perhaps, cannot be read: {error}");
+                return Ok(());
+            }
+        };
         // Who wrote them was perhaps killed before it did that.
         disk::sync_data(&file)?;
         for (uid, (record, flags)) in &missing.found {
             let record = record.to_string();
             log.put_filed((*uid, Line::Filed(&record, *flags, 0)), None, true)?;
         }
-        let count = missing.found.len();
-        log::warn!("{name}: its log lacked {count} messages, which m.{number} has with their UIDs");
-        match missing.torn.and_then(Uid::next) {
-            Some(next) => log.give(next),
-            None => log.sync(),
+        if let Some(next) = missing.torn.and_then(Uid::next) {
+            log.put(Line::Next(next))?;
         }
+        let count = missing.found.len();
+        log::warn!("{name}: its log lacked {count} messages, which have their UIDs in their file");
+        if let Err(error) = log.sync() {
+            log::error!("{name}: its log cannot be written: {error}");
+        }
+        Ok(())
     }
 
     /// Makes all durable that logs say of messages in the last file, before another one begins.

@@ -167,12 +167,15 @@ impl Root {
             return self.mend(name, &directory);
         };
         let log = Arc::new(log);
-        self.compare(name, &log);
+        self.compare(name, &log)?;
         logs.push((name.clone(), log.clone()));
         let idle = |(_, log): &(MailboxName, Arc<Log>)| Arc::strong_count(log) == 1;
         while logs.iter().filter(|open| idle(open)).count() > MAX_IDLE {
-            let oldest = logs.iter().position(idle);
-            drop(oldest.map(|at| logs.remove(at)));
+            let ends = |own: &(MailboxName, Arc<Log>)| idle(own) && own.1.close().is_ok();
+            let Some(oldest) = logs.iter().position(ends) else {
+                break;
+            };
+            logs.remove(oldest);
         }
         Ok(log)
     }
