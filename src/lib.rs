@@ -92,6 +92,7 @@
 //!   But flags in mdbox and sdbox: STORE has them in the log before its OK, so that no process takes them with it, and they are
 //!   synced with what is durable next in the mailbox or by the flush, a second later. A power cut
 //!   may take those of that second: then they are as they were before, and whoever was told otherwise is told again.
+//! * In mdbox the frame of a message that comes alone says under which UID, so that its line in the log may lag, too.
 //! * A UID or mod-sequence that a client may have seen never names anything else, whatever crashes.
 //! * Nothing is proportional to the mailbox that can be proportional to the change; a session's
 //!   numbering is runs of UIDs.

@@ -28,8 +28,8 @@
 //! flush, before the index has them. What a power cut took of them nobody knows any more, so whoever
 //! knows a mod-sequence of that time is told all flags (`Summary::doubtful`).
 //!
-//! All of that holds for every store: what a name is for Maildir is a line in a log for mdbox, or
-//! that and the name of a file for sdbox (`store::dbox`
+//! All of that holds for every store: what a name is for Maildir is a line in a log for mdbox, or what is written
+//! around the message there, or a line and the name of a file for sdbox (`store::dbox`
 //! has its states). A purge, which has messages elsewhere, changes what the index has for names while
 //! the mailboxes are locked.
 

@@ -19,7 +19,8 @@ pub(crate) trait Store: Send {
     }
     /// A file without a name, on the same file system, for what does not fit in memory.
     fn scratch(&mut self) -> Result<File, Error>;
-    /// Makes the bytes and the date of a draft durable where they are to stay; cheap the second time.
+    /// Makes the bytes and the date of a draft durable where they are to stay, unless [`Store::commit`] writes them
+    /// there, durably after [`Store::sync`]; cheap the second time.
     /// `to`: the mailbox that it will be committed to first.
     fn save(&mut self, draft: &mut dyn Draft, to: &MailboxName) -> Result<(), Error>;
     /// Puts a draft that was saved by this handle into the mailbox under a name that holds `uid`.

@@ -14,7 +14,7 @@
 //! bytes, INTERNALDATE, GUID     m.N (R, G); the log has the last two and      u.UID; the log, too
 //!                               the sizes, too
 //! UID, mailbox                  the log; B in m.N has the mailbox it came     the name u.UID
-//!                               to first
+//!                               to first, U the UID, until the log has it
 //! flags, keywords a to z,       the log                                       the log; else none, and
 //! save date                                                                   the time of the file
 //! UIDVALIDITY, GUID, keywords   the log's first line, and its lines K         so, too
@@ -29,15 +29,21 @@
 //! ```text
 //! B1 -frame -line   nothing; or an end of m.N that was written by half: nobody writes behind it
 //! B2 +frame -line   saved, not named: nobody was told; or expunged: `purge` takes it
-//! B3 +frame ~line   the line is not durable yet: after a power cut it is B2 or B4
-//! B4 +frame +line   there; only now LMTP and APPEND are answered
+//! B3 +frame ~line   the line is not durable yet: after a power cut it is B2 or B4; of a message that came alone,
+//!                   whose frame says under which UID, it is B4, and LMTP and APPEND are answered now
+//! B4 +frame +line   there; only now they are answered where the frame does not say that
 //! ```
+//!
+//! So a delivery syncs the file of messages alone (see `arrival` and `missing`). Its line waits in memory for the next
+//! sync of the log, which a flush brings if nothing else does, a second later. What keywords need, several messages
+//! of one APPEND, and messages too large for memory have their lines synced.
 //!
 //! Flags alone may lag: a line M is in the file before anybody is told, and durable with the next sync of the log, which
 //! a flush brings if nothing else does.
 //!
-//! The frame is durable before the line is written, the line in the target of a MOVE before that of
-//! the source says X, and lines are durable in the order in which they stand, so that no line names what is not there.
+//! The frame is durable before the line is in the file, all lines that tell of one file of messages before the next file
+//! begins, the line in the target of a MOVE before that of the source says X, and lines are durable in the order in
+//! which they stand, so that no line names what is not there.
 //!
 //! Some files of an mdbox lie in a second directory (`[storage] alternate`), with numbers of the same row, so that
 //! a line finds its message wherever the file is. They come and go as in a purge: copied, named by lines,
