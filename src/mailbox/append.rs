@@ -1,6 +1,6 @@
 //! Filing new messages.
 
-use super::arrive::{Arrived, Flight};
+use super::arrive::{Arrived, Coming, Flight, LETTERS};
 use super::filed::Filed;
 use super::host::lock;
 use super::shared::Shared;
@@ -322,6 +322,14 @@ impl Shared {
             Batch::Whole => self.promise(&state, store, first, messages.len())?,
             Batch::Loose => None,
         };
+        // Who goes on with a restore that was broken off takes what is there for whole.
+        let mut coming = match restores {
+            true => coming(messages, &keywords),
+            false => Coming::new(),
+        };
+        if !coming.is_empty() {
+            self.keep_beyond_with(&state, store, &coming)?;
+        }
         let (mut next, mut failure, mut outrun) = (first, None, false);
         let mut arrived = Vec::with_capacity(messages.len());
         for (message, keywords) in messages.iter_mut().zip(keywords) {
@@ -346,6 +354,11 @@ impl Shared {
                 }
             }
         }
+        if failure.is_some() && !coming.is_empty() {
+            // UIDs that are not taken are another message's some day. A failure is logged.
+            coming.retain(|(uid, _)| *uid < next);
+            let _ = self.keep_beyond_with(&state, store, &coming);
+        }
         if next == first {
             if let Some(uids) = promise {
                 let ended = store.fulfil(&state.name, uids);
@@ -359,7 +372,7 @@ impl Shared {
             }
             return Err(failure.unwrap_or(Error::Fault));
         }
-        let mut flight = self.take_off(&mut state, (first, next), Vec::new());
+        let mut flight = self.take_off(&mut state, (first, next), coming);
         flight.promise = promise;
         drop(state);
         match failure {
@@ -414,6 +427,16 @@ pub(super) fn name(slot: u8, blob: &BlobId) -> Name {
         flags: blob.flags,
         letters: blob.letters,
     }
+}
+
+/// The UIDs that messages are to have which have keywords without a letter, and those keywords.
+fn coming(messages: &[NewMessage<'_>], keywords: &[Vec<u16>]) -> Coming {
+    let own = messages.iter().zip(keywords).filter_map(|(message, own)| {
+        let beyond: Vec<u16> = own.iter().copied().filter(|k| *k >= LETTERS).collect();
+        let uid = message.draft.uid.filter(|_| !beyond.is_empty());
+        Some((uid?, beyond))
+    });
+    own.collect()
 }
 
 /// The store's form of a name.

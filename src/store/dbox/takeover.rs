@@ -209,7 +209,9 @@ fn tell_strays(directory: &Path, known: &[&Path], found: &mut Found) -> io::Resu
         let entry = entry?;
         let file = entry.file_name();
         if entry.file_type()?.is_dir() {
+            // Whatever it is called: a mailbox may be called as files are.
             tell_strays(&entry.path(), known, found)?;
+            continue;
         }
         messages += usize::from(super::sdbox::uid_in(file.as_encoded_bytes()).is_some());
         indexed |= file == INDEX || file == LOG;
