@@ -50,6 +50,9 @@ pub(crate) fn adopt(
             let scanned = store.scan(&name)?;
             store.record(&name, &scanned.state, &mut [].iter())?;
             store.settle(&name)?;
+            let beyond = store.beyond(&name, scanned.state.uid_validity)?;
+            adopted.tells_beyond = beyond.is_some();
+            adopted.beyond = beyond.unwrap_or_default();
             adopted.uid_validity = scanned.state.uid_validity.number();
             adopted.uid_next = scanned.state.uid_next.number();
         }
