@@ -104,7 +104,7 @@ pub(crate) fn hand_back(
     match form.format {
         Format::Maildir => maildir::hand_back(root, form, dry, each),
         // Files have all that Dovecot knows, once what lags behind is in them.
-        Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
+        Format::Mbox => mbox::hand_back(root, form.inbox.as_deref(), dry, each),
         Format::Sdbox | Format::Mdbox => dbox::hand_back(root, form, dry, each),
     }
 }

@@ -6,10 +6,10 @@ use super::from;
 use super::lease::{Lease, Opened, Writing};
 use super::line::{Contents, Line, MAX_LETTERS, uid_of};
 use super::log::{FILE as LOG, Log};
-use super::rewrite;
 use super::stat::{self, Stat};
 use super::syncs::{Syncs, Written};
 use super::walk::{self, Span};
+use super::{empty, rewrite, root};
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::Beyond;
 use crate::store::side::{disk, uid_validity};
@@ -68,6 +68,10 @@ pub(super) struct State {
     pub(super) appended: bool,
     /// UIDs of messages that are on their way to another mailbox, or gone.
     left: UidSet,
+    /// Where Dovecot has its index of INBOX, if it is that; of others it lies beside the file.
+    pub(super) inbox_index: Option<PathBuf>,
+    /// Dovecot is to have the mailbox.
+    pub(super) handed: bool,
     /// Lines of the log were lost, and nobody looked yet what the file says of their messages.
     pub(super) doubted: bool,
 }
@@ -104,8 +108,21 @@ pub(super) fn blob(name: Box<str>, flags: SystemFlags, letters: u32) -> BlobId {
 
 impl MboxFile {
     /// Opens the mailbox of a file. `side`: where its side files are, made if they are not there; `top`: where
-    /// those of the account are.
-    pub(super) fn open(path: &Path, side: &Path, top: &Path) -> Result<MboxFile, Error> {
+    /// those of the account are; `inbox_index`: see [`State`].
+    pub(super) fn open(
+        path: &Path,
+        side: &Path,
+        top: &Path,
+        inbox_index: Option<PathBuf>,
+    ) -> Result<MboxFile, Error> {
+        let first_base = |path: &Path| match first_base(path)? {
+            None if disk_octets(path)? == 0 => {
+                let beside = || root::index_of(path);
+                let theirs = inbox_index.clone().unwrap_or_else(beside);
+                Ok(empty::said_there(&theirs))
+            }
+            base => Ok::<_, Error>(base),
+        };
         let file = side.join(LOG);
         let is_new = !file.exists();
         let (log, mut contents) = match Log::open(&file)? {
@@ -155,6 +172,8 @@ impl MboxFile {
             // Who had it open before did not settle it, perhaps.
             appended: true,
             left: UidSet::new(),
+            inbox_index,
+            handed: false,
             doubted: contents.damaged > 0,
         };
         if contents.is_worn() && !state.doubted {
@@ -198,6 +217,8 @@ impl MboxFile {
         path.clone_into(&mut state.path);
         if let Some(side) = side {
             side.clone_into(&mut state.side);
+            // No other becomes INBOX.
+            state.inbox_index = None;
             state.log.moved(&side.join(LOG));
         }
     }

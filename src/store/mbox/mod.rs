@@ -45,6 +45,7 @@ mod adopt;
 mod beyond;
 mod digest;
 mod draft;
+mod empty;
 mod field;
 mod file;
 mod from;
@@ -65,7 +66,7 @@ mod syncs;
 mod tests;
 mod walk;
 
-pub(crate) use adopt::{adopt, is_known, is_there};
+pub(crate) use adopt::{adopt, hand_back, is_known, is_there};
 pub(crate) use lease::Lease;
 pub(crate) use letters::letters;
 pub(crate) use store::Mbox;

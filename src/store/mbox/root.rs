@@ -115,6 +115,11 @@ impl Root {
         directory(&self.path, name)
     }
 
+    /// Where Dovecot has its index of INBOX, wherever that is.
+    pub(super) fn inbox_index(&self) -> PathBuf {
+        inbox_index(&self.path)
+    }
+
     /// A file without a name.
     pub(super) fn nameless(&self) -> Result<File, Error> {
         let name = format!(".temp.{}", unique::unique(&self.host));
@@ -139,7 +144,8 @@ impl Root {
         if !path.exists() {
             return Err(Error::NoSuchMailbox);
         }
-        let file = MboxFile::open(&path, &self.directory(name)?, &self.side)?;
+        let inbox_index = name.is_inbox().then(|| self.inbox_index());
+        let file = MboxFile::open(&path, &self.directory(name)?, &self.side, inbox_index)?;
         let file = Arc::new(file);
         boxes.push((name.clone(), file.clone()));
         let idle = |(_, file): &(MailboxName, Arc<MboxFile>)| Arc::strong_count(file) == 1;
@@ -185,6 +191,18 @@ fn file_at(place: PathBuf) -> PathBuf {
 pub(super) fn place(root: &Path, name: &MailboxName) -> Result<PathBuf, Error> {
     let relative = layout::relative(name).ok_or(Error::NoSuchMailbox)?;
     Ok(file_at(root.join(relative)))
+}
+
+/// Where Dovecot has its index of INBOX.
+pub(super) fn inbox_index(root: &Path) -> PathBuf {
+    root.join(INDEXES).join("INBOX")
+}
+
+/// Where Dovecot has its index of any other file of messages.
+pub(super) fn index_of(file: &Path) -> PathBuf {
+    let beside = file.with_file_name(INDEXES);
+    file.file_name()
+        .map_or(beside.clone(), |name| beside.join(name))
 }
 
 fn side(root: &Path) -> PathBuf {

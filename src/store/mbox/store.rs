@@ -76,6 +76,12 @@ impl Mbox {
         Ok(blob)
     }
 
+    /// Dovecot is to have the mailbox: its file says all then, once it is settled.
+    pub(super) fn hand_over(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.get(name)?.state().handed = true;
+        Ok(())
+    }
+
     fn soil(&mut self, file: Arc<MboxFile>) {
         if !self.logged.iter().any(|own| Arc::ptr_eq(own, &file)) {
             self.logged.push(file);
