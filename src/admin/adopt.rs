@@ -314,11 +314,11 @@ fn keep_keywords(
     Ok(None)
 }
 
-fn relearn<'a>(
+fn relearn(
     host: &Host,
     patient: &Patient,
     path: &Path,
-    mailboxes: &mut dyn Iterator<Item = &'a Adopted>,
+    mailboxes: &mut dyn Iterator<Item = &Adopted>,
 ) -> Result<(), Error> {
     let account = host.account_at(&patient.name, &patient.location)?;
     for mailbox in mailboxes {

@@ -1,5 +1,6 @@
 //! Files of messages that other programs wrote, which are served as they are.
 
+use super::layout::MESSAGES;
 use super::lease::Opened;
 use super::mailboxes::names;
 use super::store::Mbox;
@@ -74,6 +75,11 @@ fn go_over(
             }
         }
         adopted.known = root::directory(root, &name)?.exists();
+        if hands_over && path.ends_with(MESSAGES) {
+            adopted.lost.push(format!(
+                "its name: with mailboxes below it, Dovecot calls it {name}/{MESSAGES}"
+            ));
+        }
         if !dry {
             let mut store = Mbox::open(root, inbox)?;
             let scanned = store.scan(&name)?;

@@ -482,3 +482,24 @@ fn a_mailbox_that_is_emptied_keeps_its_uids_for_dovecot() {
         assert_eq!(uids(&mut store, "a/b"), [9]);
     }
 }
+
+#[test]
+fn mailboxes_that_dovecot_calls_otherwise_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    for mailbox in ["a/b", "a", "c"] {
+        store.create(&name(mailbox)).unwrap();
+    }
+    drop(store);
+    let lost = |found: crate::store::Adoption| -> Vec<String> {
+        let some = found.mailboxes.into_iter().filter(|m| !m.lost.is_empty());
+        some.map(|m| format!("{}: {}", m.name, m.lost.join(", ")))
+            .collect()
+    };
+    let found = super::hand_back(root, None, true, &mut |_| ()).unwrap();
+    let told = "a: its name: with mailboxes below it, Dovecot calls it a/mBoX-MeSsAgEs";
+    assert_eq!(lost(found), [told]);
+    let found = super::adopt(root, None, true, &mut |_| ()).unwrap();
+    assert_eq!(lost(found), [""; 0]);
+}
