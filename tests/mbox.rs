@@ -354,7 +354,10 @@ fn more_keywords_than_letters_stay_in_the_file() {
 /// UIDVALIDITY and UIDNEXT.
 fn uids_of(imap: &mut support::Imap, mailbox: &str) -> (String, String) {
     let answer = imap.ok(&format!("SELECT {mailbox}"));
-    let told = |code| answer.code(code).unwrap().to_owned();
+    let told = |code| {
+        let found = answer.find(&format!("OK [{code} ")).unwrap();
+        found.split(']').next().unwrap().to_owned()
+    };
     (told("UIDVALIDITY"), told("UIDNEXT"))
 }
 

@@ -55,6 +55,7 @@ mod letters;
 mod line;
 mod log;
 mod mailboxes;
+mod recall;
 mod reconcile;
 mod rewrite;
 mod root;
