@@ -4,7 +4,9 @@
 //! message UIDVALIDITY, the last UID and all keywords. What changes is first a line in the log of the
 //! mailbox (`line`), below `.imap/.dovelet/mailboxes`, and comes into the file later, in one go with all that
 //! changed meanwhile (`settle`): a flag costs a line, and an expunge does not write the file anew
-//! while somebody waits. The index knows nothing that file and log do not tell.
+//! while somebody waits. The index knows nothing that file and log do not tell; where a log is gone or cut, it is
+//! asked (`recall`). A file without messages says nothing, so that Dovecot would give UIDs again: one that Dovecot
+//! knows has a first message that is none (`empty`).
 //!
 //! ```text
 //! what                          file                         log
