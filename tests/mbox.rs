@@ -350,3 +350,69 @@ fn more_keywords_than_letters_stay_in_the_file() {
     server.again();
     assert_eq!(flags_of(&mut server.imap("ann")), expected);
 }
+
+/// UIDVALIDITY and UIDNEXT.
+fn uids_of(imap: &mut support::Imap, mailbox: &str) -> (String, String) {
+    let answer = imap.ok(&format!("SELECT {mailbox}"));
+    let told = |code| {
+        let found = answer.find(&format!("OK [{code} ")).unwrap();
+        found.split(']').next().unwrap().to_owned()
+    };
+    (told("UIDVALIDITY"), told("UIDNEXT"))
+}
+
+/// A file without messages is the same mailbox for both servers, and no UID is given twice.
+#[test]
+fn an_emptied_mailbox_keeps_its_uids() {
+    if !Dovecot::possible() {
+        return;
+    }
+    let mut server = Server::start(SETTINGS);
+    drop(server.imap("ann"));
+    assert!(server.stop().success());
+    let text = message("one@test", "x", "Text.");
+    let theirs = {
+        let other = dovecot(&server);
+        let mut imap = other.imap("ann");
+        for mailbox in ["d/here", "there", "never"] {
+            imap.ok(&format!("CREATE {mailbox}"));
+            for _ in 0..if mailbox == "never" { 0 } else { 3 } {
+                imap.append(mailbox, "", &text).unwrap();
+            }
+        }
+        imap.ok("SELECT there");
+        imap.ok("STORE 1:* +FLAGS (\\Deleted)");
+        imap.ok("EXPUNGE");
+        ["d/here", "there", "never"].map(|mailbox| uids_of(&mut imap, mailbox))
+    };
+    let root = server.data().join("mail/ann");
+    assert_eq!(fs::metadata(root.join("never")).unwrap().len(), 0);
+    let words = ["adopt", root.to_str().unwrap()];
+    let done = run(&mut server.command(&words));
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    assert!(
+        done.stdout.contains(&format!(
+            "never: 0 messages, UIDVALIDITY {}, UIDNEXT 1",
+            theirs[2].0
+        )),
+        "{done:?}"
+    );
+    server.again();
+    let mut imap = server.imap("ann");
+    let ours = ["d/here", "there", "never"].map(|mailbox| uids_of(&mut imap, mailbox));
+    assert_eq!(ours, theirs);
+    for mailbox in ["d/here", "there"] {
+        imap.append(mailbox, "", &text).unwrap();
+        imap.ok(&format!("SELECT {mailbox}"));
+        imap.ok("STORE 1:* +FLAGS (\\Deleted)");
+        imap.ok("EXPUNGE");
+    }
+    let ours = ["d/here", "there", "never"].map(|mailbox| uids_of(&mut imap, mailbox));
+    assert_eq!(ours[0], (theirs[0].0.clone(), "5".to_owned()));
+    drop(imap);
+    assert!(server.stop().success());
+    let other = dovecot(&server);
+    let mut imap = other.imap("ann");
+    let again = ["d/here", "there", "never"].map(|mailbox| uids_of(&mut imap, mailbox));
+    assert_eq!(again, ours);
+}

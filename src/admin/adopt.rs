@@ -8,8 +8,8 @@ use super::patient::{
     Lock, Patient, keep_server_away, log_faults, other_owner, patients, with_rights_of,
 };
 use crate::config::{Config, Form, Format, Location};
-use crate::mail::{Flags, MailboxName};
-use crate::mailbox::{Access, Error, FlagChange, Host, Limits};
+use crate::mail::MailboxName;
+use crate::mailbox::{Error, Host, Limits};
 use crate::server::Owners;
 use crate::store::{self, Adopted, Adoption};
 
@@ -98,13 +98,6 @@ pub(super) fn run(
         report
             .notes
             .extend(keep_keywords(&path, &found, config, console)?);
-    } else if found.format != Format::Maildir
-        && found
-            .mailboxes
-            .iter()
-            .any(|mailbox| !mailbox.beyond.is_empty())
-    {
-        report.notes.extend(without_index(&path, &found, config)?);
     }
     if wish.json {
         console.say(miniserde::json::to_string(&report));
@@ -283,40 +276,22 @@ impl Patient {
     }
 }
 
-/// Why keywords that only an index can hold are not kept.
-fn without_index(
-    path: &Path,
-    found: &Adoption,
-    config: &Config,
-) -> Result<Option<String>, Failure> {
-    let why = match patient(path, config)? {
-        None => "no user of this server has the mail there",
-        Some(patient) if patient.at(path).form.format != found.format => {
-            "[storage] format, or that of the namespace, is another"
-        }
-        Some(_) => return Ok(None),
-    };
-    Ok(Some(format!(
-        "keywords beyond the first 26 of a mailbox, which the index keeps, because {why}"
-    )))
-}
-
-/// Gives messages the keywords that files cannot hold.
+/// Has an index that there is know which messages have keywords without letters; one that is made later finds that
+/// where it lies.
 fn keep_keywords(
     path: &Path,
     found: &Adoption,
     config: &Config,
     console: &mut Console<'_>,
 ) -> Result<Option<String>, Failure> {
-    let some: Vec<&Adopted> = found
-        .mailboxes
-        .iter()
-        .filter(|m| !m.beyond.is_empty())
-        .collect();
-    let patient = patient(path, config)?;
-    let lost = without_index(path, found, config)?;
-    let (Some(patient), false, None) = (patient, some.is_empty(), &lost) else {
-        return Ok(lost.filter(|_| !some.is_empty() && found.format != Format::Maildir));
+    let mut some = found.mailboxes.iter().filter(|m| m.tells_beyond).peekable();
+    let patient = match some.peek() {
+        Some(_) => patient(path, config)?,
+        None => None,
+    };
+    let served = patient.filter(|patient| patient.at(path).form.format == found.format);
+    let Some(patient) = served else {
+        return Ok(None);
     };
     let mut owners = Owners::alone(config).map_err(|error| Failure(error.to_string()))?;
     let identity = owners.serve(patient.asked(), &patient.location);
@@ -326,7 +301,7 @@ fn keep_keywords(
             |error: Error| Failure(format!("{}: {}", patient.index.display(), error.reason()));
         let limits = Limits::from(&config.limits);
         let host = Host::open(&patient.index, limits).map_err(told)?;
-        let kept = mark(&host, &patient, path, &some);
+        let kept = relearn(&host, &patient, path, &mut some);
         host.close().map_err(told)?;
         Ok(kept)
     })?;
@@ -339,19 +314,16 @@ fn keep_keywords(
     Ok(None)
 }
 
-fn mark(host: &Host, patient: &Patient, path: &Path, mailboxes: &[&Adopted]) -> Result<(), Error> {
+fn relearn(
+    host: &Host,
+    patient: &Patient,
+    path: &Path,
+    mailboxes: &mut dyn Iterator<Item = &Adopted>,
+) -> Result<(), Error> {
     let account = host.account_at(&patient.name, &patient.location)?;
     for mailbox in mailboxes {
         let name = patient.named(path, &mailbox.name);
-        let name = name.ok_or(Error::NoSuchMailbox)?;
-        let mut view = account.select(&name, Access::ReadWrite)?;
-        for (keyword, uids) in &mailbox.beyond {
-            let flags = Flags {
-                keywords: vec![keyword.clone()],
-                ..Flags::default()
-            };
-            view.mark(uids, FlagChange::Add, &flags, None)?;
-        }
+        account.relearn_keywords(&name.ok_or(Error::NoSuchMailbox)?)?;
     }
     Ok(())
 }

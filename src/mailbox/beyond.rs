@@ -2,12 +2,25 @@
 //! have the others, so that the index can be deleted.
 
 use super::arrive::LETTERS;
-use super::shared::{Shared, State};
-use super::{Error, fault, store_fault};
+use super::host::lock;
+use super::shared::{Change, Shared, State};
+use super::touched::Touched;
+use super::{Account, Error, fault, store_fault};
 use crate::index::{Bits, FlagChunk, Summary};
-use crate::mail::{Keyword, ModSeq, Uid, UidSet};
+use crate::mail::{Keyword, MailboxName, ModSeq, Uid, UidSet};
 use crate::store::Store;
 use crate::store::beyond::Beyond;
+use std::sync::Arc;
+
+impl Account {
+    /// Has messages have those keywords for which there is no letter that the side file of their mailbox says, and
+    /// no others of them. Errors: `NoSuchMailbox`, and those of a look at the mailbox.
+    pub(crate) fn relearn_keywords(&self, name: &MailboxName) -> Result<(), Error> {
+        let shared = self.shared(name)?;
+        let mut store = self.0.store()?;
+        shared.relearn_beyond(&mut *store)
+    }
+}
 
 impl Shared {
     /// Has the side file say what the index says, and what messages will have that are under way. Durable.
@@ -51,8 +64,8 @@ impl Shared {
     }
 
     /// Gives messages the keywords that the side file says they have. `mod_seq`: `None` for an index that was made
-    /// anew; else that of the changes, and what else messages have of those keywords is taken from them, unless the
-    /// file says nothing. Returns which messages changed.
+    /// anew; else that of the changes, and what else messages have of those keywords is taken from them, unless there
+    /// is no file. Returns which messages changed.
     pub(super) fn recall_beyond(
         &self,
         state: &State,
@@ -61,24 +74,21 @@ impl Shared {
         mod_seq: Option<ModSeq>,
     ) -> Result<UidSet, Error> {
         let beyond = match store.beyond(&state.name, summary.uid_validity) {
-            Ok(beyond) => beyond,
+            Ok(Some(beyond)) => beyond,
+            Ok(None) => return Ok(UidSet::new()),
             Err(error) => {
                 log::warn!("{}: keywords beyond z are lost: {error}", state.name);
                 return Ok(UidSet::new());
             }
         };
-        if beyond.is_empty() {
-            return Ok(UidSet::new());
+        if !beyond.is_empty() {
+            self.forget_strangers(state, store, summary, &beyond);
         }
-        self.forget_strangers(state, store, summary, &beyond);
         let mut named = Vec::new();
         for (keyword, uids) in beyond {
             if let Some(number) = self.number_beyond(summary, keyword) {
                 named.push((number, uids));
             }
-        }
-        if named.is_empty() {
-            return Ok(UidSet::new());
         }
         if mod_seq.is_some() {
             // Those that it does not name have no messages.
@@ -89,6 +99,9 @@ impl Shared {
             });
             let unnamed: Vec<_> = unnamed.collect();
             named.extend(unnamed);
+        }
+        if named.is_empty() {
+            return Ok(UidSet::new());
         }
         let mut chunks = Vec::new();
         let reading = |what| fault("reading the index")(what);
@@ -112,6 +125,35 @@ impl Shared {
             }
             Ok(all)
         })
+    }
+
+    /// Takes in what another program had the side file say while no server ran. Errors: as of a look at the mailbox.
+    fn relearn_beyond(self: &Arc<Self>, store: &mut dyn Store) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        self.refresh(state, store)?;
+        let mut summary = state.summary.clone().ok_or(Error::Fault)?;
+        let (before, named) = (summary.highest_mod_seq, summary.keywords.len());
+        let mod_seq = before.next().max(state.floor);
+        let uids = self.recall_beyond(state, store, &mut summary, Some(mod_seq))?;
+        if uids.is_empty() && summary.keywords.len() == named {
+            return Ok(());
+        }
+        if !uids.is_empty() {
+            summary.highest_mod_seq = mod_seq;
+        }
+        self.host.write(|w| w.set_summary(self.id, &summary))?;
+        state.summary = Some(summary);
+        let change = Change {
+            mod_seq,
+            by: 0,
+            uids,
+            before,
+            touched: Touched::any(),
+        };
+        self.note_change(state, change);
+        self.raise();
+        Ok(())
     }
 
     /// Has the side file say nothing of messages that are not there: one that was on its way when the server was
@@ -283,7 +325,10 @@ mod tests {
             to.mark(&uids(&[1]), FlagChange::Remove, &keyword("k26"), None)
                 .unwrap();
             let mut store = account.0.store().unwrap();
-            let mut told = store.beyond(&name("other"), to.uid_validity()).unwrap();
+            let mut told = store
+                .beyond(&name("other"), to.uid_validity())
+                .unwrap()
+                .unwrap();
             told.retain(|(_, uids)| uids.contains(Uid::new(2).unwrap()));
             let told: Vec<_> = told.iter().map(|(keyword, _)| keyword.as_str()).collect();
             assert_eq!(told, ["k26", "k27"], "{format:?}");

@@ -22,6 +22,8 @@ pub(crate) struct Adopted {
     pub(crate) lost: Vec<String>,
     /// Keywords beyond those that files of the format can hold, and the messages that have them.
     pub(crate) beyond: Vec<(Keyword, UidSet)>,
+    /// An index is to be told that these messages alone have them, as a file beside the messages says.
+    pub(crate) tells_beyond: bool,
 }
 
 impl Adopted {
@@ -36,6 +38,7 @@ impl Adopted {
             known: false,
             lost: Vec::new(),
             beyond: Vec::new(),
+            tells_beyond: false,
         }
     }
 }
@@ -101,7 +104,7 @@ pub(crate) fn hand_back(
     match form.format {
         Format::Maildir => maildir::hand_back(root, form, dry, each),
         // Files have all that Dovecot knows, once what lags behind is in them.
-        Format::Mbox => mbox::adopt(root, form.inbox.as_deref(), dry, each),
+        Format::Mbox => mbox::hand_back(root, form.inbox.as_deref(), dry, each),
         Format::Sdbox | Format::Mdbox => dbox::hand_back(root, form, dry, each),
     }
 }

@@ -246,9 +246,9 @@ pub(crate) trait Store: Send {
     fn annotate(&mut self, of: Option<&MailboxName>, all: &Annotations) -> Result<(), Error> {
         metadata::write(&self.annotations_file(of)?, all)
     }
-    /// Keywords that the files of messages have no room for, and which have them, if that was kept with
+    /// Keywords that the files of messages have no room for, and which have them; `None` if that was not kept with
     /// these UIDs.
-    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Beyond, Error> {
+    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Option<Beyond>, Error> {
         beyond::read_of(&self.directory(of)?, validity)
     }
     /// True once if a look at the mailbox found that messages have others of these keywords than were kept.

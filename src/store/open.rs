@@ -79,6 +79,6 @@ pub(super) fn open_one(
             let dbox = dbox.compressing(compression);
             Box::new(dbox.attachments_in(attachments))
         }
-        Format::Mbox => Box::new(Mbox::open(root, inbox.as_deref())?),
+        Format::Mbox => Box::new(Mbox::open_with(root, inbox.as_deref(), memory)?),
     })
 }

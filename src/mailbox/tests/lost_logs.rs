@@ -1,4 +1,4 @@
-//! A log of sdbox or mdbox that is gone, or damaged, while the index knows what it said.
+//! A log of sdbox, mdbox or mbox that is gone, or damaged, while the index knows what it said.
 
 use super::damage::{Seen, look, prepared};
 use super::wounds::logged;
@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FORMATS: [Format; 2] = [Format::Sdbox, Format::Mdbox];
+/// Those whose messages tell much themselves, too.
+const ALL: [Format; 3] = [Format::Sdbox, Format::Mdbox, Format::Mbox];
 
 /// The body, the keywords and INTERNALDATE of each message.
 type Messages = Vec<(u32, String, Vec<u16>, String)>;
@@ -35,6 +37,11 @@ fn read(account: &Account, mailbox: &str) -> Messages {
 }
 
 fn log_of(root: &Path, mailbox: &str) -> PathBuf {
+    let side = root.join("mail/.imap/.dovelet/mailboxes");
+    if side.is_dir() {
+        let file = mailbox.replace("INBOX", "inbox");
+        return side.join(file).join("mBoX-MeSsAgEs/dovelet.log");
+    }
     let directory = root.join("mail/mailboxes").join(mailbox);
     directory.join("dbox-Mails/dovelet.log")
 }
@@ -100,7 +107,7 @@ fn spoil(log: &Path, which: fn(&str) -> bool) {
 
 #[test]
 fn the_index_tells_what_a_lost_log_said() {
-    for format in FORMATS {
+    for format in ALL {
         for (what, harm) in HARMS {
             let directory = tempfile::tempdir().unwrap();
             let root = directory.path();
@@ -297,4 +304,28 @@ fn files_of_messages_that_are_gone_are_told_once() {
         account.check(false, &mut |_| {}).unwrap();
         assert_eq!(look(&account, "INBOX"), whole, "{format:?}");
     }
+}
+
+/// Where whoever removed a log removed all that is beside it, the file says what is so.
+#[test]
+fn flags_that_an_mbox_has_are_newer_where_nothing_else_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    prepared(root, Format::Mbox);
+    let (host, account) = open(root, Format::Mbox);
+    let before = all(&account);
+    host.close().unwrap();
+    drop((host, account));
+    fs::remove_dir_all(root.join("mail/.imap")).unwrap();
+    let inbox = root.join("mail/inbox");
+    let text = fs::read_to_string(&inbox).unwrap();
+    let changed = text.replace("X-Status:     ", "X-Status:  F  ");
+    assert_ne!(changed, text);
+    fs::write(&inbox, changed).unwrap();
+    let (_host, account) = open(root, Format::Mbox);
+    let after = all(&account);
+    assert_ne!(after[0].0, before[0].0);
+    let texts =
+        |all: &Messages| -> Vec<(u32, String)> { all.iter().map(|m| (m.0, m.1.clone())).collect() };
+    assert_eq!(texts(&after[0].1), texts(&before[0].1));
 }

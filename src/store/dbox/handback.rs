@@ -57,7 +57,9 @@ pub(crate) fn hand_back(
         for message in &scanned.found {
             map.refer(&Record::of(&message.blob)?);
         }
-        let beyond = store.beyond(name, scanned.state.uid_validity)?;
+        let beyond = store
+            .beyond(name, scanned.state.uid_validity)?
+            .unwrap_or_default();
         let adopted = told(name, &scanned, &beyond)?;
         each(&adopted);
         found.mailboxes.push(adopted);
@@ -77,7 +79,9 @@ pub(crate) fn hand_back(
     for name in &names {
         let directory = store.directory(name)?;
         let scanned = store.scan(name)?;
-        let beyond = store.beyond(name, scanned.state.uid_validity)?;
+        let beyond = store
+            .beyond(name, scanned.state.uid_validity)?
+            .unwrap_or_default();
         let written = mailbox(&scanned, &beyond, format, &map, now)?;
         replace(&log_of(&directory, INDEX, STAGED), &written)?;
         staged.push((directory, INDEX));

@@ -14,6 +14,7 @@ use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::Error;
 use crate::store::adopt::{Adopted, Found};
 use crate::store::dovecot::{self, Cache, Index};
+use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::uid_validity::{next, random_guid};
 use crate::store::side::{disk, regular};
 use std::fs;
@@ -122,7 +123,12 @@ pub(crate) fn adopt(
         each(&adopted);
         if let Some(contents) = contents.filter(|_| !dry && found.obstacles.is_empty()) {
             Log::write(&directory.join(STAGED), &contents)?;
-            staged.0.push(directory.clone());
+            let validity = contents.known.map(|(validity, _)| validity);
+            let validity = validity.filter(|_| adopted.tells_beyond);
+            staged.0.push(Ready {
+                directory: directory.clone(),
+                beyond: validity.map(|validity| (validity, adopted.beyond.clone())),
+            });
         }
         found.mailboxes.push(adopted);
     }
@@ -158,13 +164,24 @@ fn is_without_map(root: &Path) -> bool {
     Files::looked_at(root, None).map().is_none()
 }
 
-/// Directories with logs under another name, which go with the value.
-struct Staged(Vec<PathBuf>);
+/// A directory with a log under another name.
+struct Ready {
+    directory: PathBuf,
+    /// What the side file of keywords without letters is to say.
+    beyond: Option<(UidValidity, Beyond)>,
+}
+
+/// The logs go with the value.
+struct Staged(Vec<Ready>);
 
 impl Staged {
     /// Gives them their name. Durable.
     fn place(mut self) -> Result<(), Error> {
-        for directory in std::mem::take(&mut self.0) {
+        for Ready { directory, beyond } in std::mem::take(&mut self.0) {
+            // Whoever finds the log finds that, too.
+            if let Some((validity, beyond)) = beyond {
+                beyond::write_of(&directory, validity, &beyond)?;
+            }
             set_aside(&directory)?;
             disk::rename_over(&directory.join(STAGED), &directory.join(line::FILE))?;
             disk::sync_directory_at(&directory)?;
@@ -175,8 +192,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        for directory in &self.0 {
-            let _ = disk::remove(&directory.join(STAGED));
+        for ready in &self.0 {
+            let _ = disk::remove(&ready.directory.join(STAGED));
         }
     }
 }
@@ -256,6 +273,8 @@ impl Mailbox<'_> {
         if log.exists() {
             adopted.known = true;
             adopted.tell(&Contents::parse(&regular::read(&log)?));
+            // It may have been broken off before the index was told.
+            adopted.tells_beyond = beyond::is_kept(self.directory);
             return Ok(Some((adopted, None)));
         }
         let index = match dovecot::load(self.directory, INDEX, &WANTED) {
@@ -306,6 +325,7 @@ impl Mailbox<'_> {
             ));
         }
         adopted.tell(&contents);
+        adopted.tells_beyond = !adopted.beyond.is_empty() || beyond::is_kept(self.directory);
         Ok(Some((adopted, Some(contents))))
     }
 

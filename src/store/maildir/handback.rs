@@ -2,7 +2,7 @@
 //! Dovecot has in its index alone.
 
 use super::store::Maildir;
-use super::takeover::{adopt, look_beyond, validity_in};
+use super::takeover::{adopt, beyond_there, validity_in};
 use crate::config::Form;
 use crate::mail::{MailboxName, UidSet};
 use crate::store::adopt::{Adopted, Found};
@@ -36,21 +36,21 @@ fn hand_over(store: &mut Maildir, name: &MailboxName) -> Result<(), Error> {
     let (Some(validity), true) = (validity_in(&path)?, beyond::is_kept(&path)) else {
         return Ok(());
     };
-    let mut own = beyond::read_of(&path, validity)?;
+    let mut own = beyond::read_of(&path, validity)?.unwrap_or_default();
     let scanned = store.scan(name)?;
     let all: UidSet = scanned.found.iter().filter_map(|found| found.uid).collect();
     for (_, uids) in &mut own {
         *uids = uids.intersection(&all);
     }
     own.retain(|(_, uids)| !uids.is_empty());
-    let mut theirs = Adopted::new(name);
-    theirs.uid_validity = validity.number();
-    look_beyond(&path, &scanned.state.keywords, &mut theirs)?;
-    if theirs.lost.is_empty() && is_same(&own, &theirs.beyond) {
-        return Ok(());
+    let is_there = match beyond_there(&path, validity, &scanned.state.keywords) {
+        Err(Error::Corrupt { .. }) => false,
+        theirs => is_same(&own, &theirs?.unwrap_or_default()),
+    };
+    if !is_there {
+        put_log(&path, "dovecot.index", &written(&scanned, &own))?;
     }
-    put_log(&path, "dovecot.index", &written(&scanned, &own))?;
-    Ok(())
+    beyond::agree(&path, validity, &own)
 }
 
 fn is_same(own: &Beyond, theirs: &Beyond) -> bool {

@@ -652,7 +652,7 @@ impl Store for Maildir {
         self.path(name)
     }
 
-    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Beyond, Error> {
+    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Option<Beyond>, Error> {
         let path = self.path(of)?;
         if takeover::may_have_more(&path) {
             log::warn!(

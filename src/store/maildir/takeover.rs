@@ -10,9 +10,10 @@ use super::{mailboxes, name};
 use crate::config::{Form, Format, Layout};
 use crate::mail::{Guid, Keyword, MailboxName, Uid, UidSet, UidValidity};
 use crate::store::adopt::{Adopted, Found};
+use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::dotted::mailbox_name;
+use crate::store::side::regular;
 use crate::store::side::subscriptions::{self, Kind};
-use crate::store::side::{beyond, regular};
 use crate::store::{Error, Store, dovecot};
 use std::collections::HashSet;
 use std::fs;
@@ -66,17 +67,24 @@ pub(crate) fn adopt(
     for name in &names {
         courier::convert(&store.path(name)?, store.separator)?;
     }
-    for adopted in found.mailboxes.iter().filter(|m| !m.beyond.is_empty()) {
-        // An index that is made anew reads them there.
-        let path = store.path(&adopted.name)?;
-        if let Some(validity) = UidValidity::new(adopted.uid_validity)
-            && !beyond::is_kept(&path)
-        {
-            beyond::write_of(&path, validity, &adopted.beyond)?;
-        }
+    for adopted in found.mailboxes.iter().filter(|m| m.tells_beyond) {
+        keep_beyond(&store.path(&adopted.name)?, adopted)?;
     }
     subscribe(root, store.subscribed_in())?;
     Ok(found)
+}
+
+/// Has the side file say which messages have keywords without letters. Durable.
+fn keep_beyond(path: &Path, adopted: &Adopted) -> Result<(), Error> {
+    let Some(validity) = UidValidity::new(adopted.uid_validity) else {
+        return Ok(());
+    };
+    beyond::write_of(path, validity, &adopted.beyond)?;
+    match beyond_there(path, validity, &named_in(path)) {
+        Ok(Some(theirs)) => beyond::agree(path, validity, &theirs),
+        Ok(None) | Err(Error::Corrupt { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Mailboxes of Maildir++ that no mailbox here can be called like, a clause each.
@@ -214,7 +222,7 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
     }
     let bases: HashSet<&str> = list.entries.iter().map(|entry| entry.base).collect();
     let letters = count(path, &bases, &mut adopted)?;
-    let named = keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default());
+    let named = named_in(path);
     adopted.keywords = named.iter().flatten().count();
     let named_letters = named.iter().enumerate();
     let named_letters = named_letters.filter(|(_, named)| named.is_some());
@@ -226,12 +234,36 @@ fn look(path: &Path, name: &MailboxName) -> Result<Adopted, Error> {
             nameless.count_ones()
         ));
     }
-    if is_up_to_date(path) {
-        adopted.keywords += beyond::read(path)?.len();
-    } else {
-        look_beyond(path, &named, &mut adopted)?;
-    }
+    look_beyond(path, &named, &mut adopted)?;
     Ok(adopted)
+}
+
+/// Which messages have keywords that have no letter: as the side file says, with what Dovecot changed since.
+fn look_beyond(path: &Path, named: &[Option<Keyword>], adopted: &mut Adopted) -> Result<(), Error> {
+    let Some(validity) = UidValidity::new(adopted.uid_validity) else {
+        return Ok(());
+    };
+    let (own, before) = (
+        beyond::read_of(path, validity)?,
+        beyond::agreed(path, validity)?,
+    );
+    let theirs = match beyond_there(path, validity, named) {
+        Err(Error::Corrupt { what }) => {
+            adopted
+                .lost
+                .push(format!("keywords beyond z, as {what} is damaged"));
+            None
+        }
+        theirs => theirs?.filter(|_| before.is_some() || !is_up_to_date(path)),
+    };
+    adopted.tells_beyond = own.is_some();
+    adopted.beyond = own.unwrap_or_default();
+    if let Some(theirs) = theirs {
+        adopted.beyond = beyond::merged(&adopted.beyond, &theirs, before.as_ref());
+    }
+    adopted.tells_beyond |= !adopted.beyond.is_empty();
+    adopted.keywords += adopted.beyond.len();
+    Ok(())
 }
 
 /// Counts the messages, and those that have no UID. Returns the letters of keywords that they have.
@@ -284,8 +316,13 @@ fn look_at_courier(path: &Path, courier: &Courier, adopted: &mut Adopted) -> Res
 /// keyword.
 pub(super) fn may_have_more(path: &Path) -> bool {
     let has_index = INDEX.iter().any(|file| path.join(file).exists());
-    let named = || keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default());
-    has_index && !beyond::is_kept(path) && named().iter().flatten().count() == keywords::MAX_LETTERS
+    let named = || named_in(path).into_iter().flatten().count();
+    has_index && !beyond::is_kept(path) && named() == keywords::MAX_LETTERS
+}
+
+/// What letters are called; none are where that cannot be read.
+fn named_in(path: &Path) -> Vec<Option<Keyword>> {
+    keywords::parse(&regular::read(&path.join(keywords::FILE)).unwrap_or_default())
 }
 
 /// The UIDVALIDITY that the list of UIDs tells.
@@ -304,25 +341,19 @@ fn is_up_to_date(path: &Path) -> bool {
     beyond::changed(path).is_some_and(|own| Some(own) > theirs)
 }
 
-/// Keywords that have no letter, of which Dovecot's index knows.
-pub(super) fn look_beyond(
+/// Keywords that have no letter, of which Dovecot's index knows; `None` if there is none of that UIDVALIDITY. Errors:
+/// `Corrupt`, if it is damaged.
+pub(super) fn beyond_there(
     path: &Path,
+    validity: UidValidity,
     named: &[Option<Keyword>],
-    adopted: &mut Adopted,
-) -> Result<(), Error> {
-    let index = match dovecot::load(path, "dovecot.index", &[]) {
-        Err(Error::Corrupt { what }) => {
-            adopted
-                .lost
-                .push(format!("keywords beyond z, as {what} is damaged"));
-            return Ok(());
-        }
-        index => index?,
-    };
+) -> Result<Option<Beyond>, Error> {
+    let index = dovecot::load(path, "dovecot.index", &[])?;
     // One of another UIDVALIDITY is of messages that were there before.
-    let Some(index) = index.filter(|index| index.uid_validity() == adopted.uid_validity) else {
-        return Ok(());
+    let Some(index) = index.filter(|index| index.uid_validity() == validity.number()) else {
+        return Ok(None);
     };
+    let mut beyond = Beyond::new();
     for (number, name) in (0u16..).zip(&index.keywords) {
         let Some(keyword) = Keyword::new(name) else {
             continue;
@@ -336,11 +367,10 @@ pub(super) fn look_beyond(
             .filter(|(_, row)| row.keywords.contains(&number));
         let uids: UidSet = with.filter_map(|(uid, _)| Uid::new(*uid)).collect();
         if !uids.is_empty() {
-            adopted.keywords += 1;
-            adopted.beyond.push((keyword, uids));
+            beyond.push((keyword, uids));
         }
     }
-    Ok(())
+    Ok(Some(beyond))
 }
 
 /// Subscribes to what Courier's file names. Durable.

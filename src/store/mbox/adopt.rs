@@ -1,5 +1,6 @@
 //! Files of messages that other programs wrote, which are served as they are.
 
+use super::layout::MESSAGES;
 use super::lease::Opened;
 use super::mailboxes::names;
 use super::store::Mbox;
@@ -34,6 +35,25 @@ pub(crate) fn adopt(
     dry: bool,
     each: &mut dyn FnMut(&Adopted),
 ) -> Result<Found, Error> {
+    go_over(root, inbox, (dry, false), each)
+}
+
+/// As `adopt`, for Dovecot: files without messages say, too, what UIDs there were.
+pub(crate) fn hand_back(
+    root: &Path,
+    inbox: Option<&Path>,
+    dry: bool,
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
+    go_over(root, inbox, (dry, true), each)
+}
+
+fn go_over(
+    root: &Path,
+    inbox: Option<&Path>,
+    (dry, hands_over): (bool, bool),
+    each: &mut dyn FnMut(&Adopted),
+) -> Result<Found, Error> {
     let mut found = Found::new(Format::Mbox);
     for name in names(root)? {
         let path = match inbox.filter(|_| name.is_inbox()) {
@@ -44,12 +64,33 @@ pub(crate) fn adopt(
             continue;
         }
         let mut adopted = look(&path, &name)?;
+        if adopted.messages == 0 && adopted.uid_validity == 0 {
+            let theirs = match name.is_inbox() {
+                true => root::inbox_index(root),
+                false => root::index_of(&path),
+            };
+            if let Some(said) = super::empty::said_there(&theirs) {
+                adopted.uid_validity = said.uid_validity.number();
+                adopted.uid_next = said.last_uid.saturating_add(1);
+            }
+        }
         adopted.known = root::directory(root, &name)?.exists();
+        if hands_over && path.ends_with(MESSAGES) {
+            adopted.lost.push(format!(
+                "its name: with mailboxes below it, Dovecot calls it {name}/{MESSAGES}"
+            ));
+        }
         if !dry {
             let mut store = Mbox::open(root, inbox)?;
             let scanned = store.scan(&name)?;
+            if hands_over {
+                store.hand_over(&name)?;
+            }
             store.record(&name, &scanned.state, &mut [].iter())?;
             store.settle(&name)?;
+            let beyond = store.beyond(&name, scanned.state.uid_validity)?;
+            adopted.tells_beyond = beyond.is_some();
+            adopted.beyond = beyond.unwrap_or_default();
             adopted.uid_validity = scanned.state.uid_validity.number();
             adopted.uid_next = scanned.state.uid_next.number();
         }

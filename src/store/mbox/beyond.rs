@@ -12,6 +12,7 @@ impl State {
     /// What the side file says; without it a message has what the file says when it is next looked at.
     pub(super) fn read_beyond(&mut self) {
         let read = beyond::read_of(&self.side, self.uid_validity);
+        let read = read.map(Option::unwrap_or_default);
         self.beyond = read.unwrap_or_else(|error| {
             log::warn!(
                 "{}: keywords beyond z are lost: {error}",

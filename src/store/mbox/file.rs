@@ -6,11 +6,12 @@ use super::from;
 use super::lease::{Lease, Opened, Writing};
 use super::line::{Contents, Line, MAX_LETTERS, uid_of};
 use super::log::{FILE as LOG, Log};
-use super::rewrite;
+use super::root::{self, Root};
 use super::stat::{self, Stat};
 use super::syncs::{Syncs, Written};
 use super::walk::{self, Span};
-use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
+use super::{empty, rewrite};
+use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::Beyond;
 use crate::store::side::{disk, uid_validity};
 use crate::store::{Blob, BlobId, Body, Error, Filing, Place};
@@ -68,6 +69,10 @@ pub(super) struct State {
     pub(super) appended: bool,
     /// UIDs of messages that are on their way to another mailbox, or gone.
     left: UidSet,
+    /// Where Dovecot has its index of INBOX, if it is that; of others it lies beside the file.
+    pub(super) inbox_index: Option<PathBuf>,
+    /// Dovecot is to have the mailbox.
+    pub(super) handed: bool,
     /// Lines of the log were lost, and nobody looked yet what the file says of their messages.
     pub(super) doubted: bool,
 }
@@ -103,19 +108,30 @@ pub(super) fn blob(name: Box<str>, flags: SystemFlags, letters: u32) -> BlobId {
 }
 
 impl MboxFile {
-    /// Opens the mailbox of a file. `side`: where its side files are, made if they are not there; `top`: where
-    /// those of the account are.
-    pub(super) fn open(path: &Path, side: &Path, top: &Path) -> Result<MboxFile, Error> {
-        let file = side.join(LOG);
-        let is_new = !file.exists();
-        let (log, mut contents) = match Log::open(&file)? {
-            Some(open) => open,
-            None => {
-                let base = first_base(path)?;
-                MboxFile::write_log(side, top, base.as_ref())?;
-                Log::open(&file)?.ok_or(Error::NoSuchMailbox)?
+    /// Opens the mailbox of a file. Its side files are made if they are not there.
+    pub(super) fn open(root: &Root, name: &MailboxName, path: &Path) -> Result<MboxFile, Error> {
+        let side = root.directory(name)?;
+        let (side, top) = (&*side, &*root.side);
+        let inbox_index = name.is_inbox().then(|| root.inbox_index());
+        let first_base = || match first_base(path)? {
+            None if disk_octets(path)? == 0 => {
+                let beside = || root::index_of(path);
+                let theirs = inbox_index.clone().unwrap_or_else(beside);
+                Ok(empty::said_there(&theirs))
             }
+            base => Ok::<_, Error>(base),
         };
+        let file = side.join(LOG);
+        // Where all is gone somebody removed what servers know of the file, and perhaps changed that.
+        let newer = !side.is_dir();
+        let mut opened = Log::open(&file)?;
+        let is_new = opened.is_none();
+        if is_new {
+            disk::make_tree(side)?;
+            Log::write(&file, &Contents::default())?;
+            opened = Log::open(&file)?;
+        }
+        let (mut log, mut contents) = opened.ok_or(Error::NoSuchMailbox)?;
         if contents.damaged > 0 {
             let (damaged, path) = (contents.damaged, path.display());
             log::error!("{path}: {damaged} lines of its log cannot be read and are left out");
@@ -126,11 +142,19 @@ impl MboxFile {
                 "{path}: {mended} lines of its log had a bit that was another: the disk or the memory fails"
             );
         }
-        let (uid_validity, guid) = match contents.known {
-            Some(known) => known,
-            None => known(first_base(path)?.as_ref(), top)?,
-        };
-        contents.known = Some((uid_validity, guid));
+        let mut doubted = contents.damaged > 0;
+        if doubted || contents.known.is_none() {
+            let base = first_base()?;
+            let recalled = root.recall(name, &mut contents, base.as_ref(), newer)?;
+            if contents.known.is_none() {
+                contents.known = Some(known(base.as_ref(), top)?);
+            }
+            if is_new || recalled {
+                log.renew(&contents)?;
+            }
+            doubted |= recalled;
+        }
+        let (uid_validity, guid) = contents.known.ok_or(Error::NoSuchMailbox)?;
         let mut state = State {
             path: path.to_owned(),
             side: side.to_owned(),
@@ -155,7 +179,9 @@ impl MboxFile {
             // Who had it open before did not settle it, perhaps.
             appended: true,
             left: UidSet::new(),
-            doubted: contents.damaged > 0,
+            inbox_index,
+            handed: false,
+            doubted,
         };
         if contents.is_worn() && !state.doubted {
             unless_full(state.log.renew(&contents))?;
@@ -198,6 +224,8 @@ impl MboxFile {
         path.clone_into(&mut state.path);
         if let Some(side) = side {
             side.clone_into(&mut state.side);
+            // No other becomes INBOX.
+            state.inbox_index = None;
             state.log.moved(&side.join(LOG));
         }
     }

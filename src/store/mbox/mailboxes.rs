@@ -2,7 +2,7 @@
 
 use super::file::MboxFile;
 use super::layout::{self, MESSAGES};
-use super::root::{INDEXES, Root, sync_above};
+use super::root::{self, Root, sync_above};
 use crate::mail::MailboxName;
 use crate::store::Error;
 use crate::store::side::{disk, lock, regular};
@@ -98,13 +98,10 @@ impl Root {
 
     /// Removes what Dovecot knows of a mailbox of that name: it would take it for knowledge of the next one.
     fn forget_index(&self, name: &MailboxName) {
-        let relative = match name.is_inbox() {
-            true => Some(PathBuf::from("INBOX")),
-            false => layout::relative(name),
-        };
-        let top = self.path.join(INDEXES);
-        let Some(directory) = relative.map(|relative| top.join(relative)) else {
-            return;
+        let directory = match self.file(name) {
+            Ok(_) if name.is_inbox() => self.inbox_index(),
+            Ok(file) => root::index_of(&file),
+            Err(_) => return,
         };
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let file = entry.file_name();
@@ -113,7 +110,7 @@ impl Root {
             }
         }
         if disk::remove_directory(&directory).is_ok() {
-            prune(&directory, &top);
+            prune(&directory, &self.path);
         }
     }
 

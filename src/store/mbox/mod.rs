@@ -4,7 +4,9 @@
 //! message UIDVALIDITY, the last UID and all keywords. What changes is first a line in the log of the
 //! mailbox (`line`), below `.imap/.dovelet/mailboxes`, and comes into the file later, in one go with all that
 //! changed meanwhile (`settle`): a flag costs a line, and an expunge does not write the file anew
-//! while somebody waits. The index knows nothing that file and log do not tell.
+//! while somebody waits. The index knows nothing that file and log do not tell; where a log is gone or cut, it is
+//! asked (`recall`). A file without messages says nothing, so that Dovecot would give UIDs again: one that Dovecot
+//! knows has a first message that is none (`empty`).
 //!
 //! ```text
 //! what                          file                         log
@@ -45,6 +47,7 @@ mod adopt;
 mod beyond;
 mod digest;
 mod draft;
+mod empty;
 mod field;
 mod file;
 mod from;
@@ -54,6 +57,7 @@ mod letters;
 mod line;
 mod log;
 mod mailboxes;
+mod recall;
 mod reconcile;
 mod rewrite;
 mod root;
@@ -65,7 +69,7 @@ mod syncs;
 mod tests;
 mod walk;
 
-pub(crate) use adopt::{adopt, is_known, is_there};
+pub(crate) use adopt::{adopt, hand_back, is_known, is_there};
 pub(crate) use lease::Lease;
 pub(crate) use letters::letters;
 pub(crate) use store::Mbox;

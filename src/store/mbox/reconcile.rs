@@ -43,6 +43,7 @@ impl State {
             disk::sync_data(file)?;
         }
         self.note(matches, &contents, &mut layout)?;
+        self.learn_there(&layout);
         let gone = contents.messages.keys().chain(contents.doomed.keys());
         for uid in gone
             .chain(contents.given.keys())

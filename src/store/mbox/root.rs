@@ -3,8 +3,8 @@
 use super::file::MboxFile;
 use super::layout::{self, MESSAGES};
 use crate::mail::MailboxName;
-use crate::store::Error;
 use crate::store::side::{disk, unique};
+use crate::store::{Error, Memory};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,6 +34,8 @@ pub(super) struct Root {
     pub(super) side: PathBuf,
     boxes: Mutex<Boxes>,
     host: String,
+    /// Whoever knows what logs said that are lost.
+    memory: Mutex<Option<Arc<dyn Memory>>>,
     /// The directories are there, and what was begun is ended.
     prepared: Mutex<bool>,
 }
@@ -47,12 +49,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Root {
     /// The account whose mail lies below `path`; its directories are made if they are not there.
-    pub(super) fn open(path: &Path, inbox: Option<&Path>) -> Result<Arc<Root>, Error> {
+    /// `memory` is asked where a log is lost.
+    pub(super) fn open(
+        path: &Path,
+        inbox: Option<&Path>,
+        memory: Option<Arc<dyn Memory>>,
+    ) -> Result<Arc<Root>, Error> {
         let mut roots = lock(&ROOTS);
         let place: Place = (path.to_owned(), inbox.map(Path::to_owned));
         while let Some((_, known)) = roots.iter().find(|(own, _)| *own == place) {
             if let Some(root) = known.upgrade() {
                 drop(roots);
+                root.ask(memory);
                 root.prepare()?;
                 return Ok(root);
             }
@@ -65,12 +73,23 @@ impl Root {
             side: side(path),
             boxes: Mutex::default(),
             host: unique::host(),
+            memory: Mutex::new(memory),
             prepared: Mutex::default(),
         });
         roots.push((place, Arc::downgrade(&root)));
         drop(roots);
         root.prepare()?;
         Ok(root)
+    }
+
+    fn ask(&self, memory: Option<Arc<dyn Memory>>) {
+        if memory.is_some() {
+            *lock(&self.memory) = memory;
+        }
+    }
+
+    pub(super) fn memory(&self) -> Option<Arc<dyn Memory>> {
+        lock(&self.memory).clone()
     }
 
     fn prepare(&self) -> Result<(), Error> {
@@ -115,6 +134,11 @@ impl Root {
         directory(&self.path, name)
     }
 
+    /// Where Dovecot has its index of INBOX, wherever that is.
+    pub(super) fn inbox_index(&self) -> PathBuf {
+        inbox_index(&self.path)
+    }
+
     /// A file without a name.
     pub(super) fn nameless(&self) -> Result<File, Error> {
         let name = format!(".temp.{}", unique::unique(&self.host));
@@ -139,7 +163,7 @@ impl Root {
         if !path.exists() {
             return Err(Error::NoSuchMailbox);
         }
-        let file = MboxFile::open(&path, &self.directory(name)?, &self.side)?;
+        let file = MboxFile::open(self, name, &path)?;
         let file = Arc::new(file);
         boxes.push((name.clone(), file.clone()));
         let idle = |(_, file): &(MailboxName, Arc<MboxFile>)| Arc::strong_count(file) == 1;
@@ -187,6 +211,18 @@ pub(super) fn place(root: &Path, name: &MailboxName) -> Result<PathBuf, Error> {
     Ok(file_at(root.join(relative)))
 }
 
+/// Where Dovecot has its index of INBOX.
+pub(super) fn inbox_index(root: &Path) -> PathBuf {
+    root.join(INDEXES).join("INBOX")
+}
+
+/// Where Dovecot has its index of any other file of messages.
+pub(super) fn index_of(file: &Path) -> PathBuf {
+    let beside = file.with_file_name(INDEXES);
+    file.file_name()
+        .map_or(beside.clone(), |name| beside.join(name))
+}
+
 fn side(root: &Path) -> PathBuf {
     root.join(INDEXES).join(SIDE)
 }
@@ -222,7 +258,7 @@ mod tests {
         // Its last handle went, and it is not closed yet.
         lock(&ROOTS).push(((path.to_owned(), None), Weak::new()));
         std::thread::scope(|scope| {
-            let opening = scope.spawn(|| Root::open(path, None).map(drop));
+            let opening = scope.spawn(|| Root::open(path, None, None).map(drop));
             std::thread::sleep(Duration::from_millis(100));
             assert!(!opening.is_finished());
             lock(&ROOTS).retain(|((own, _), _)| own != path);

@@ -73,7 +73,8 @@ impl State {
             return self.appended || !self.dirty.is_empty() || !self.doomed.is_empty();
         };
         let empty = layout.spans.is_empty() && layout.pseudo.is_none();
-        let stale = !empty && layout.base.as_ref() != Some(&self.wanted_base());
+        let stale = layout.base.as_ref() != Some(&self.wanted_base());
+        let stale = stale && (!empty || self.speaks_empty());
         let gone = !layout.doomed.is_empty() || !layout.junk.is_empty();
         stale || gone || !layout.bare.is_empty() || !self.dirty.is_empty()
     }
@@ -89,6 +90,7 @@ impl State {
         let work = due.plan(file)?;
         let gone = layout.doomed.values().chain(&layout.junk).map(|s| s.start);
         let from = gone.chain(work.anew.first().copied()).min();
+        let from = from.or(due.speaks.then_some(0));
         patch(file, &work.patches)?;
         let Some(from) = from else {
             disk::sync_data(file)?;
@@ -181,6 +183,8 @@ struct Due<'a> {
     first: Option<Uid>,
     /// It did not say it before.
     moves: bool,
+    /// There is no message, and one that is none is to say it.
+    speaks: bool,
 }
 
 impl<'a> Due<'a> {
@@ -200,6 +204,7 @@ impl<'a> Due<'a> {
             stale: layout.base.as_ref() != Some(base),
             first: first.map(|(uid, _)| *uid),
             moves,
+            speaks: layout.spans.is_empty() && layout.pseudo.is_none() && state.speaks_empty(),
         }
     }
 
@@ -267,6 +272,9 @@ impl<'a> Due<'a> {
     /// Says what the file is to be from there on; returns where its messages are then.
     fn stage(&self, rewrite: &mut Rewrite<'_>, work: &Work, from: u64) -> Result<Layout, Error> {
         let mut new = Layout::default();
+        if self.speaks {
+            new.pseudo = Some(self.stage_pseudo(rewrite)?);
+        }
         for (uid, span) in self.spans() {
             let moved = match span.start < from {
                 true => span,
@@ -278,6 +286,20 @@ impl<'a> Due<'a> {
             }
         }
         Ok(new)
+    }
+
+    fn stage_pseudo(&self, rewrite: &mut Rewrite<'_>) -> Result<Span, Error> {
+        let text = super::empty::pseudo(self.base);
+        let header = text.find("\n\n").map_or(text.len(), |at| at + 2);
+        let start = rewrite.position();
+        rewrite.put(text.as_bytes())?;
+        let next = rewrite.position();
+        Ok(Span {
+            start,
+            body: start + header as u64,
+            end: next - 1,
+            next,
+        })
     }
 
     fn stage_one(

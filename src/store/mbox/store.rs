@@ -11,7 +11,7 @@ use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::subscriptions;
 use crate::store::{
-    Blob, BlobId, Draft, Error, Filing, Lines, MailboxState, Scanned, Stamp, Store,
+    Blob, BlobId, Draft, Error, Filing, Lines, MailboxState, Memory, Scanned, Stamp, Store,
 };
 use std::fs::File;
 use std::io::Read;
@@ -45,8 +45,17 @@ impl Mbox {
     /// Opens the mail at `root` and makes it if it is not there. `inbox`: the file of INBOX, if it is not
     /// `inbox` there.
     pub(crate) fn open(root: &Path, inbox: Option<&Path>) -> Result<Mbox, Error> {
+        Mbox::open_with(root, inbox, None)
+    }
+
+    /// As `open`; `memory` is asked where a log is lost.
+    pub(crate) fn open_with(
+        root: &Path,
+        inbox: Option<&Path>,
+        memory: Option<Arc<dyn Memory>>,
+    ) -> Result<Mbox, Error> {
         Ok(Mbox {
-            root: Root::open(root, inbox)?,
+            root: Root::open(root, inbox, memory)?,
             appended: Vec::new(),
             logged: Vec::new(),
             going: Vec::new(),
@@ -74,6 +83,12 @@ impl Mbox {
             None => self.appended.push((file, written, vec![new.uid])),
         }
         Ok(blob)
+    }
+
+    /// Dovecot is to have the mailbox: its file says all then, once it is settled.
+    pub(super) fn hand_over(&mut self, name: &MailboxName) -> Result<(), Error> {
+        self.root.get(name)?.state().handed = true;
+        Ok(())
     }
 
     fn soil(&mut self, file: Arc<MboxFile>) {

@@ -431,3 +431,75 @@ fn files_of_others_are_taken_over_with_their_uids() {
         Err(Error::Corrupt { .. })
     ));
 }
+
+/// A file that Dovecot knows, or is to have, says UIDVALIDITY and which UIDs were given when the last message went.
+#[test]
+fn a_mailbox_that_is_emptied_keeps_its_uids_for_dovecot() {
+    for (known, hands_over) in [(true, false), (false, true), (false, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let mut store = open(root);
+        store.create(&name("a/b")).unwrap();
+        let blob = save(&mut store, "a/b", &message(1), 4);
+        let before = store.scan(&name("a/b")).unwrap().state;
+        if known {
+            fs::create_dir_all(root.join("a/.imap/b")).unwrap();
+            fs::write(root.join("a/.imap/b/dovecot.index.log"), "").unwrap();
+        }
+        store.remove(&name("a/b"), &blob).unwrap();
+        store.sync().unwrap();
+        store.settle(&name("a/b")).unwrap();
+        if hands_over {
+            drop(store);
+            let found = super::hand_back(root, None, false, &mut |_| ()).unwrap();
+            assert!(found.obstacles.is_empty(), "{found:?}");
+            store = open(root);
+        }
+        let text = fs::read_to_string(root.join("a/b")).unwrap();
+        let speaks = known || hands_over;
+        let value = format!("X-IMAP: {:010} 0000000004 ", before.uid_validity);
+        assert_eq!(text.contains(&value), speaks, "{text}");
+        assert!(speaks || text.is_empty(), "{text}");
+        if !speaks {
+            continue;
+        }
+        drop(store);
+        // By the file alone.
+        fs::remove_dir_all(root.join(".imap/.dovelet")).unwrap();
+        store = open(root);
+        let after = store.scan(&name("a/b")).unwrap();
+        assert!(after.found.is_empty(), "{after:?}");
+        let state = (after.state.uid_validity, after.state.uid_next);
+        assert_eq!(state, (before.uid_validity, before.uid_next));
+        save(&mut store, "a/b", &message(2), 9);
+        store.settle(&name("a/b")).unwrap();
+        let text = fs::read_to_string(root.join("a/b")).unwrap();
+        let value = format!("X-IMAP: {:010} 0000000009 ", before.uid_validity);
+        assert!(
+            text.contains(&value) && text.contains("Subject: 2"),
+            "{text}"
+        );
+        assert_eq!(uids(&mut store, "a/b"), [9]);
+    }
+}
+
+#[test]
+fn mailboxes_that_dovecot_calls_otherwise_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    for mailbox in ["a/b", "a", "c"] {
+        store.create(&name(mailbox)).unwrap();
+    }
+    drop(store);
+    let lost = |found: crate::store::Adoption| -> Vec<String> {
+        let some = found.mailboxes.into_iter().filter(|m| !m.lost.is_empty());
+        some.map(|m| format!("{}: {}", m.name, m.lost.join(", ")))
+            .collect()
+    };
+    let found = super::hand_back(root, None, true, &mut |_| ()).unwrap();
+    let told = "a: its name: with mailboxes below it, Dovecot calls it a/mBoX-MeSsAgEs";
+    assert_eq!(lost(found), [told]);
+    let found = super::adopt(root, None, true, &mut |_| ()).unwrap();
+    assert_eq!(lost(found), [""; 0]);
+}

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 const FILE: &str = "dovelet-keywords";
+/// Beside it: what Dovecot's index said when the two last said the same, so that what changed there since is known.
+const AGREED: &str = "dovelet-keywords.dovecot";
 /// What the line of the UIDVALIDITY begins with, and no keyword can.
 const OF: &str = "(UIDVALIDITY ";
 
@@ -48,18 +50,20 @@ pub(crate) fn write(directory: &Path, beyond: &Beyond) -> Result<(), Error> {
     replace(&directory.join(FILE), lines.collect::<String>().as_bytes())
 }
 
-/// As `read`, but nothing if the file says that it is about UIDs of another UIDVALIDITY.
-pub(crate) fn read_of(directory: &Path, validity: UidValidity) -> Result<Beyond, Error> {
-    let text = match regular::read(&directory.join(FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+/// As `read`; `None` if the file is not there or says that it is about UIDs of another UIDVALIDITY.
+pub(crate) fn read_of(directory: &Path, validity: UidValidity) -> Result<Option<Beyond>, Error> {
+    read_file_of(&directory.join(FILE), validity)
+}
+
+fn read_file_of(path: &Path, validity: UidValidity) -> Result<Option<Beyond>, Error> {
+    let text = match regular::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
     let text = String::from_utf8_lossy(&text);
     let of = text.lines().find_map(|line| line.strip_prefix(OF));
-    Ok(match of.is_none_or(|of| of == validity.to_string()) {
-        true => parse(&text),
-        false => Vec::new(),
-    })
+    let is_own = of.is_none_or(|of| of == validity.to_string());
+    Ok(is_own.then(|| parse(&text)))
 }
 
 /// As `write`, of that UIDVALIDITY. What the file says of messages that are gone does no harm.
@@ -68,15 +72,48 @@ pub(crate) fn write_of(
     validity: UidValidity,
     beyond: &Beyond,
 ) -> Result<(), Error> {
+    write_file_of(&directory.join(FILE), validity, beyond)
+}
+
+fn write_file_of(path: &Path, validity: UidValidity, beyond: &Beyond) -> Result<(), Error> {
     let mut text = format!("{OF}{validity}\n");
     for (keyword, uids) in beyond.iter().filter(|(_, uids)| !uids.is_empty()) {
         text.push_str(&format!("{keyword} {uids}\n"));
     }
-    let path = directory.join(FILE);
-    match regular::read(&path) {
+    match regular::read(path) {
         Ok(old) if old == text.as_bytes() => Ok(()),
-        _ => replace(&path, text.as_bytes()),
+        _ => replace(path, text.as_bytes()),
     }
+}
+
+/// Notes what Dovecot's index says now, which this file says or is about to. Durable.
+pub(crate) fn agree(directory: &Path, validity: UidValidity, theirs: &Beyond) -> Result<(), Error> {
+    write_file_of(&directory.join(AGREED), validity, theirs)
+}
+
+/// What was last noted so; `None` if nothing was.
+pub(crate) fn agreed(directory: &Path, validity: UidValidity) -> Result<Option<Beyond>, Error> {
+    read_file_of(&directory.join(AGREED), validity)
+}
+
+/// `own` with what `theirs` has added to what both had `before`, and without what it has taken from that; all of
+/// `theirs` is added where nobody knows what they had.
+pub(crate) fn merged(own: &Beyond, theirs: &Beyond, before: Option<&Beyond>) -> Beyond {
+    let of = |beyond: &Beyond, keyword: &Keyword| {
+        let known = beyond.iter().find(|(own, _)| own == keyword);
+        known.map_or(UidSet::new(), |(_, uids)| uids.clone())
+    };
+    let news = theirs.iter().map(|(keyword, _)| keyword);
+    let news = news.filter(|keyword| own.iter().all(|(own, _)| own != *keyword));
+    let names = own.iter().map(|(keyword, _)| keyword).chain(news);
+    let all = names.map(|keyword| {
+        let theirs = of(theirs, keyword);
+        let before = before.map_or(UidSet::new(), |before| of(before, keyword));
+        let (added, removed) = (theirs.difference(&before), before.difference(&theirs));
+        let uids = of(own, keyword).union(&added).difference(&removed);
+        (keyword.clone(), uids)
+    });
+    all.filter(|(_, uids)| !uids.is_empty()).collect()
 }
 
 /// Lines that cannot be read are left out.
@@ -117,12 +154,30 @@ mod tests {
         write(directory.path(), &all).unwrap();
         assert_eq!(read(directory.path()).unwrap(), all);
         let [own, other] = [7, 8].map(|n| UidValidity::new(n).unwrap());
-        assert_eq!(read_of(directory.path(), own).unwrap(), all);
+        assert_eq!(read_of(directory.path(), own).unwrap().unwrap(), all);
         write_of(directory.path(), own, &all).unwrap();
         assert_eq!(read(directory.path()).unwrap(), all);
-        assert_eq!(read_of(directory.path(), own).unwrap(), all);
-        assert_eq!(read_of(directory.path(), other).unwrap(), []);
+        assert_eq!(read_of(directory.path(), own).unwrap().unwrap(), all);
+        assert_eq!(read_of(directory.path(), other).unwrap(), None);
+        write_of(directory.path(), own, &Vec::new()).unwrap();
+        assert_eq!(read_of(directory.path(), own).unwrap().unwrap(), []);
+        assert_eq!(agreed(directory.path(), own).unwrap(), None);
+        agree(directory.path(), own, &all).unwrap();
+        assert_eq!(agreed(directory.path(), own).unwrap().unwrap(), all);
+        assert_eq!(read_of(directory.path(), own).unwrap().unwrap(), []);
         let text = "$a 1\nnonsense\nb x\nc 7:5\nd 0\n";
         assert_eq!(parse(text).len(), 1);
+    }
+
+    #[test]
+    fn what_the_other_changed_is_taken_and_what_both_had_stays() {
+        let all = |text: &str| parse(text);
+        let before = all("a 1:3\nb 5\nc 7\n");
+        let theirs = all("a 2:4\nb 5\nd 8\n");
+        let own = all("a 1:3,9\nb 6\nc 7,10\ne 11\n");
+        let both = merged(&own, &theirs, Some(&before));
+        assert_eq!(both, all("a 2:4,9\nb 6\nc 10\ne 11\nd 8\n"));
+        let added = merged(&own, &theirs, None);
+        assert_eq!(added, all("a 1:4,9\nb 5:6\nc 7,10\ne 11\nd 8\n"));
     }
 }

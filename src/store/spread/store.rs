@@ -564,7 +564,7 @@ impl Store for Spread {
         }
     }
 
-    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Beyond, Error> {
+    fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Option<Beyond>, Error> {
         let (store, of) = self.at_mut(of)?;
         store.beyond(&of, validity)
     }
