@@ -5,6 +5,7 @@ use super::patient::{Lock, Patient, keep_server_away, log_faults, patients, with
 use crate::config::Config;
 use crate::mailbox::{Account, Care, Error, Host, Limits};
 use crate::server::{self, Owners, Reason, Refused, Visit, attend, care_for};
+use crate::store::is_empty;
 use crate::sys::accounts::Identity;
 use std::os::unix::net::UnixStream;
 
@@ -82,8 +83,8 @@ pub(super) fn visiting<T>(
 
 /// Has mail begin anew that is gone altogether, as what the index knows of it would be in the way of what comes back.
 pub(super) fn forget_gone(patient: &Patient, config: &Config) -> Result<(), End> {
-    let entries = std::fs::read_dir(&patient.location.root);
-    if entries.is_ok_and(|mut entries| entries.next().is_some()) {
+    // What may not be read is refused by who opens it.
+    if !is_empty(&patient.location.root).unwrap_or(false) {
         return Ok(());
     }
     let asked = care_for(

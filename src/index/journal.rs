@@ -7,9 +7,10 @@
 
 use super::bits::{put_varint, take, take_varint};
 use super::checksum;
+use crate::sys::regular;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -324,7 +325,7 @@ impl Notes {
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
-    let file = regular(options, path)?;
+    let file = regular::open_with(path, options)?;
     if file.metadata()?.len() < OCTETS {
         let mut pieces = (0..OCTETS).step_by(PIECE);
         let filled = pieces.try_for_each(|at| file.write_all_at(&[0; PIECE], at));
@@ -337,19 +338,6 @@ fn open(path: &Path) -> io::Result<File> {
         File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(file)
-}
-
-/// Opens a file; what else is there is not waited for. Errors: `InvalidInput` if that is no file.
-fn regular(options: &OpenOptions, path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = options.clone().custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "there is something that is no file",
-        )),
-    }
 }
 
 /// Changes as they are written.
@@ -374,7 +362,7 @@ fn sum(number: u64, changes: &[u8]) -> [u8; 4] {
 /// What the file beside an index has; nothing if there is none, or none that can be read.
 pub(super) fn read(path: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let read = regular(OpenOptions::new().read(true), path).and_then(|file| {
+    let read = regular::open(path).and_then(|file| {
         // Page by page: see `PIECE`.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
         file.take(OCTETS).read_to_end(&mut bytes)

@@ -5,10 +5,7 @@ use super::account::Inner;
 use super::host::lock;
 use super::{Account, Error, fault};
 use crate::mail::MailboxName;
-use std::fs;
-
-/// What a new file system has by itself.
-const OF_FILE_SYSTEMS: &str = "lost+found";
+use crate::store;
 
 impl Inner {
     /// Errors: `Gone`.
@@ -27,13 +24,8 @@ impl Inner {
     /// The mailboxes with messages, as the index knows them, if the directory of the mail has nothing at all.
     fn gone(&self) -> Result<Vec<MailboxName>, Error> {
         let form = &self.location.form;
-        let own = |file: std::ffi::OsString| file != OF_FILE_SYSTEMS;
-        let entries = fs::read_dir(&self.location.root);
-        let is_empty = entries.map_or_else(
-            |error| error.kind() == std::io::ErrorKind::NotFound,
-            |entries| !entries.flatten().any(|entry| own(entry.file_name())),
-        );
-        if !is_empty {
+        // What may not be read is refused by the store, which says why.
+        if !store::is_empty(&self.location.root).unwrap_or(false) {
             return Ok(Vec::new());
         }
         let reading = fault("reading the index");
@@ -87,6 +79,7 @@ mod tests {
     use crate::config::Format;
     use crate::index::Index;
     use crate::mail::Flags;
+    use std::fs;
 
     #[test]
     fn mail_that_is_gone_altogether_is_not_made_anew_unless_somebody_says_so() {

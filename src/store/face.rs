@@ -1,9 +1,10 @@
 //! The seam between message bytes and everything that knows about messages.
 
 use super::side::beyond::Beyond;
-use super::side::{base, beyond, metadata, regular, special_use, subscriptions};
+use super::side::{base, beyond, metadata, special_use, subscriptions};
 use super::{Annotations, Body, Census, Error};
 use crate::mail::{Guid, Keyword, MailboxName, SpecialUse, SystemFlags, Uid, UidSet, UidValidity};
+use crate::sys::regular;
 use std::any::Any;
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -35,9 +35,9 @@ pub(crate) use open::{open, open_backup, open_with};
 pub(crate) use packed::unpacked_file;
 pub(crate) use side::base::{checksum, lasting, origin, saved, stored_octets};
 pub(crate) use side::beyond;
+pub(crate) use side::disk::is_empty;
 pub(crate) use side::lock::replace;
 pub(crate) use side::metadata::Annotations;
-pub(crate) use side::regular::open as open_file;
 #[cfg(test)]
 pub(crate) use side::{disk, faults, journal};
 pub(crate) use sorter::{Merge, Scratch, Sorter};

@@ -16,6 +16,7 @@ pub(crate) mod notify;
 pub(crate) mod ownership;
 pub(crate) mod random;
 pub(crate) mod record_lock;
+pub(crate) mod regular;
 pub(crate) mod seccomp;
 pub(crate) mod signals;
 pub(crate) mod spawn;

@@ -7,7 +7,8 @@ use crate::admin::options::{Options, load};
 use crate::admin::visit::{End, patient, visiting};
 use crate::mail::{Flags, MailboxName, SystemFlags};
 use crate::server::{Filed, Outcome, Refused, Visit};
-use crate::store::{Error, letters, maildir_files, open_file, unpacked_file};
+use crate::store::{Error, letters, maildir_files, unpacked_file};
+use crate::sys::regular;
 use miniserde::Serialize;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -168,7 +169,7 @@ impl Importer<'_, '_> {
 
     fn mbox(&mut self, path: &Path, row: &mut Row) -> Result<(), Stop> {
         let unreadable = |error: std::io::Error| Stop::Unreadable(error.to_string());
-        let file = open_file(path).map_err(unreadable)?;
+        let file = regular::open(path).map_err(unreadable)?;
         let before = file.metadata().map_err(unreadable)?;
         let mut number = 0u64;
         letters(&file, &mut |letter| {
@@ -245,7 +246,7 @@ impl Importer<'_, '_> {
         flags: Flags,
         row: &mut Row,
     ) -> Result<(), Stop> {
-        let opened = open_file(path).map_err(Error::from).and_then(|file| {
+        let opened = regular::open(path).map_err(Error::from).and_then(|file| {
             let mut body = unpacked_file(file.try_clone()?)?;
             let head = dates::head(&mut body)?;
             let date = date(&file, &head);

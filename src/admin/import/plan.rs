@@ -2,7 +2,8 @@
 
 use super::dates;
 use crate::mail::MailboxName;
-use crate::store::{folders, maildir_subscriptions, open_file};
+use crate::store::{folders, maildir_subscriptions};
+use crate::sys::regular;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -160,7 +161,7 @@ impl Plan {
         messages: &mut Vec<PathBuf>,
         named: bool,
     ) -> io::Result<()> {
-        let head = dates::head(&mut open_file(path)?)?;
+        let head = dates::head(&mut regular::open(path)?)?;
         if head.starts_with(b"From ") {
             if let Some(mailbox) = self.below(top, &shown(path)) {
                 self.add(mailbox, Source::Mbox(path.to_owned()), true);

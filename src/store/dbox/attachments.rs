@@ -4,8 +4,8 @@
 use super::framing::{ATTACHMENTS, Metadata};
 use crate::mail::{Guid, Uid};
 use crate::store::joined::{Joined, Lines, Part};
-use crate::store::side::regular;
 use crate::store::{Body, Error};
+use crate::sys::regular;
 use std::io;
 use std::path::{Component, Path};
 

@@ -16,7 +16,7 @@ const STALE: Duration = Duration::from_secs(36 * 3600);
 impl Root {
     /// Every mailbox, sorted. Errors: nothing is there any more, as where the disk is not.
     pub(super) fn mailboxes(&self) -> Result<Vec<MailboxName>, Error> {
-        if fs::read_dir(&self.path)?.next().is_none() {
+        if disk::is_empty(&self.path)? {
             return Err(Error::Io(io::ErrorKind::NotFound.into()));
         }
         let storage = storage_names(&self.path)?;

@@ -4,7 +4,7 @@ use super::change::replay;
 use super::fields::LogHeader;
 use super::index::Index;
 use crate::store::Error;
-use crate::store::side::regular;
+use crate::sys::regular;
 use std::io::{self, Read};
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use super::uidlist::{self, Entry, FILE, Header, put_line};
 use crate::mail::Uid;
-use crate::store::side::regular;
 use crate::store::{Error, Lines, MailboxState};
+use crate::sys::regular;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;

@@ -16,11 +16,12 @@ use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
 use crate::store::side::subscriptions::{self, Kind};
 use crate::store::side::uid_validity::Reserved;
-use crate::store::side::{disk, regular, unique};
+use crate::store::side::{disk, unique};
 use crate::store::{
     Blob, BlobId, Census, Draft, Error, Filing, Lines, MailboxState, Place, Scanned, Stamp, Store,
     WatchedNames,
 };
+use crate::sys::regular;
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::collections::HashMap;

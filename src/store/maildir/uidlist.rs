@@ -1,8 +1,9 @@
 //! `dovecot-uidlist`: which file has which UID.
 
 use crate::mail::{Guid, Uid, UidValidity};
-use crate::store::side::{disk, regular};
+use crate::store::side::disk;
 use crate::store::{Error, Lines, MailboxState};
+use crate::sys::regular;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;

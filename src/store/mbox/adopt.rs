@@ -9,8 +9,8 @@ use super::{from, root};
 use crate::config::Format;
 use crate::mail::MailboxName;
 use crate::store::adopt::{Adopted, Found};
-use crate::store::side::regular;
 use crate::store::{Error, Store};
+use crate::sys::regular;
 use std::io::Read;
 use std::path::Path;
 

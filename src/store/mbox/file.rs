@@ -150,7 +150,7 @@ impl MboxFile {
                 contents.known = Some(known(base.as_ref(), top)?);
             }
             if is_new || recalled {
-                log.renew(&contents)?;
+                unless_full(log.renew(&contents))?;
             }
             doubted |= recalled;
         }

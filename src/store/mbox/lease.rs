@@ -5,8 +5,8 @@
 use super::stat::Stat;
 use crate::store::Error;
 use crate::store::side::lock::DotLock;
-use crate::store::side::regular;
 use crate::sys::record_lock::{RecordLock, try_record_lock};
+use crate::sys::regular;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fs::File;

@@ -3,7 +3,8 @@
 use super::line::{Contents, Line};
 use crate::mail::SystemFlags;
 use crate::store::Error;
-use crate::store::side::{checked, disk, lock, regular, room};
+use crate::store::side::{checked, disk, lock, room};
+use crate::sys::regular;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

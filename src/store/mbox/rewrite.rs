@@ -5,7 +5,8 @@
 
 use super::from;
 use crate::store::Error;
-use crate::store::side::{disk, regular};
+use crate::store::side::disk;
+use crate::sys::regular;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};

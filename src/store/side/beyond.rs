@@ -3,9 +3,9 @@
 //! keyword, a blank, and UIDs, below one that says of which UIDVALIDITY these are, if that is known.
 
 use super::lock::replace;
-use super::regular;
 use crate::mail::{Keyword, Uid, UidSet, UidValidity};
 use crate::store::Error;
+use crate::sys::regular;
 use std::io;
 use std::path::Path;
 use std::time::SystemTime;

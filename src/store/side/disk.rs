@@ -5,7 +5,7 @@
 use super::faults::{self, Room};
 #[cfg(test)]
 use super::journal;
-use super::regular;
+use crate::sys::regular;
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -121,6 +121,23 @@ pub(crate) fn place(old: &Path, new: &Path) -> io::Result<()> {
     #[cfg(test)]
     journal::moved_at(old, new);
     Ok(())
+}
+
+/// What a new file system has by itself.
+const OF_FILE_SYSTEMS: &str = "lost+found";
+
+/// True if a directory is not there, or has nothing in it. Errors: those of opendir(3).
+pub(crate) fn is_empty(path: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        entries => entries?,
+    };
+    for entry in entries {
+        if entry?.file_name() != OF_FILE_SYSTEMS {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Makes a directory that only its owner may enter; one that is there is as good.

@@ -7,8 +7,9 @@
 //! a power cut, even where another process has the number now. A power cut may take what was in a
 //! lock: one that says nothing and is from before the host was started is abandoned too.
 
-use super::{disk, regular};
+use super::disk;
 use crate::store::Error;
+use crate::sys::regular;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::process::Pid;

@@ -3,9 +3,9 @@
 //! an entry's name, a tab, and its value, tab-escaped as Dovecot does it in its own files.
 
 use super::lock::replace;
-use super::regular;
 use crate::mail::EntryName;
 use crate::store::Error;
+use crate::sys::regular;
 use std::io;
 use std::path::Path;
 

@@ -13,7 +13,6 @@ pub(crate) mod furnish;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod metadata;
-pub(crate) mod regular;
 pub(in crate::store) mod room;
 pub(crate) mod special_use;
 pub(crate) mod subscriptions;

@@ -3,9 +3,9 @@
 
 use super::dotted::{mailbox_name, storage_name};
 use super::lock::replace;
-use super::regular;
 use crate::mail::{MailboxName, SpecialUse};
 use crate::store::Error;
+use crate::sys::regular;
 use std::io;
 use std::path::Path;
 

@@ -2,10 +2,10 @@
 
 use super::dotted::{mailbox_name, storage_name};
 use super::lock::{DotLock, replace};
-use super::regular;
 use crate::codec::mutf7;
 use crate::mail::MailboxName;
 use crate::store::Error;
+use crate::sys::regular;
 use std::io;
 use std::path::Path;
 

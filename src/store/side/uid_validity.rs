@@ -1,9 +1,10 @@
 //! UIDVALIDITY, and what mailboxes are called for ever.
 
+use super::disk;
 use super::lock::{DotLock, replace};
-use super::{disk, regular};
 use crate::mail::{Guid, UidValidity};
 use crate::store::Error;
+use crate::sys::regular;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;

@@ -4,8 +4,9 @@
 
 use crate::config::Namespace;
 use crate::store::Error;
+use crate::store::side::disk;
 use crate::store::side::lock::{DotLock, replace};
-use crate::store::side::regular;
+use crate::sys::regular;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,24 +25,21 @@ fn has(text: &str, namespace: &Namespace) -> bool {
     text.lines().any(|line| line == namespace.prefix.as_str())
 }
 
-fn is_empty(directory: &Path) -> io::Result<bool> {
-    match fs::read_dir(directory) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        // Each process may only touch what was there when it began.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let why = "it may not be read: if its disk came after the server, restart the server";
-            Err(io::Error::new(error.kind(), why))
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// To be asked before the place of a namespace is opened. `root`: that of the account's own store. Errors: it was
 /// made, and is empty.
 pub(super) fn check(root: &Path, namespace: &Namespace) -> Result<(), Error> {
     let file = root.join(FILE);
-    if !is_empty(&namespace.location.root)? || !has(&read(&file)?, namespace) {
+    let is_empty =
+        disk::is_empty(&namespace.location.root).map_err(|error| match error.kind() {
+            // Each process may only touch what was there when it began.
+            io::ErrorKind::PermissionDenied => {
+                let why =
+                    "it may not be read: if its disk came after the server, restart the server";
+                io::Error::new(error.kind(), why)
+            }
+            _ => error,
+        })?;
+    if !is_empty || !has(&read(&file)?, namespace) {
         return Ok(());
     }
     let why = format!(

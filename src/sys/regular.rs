@@ -1,5 +1,5 @@
-//! Files of a user's tree are opened here. Whoever writes there may put a FIFO or a device where a file
-//! is expected, and in an engine of all users one that waits for its other end would stop everybody.
+//! Files are opened here where others may write. Whoever does may put a FIFO or a device where a file is expected, and
+//! in an engine of all users one that waits for its other end would stop everybody.
 
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
@@ -17,7 +17,7 @@ pub(crate) fn open_with(path: &Path, options: &OpenOptions) -> io::Result<File> 
 }
 
 /// As [`open_with`], where these options may make the file; a link is not followed.
-pub(super) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
+pub(crate) fn create(path: &Path, options: &OpenOptions) -> io::Result<File> {
     open_as(path, options, NO_WAIT | OFlags::NOFOLLOW)
 }
 
