@@ -105,10 +105,10 @@ pub(super) fn log_faults(config: &Config) {
 
 /// Runs `work` as whom an engine runs, so that it can do no more and no less than that, and leaves
 /// nothing behind that an engine cannot read.
-pub(super) fn with_rights_of<T: Send>(
+pub(super) fn with_rights_of<T: Send, E: From<Failure> + Send>(
     identity: Option<Identity>,
-    work: impl FnOnce() -> Result<T, Failure> + Send,
-) -> Result<T, Failure> {
+    work: impl FnOnce() -> Result<T, E> + Send,
+) -> Result<T, E> {
     let Some(identity) = identity else {
         return work();
     };
@@ -119,7 +119,7 @@ pub(super) fn with_rights_of<T: Send>(
         });
         worker.join()
     });
-    examined.unwrap_or_else(|_| Err(Failure("the examination broke off".to_owned())))
+    examined.unwrap_or_else(|_| Err(Failure("the examination broke off".to_owned()).into()))
 }
 
 /// Makes this thread, and no other, one of the owner's, for good.

@@ -109,7 +109,7 @@ pub(super) fn forget_gone(patient: &Patient, config: &Config) -> Result<(), End>
         drop(account);
         host.close().and(forgotten).map_err(told(patient))
     };
-    Ok(with_rights_of(identity, forget)?)
+    with_rights_of(identity, forget)
 }
 
 /// As `visiting`, where no server runs.
@@ -129,7 +129,7 @@ pub(super) fn alone<T>(
             .and_then(|mut visit| work(&mut visit));
         let served = host.join();
         // Why it could not be opened, rather than that it ended.
-        served.unwrap_or_else(|_| Err(Failure("the work broke off".to_owned())))?;
+        served.unwrap_or_else(|_| Err(Failure("the work broke off".to_owned()).into()))?;
         worked
     })
 }
@@ -141,18 +141,28 @@ fn rights(patient: &Patient, config: &Config) -> Result<Option<Identity>, Failur
     served.map_err(|error| Failure(error.to_string()))
 }
 
-fn told(patient: &Patient) -> impl Fn(Error) -> Failure {
-    |error| Failure(format!("{}: {}", patient.index.display(), error.reason()))
+fn told(patient: &Patient) -> impl Fn(Error) -> End {
+    |error| {
+        let exit = match error {
+            // As while a server that was killed is about to end.
+            Error::Busy | Error::Full => Exit::TryAgain,
+            _ => Exit::Failure,
+        };
+        End::new(
+            exit,
+            format!("{}: {}", patient.index.display(), error.reason()),
+        )
+    }
 }
 
-fn open(patient: &Patient, config: &Config) -> Result<(Host, Account), Failure> {
+fn open(patient: &Patient, config: &Config) -> Result<(Host, Account), End> {
     let limits = Limits::from(&config.limits);
     let host = Host::open(&patient.index, limits).map_err(told(patient))?;
     let account = host.account_at(&patient.name, &patient.location);
     Ok((host, account.map_err(told(patient))?))
 }
 
-fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), Failure> {
+fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), End> {
     let (host, account) = open(patient, config)?;
     account.prepare().map_err(told(patient))?;
     // Who leaves early knows why.

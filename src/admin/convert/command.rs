@@ -140,7 +140,7 @@ fn one(
             places: &places,
             new: &new,
         };
-        with_rights_of(identity, || Ok(work.build(visit, &mut row, console)))?
+        with_rights_of(identity, || work.build(visit, &mut row, console))
     })?;
     places.exchange()?;
     let after = alone(&of(user, config, wanted.to), config, |visit| {
