@@ -307,6 +307,7 @@ fn broken_off_anywhere_it_goes_on() {
     for (from, to) in [
         ("maildir", "mdbox"),
         ("mdbox", "maildir"),
+        ("mdbox", "sdbox"),
         ("sdbox", "mbox"),
     ] {
         let mut server = server(from, "");
@@ -323,6 +324,7 @@ fn broken_off_anywhere_it_goes_on() {
         let done = run(&mut server.command(&["import", "-u", "ann", source.to_str().unwrap()]));
         assert_eq!(done.status.code(), Some(0), "{done:?}");
         let theirs = account(&mut server.imap("ann"));
+        let dates = save_dates(&mut server.imap("ann"));
         assert!(server.stop().success());
         let old = beside(&server, &format!(".ann.was-{from}"));
         // Later each time, and perhaps once it is done.
@@ -347,7 +349,24 @@ fn broken_off_anywhere_it_goes_on() {
         fs::write(server.config(), server.settings(&settings(to, ""))).unwrap();
         server.again();
         assert_eq!(account(&mut server.imap("ann")), theirs, "{from} {to}");
+        // What an mbox had when it was broken off it takes for what another program brought.
+        if to != "mbox" {
+            let now = save_dates(&mut server.imap("ann"));
+            assert_eq!(now, dates, "{from} {to}");
+        }
     }
+}
+
+fn save_dates(imap: &mut Imap) -> Vec<String> {
+    imap.ok("EXAMINE many");
+    let rows = imap.ok("UID FETCH 1:* (UID SAVEDATE MODSEQ)").untagged;
+    let rows = rows.iter().filter_map(|row| row.split_once(" MODSEQ"));
+    let dates: Vec<String> = rows.map(|(before, _)| before.to_owned()).collect();
+    assert_eq!(
+        dates.iter().filter(|row| row.contains("SAVEDATE")).count(),
+        400
+    );
+    dates
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{Account, Error, fault, store_fault};
 use crate::index::{Bits, FlagChunk, Summary};
 use crate::mail::{Keyword, MailboxName, ModSeq, Uid, UidSet};
 use crate::store::Store;
-use crate::store::beyond::Beyond;
+use crate::store::beyond::{Beyond, is_whole};
 use std::sync::Arc;
 
 impl Account {
@@ -65,7 +65,7 @@ impl Shared {
 
     /// Gives messages the keywords that the side file says they have. `mod_seq`: `None` for an index that was made
     /// anew; else that of the changes, and what else messages have of those keywords is taken from them, unless there
-    /// is no file. Returns which messages changed.
+    /// is no file, or a damaged one. Returns which messages changed.
     pub(super) fn recall_beyond(
         &self,
         state: &State,
@@ -81,7 +81,10 @@ impl Shared {
                 return Ok(UidSet::new());
             }
         };
-        if !beyond.is_empty() {
+        // Of what is damaged nobody knows what it said.
+        let is_whole = store.directory(&state.name).is_ok_and(|at| is_whole(&at));
+        let exactly = mod_seq.is_some() && is_whole;
+        if !beyond.is_empty() && is_whole {
             self.forget_strangers(state, store, summary, &beyond);
         }
         let mut named = Vec::new();
@@ -90,7 +93,7 @@ impl Shared {
                 named.push((number, uids));
             }
         }
-        if mod_seq.is_some() {
+        if exactly {
             // Those that it does not name have no messages.
             let unnamed = (usize::from(LETTERS)..summary.keywords.len()).filter_map(|at| {
                 let number = u16::try_from(at).ok()?;
@@ -113,7 +116,7 @@ impl Shared {
             let mut all = UidSet::new();
             for at in chunks {
                 let mut flags = w.flags(self.id, at)?;
-                let changed = put_beyond(at, &mut flags, &named, mod_seq.is_some());
+                let changed = put_beyond(at, &mut flags, &named, exactly);
                 if changed.is_empty() {
                     continue;
                 }
@@ -302,6 +305,34 @@ mod tests {
                 "{now}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_damaged_side_file_does_not_say_the_index_has() {
+        let (root, index) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = index.path().join("index");
+        let open = || {
+            let host = Host::open_in(&path, Format::Maildir, Limits::default()).unwrap();
+            let account = host.account("ann", root.path()).unwrap();
+            (host, account)
+        };
+        let (host, account) = open();
+        append(&account, "INBOX", "a", &Flags::default());
+        let mut view = account.select(&name("INBOX"), Access::ReadWrite).unwrap();
+        for number in 0..28 {
+            let own = keyword(&format!("k{number}"));
+            view.mark(&uids(&[1]), FlagChange::Add, &own, None).unwrap();
+        }
+        let before = seen(&account, "INBOX");
+        host.flush().unwrap();
+        // The process is killed, and the disk damages a line.
+        drop((view, account, host));
+        let file = root.path().join("dovelet-keywords");
+        let told = std::fs::read_to_string(&file).unwrap();
+        assert!(told.contains("k27 1\n"), "{told}");
+        std::fs::write(&file, told.replace("k27 1", "k27 \0")).unwrap();
+        let (_host, account) = open();
+        assert_eq!(seen(&account, "INBOX"), before);
     }
 
     #[test]

@@ -128,8 +128,13 @@ impl Disk {
             let path = path.join(name);
             if self.objects[at].is_directory {
                 self.look_into(at, &path);
-            } else if let Ok(bytes) = fs::read(&path) {
-                let modified = fs::metadata(&path).unwrap().mtime();
+                continue;
+            }
+            // The name may be another file's by now, which nothing was told of yet.
+            let own = |metadata: &fs::Metadata| self.inodes.get(&metadata.ino()) == Some(&at);
+            let metadata = fs::metadata(&path).ok().filter(own);
+            if let (Some(metadata), Ok(bytes)) = (metadata, fs::read(&path)) {
+                let modified = metadata.mtime();
                 let content = Arc::new(Content { bytes, modified });
                 self.objects[at].live = Some(content);
             }

@@ -116,13 +116,23 @@ pub(crate) fn merged(own: &Beyond, theirs: &Beyond, before: Option<&Beyond>) -> 
     all.filter(|(_, uids)| !uids.is_empty()).collect()
 }
 
+/// True if each line of the file can be read: what it does not say is not so.
+pub(crate) fn is_whole(directory: &Path) -> bool {
+    let text = regular::read_text(&directory.join(FILE));
+    text.is_ok_and(|text| {
+        let mut lines = text.lines().filter(|line| !line.starts_with(OF));
+        lines.all(|line| parse_line(line).is_some())
+    })
+}
+
 /// Lines that cannot be read are left out.
 fn parse(text: &str) -> Beyond {
-    let line = |line: &str| {
-        let (keyword, uids) = line.split_once(' ')?;
-        Some((Keyword::new(keyword)?, set(uids)?))
-    };
-    text.lines().filter_map(line).collect()
+    text.lines().filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<(Keyword, UidSet)> {
+    let (keyword, uids) = line.split_once(' ')?;
+    Some((Keyword::new(keyword)?, set(uids)?))
 }
 
 fn set(text: &str) -> Option<UidSet> {
