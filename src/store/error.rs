@@ -57,6 +57,14 @@ impl From<io::Error> for Error {
     }
 }
 
+/// What came of writing what a look can do without: a full disk has no room for it, and keeps nobody from reading.
+pub(crate) fn unless_full<T: Default>(written: Result<T, Error>) -> Result<T, Error> {
+    match written {
+        Err(Error::Full) => Ok(T::default()),
+        written => written,
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

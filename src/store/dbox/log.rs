@@ -8,9 +8,9 @@ use super::line::{Contents, Line, MAX_LETTERS, Together, came};
 use super::root;
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
-use crate::store::Error;
 use crate::store::side::checked::{self, Ending};
 use crate::store::side::{disk, lock, room, unique};
+use crate::store::{Error, unless_full};
 use crate::sys::regular;
 use std::borrow::Cow;
 use std::fs::File;
@@ -651,10 +651,7 @@ impl Log {
 
     /// As `flush`, for who only reads: what the disk has no room for waits on, and is read from there.
     fn flush_if_room(&self, state: &mut State) -> Result<(), Error> {
-        match self.flush(state) {
-            Err(Error::Full) => Ok(()),
-            flushed => flushed,
-        }
+        unless_full(self.flush(state))
     }
 
     /// Writes lines that wait. After a sync that failed the file is written anew, because nobody knows

@@ -8,7 +8,7 @@ use super::log::Log;
 use super::record::{Place, Record};
 use super::root::Root;
 use crate::mail::{MailboxName, Uid};
-use crate::store::{Compacted, Compaction, Error, Filing, Replaced};
+use crate::store::{self, Compacted, Compaction, Error, Filing, Replaced};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,8 +120,8 @@ pub(super) fn unless_full<T: Default>(
     head: &Contents,
     mended: Result<T, Error>,
 ) -> Result<T, Error> {
-    match mended {
-        Err(Error::Full) if head.known.is_some() => Ok(T::default()),
-        mended => mended,
+    match head.known.is_some() {
+        true => store::unless_full(mended),
+        false => mended,
     }
 }

@@ -14,7 +14,7 @@ use super::{empty, rewrite};
 use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::Beyond;
 use crate::store::side::{disk, uid_validity};
-use crate::store::{Blob, BlobId, Body, Error, Filing, Place};
+use crate::store::{Blob, BlobId, Body, Error, Filing, Place, unless_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -652,14 +652,6 @@ impl State {
             _ if now.time == self.token => now.time - 1,
             _ => now.time,
         })
-    }
-}
-
-/// What came of writing what is not needed for a look: a full disk has no room for it, and keeps nobody from reading.
-pub(super) fn unless_full(written: Result<(), Error>) -> Result<(), Error> {
-    match written {
-        Err(Error::Full) => Ok(()),
-        written => written,
     }
 }
 

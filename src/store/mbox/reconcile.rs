@@ -3,13 +3,13 @@
 //! field alone says it), or else if its bytes are those of a message of the log that is not found and the order stays. All others get new UIDs.
 
 use super::field::Kept;
-use super::file::{Layout, State, blob, name, unless_full};
+use super::file::{Layout, State, blob, name};
 use super::line::{Contents, Line};
 use super::stat::Stat;
 use super::walk::{self, Walked};
 use crate::mail::Uid;
 use crate::store::side::{base::origin, disk, room};
-use crate::store::{Error, Found, MailboxState, Scanned, Stamp};
+use crate::store::{Error, Found, MailboxState, Scanned, Stamp, unless_full};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 
