@@ -1,6 +1,7 @@
 //! What comes back of every message between processes.
 
 use super::*;
+use crate::auth::{Closed, Secret, User, Verdict};
 use crate::codec::packed::Method;
 use crate::config::{
     Delete, FetchFailure, Form, Format, Imap, InfoSeparator, Layout, Limits, Namespace, Network,
