@@ -13,7 +13,7 @@ use super::walk::{self, Span};
 use super::{empty, rewrite};
 use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::Beyond;
-use crate::store::side::{disk, uid_validity};
+use crate::store::side::{disk, strange, uid_validity};
 use crate::store::{Blob, BlobId, Body, Error, Filing, Place, unless_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -124,6 +124,7 @@ impl MboxFile {
         let file = side.join(LOG);
         // Where all is gone somebody removed what servers know of the file, and perhaps changed that.
         let newer = !side.is_dir();
+        strange::put_aside(&file)?;
         let mut opened = Log::open(&file)?;
         let is_new = opened.is_none();
         if is_new {
