@@ -6,7 +6,7 @@ use crate::store::{folders, maildir_subscriptions};
 use crate::sys::regular;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -126,6 +126,16 @@ impl Plan {
         (!is_within && !to.is_dir()).then_some(to)
     }
 
+    /// True, with a note, of what nobody can tell the end of.
+    fn pass_over(&mut self, path: &Path, kind: fs::FileType) -> bool {
+        let is_other = kind.is_fifo() || kind.is_socket();
+        if is_other {
+            let path = path.display();
+            self.left.push(format!("{path} is no file"));
+        }
+        is_other
+    }
+
     /// What lies below a path that was named, and cannot be read, is left out.
     fn leave<T>(&mut self, path: &Path, looked: io::Result<T>) -> Option<T> {
         if let Err(error) = &looked {
@@ -161,7 +171,10 @@ impl Plan {
         messages: &mut Vec<PathBuf>,
         named: bool,
     ) -> io::Result<()> {
-        let head = dates::head(&mut regular::open(path)?)?;
+        let file = regular::open(path)?;
+        // What the kernel makes while it is read has no length, and need not have an end.
+        let octets = file.metadata()?.len();
+        let head = dates::head(&mut file.take(octets))?;
         if head.starts_with(b"From ") {
             if let Some(mailbox) = self.below(top, &shown(path)) {
                 self.add(mailbox, Source::Mbox(path.to_owned()), true);
@@ -217,9 +230,7 @@ impl Plan {
                 continue;
             }
             let kind = metadata.file_type();
-            if kind.is_fifo() || kind.is_socket() {
-                let path = path.display();
-                self.left.push(format!("{path} is no file"));
+            if self.pass_over(&path, kind) {
                 continue;
             }
             if !kind.is_dir() {
@@ -298,7 +309,11 @@ impl Plan {
             }
             match self.leave(&below, fs::metadata(&below)) {
                 Some(metadata) if metadata.is_dir() => {}
-                _ => continue,
+                Some(metadata) => {
+                    self.pass_over(&below, metadata.file_type());
+                    continue;
+                }
+                None => continue,
             }
             let Some(name) = self.below(top, &shown(&below)) else {
                 continue;
