@@ -2,7 +2,7 @@
 
 use super::host::lock;
 use super::report::Report;
-use super::{Account, Error, fault};
+use super::{Account, Error, fault, store_fault};
 use crate::index::Summary;
 use crate::mail::{DateTime, MailboxId, MailboxName, UidSet};
 use crate::store::{Compaction, Selection};
@@ -272,6 +272,17 @@ impl Account {
                 gone: known.difference(&there).to_string(),
                 new: u32::try_from(new).unwrap_or(u32::MAX),
             });
+            drop(state);
+            let away = store
+                .away(&name)
+                .map_err(store_fault("looking at a mailbox"))?;
+            if let Some(away) = away {
+                report(Report::Away {
+                    mailbox: name.to_string(),
+                    messages: away.messages,
+                    directory: away.directory.display().to_string(),
+                });
+            }
         }
         Ok(different)
     }

@@ -29,6 +29,12 @@ pub(crate) enum Report {
         /// What names of its mailboxes begin with.
         prefix: String,
     },
+    /// So many messages of a mailbox are in a directory that is not there.
+    Away {
+        mailbox: String,
+        messages: u32,
+        directory: String,
+    },
     /// Something is wrong with a message.
     Message {
         mailbox: String,
@@ -81,11 +87,11 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// True of a message, or a namespace, that needs somebody to look at it.
+    /// True of messages, or a namespace, that need somebody to look at it.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Report::Message { verdict, .. } => verdict != "repaired",
-            Report::Absent { .. } => true,
+            Report::Absent { .. } | Report::Away { .. } => true,
             _ => false,
         }
     }
@@ -115,6 +121,16 @@ impl Report {
                 vec!["hidden".into(), mailbox.clone(), prefix.clone()]
             }
             Report::Absent { prefix } => vec!["absent".into(), prefix.clone()],
+            Report::Away {
+                mailbox,
+                messages,
+                directory,
+            } => vec![
+                "away".into(),
+                mailbox.clone(),
+                messages.to_string(),
+                directory.clone(),
+            ],
             Report::Message {
                 mailbox,
                 uid,
@@ -215,6 +231,11 @@ impl Report {
             ["absent", prefix] => Report::Absent {
                 prefix: (*prefix).to_owned(),
             },
+            ["away", mailbox, messages, directory] => Report::Away {
+                mailbox: (*mailbox).to_owned(),
+                messages: messages.parse().ok()?,
+                directory: (*directory).to_owned(),
+            },
             ["message", mailbox, uid, verdict, why, file] => Report::Message {
                 mailbox: (*mailbox).to_owned(),
                 uid: uid.parse().ok()?,
@@ -286,6 +307,14 @@ impl fmt::Display for Report {
             Report::Absent { prefix } => write!(
                 f,
                 "{prefix}: the namespace cannot be used now and was left out; the log says why"
+            ),
+            Report::Away {
+                mailbox,
+                messages,
+                directory,
+            } => write!(
+                f,
+                "{mailbox}: {messages} messages are in {directory}, which is not there: is its disk mounted?"
             ),
             Report::Message {
                 mailbox,
@@ -392,6 +421,14 @@ mod tests {
                     prefix: "Archive/".into(),
                 },
                 "Archive/: the namespace cannot be used now and was left out; the log says why",
+            ),
+            (
+                Report::Away {
+                    mailbox: "INBOX".into(),
+                    messages: 7,
+                    directory: "/cold/ann/storage".into(),
+                },
+                "INBOX: 7 messages are in /cold/ann/storage, which is not there: is its disk mounted?",
             ),
             (scrubbed, "read 2 messages, 1099511627776 octets"),
             (purged, "purged 1 files, 2 octets are free"),

@@ -409,6 +409,31 @@ impl Log {
         Ok(contents)
     }
 
+    /// The first of the UIDs at the end that were given to messages which are not `there`: lines say that those came, and
+    /// nothing else that these UIDs were given. `None`: there are none, or not all lines can be read.
+    pub(super) fn untold(&self, there: &UidSet) -> Result<Option<Uid>, Error> {
+        let mut state = self.state();
+        self.flush_if_room(&mut state)?;
+        let mut given = there.last().and_then(Uid::next);
+        let (mut absent, mut damaged) = (Vec::new(), 0);
+        state.each_line(&mut |line| {
+            let (mut one, mut filed) = (Contents::default(), None);
+            one.skim_one(line, &mut |uid, line| {
+                filed = filed.or(line.starts_with('F').then_some(uid));
+                Ok(())
+            })?;
+            damaged += one.damaged;
+            match filed {
+                Some(uid) if there.contains(uid) => {}
+                Some(uid) => absent.push(uid),
+                None => given = given.max(one.uid_next),
+            }
+            Ok(())
+        })?;
+        let untold = absent.into_iter().filter(|uid| Some(*uid) >= given);
+        Ok(untold.min().filter(|_| damaged == 0))
+    }
+
     /// What it says but of messages.
     pub(super) fn head(&self) -> Result<Contents, Error> {
         let mut state = self.state();

@@ -29,6 +29,8 @@ impl Root {
             self.rejoin_unless(complete, name, &mut known)?;
             return Ok(known);
         }
+        // A mailbox without what is put aside would have that go with a purge, once it is seen again.
+        files.all_there()?;
         let mut contents = self.empty()?;
         if files.numbers()?.is_empty() {
             return Ok(contents);

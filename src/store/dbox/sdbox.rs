@@ -280,6 +280,12 @@ impl Messages for Sdbox {
         log.sync()
     }
 
+    fn untold(&mut self, log: &Log) -> Result<Option<Uid>, Error> {
+        let there = listed(&*log.directory()?)?;
+        let unnamed = log.unnamed();
+        log.untold(&there.union(&unnamed))
+    }
+
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {
         self.root.sweep_staged(name, PREFIX)
     }

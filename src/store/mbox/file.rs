@@ -257,6 +257,10 @@ impl MboxFile {
         // Before any line that says of a later UID that it was given.
         let (flags, letters) = (new.flags, new.letters);
         state.log.put(Line::Given(&name, flags, letters))?;
+        if draft.since.is_some() {
+            // Nothing else says that date, should this process be killed once the file has the message.
+            state.log.flush()?;
+        }
         let span = state.append(&opened.file, draft, new)?;
         let filed = (name.clone(), flags, letters);
         state.unlogged.insert(new.uid, filed);
@@ -265,6 +269,11 @@ impl MboxFile {
         }
         let written = self.syncs.wrote();
         Ok((blob(name, new.flags, new.letters), written))
+    }
+
+    /// Has the log say durably when those were saved that were elsewhere before; the file does not tell it.
+    pub(super) fn sync_dates(&self) -> Result<(), Error> {
+        self.state().log.sync()
     }
 
     /// Makes durable what was appended up to there.
