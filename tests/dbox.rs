@@ -329,7 +329,12 @@ fn messages_whose_disk_is_away_are_told_of_and_kept() {
     let told = imap.ok("STATUS INBOX (MESSAGES)").untagged.concat();
     assert!(told.contains("(MESSAGES 4)"), "{told}");
     drop(imap);
-    assert_eq!(run(&server, &["doctor", "--user", "ann"]).0, Some(1));
+    let (code, said) = run(&server, &["doctor", "--user", "ann"]);
+    assert_eq!(code, Some(1), "{said}");
+    // All are looked at.
+    for told in ["box: cannot be used: ", "INBOX: 3 messages are in "] {
+        assert!(said.contains(told), "{said}");
+    }
     assert_eq!(run(&server, &["purge", "--user", "ann"]).0, Some(1));
     assert!(server.stop().success());
     let _ = fs::remove_dir_all(&slow);

@@ -144,6 +144,12 @@ fn row(user: &str, report: Report) -> Row {
             why: Some("the namespace cannot be used now; the log says why".to_owned()),
             ..about("namespace")
         },
+        Report::Unusable { mailbox, why } => Row {
+            mailbox: Some(mailbox),
+            verdict: Some("unusable".to_owned()),
+            why: Some(why),
+            ..about("mailbox")
+        },
         Report::Away {
             mailbox,
             messages,

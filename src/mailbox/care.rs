@@ -249,7 +249,17 @@ impl Account {
                 shared.list(&mut state, &mut *store).ok();
                 state.forget = true;
             }
-            super::resync::resync(&shared, &mut state, &mut *store)?;
+            match super::resync::resync(&shared, &mut state, &mut *store) {
+                // The others are looked at all the same.
+                Err(error) if error.is_of_one_mailbox() => {
+                    report(Report::Unusable {
+                        mailbox: name.to_string(),
+                        why: error.reason().to_owned(),
+                    });
+                    continue;
+                }
+                looked => looked?,
+            }
             let Some(after) = state.summary.as_ref() else {
                 continue;
             };

@@ -29,6 +29,11 @@ pub(crate) enum Report {
         /// What names of its mailboxes begin with.
         prefix: String,
     },
+    /// A mailbox cannot be looked at.
+    Unusable {
+        mailbox: String,
+        why: String,
+    },
     /// So many messages of a mailbox are in a directory that is not there.
     Away {
         mailbox: String,
@@ -87,11 +92,11 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// True of messages, or a namespace, that need somebody to look at it.
+    /// True of messages, a mailbox or a namespace that need somebody to look at it.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Report::Message { verdict, .. } => verdict != "repaired",
-            Report::Absent { .. } | Report::Away { .. } => true,
+            Report::Absent { .. } | Report::Unusable { .. } | Report::Away { .. } => true,
             _ => false,
         }
     }
@@ -121,6 +126,9 @@ impl Report {
                 vec!["hidden".into(), mailbox.clone(), prefix.clone()]
             }
             Report::Absent { prefix } => vec!["absent".into(), prefix.clone()],
+            Report::Unusable { mailbox, why } => {
+                vec!["unusable".into(), mailbox.clone(), why.clone()]
+            }
             Report::Away {
                 mailbox,
                 messages,
@@ -231,6 +239,10 @@ impl Report {
             ["absent", prefix] => Report::Absent {
                 prefix: (*prefix).to_owned(),
             },
+            ["unusable", mailbox, why] => Report::Unusable {
+                mailbox: (*mailbox).to_owned(),
+                why: (*why).to_owned(),
+            },
             ["away", mailbox, messages, directory] => Report::Away {
                 mailbox: (*mailbox).to_owned(),
                 messages: messages.parse().ok()?,
@@ -308,6 +320,7 @@ impl fmt::Display for Report {
                 f,
                 "{prefix}: the namespace cannot be used now and was left out; the log says why"
             ),
+            Report::Unusable { mailbox, why } => write!(f, "{mailbox}: cannot be used: {why}"),
             Report::Away {
                 mailbox,
                 messages,
@@ -421,6 +434,13 @@ mod tests {
                     prefix: "Archive/".into(),
                 },
                 "Archive/: the namespace cannot be used now and was left out; the log says why",
+            ),
+            (
+                Report::Unusable {
+                    mailbox: "INBOX".into(),
+                    why: "trouble".into(),
+                },
+                "INBOX: cannot be used: trouble",
             ),
             (
                 Report::Away {

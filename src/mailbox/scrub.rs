@@ -61,6 +61,8 @@ impl Account {
                 Ok(next) => next,
                 // It went, or got another name and is found by that the next time.
                 Err(Error::NoSuchMailbox) => None,
+                // The comparison that came before told.
+                Err(error) if error.is_of_one_mailbox() => None,
                 Err(error) => return Err(error),
             };
             if let Some(next) = next {

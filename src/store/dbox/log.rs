@@ -13,6 +13,7 @@ use crate::store::side::{disk, lock, room, unique};
 use crate::store::{Error, unless_full};
 use crate::sys::regular;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -84,8 +85,8 @@ struct State {
     known: Option<Known>,
     /// UIDs of messages that are on their way to another mailbox, or gone.
     left: UidSet,
-    /// Files that get their names once the lines of their messages are durable.
-    unnamed: Vec<(Uid, Staged)>,
+    /// Files that get their names once the lines of their messages are durable, in the order of their UIDs.
+    unnamed: VecDeque<(Uid, Staged)>,
 }
 
 /// A few things that the file says.
@@ -172,7 +173,7 @@ impl Log {
                 looked: end,
                 known: None,
                 left: UidSet::new(),
-                unnamed: Vec::new(),
+                unnamed: VecDeque::new(),
             }),
             group,
         }))
@@ -640,7 +641,7 @@ impl Log {
 
     /// Has a file that gets its name by `name_files`.
     pub(super) fn name_later(&self, uid: Uid, staged: Staged) {
-        self.state().unnamed.push((uid, staged));
+        self.state().unnamed.push_back((uid, staged));
     }
 
     /// The messages of files that have no names yet.
@@ -661,10 +662,11 @@ impl Log {
     pub(super) fn name_files(&self, name: fn(Uid) -> String) -> Result<(), Error> {
         let directory = self.directory()?;
         let mut state = self.state();
-        // Whoever looks finds a file here or in the directory.
-        while let Some((uid, staged)) = state.unnamed.last_mut() {
+        // Whoever looks finds a file here or in the directory. The lowest UID first: where a process is killed in between
+        // those that are left are the last ones (`untold`).
+        while let Some((uid, staged)) = state.unnamed.front_mut() {
             staged.name(&directory, &name(*uid))?;
-            state.unnamed.pop();
+            state.unnamed.pop_front();
         }
         Ok(())
     }
