@@ -19,7 +19,8 @@
 //! gives both to the engine of the user.
 //! Before that `parent` sees to it that the engine owns the directories that the server made for it, also
 //! when isolation, accounts or uids are others than they were (`server::owners`); an engine that cannot
-//! begin answers for all that was sent to it.
+//! begin answers for all that was sent to it. One in whose places other directories are by now, as when a disk is
+//! mounted, may not touch those: it ends when somebody asks for it, and the next one begins (`server::standing`).
 //!
 //! # Rooms
 //!

@@ -270,3 +270,79 @@ fn what_one_put_aside_the_other_finds() {
     server.again();
     assert_eq!(messages(&mut server.imap("ann"), &["INBOX"]).len(), 7);
 }
+
+/// Nobody was told, and what a mailbox had there went with a purge if its log was lost meanwhile.
+#[test]
+fn messages_whose_disk_is_away_are_told_of_and_kept() {
+    let mut server =
+        Server::start("[storage]\nformat = \"mdbox\"\nalternate = \"{directory}slow/{user}\"\n");
+    let mut imap = server.imap("ann");
+    imap.ok("CREATE box");
+    for (mailbox, count) in [("INBOX", 3), ("box", 2)] {
+        for number in 0..count {
+            let text = message(&format!("{number}-{mailbox}@test"), "x", "Text.\r\n");
+            imap.append(mailbox, "", &text).unwrap();
+        }
+    }
+    let run = |server: &Server, words: &[&str]| {
+        let output = server.command(words).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), said)
+    };
+    let aside = ["altmove", "--user", "ann", "--before", "2100-01-01"];
+    assert_eq!(run(&server, &aside).0, Some(0));
+    for mailbox in ["INBOX", "box"] {
+        let text = message(&format!("late-{mailbox}@test"), "x", "Text.\r\n");
+        imap.append(mailbox, "", &text).unwrap();
+    }
+    drop(imap);
+    assert!(server.stop().success());
+    let [slow, away] = ["slow", "away"].map(|name| server.path(name));
+    fs::rename(&slow, &away).unwrap();
+    server.again();
+    let (code, said) = run(&server, &["doctor", "--user", "ann"]);
+    assert_eq!(code, Some(1), "{said}");
+    for told in ["INBOX: 3 messages are in ", "box: 2 messages are in "] {
+        assert!(said.contains(told), "{said}");
+    }
+    let (code, said) = run(&server, &["doctor", "--user", "ann", "--scrub"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("INBOX: UID 3: unreadable: "), "{said}");
+    assert!(!said.contains("UID 4: unreadable"), "{said}");
+    let backup = server.path("backup").display().to_string();
+    let (code, said) = run(&server, &["backup", "-u", "ann", &backup]);
+    assert_eq!(code, Some(65), "{said}");
+    for told in [
+        "INBOX: 4 messages, 1 of them new, 3 could not be read",
+        "box: 3 messages, 1 of them new, 2 could not be read",
+    ] {
+        assert!(said.contains(told), "{said}");
+    }
+    assert!(server.stop().success());
+    let mail = server.data().join("mail/ann");
+    fs::remove_file(mail.join("mailboxes/box/dbox-Mails/dovelet.log")).unwrap();
+    fs::remove_dir_all(server.data().join("index")).unwrap();
+    server.again();
+    let mut imap = server.imap("ann");
+    let answer = imap.command("STATUS box (MESSAGES)").unwrap();
+    assert!(answer.status.starts_with("NO "), "{answer:?}");
+    let told = imap.ok("STATUS INBOX (MESSAGES)").untagged.concat();
+    assert!(told.contains("(MESSAGES 4)"), "{told}");
+    drop(imap);
+    let (code, said) = run(&server, &["doctor", "--user", "ann"]);
+    assert_eq!(code, Some(1), "{said}");
+    // All are looked at.
+    for told in ["box: cannot be used: ", "INBOX: 3 messages are in "] {
+        assert!(said.contains(told), "{said}");
+    }
+    assert_eq!(run(&server, &["purge", "--user", "ann"]).0, Some(1));
+    assert!(server.stop().success());
+    let _ = fs::remove_dir_all(&slow);
+    fs::rename(&away, &slow).unwrap();
+    server.again();
+    assert_eq!(run(&server, &["purge", "--user", "ann"]).0, Some(0));
+    let there = messages(&mut server.imap("ann"), &["INBOX", "box"]);
+    assert_eq!(there.len(), 7);
+    let (code, said) = run(&server, &["doctor", "--user", "ann", "--scrub"]);
+    assert_eq!(code, Some(0), "{said}");
+}

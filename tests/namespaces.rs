@@ -530,3 +530,27 @@ fn a_restore_into_a_namespace_goes_on() {
     imap.ok("SELECT Archive/zz");
     assert_eq!(imap.list("1:*").unwrap().len(), 1);
 }
+
+/// Its engine may only touch the directory that was there when it began.
+#[test]
+fn a_disk_that_comes_later_is_there_for_who_comes_next() {
+    for isolation in ["user", "shared"] {
+        let mut server = server(&format!("isolation = \"{isolation}\"\n{ARCHIVE}"));
+        let mut imap = server.imap("ann");
+        imap.append("Archive", "", &message("1@test", "x", "Text."))
+            .unwrap();
+        drop(imap);
+        assert!(server.stop().success());
+        let [cold, away] = ["cold", "away"].map(|name| server.path(name));
+        fs::rename(&cold, &away).unwrap();
+        server.again();
+        let mut imap = server.imap("ann");
+        let status = "STATUS Archive (MESSAGES)";
+        let answer = imap.command(status).unwrap();
+        assert!(answer.status.starts_with("NO "), "{isolation}: {answer:?}");
+        let _ = fs::remove_dir_all(&cold);
+        fs::rename(&away, &cold).unwrap();
+        let told = server.imap("ann").ok(status).untagged.concat();
+        assert!(told.contains("(MESSAGES 1)"), "{isolation}: {told}");
+    }
+}

@@ -15,6 +15,7 @@ mod file_system;
 mod healthcheck;
 mod help;
 mod import;
+mod intact;
 mod listing;
 mod options;
 mod patient;

@@ -7,6 +7,7 @@
 //! messages of a list are there, the copy is that list.
 
 use super::console::Exit;
+use super::intact::{Look, is_intact};
 use super::visit::End;
 use crate::mail::{Keyword, MailboxName, Named, Uid, UidSet, UidlFormat};
 use crate::mailbox::{Listing, Portrait};
@@ -62,6 +63,8 @@ pub(super) struct Replica<'a> {
     pub(super) visit: &'a mut Visit,
     pub(super) store: &'a mut dyn Store,
     pub(super) letters: Letters,
+    /// How closely what the copy has already is looked at.
+    pub(super) look: Look,
     /// How POP3 calls messages, which may be made of what the store calls them.
     pub(super) uidl_format: &'a UidlFormat,
     /// Told how many of how many messages of a mailbox were looked at.
@@ -135,10 +138,7 @@ impl Replica<'_> {
                 letters,
             };
             if let Some(found) = target.found.get_mut(&listing.uid)
-                && self
-                    .store
-                    .is_whole(&portrait.name, &found.blob)
-                    .map_err(fault)?
+                && is_intact(self.store, &portrait.name, &found.blob, self.look).map_err(fault)?
             {
                 let marked = mark(self.store, &portrait.name, found, &filing).map_err(fault)?;
                 copied.changed += u64::from(marked);

@@ -144,6 +144,24 @@ fn row(user: &str, report: Report) -> Row {
             why: Some("the namespace cannot be used now; the log says why".to_owned()),
             ..about("namespace")
         },
+        Report::Unusable { mailbox, why } => Row {
+            mailbox: Some(mailbox),
+            verdict: Some("unusable".to_owned()),
+            why: Some(why),
+            ..about("mailbox")
+        },
+        Report::Away {
+            mailbox,
+            messages,
+            directory,
+        } => Row {
+            mailbox: Some(mailbox),
+            verdict: Some("away".to_owned()),
+            messages: Some(messages),
+            why: Some("a directory is not there: is its disk mounted?".to_owned()),
+            file: Some(directory),
+            ..about("mailbox")
+        },
         Report::Message {
             mailbox,
             uid,

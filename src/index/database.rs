@@ -29,9 +29,20 @@ pub(crate) struct Index {
 /// Of what a file of redb's begins with.
 const MAGIC_OCTETS: u64 = 9;
 
-/// Renames a damaged index file, so that somebody can look at it.
-pub(crate) fn set_aside(path: &Path, aside: &Path) -> Result<(), Error> {
-    std::fs::rename(path, aside).map_err(|error| redb::Error::Io(error).into())
+/// Renames an index file that cannot be used, so that somebody can look at it: to `PATH.what-SECONDS`, with a number
+/// behind it where that is taken. Returns the new name.
+pub(crate) fn set_aside(path: &Path, what: &str) -> Result<PathBuf, Error> {
+    let now = crate::sys::clock::now_seconds();
+    let name = format!("{}.{what}-{now}", path.display());
+    let mut aside = PathBuf::from(&name);
+    let mut number = 1_u32;
+    while aside.symlink_metadata().is_ok() {
+        aside = PathBuf::from(format!("{name}-{number}"));
+        number += 1;
+    }
+    let renamed = std::fs::rename(path, &aside);
+    renamed.map_err(|error| Error::from(redb::Error::Io(error)))?;
+    Ok(aside)
 }
 
 /// Removes an index file.
@@ -99,7 +110,13 @@ impl Index {
         }
         guarded(|| {
             let database = Builder::new().set_cache_size(cache_octets).create(path)?;
-            Index::start(database, Some(path.with_extension("journal")))
+            let notes = path.with_extension("journal");
+            if notes.symlink_metadata().is_ok() && !is_file(&notes) {
+                let aside = set_aside(&notes, "damaged")?;
+                let (notes, aside) = (notes.display(), aside.display());
+                log::error!("{notes} is no file: it is kept as {aside}");
+            }
+            Index::start(database, Some(notes))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::host::lock;
 use super::report::Report;
-use super::{Account, Error, fault};
+use super::{Account, Error, fault, store_fault};
 use crate::index::Summary;
 use crate::mail::{DateTime, MailboxId, MailboxName, UidSet};
 use crate::store::{Compaction, Selection};
@@ -249,7 +249,17 @@ impl Account {
                 shared.list(&mut state, &mut *store).ok();
                 state.forget = true;
             }
-            super::resync::resync(&shared, &mut state, &mut *store)?;
+            match super::resync::resync(&shared, &mut state, &mut *store) {
+                // The others are looked at all the same.
+                Err(error) if error.is_of_one_mailbox() => {
+                    report(Report::Unusable {
+                        mailbox: name.to_string(),
+                        why: error.reason().to_owned(),
+                    });
+                    continue;
+                }
+                looked => looked?,
+            }
             let Some(after) = state.summary.as_ref() else {
                 continue;
             };
@@ -272,6 +282,17 @@ impl Account {
                 gone: known.difference(&there).to_string(),
                 new: u32::try_from(new).unwrap_or(u32::MAX),
             });
+            drop(state);
+            let away = store
+                .away(&name)
+                .map_err(store_fault("looking at a mailbox"))?;
+            if let Some(away) = away {
+                report(Report::Away {
+                    mailbox: name.to_string(),
+                    messages: away.messages,
+                    directory: away.directory.display().to_string(),
+                });
+            }
         }
         Ok(different)
     }

@@ -53,6 +53,11 @@ impl Error {
         own && !is_damaged()
     }
 
+    /// True for what went wrong with a mailbox and says nothing of the others. Files that may not be used are those of all.
+    pub(super) fn is_of_one_mailbox(self) -> bool {
+        self != Error::Denied && self.is_of_one_message()
+    }
+
     /// For whoever runs the server; the detail of a fault is in the log.
     pub(crate) fn reason(self) -> &'static str {
         match self {

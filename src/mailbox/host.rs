@@ -414,11 +414,8 @@ impl Host {
 
     /// Returns the new name.
     fn rename_aside(path: &Path, what: &str) -> Result<PathBuf, Error> {
-        let now = crate::sys::clock::now_seconds();
-        let aside = PathBuf::from(format!("{}.{what}-{now}", path.display()));
-        let renamed = crate::index::set_aside(path, &aside);
-        renamed.map_err(fault("putting the index aside"))?;
-        Ok(aside)
+        let renamed = crate::index::set_aside(path, what);
+        renamed.map_err(fault("putting the index aside"))
     }
 
     /// True once the index was found damaged. The process should put it aside then and end: the next

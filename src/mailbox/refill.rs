@@ -1,9 +1,10 @@
 //! Mailboxes that come back as they were elsewhere: UIDVALIDITY, GUIDs and UIDs.
 
 use super::host::lock;
-use super::shared::{Shared, side_state};
+use super::shared::{Shared, State, side_state};
 use super::{Account, Error, store_fault};
 use crate::mail::{Guid, MailboxName, Uid, UidValidity};
+use crate::store::Store;
 use std::sync::Arc;
 
 /// A mailbox that messages come back into under the UIDs that they had. Until it is dropped nothing else may
@@ -51,11 +52,30 @@ impl Account {
                 return Err(Error::MailboxExists);
             }
         }
+        take_back(&mut state, &mut *store)?;
         let first = state.next_uid()?;
         state.refilling = true;
         drop(state);
         Ok(Refill { shared, first })
     }
+}
+
+/// UIDs that messages were to have which were under way when a process was killed are free again for those messages.
+fn take_back(state: &mut State, store: &mut dyn Store) -> Result<(), Error> {
+    if !state.flights.is_empty() {
+        return Ok(());
+    }
+    let untold = store.untold(&state.name);
+    let untold = untold.map_err(store_fault("looking at a mailbox"))?;
+    if let (Some(untold), Some(summary)) = (untold, state.summary.as_mut())
+        && untold < summary.uid_next
+    {
+        // Their lines are written again; until then the next process finds the same.
+        summary.uid_next = untold;
+        summary.first_recent = summary.first_recent.min(untold);
+        (state.given, state.listed) = (None, state.listed.min(untold));
+    }
+    Ok(())
 }
 
 impl Refill {
@@ -81,10 +101,10 @@ impl Drop for Refill {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{append, name};
-    use super::super::{Access, Asked, Identity, NewMessage};
+    use super::super::{Access, Asked, Host, Identity, Limits, NewMessage};
     use super::*;
     use crate::config::Format;
-    use crate::mail::Flags;
+    use crate::mail::{Flags, UidSet};
 
     const FORMATS: [Format; 4] = [Format::Maildir, Format::Mbox, Format::Sdbox, Format::Mdbox];
 
@@ -203,5 +223,60 @@ mod tests {
             );
             assert_eq!(rows[..4], before.1, "{format:?}");
         }
+    }
+
+    /// The log of an sdbox has lines of messages whose files have no names yet when a process is killed: a restore that
+    /// went on left those out, as if they had been expunged.
+    #[test]
+    fn messages_that_were_under_way_come_when_a_restore_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, index) = (
+            directory.path().join("mail"),
+            directory.path().join("index"),
+        );
+        std::fs::create_dir(&root).unwrap();
+        let open = || {
+            let host = Host::open_in(&index, Format::Sdbox, Limits::default()).unwrap();
+            let account = host.account("u", &root).unwrap();
+            (host, account)
+        };
+        let file = |number: u32| root.join(format!("mailboxes/old/dbox-Mails/u.{number}"));
+        let (validity, guid) = (UidValidity::new(77).unwrap(), Guid([9; 16]));
+        let first = |account: &Account| account.refill(&name("old"), validity, guid).unwrap();
+        let (host, account) = open();
+        let refill = first(&account);
+        put(&account, "old", &[3, 4]).unwrap();
+        put(&account, "old", &[6, 9]).unwrap();
+        drop(refill);
+        drop((host, account));
+        for number in [6, 9] {
+            std::fs::remove_file(file(number)).unwrap();
+        }
+        let (host, account) = open();
+        // Somebody looks before it goes on.
+        assert_eq!(known(&account, "old").0.split(' ').nth(1), Some("10"));
+        let refill = first(&account);
+        assert_eq!(refill.first, uid(6));
+        put(&account, "old", &[6]).unwrap();
+        drop(refill);
+        drop((host, account));
+        let (host, account) = open();
+        let refill = first(&account);
+        assert_eq!(refill.first, uid(9));
+        put(&account, "old", &[9]).unwrap();
+        refill.finish(uid(20)).unwrap();
+        let there = known(&account, "old").1;
+        let uids: Vec<u32> = there.iter().map(|row| row.0).collect();
+        assert_eq!(uids, [3, 4, 6, 9]);
+        // What was expunged, or is gone otherwise when all came, stays so.
+        let mut view = account.select(&name("old"), Access::ReadWrite).unwrap();
+        let doomed: UidSet = std::iter::once(uid(9)).collect();
+        view.transfer(&doomed, &name("INBOX")).unwrap();
+        drop((view, account));
+        host.close().unwrap();
+        drop(host);
+        std::fs::remove_file(file(6)).unwrap();
+        let (_host, account) = open();
+        assert_eq!(first(&account).first, uid(20));
     }
 }

@@ -29,6 +29,17 @@ pub(crate) enum Report {
         /// What names of its mailboxes begin with.
         prefix: String,
     },
+    /// A mailbox cannot be looked at.
+    Unusable {
+        mailbox: String,
+        why: String,
+    },
+    /// So many messages of a mailbox are in a directory that is not there.
+    Away {
+        mailbox: String,
+        messages: u32,
+        directory: String,
+    },
     /// Something is wrong with a message.
     Message {
         mailbox: String,
@@ -81,11 +92,11 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// True of a message, or a namespace, that needs somebody to look at it.
+    /// True of messages, a mailbox or a namespace that need somebody to look at it.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Report::Message { verdict, .. } => verdict != "repaired",
-            Report::Absent { .. } => true,
+            Report::Absent { .. } | Report::Unusable { .. } | Report::Away { .. } => true,
             _ => false,
         }
     }
@@ -115,6 +126,19 @@ impl Report {
                 vec!["hidden".into(), mailbox.clone(), prefix.clone()]
             }
             Report::Absent { prefix } => vec!["absent".into(), prefix.clone()],
+            Report::Unusable { mailbox, why } => {
+                vec!["unusable".into(), mailbox.clone(), why.clone()]
+            }
+            Report::Away {
+                mailbox,
+                messages,
+                directory,
+            } => vec![
+                "away".into(),
+                mailbox.clone(),
+                messages.to_string(),
+                directory.clone(),
+            ],
             Report::Message {
                 mailbox,
                 uid,
@@ -215,6 +239,15 @@ impl Report {
             ["absent", prefix] => Report::Absent {
                 prefix: (*prefix).to_owned(),
             },
+            ["unusable", mailbox, why] => Report::Unusable {
+                mailbox: (*mailbox).to_owned(),
+                why: (*why).to_owned(),
+            },
+            ["away", mailbox, messages, directory] => Report::Away {
+                mailbox: (*mailbox).to_owned(),
+                messages: messages.parse().ok()?,
+                directory: (*directory).to_owned(),
+            },
             ["message", mailbox, uid, verdict, why, file] => Report::Message {
                 mailbox: (*mailbox).to_owned(),
                 uid: uid.parse().ok()?,
@@ -286,6 +319,15 @@ impl fmt::Display for Report {
             Report::Absent { prefix } => write!(
                 f,
                 "{prefix}: the namespace cannot be used now and was left out; the log says why"
+            ),
+            Report::Unusable { mailbox, why } => write!(f, "{mailbox}: cannot be used: {why}"),
+            Report::Away {
+                mailbox,
+                messages,
+                directory,
+            } => write!(
+                f,
+                "{mailbox}: {messages} messages are in {directory}, which is not there: is its disk mounted?"
             ),
             Report::Message {
                 mailbox,
@@ -392,6 +434,21 @@ mod tests {
                     prefix: "Archive/".into(),
                 },
                 "Archive/: the namespace cannot be used now and was left out; the log says why",
+            ),
+            (
+                Report::Unusable {
+                    mailbox: "INBOX".into(),
+                    why: "trouble".into(),
+                },
+                "INBOX: cannot be used: trouble",
+            ),
+            (
+                Report::Away {
+                    mailbox: "INBOX".into(),
+                    messages: 7,
+                    directory: "/cold/ann/storage".into(),
+                },
+                "INBOX: 7 messages are in /cold/ann/storage, which is not there: is its disk mounted?",
             ),
             (scrubbed, "read 2 messages, 1099511627776 octets"),
             (purged, "purged 1 files, 2 octets are free"),

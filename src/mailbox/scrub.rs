@@ -61,6 +61,8 @@ impl Account {
                 Ok(next) => next,
                 // It went, or got another name and is found by that the next time.
                 Err(Error::NoSuchMailbox) => None,
+                // The comparison that came before told.
+                Err(error) if error.is_of_one_mailbox() => None,
                 Err(error) => return Err(error),
             };
             if let Some(next) = next {
@@ -182,8 +184,7 @@ impl Rows {
         let read = opened.and_then(|blob| self.read_through(blob, octets));
         match read {
             Ok((cached, stored)) => findings.extend(self.judge(&cached, stored)?),
-            // It went meanwhile, or without anybody knowing: that is looked for.
-            Err(Error::Expunged) => self.shared.doubt(),
+            Err(Error::Expunged) => findings.extend(self.missed()?),
             Err(error) if error.is_of_one_message() => {
                 let why = match error {
                     Error::Corrupt => "it is not what was stored, or not there",
@@ -194,6 +195,23 @@ impl Rows {
             Err(error) => return Err(error),
         }
         Ok(findings)
+    }
+
+    /// Of a message that was not found: it went meanwhile, or without anybody knowing, which is looked for; or, where
+    /// what is not found does not count as gone, that is what is wrong with it.
+    fn missed(&mut self) -> Result<Option<Finding>, Error> {
+        self.shared.doubt();
+        let store = self.account.0.store()?;
+        // Elsewhere a look at the mailbox finds that it is gone.
+        let stays = store.is_exclusive(&self.name) && !store.knows_all_files(&self.name);
+        drop(store);
+        if !stays {
+            return Ok(None);
+        }
+        let reading = fault("reading the index");
+        let reader = self.shared.host.index.read().map_err(&reading)?;
+        let there = reader.name(self.shared.id, self.uid()).map_err(&reading)?;
+        Ok(there.map(|_| Finding::new("unreadable", "its file is not there")))
     }
 
     fn make_readable(&mut self) -> bool {

@@ -7,6 +7,7 @@ use super::layout;
 use super::owners::Owners;
 use super::refusal;
 use super::setup::Setup;
+use super::standing::Standing;
 use crate::config::{Config, Isolation, Location};
 use crate::sys::accounts::Identity;
 use std::collections::HashMap;
@@ -55,6 +56,8 @@ struct Engine {
     identity: Option<Identity>,
     /// Where the mail of the one is that it is for.
     location: Option<Location>,
+    /// What it may touch.
+    standing: Standing,
 }
 
 /// The engines of all users, or the one of all.
@@ -147,7 +150,7 @@ impl Engines {
     }
 
     /// True if the engine of this user runs as whom it would not be started any more, or may touch other
-    /// places, because the users file says something else now; it ends.
+    /// places, because the users file says something else now, or a disk came; it ends.
     fn is_outlived(&mut self, owner: &Owner, location: &Location) -> bool {
         let identity = self.identity(Some(owner));
         let single = self.config.isolation == Isolation::User;
@@ -155,11 +158,18 @@ impl Engines {
             return false;
         };
         let moved = single && engine.location.as_ref() != Some(location);
-        let outlived = moved || engine.identity != identity;
-        let Some(role) = engine.role.as_ref().filter(|_| outlived) else {
+        let Some(role) = engine.role.as_ref() else {
             return false;
         };
+        let displaced = engine.standing.displaced();
+        if !moved && engine.identity == identity && displaced.is_none() {
+            return false;
+        }
         if engine.ending.is_none() {
+            if let Some(path) = displaced {
+                let path = path.display();
+                log::info!("{path} is another directory now: its engine begins anew");
+            }
             role.send(&Message::Stop, &[]);
             engine.ending = Some(Instant::now() + STOP_PATIENCE);
             self.released.append(&mut engine.connections);
@@ -223,10 +233,12 @@ impl Engines {
             _ => self.make_common(identity),
         };
         let ready = ready.and_then(|()| self.owners.index(&index, identity));
+        let standing = Standing::of(self.places(index, location.as_ref()));
         let started = ready.and_then(|()| {
             let setup = Setup {
                 identity,
-                trees: self.trees(index, location.as_ref()),
+                // Without those that are not there, or it could not begin.
+                trees: standing.there(),
                 index: self.config.index_file(name),
                 single,
                 ..Setup::of(&self.config)
@@ -242,6 +254,7 @@ impl Engines {
                 engine.role = Some(role);
                 engine.identity = identity;
                 engine.location = location;
+                engine.standing = standing;
                 self.send_to(key);
             }
             Err(error) => {
@@ -268,16 +281,15 @@ impl Engines {
         Ok(())
     }
 
-    /// The directories that an engine may touch: those that are there, or it could not begin.
-    fn trees(&self, index: PathBuf, location: Option<&Location>) -> Vec<PathBuf> {
-        let mut trees = match location {
+    /// The directories that an engine may touch.
+    fn places(&self, index: PathBuf, location: Option<&Location>) -> Vec<PathBuf> {
+        let mut places = match location {
             Some(location) => location.directories().map(Path::to_owned).collect(),
             None => self.common(),
         };
-        trees.push(index);
-        trees.extend(self.config.storage.attachments.clone());
-        trees.retain(|path| path.is_dir());
-        trees
+        places.push(index);
+        places.extend(self.config.storage.attachments.clone());
+        places
     }
 
     /// Starts the engine of all users, if there is one.

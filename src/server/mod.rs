@@ -45,6 +45,7 @@ mod request;
 mod role;
 mod sessions;
 mod setup;
+mod standing;
 mod stop;
 mod subject;
 mod tasks;

@@ -65,6 +65,15 @@ pub(crate) trait Store: Send {
     fn fulfil(&mut self, name: &MailboxName, uids: (Uid, Uid)) -> Result<(), Error>;
     /// What was promised and not fulfilled.
     fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error>;
+    /// Messages of a mailbox that are where nobody can look now.
+    fn away(&mut self, _name: &MailboxName) -> Result<Option<Away>, Error> {
+        Ok(None)
+    }
+    /// Where the last UIDs were given to messages that never came, because a process was ended before their files had
+    /// names: the first of those, of which nobody was told.
+    fn untold(&mut self, _name: &MailboxName) -> Result<Option<Uid>, Error> {
+        Ok(None)
+    }
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
     /// False if a message is not as long as its name tells, or cannot be opened for being damaged; its octets are not
@@ -103,6 +112,10 @@ pub(crate) trait Store: Send {
     /// for each of the things that have to be sorted, a few at a time.
     fn census(&mut self, name: &MailboxName, _octets: usize) -> Result<Census, Error> {
         Census::of(self.scan(name)?)
+    }
+    /// UIDs that the side file gives to messages, whether they are there or not; none where it has no such lines.
+    fn listed(&mut self, _name: &MailboxName) -> Result<UidSet, Error> {
+        Ok(UidSet::new())
     }
     /// Puts lines, ascending, behind those that the side file has, which must be lower. Durable when
     /// it returns; the file then says of every UID below `state.uid_next` that it was given.
@@ -322,6 +335,13 @@ impl Lines for std::slice::Iter<'_, (Uid, &str)> {
     fn line(&mut self) -> Result<Option<(Uid, &str)>, Error> {
         Ok(self.next().copied())
     }
+}
+
+/// Messages in a directory that is not there, most likely because its disk is not mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Away {
+    pub(crate) messages: u32,
+    pub(crate) directory: PathBuf,
 }
 
 /// What a compaction is for.

@@ -25,7 +25,7 @@ pub(crate) use body::Body;
 pub(crate) use census::{Census, Cursor, Roll, Sighting, Sightings, Totals};
 pub(crate) use error::{Error, unless_full};
 pub(crate) use face::{
-    Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,
+    Away, Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,
     Replaced, Scanned, Selection, Stamp, Store, WatchedNames,
 };
 pub(crate) use maildir::{UNKNOWN, folders, maildir_files, maildir_subscriptions};

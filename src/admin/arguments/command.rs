@@ -121,7 +121,7 @@ pub(crate) const FORMS: [&str; 26] = [
     "adopt PATH [--dry-run] [--json]",
     "export PATH --to dovecot [--dry-run] [--json]",
     "import -u USER [-m BOX] [--seen] [--json] PATH...",
-    "backup -u USER [--json] DIR [BOX...]",
+    "backup -u USER [--verify] [--json] DIR [BOX...]",
     "restore -u USER [--merge] [--into BOX] [--json] DIR [BOX...]",
     "convert FROM TO [--user NAME] [--json]",
     "capabilities [--json]",

@@ -290,6 +290,7 @@ impl Given {
         let (user, path, mailboxes) = self.user_and_place("backup", words)?;
         Ok(Backup {
             user,
+            verify: self.has("verify"),
             json: self.has("json"),
             path,
             mailboxes,

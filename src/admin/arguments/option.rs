@@ -12,7 +12,7 @@ pub(super) struct Opt {
     pub(super) of: &'static [&'static str],
 }
 
-pub(super) const OPTIONS: [Opt; 33] = [
+pub(super) const OPTIONS: [Opt; 34] = [
     opt("config", true, &[]),
     opt("data", true, &[]),
     opt("board", true, &[]),
@@ -68,6 +68,7 @@ pub(super) const OPTIONS: [Opt; 33] = [
     opt("rebuild", false, &["doctor"]),
     opt("scrub", false, &["doctor"]),
     opt("seen", false, &["import"]),
+    opt("verify", false, &["backup"]),
     opt("merge", false, &["restore"]),
     opt("into", true, &["restore"]),
     opt("-u", true, &["import", "backup", "restore"]),

@@ -177,9 +177,10 @@ fn commands() {
             }),
         ),
         (
-            "backup -u ann /b INBOX a/b --json",
+            "backup -u ann /b INBOX a/b --json --verify",
             Command::Backup(Backup {
                 user: ann(),
+                verify: true,
                 json: true,
                 path: "/b".into(),
                 mailboxes: vec!["INBOX".to_owned(), "a/b".to_owned()],

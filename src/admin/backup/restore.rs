@@ -3,15 +3,15 @@
 use super::place::Place;
 use super::save::names;
 use crate::admin::console::{Console, Exit};
+use crate::admin::intact::{Look, is_intact};
 use crate::admin::options::{Options, load};
 use crate::admin::replica::fault;
 use crate::admin::visit::{End, forget_gone, patient, visiting};
-use crate::mail::{Flags, Guid, Keyword, MailboxName, Uid};
+use crate::mail::{Flags, Guid, Keyword, MailboxName, Uid, UidSet};
 use crate::server::{Filed, Outcome, Reason, Visit};
-use crate::store::{Blob, BlobId, Error, Scanned, Store, beyond, checksum, origin};
+use crate::store::{Blob, BlobId, Error, Scanned, Store, beyond, origin};
 use miniserde::Serialize;
 use std::collections::VecDeque;
-use std::io::{self, Read};
 use std::path::PathBuf;
 
 /// Whose mail is to come back, where from, and what is done where some is already.
@@ -138,34 +138,13 @@ fn guid(blob: &BlobId) -> Guid {
 /// Opens a message for reading. Errors: `Corrupt` if it is not as long as it was when it was saved, or its octets have
 /// another checksum than its name tells; old backups have none.
 fn open(store: &mut dyn Store, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
-    let mut is_whole = store.is_whole(name, blob)?;
-    if let Some(told) = checksum(&blob.name).filter(|_| is_whole) {
-        is_whole = sum(&mut store.open(name, blob)?.body)? == told;
-    }
-    match is_whole {
+    match is_intact(store, name, blob, Look::Octets)? {
         true => store.open(name, blob),
         false => Err(Error::Corrupt {
             what: "the message in the backup",
         }),
     }
 }
-
-/// The checksum of what is read.
-fn sum(from: &mut dyn Read) -> io::Result<u32> {
-    let mut hasher = crc32fast::Hasher::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        match from.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finalize()),
-            Ok(count) => hasher.update(piece.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Octets that are read at a time.
-const PIECE: usize = 64 * 1024;
 
 impl Restorer<'_, '_> {
     /// False if not all of it is there now.
@@ -178,6 +157,7 @@ impl Restorer<'_, '_> {
             })?,
         };
         let scanned = self.store.scan(name).map_err(fault)?;
+        let lost = self.lost(name, &scanned)?;
         let directory = self.store.directory(name).map_err(fault)?;
         let saved = Saved {
             name: name.clone(),
@@ -187,6 +167,7 @@ impl Restorer<'_, '_> {
         };
         let mut row = Row {
             mailbox: saved.to.to_string(),
+            refused: lost,
             ..Row::default()
         };
         if self.into.is_some() || !self.as_it_was(&saved, &mut row)? {
@@ -200,6 +181,18 @@ impl Restorer<'_, '_> {
         }
         self.tell(&row);
         Ok(row.missing == 0 && row.refused == 0 && !row.occupied)
+    }
+
+    /// Tells of messages that the list of the backup has and whose files are not there. Returns how many.
+    fn lost(&mut self, name: &MailboxName, scanned: &Scanned) -> Result<u64, End> {
+        let there: UidSet = scanned.found.iter().filter_map(|found| found.uid).collect();
+        let lost = self.store.listed(name).map_err(fault)?.difference(&there);
+        for uid in lost.iter() {
+            self.console.complain(format_args!(
+                "{name}: UID {uid}: the backup lists it, and its file is not there"
+            ));
+        }
+        Ok(lost.count())
     }
 
     /// Has the mailbox be the one of the backup. False if it is another, or messages that it lacks are to come

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use crate::admin::console::{Console, Exit};
+use crate::admin::intact::Look;
 use crate::admin::options::{Options, load};
 use crate::admin::patient::Patient;
 use crate::admin::replica::{Copied, Letters, OUTRUN, Replica};
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backup {
     pub(crate) user: String,
+    /// What the copy has is read, too.
+    pub(crate) verify: bool,
     pub(crate) json: bool,
     pub(crate) path: PathBuf,
     /// These mailboxes; all if none is named.
@@ -51,6 +54,10 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 true => &roster.mailboxes,
                 false => &named,
             };
+            let look = match wanted.verify {
+                true => Look::Octets,
+                false => Look::Length,
+            };
             let (mut unreadable, mut failed, mut outrun) = (0, false, false);
             for prefix in roster.absent.iter().filter(|_| named.is_empty()) {
                 console.complain(format_args!(
@@ -66,6 +73,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                     visit: &mut *visit,
                     store: &mut *place.store,
                     letters: Letters::Own,
+                    look,
                     uidl_format: &config.pop3.uidl_format,
                     pass: &mut pass,
                 };
@@ -91,6 +99,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                     visit,
                     store: &mut *place.store,
                     letters: Letters::Own,
+                    look,
                     uidl_format: &config.pop3.uidl_format,
                     pass: &mut |_, _, _| (),
                 };

@@ -3,6 +3,7 @@
 use super::check;
 use super::places::{Found, Places};
 use crate::admin::console::{Console, Exit, Failure};
+use crate::admin::intact::Look;
 use crate::admin::options::{Options, load};
 use crate::admin::patient::{Lock, Patient, keep_server_away, patients, with_rights_of};
 use crate::admin::replica::{Letters, OUTRUN, Replica, fault};
@@ -208,6 +209,7 @@ impl Work<'_> {
             visit: &mut *visit,
             store: &mut *store,
             letters: Letters::OfTheIndex,
+            look: Look::Length,
             uidl_format: &self.config.pop3.uidl_format,
             pass: &mut pass,
         };

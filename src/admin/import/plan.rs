@@ -4,14 +4,26 @@ use super::dates;
 use crate::mail::MailboxName;
 use crate::store::{folders, maildir_subscriptions};
 use crate::sys::regular;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Directories below the one that is named.
 const MAX_DEPTH: usize = MailboxName::MAX_DEPTH;
+/// File systems of what the kernel makes while somebody looks (statfs(2)): proc, sysfs, debugfs, tracefs, securityfs,
+/// and both of cgroup. Links there lead anywhere.
+const MADE: [u32; 7] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x0027_e0eb,
+    0x6367_7270,
+];
 /// Parts of a Maildir.
 const PARTS: [&str; 3] = ["cur", "new", "tmp"];
 /// Endings of names of files that say what they are.
@@ -48,6 +60,8 @@ pub(super) struct Plan {
     pub(super) unread: u64,
     /// The directories that are being looked at, each in the one before it: device and inode.
     within: Vec<(u64, u64)>,
+    /// All that were entered below the path that is being looked at.
+    entered: BTreeSet<(u64, u64)>,
     /// All directories that were entered, by their real paths: what is to be imported lies in these.
     trees: Vec<PathBuf>,
 }
@@ -78,6 +92,7 @@ impl Plan {
             .skip(1)
             .filter_map(|above| fs::metadata(above).ok());
         self.within = above.map(|above| (above.dev(), above.ino())).collect();
+        self.entered.clear();
         self.enter(path, |plan| {
             if is_maildir(path) {
                 return plan.maildir(path, top);
@@ -94,7 +109,8 @@ impl Plan {
         })
     }
 
-    /// Looks at a directory, unless it is one of those that it lies in: a link leads back there.
+    /// Looks at a directory, unless it is one of those that it lies in, or was looked at: a link leads back there; nor
+    /// at those which the kernel makes.
     fn enter(
         &mut self,
         path: &Path,
@@ -106,6 +122,18 @@ impl Plan {
             let path = path.display();
             self.left
                 .push(format!("{path} is a directory that it lies in"));
+            return Ok(());
+        }
+        let kind = rustix::fs::statfs(path).map(|found| found.f_type as u32);
+        if kind.is_ok_and(|kind| MADE.contains(&kind)) {
+            let path = path.display();
+            self.left.push(format!("{path} is on no disk"));
+            return Ok(());
+        }
+        if !self.entered.insert(own) {
+            let path = path.display();
+            self.left
+                .push(format!("{path} is a directory that was looked at already"));
             return Ok(());
         }
         self.within.push(own);
@@ -124,6 +152,16 @@ impl Plan {
         let to = path.canonicalize().ok()?;
         let is_within = self.trees.iter().any(|tree| to.starts_with(tree));
         (!is_within && !to.is_dir()).then_some(to)
+    }
+
+    /// True, with a note, of what nobody can tell the end of.
+    fn pass_over(&mut self, path: &Path, kind: fs::FileType) -> bool {
+        let is_other = kind.is_fifo() || kind.is_socket();
+        if is_other {
+            let path = path.display();
+            self.left.push(format!("{path} is no file"));
+        }
+        is_other
     }
 
     /// What lies below a path that was named, and cannot be read, is left out.
@@ -161,7 +199,10 @@ impl Plan {
         messages: &mut Vec<PathBuf>,
         named: bool,
     ) -> io::Result<()> {
-        let head = dates::head(&mut regular::open(path)?)?;
+        let file = regular::open(path)?;
+        // What the kernel makes while it is read has no length, and need not have an end.
+        let octets = file.metadata()?.len();
+        let head = dates::head(&mut file.take(octets))?;
         if head.starts_with(b"From ") {
             if let Some(mailbox) = self.below(top, &shown(path)) {
                 self.add(mailbox, Source::Mbox(path.to_owned()), true);
@@ -217,9 +258,7 @@ impl Plan {
                 continue;
             }
             let kind = metadata.file_type();
-            if kind.is_fifo() || kind.is_socket() {
-                let path = path.display();
-                self.left.push(format!("{path} is no file"));
+            if self.pass_over(&path, kind) {
                 continue;
             }
             if !kind.is_dir() {
@@ -298,7 +337,11 @@ impl Plan {
             }
             match self.leave(&below, fs::metadata(&below)) {
                 Some(metadata) if metadata.is_dir() => {}
-                _ => continue,
+                Some(metadata) => {
+                    self.pass_over(&below, metadata.file_type());
+                    continue;
+                }
+                None => continue,
             }
             let Some(name) = self.below(top, &shown(&below)) else {
                 continue;
@@ -487,6 +530,42 @@ mod tests {
             [format!("{} is no file", root.join("Mail/pipe").display())]
         );
         assert!(plan(&[root.join("pipe")], None).is_err());
+    }
+
+    /// Of those there was no end: links of the kernel's lead to all directories that a process has open, and each of
+    /// directories with links to all others was looked at by every way.
+    #[test]
+    fn nothing_is_looked_at_twice_or_that_the_kernel_makes() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        for name in names {
+            make(&root, &[(&format!("Mail/{name}/1.eml"), "a: b\n\n")]);
+            for other in names.iter().filter(|other| **other != name) {
+                link(&format!("../{other}"), &format!("Mail/{name}/to-{other}"));
+            }
+        }
+        link("/proc/self", "Mail/kernel");
+        make(&root, &[("m/cur/1", "")]);
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        mknodat(CWD, root.join("m/pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let found = plan(&[root.join("Mail"), root.join("m")], None).unwrap();
+        assert_eq!(found.steps.len(), names.len() + 1, "{:?}", found.steps);
+        for told in [
+            "Mail/kernel is on no disk",
+            "m/pipe is no file",
+            "Mail/a/to-b/to-a is a directory that it lies in",
+            "Mail/b is a directory that was looked at already",
+        ] {
+            let told = format!("{}/{told}", root.display());
+            assert!(found.left.contains(&told), "{told} {:?}", found.left);
+        }
+        // One by one it has messages in files that have no length.
+        for path in ["/proc/self", "/proc/self/status"] {
+            let found = plan(&[path.into()], None).unwrap();
+            assert_eq!(found.steps, [], "{path}");
+        }
     }
 
     /// Whoever imports may read what the owner of the mail may not.

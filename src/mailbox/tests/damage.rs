@@ -174,6 +174,37 @@ fn what_is_no_file_is_put_aside_or_left_alone() {
     }
 }
 
+/// The second had the name of the first, which was a directory.
+#[test]
+fn what_is_put_aside_within_a_second_has_names_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = directory.path().join("index");
+    for round in 0..3 {
+        match round {
+            1 => fs::write(&index, "damaged").unwrap(),
+            _ => fs::create_dir(&index).unwrap(),
+        }
+        Host::put_aside(&index).unwrap();
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
+}
+
+/// It stayed there, and each change of the index was a commit.
+#[test]
+fn notes_are_kept_again_once_a_directory_in_their_place_is_put_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let seen = prepared(root, Format::Maildir);
+    let notes = root.join("index.journal");
+    fs::remove_file(&notes).unwrap();
+    fs::create_dir(&notes).unwrap();
+    assert_eq!(serve(root, Format::Maildir, &seen), Ok(None));
+    assert!(notes.is_file());
+    let names = fs::read_dir(root).unwrap().flatten().map(|e| e.file_name());
+    let aside = names.filter(|name| name.to_string_lossy().contains("journal.damaged-"));
+    assert_eq!(aside.count(), 1);
+}
+
 /// redb makes the file long, then writes its head, then the octets that say what it is.
 #[test]
 fn an_unfinished_index_is_made_again() {

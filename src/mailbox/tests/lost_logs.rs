@@ -76,8 +76,12 @@ fn change_flags(account: &Account) {
 /// What is done to a log.
 type Harm<'a> = (&'a str, &'a dyn Fn(&Path));
 
-const HARMS: [Harm<'static>; 5] = [
+const HARMS: [Harm<'static>; 6] = [
     ("gone", &|log| fs::remove_file(log).unwrap()),
+    ("a directory", &|log| {
+        fs::remove_file(log).unwrap();
+        fs::create_dir(log).unwrap();
+    }),
     ("empty", &|log| fs::write(log, "").unwrap()),
     ("other", &|log| {
         fs::write(log, "nothing of the kind\n").unwrap()

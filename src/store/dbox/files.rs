@@ -160,6 +160,24 @@ impl Files {
         self.alternate.is_some()
     }
 
+    /// The directory where messages are put aside, if nobody can look there now.
+    pub(super) fn away(&self) -> Option<&Path> {
+        let alternate = self.alternate.as_deref();
+        alternate.filter(|path| !path.is_dir() && self.directory.join(ASIDE).exists())
+    }
+
+    /// Errors: messages are put aside where nobody can look now.
+    pub(super) fn all_there(&self) -> Result<(), Error> {
+        let Some(path) = self.away() else {
+            return Ok(());
+        };
+        let why = format!(
+            "messages are put aside in {}, which is not there: is its disk mounted?",
+            path.display()
+        );
+        Err(Error::Io(io::Error::other(why)))
+    }
+
     /// Opens a file for reading. Errors: `NoSuchMessage` if it is not there.
     pub(super) fn open(&self, number: u32) -> Result<File, Error> {
         match regular::open(&self.path(number)) {
@@ -419,13 +437,7 @@ impl Files {
                 "{} says that messages are put aside, and [storage] alternate does not say where",
                 mark.display()
             ),
-            Some(alternate) if known && !alternate.is_dir() => {
-                log::error!(
-                    "{} is not there, though messages are put aside in it: is it mounted?",
-                    alternate.display()
-                );
-                return Err(Error::Io(io::ErrorKind::NotFound.into()));
-            }
+            Some(alternate) if known && !alternate.is_dir() => return self.all_there(),
             Some(alternate) if !known && alternate.is_dir() => self.mark()?,
             _ => {}
         }

@@ -13,6 +13,7 @@ use crate::store::side::{disk, lock, room, unique};
 use crate::store::{Error, unless_full};
 use crate::sys::regular;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -84,8 +85,8 @@ struct State {
     known: Option<Known>,
     /// UIDs of messages that are on their way to another mailbox, or gone.
     left: UidSet,
-    /// Files that get their names once the lines of their messages are durable.
-    unnamed: Vec<(Uid, Staged)>,
+    /// Files that get their names once the lines of their messages are durable, in the order of their UIDs.
+    unnamed: VecDeque<(Uid, Staged)>,
 }
 
 /// A few things that the file says.
@@ -172,7 +173,7 @@ impl Log {
                 looked: end,
                 known: None,
                 left: UidSet::new(),
-                unnamed: Vec::new(),
+                unnamed: VecDeque::new(),
             }),
             group,
         }))
@@ -409,6 +410,31 @@ impl Log {
         Ok(contents)
     }
 
+    /// The first of the UIDs at the end that were given to messages which are not `there`: lines say that those came, and
+    /// nothing else that these UIDs were given. `None`: there are none, or not all lines can be read.
+    pub(super) fn untold(&self, there: &UidSet) -> Result<Option<Uid>, Error> {
+        let mut state = self.state();
+        self.flush_if_room(&mut state)?;
+        let mut given = there.last().and_then(Uid::next);
+        let (mut absent, mut damaged) = (Vec::new(), 0);
+        state.each_line(&mut |line| {
+            let (mut one, mut filed) = (Contents::default(), None);
+            one.skim_one(line, &mut |uid, line| {
+                filed = filed.or(line.starts_with('F').then_some(uid));
+                Ok(())
+            })?;
+            damaged += one.damaged;
+            match filed {
+                Some(uid) if there.contains(uid) => {}
+                Some(uid) => absent.push(uid),
+                None => given = given.max(one.uid_next),
+            }
+            Ok(())
+        })?;
+        let untold = absent.into_iter().filter(|uid| Some(*uid) >= given);
+        Ok(untold.min().filter(|_| damaged == 0))
+    }
+
     /// What it says but of messages.
     pub(super) fn head(&self) -> Result<Contents, Error> {
         let mut state = self.state();
@@ -615,7 +641,7 @@ impl Log {
 
     /// Has a file that gets its name by `name_files`.
     pub(super) fn name_later(&self, uid: Uid, staged: Staged) {
-        self.state().unnamed.push((uid, staged));
+        self.state().unnamed.push_back((uid, staged));
     }
 
     /// The messages of files that have no names yet.
@@ -636,10 +662,11 @@ impl Log {
     pub(super) fn name_files(&self, name: fn(Uid) -> String) -> Result<(), Error> {
         let directory = self.directory()?;
         let mut state = self.state();
-        // Whoever looks finds a file here or in the directory.
-        while let Some((uid, staged)) = state.unnamed.last_mut() {
+        // Whoever looks finds a file here or in the directory. The lowest UID first: where a process is killed in between
+        // those that are left are the last ones (`untold`).
+        while let Some((uid, staged)) = state.unnamed.front_mut() {
             staged.name(&directory, &name(*uid))?;
-            state.unnamed.pop();
+            state.unnamed.pop_front();
         }
         Ok(())
     }

@@ -7,17 +7,17 @@ use super::folded::Present;
 use super::framing::Metadata;
 use super::fresh::Fresh;
 use super::line::{Contents, Together};
-use super::log::Log;
+use super::log::{Log, SORT_OCTETS};
 use super::messages::{Gone, Messages, Naming, Put, unless_full};
 use super::purge::Purge;
 use super::recall::{self, Recall};
 use super::record::{Place, Record};
 use super::root::Root;
 use crate::mail::{MailboxName, Uid, UidSet};
-use crate::store::{Compacted, Compaction, Error, Replaced};
+use crate::store::{Away, Compacted, Compaction, Error, Replaced};
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 /// Files kept open for reading by one handle.
@@ -58,6 +58,8 @@ impl Mdbox {
                 self.root.rejoin_unless(complete, name, &mut contents)?;
             }
             Recall::Nothing | Recall::Foreign => {
+                // Without a line here, those which are not seen now would go with a purge when they are.
+                self.files.all_there()?;
                 let count = self.root.rejoin(name, &mut contents)?;
                 if contents.known.is_none() && count > 0 {
                     // Messages had these UIDs, perhaps, that went.
@@ -69,12 +71,23 @@ impl Mdbox {
         log.rewrite(&contents)
     }
 
+    /// As [`Files::open`]. Errors: also where it may be aside, and nobody can look there now.
+    fn open_there(&self, number: u32) -> Result<File, Error> {
+        match self.files.open(number) {
+            Err(Error::NoSuchMessage) => {
+                self.files.all_there()?;
+                Err(Error::NoSuchMessage)
+            }
+            opened => opened,
+        }
+    }
+
     /// An open file of messages.
     fn reading(&mut self, number: u32) -> Result<Arc<File>, Error> {
         let known = self.reading.iter().position(|(own, _)| *own == number);
         let entry = match known {
             Some(at) => self.reading.remove(at),
-            None => (number, Arc::new(self.files.open(number)?)),
+            None => (number, Arc::new(self.open_there(number)?)),
         };
         if self.reading.len() >= MAX_READING {
             self.reading.remove(0);
@@ -241,6 +254,27 @@ impl Messages for Mdbox {
             absent = UidSet::new();
         }
         Ok((head, Present::new(all, absent, Vec::new())))
+    }
+
+    fn away(&mut self, log: &Log) -> Result<Option<Away>, Error> {
+        let Some(directory) = self.files.away().map(Path::to_owned) else {
+            return Ok(None);
+        };
+        let (mut count, mut files) = (0, HashMap::new());
+        let (_, all) = log.folded(SORT_OCTETS)?;
+        let mut messages = all.messages()?;
+        while let Some((_, message)) = messages.next()? {
+            let place = Record::parse(&message.record).and_then(|record| record.place);
+            let is_away = place.is_some_and(|place| {
+                let exists = || self.files.exists(place.file);
+                !*files.entry(place.file).or_insert_with(exists)
+            });
+            count += u32::from(is_away);
+        }
+        Ok((count > 0).then_some(Away {
+            messages: count,
+            directory,
+        }))
     }
 
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error> {

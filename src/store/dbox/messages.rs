@@ -8,7 +8,7 @@ use super::log::Log;
 use super::record::{Place, Record};
 use super::root::Root;
 use crate::mail::{MailboxName, Uid};
-use crate::store::{self, Compacted, Compaction, Error, Filing, Replaced};
+use crate::store::{self, Away, Compacted, Compaction, Error, Filing, Replaced};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +70,14 @@ pub(super) trait Messages: Send {
     ) -> Result<(Contents, Present), Error>;
     /// Says in a log that messages come together or not at all, durably before anything that comes then.
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error>;
+    /// See [`crate::store::Store::away`].
+    fn away(&mut self, _log: &Log) -> Result<Option<Away>, Error> {
+        Ok(None)
+    }
+    /// See [`crate::store::Store::untold`].
+    fn untold(&mut self, _log: &Log) -> Result<Option<Uid>, Error> {
+        Ok(None)
+    }
     /// See [`crate::store::Store::compact`].
     fn compact(&mut self, _begins: Option<Compaction>) -> Result<Option<Compacted>, Error> {
         Ok(None)

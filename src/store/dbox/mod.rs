@@ -48,7 +48,7 @@
 //! Some files of an mdbox lie in a second directory (`[storage] alternate`), with numbers of the same row, so that
 //! a line finds its message wherever the file is. They come and go as in a purge: copied, named by lines,
 //! and only then removed. `storage/dovelet-alternate` says that there is such a directory: where it cannot be seen,
-//! no number is given, and no message is taken for gone. `storage/dovelet-number` has the last number that was
+//! no number is given, no message is taken for gone, and no lost log is made anew of what is left. `storage/dovelet-number` has the last number that was
 //! given, durable before there is a file with it: no number is given again, whatever becomes of the file.
 //!
 //! And in sdbox (line: F in the log; gone: X; bare: it has no flags, and is no copy):
@@ -59,7 +59,8 @@
 //! S3 .temp file +line    another is on its way: nobody was told
 //! S4 u.UID +line         there; only now APPEND and COPY are answered
 //! S5 u.UID +gone         expunged, only now EXPUNGE is answered; the file goes, at the next scan if not now
-//! S6 -file +line         expunged, though nobody was told
+//! S6 -file +line         expunged, though nobody was told; of those at the end of the log a restore that was broken off
+//!                        goes on with the first
 //! ```
 //!
 //! A file that is expunged is gone durably before the log is written anew without its line X.

@@ -29,6 +29,8 @@ impl Root {
             self.rejoin_unless(complete, name, &mut known)?;
             return Ok(known);
         }
+        // A mailbox without what is put aside would have that go with a purge, once it is seen again.
+        files.all_there()?;
         let mut contents = self.empty()?;
         if files.numbers()?.is_empty() {
             return Ok(contents);
@@ -118,7 +120,7 @@ impl Root {
     /// True if some mailbox has a log.
     fn has_log(&self) -> Result<bool, Error> {
         for name in self.mailboxes()? {
-            if self.directory(&name)?.join(line::FILE).exists() {
+            if self.directory(&name)?.join(line::FILE).is_file() {
                 return Ok(true);
             }
         }
@@ -130,7 +132,8 @@ impl Root {
         let mut had = Referenced::default();
         for name in mailboxes {
             let log: PathBuf = self.directory(name)?.join(line::FILE);
-            if log.exists() {
+            // What is no file is no log, and is put aside once somebody opens it.
+            if log.is_file() {
                 let (_, all) = self.log(name)?.folded(SORT_OCTETS)?;
                 let mut messages = all.messages()?;
                 while let Some((_, message)) = messages.next()? {

@@ -6,7 +6,7 @@ use super::log::Log;
 use super::missing::Arrivals;
 use crate::mail::{MailboxName, Uid};
 use crate::store::side::uid_validity::{self, random_guid};
-use crate::store::side::{disk, unique};
+use crate::store::side::{disk, strange, unique};
 use crate::store::{Error, Memory};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -162,6 +162,7 @@ impl Root {
         }
         let directory = self.directory(name)?;
         let path = directory.join(line::FILE);
+        strange::put_aside(&path)?;
         let Some(log) = Log::open(&path)? else {
             drop(logs);
             return self.mend(name, &directory);

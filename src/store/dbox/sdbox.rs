@@ -150,19 +150,20 @@ impl Messages for Sdbox {
         put: &mut Put<'_>,
     ) -> Result<bool, Error> {
         let Naming { log, new, .. } = *naming;
-        // The file of a message that was saved before says nothing of that.
+        // The file of a message that was saved before says nothing of that; and it gets no name before those with lower
+        // UIDs have theirs.
         let told = is_bare(new) && draft.since.is_none();
         let Some(Saved::Sdbox { staged, file, .. }) = &mut draft.saved else {
             return Err(Error::NoSuchMessage);
         };
         let directory = log.directory()?;
-        if is_bare(new) && staged.may_be_named(&directory) {
+        if told && staged.may_be_named(&directory) {
             staged.name(&directory, &file_name(new.uid))?;
             self.soil(&directory);
         } else {
             let file = || Ok(file.try_clone()?);
             let mut again = self.stage_again(staged.place(), &file, &directory)?;
-            if is_bare(new) {
+            if told {
                 again.name(&directory, &file_name(new.uid))?;
                 self.soil(&directory);
             } else {
@@ -278,6 +279,12 @@ impl Messages for Sdbox {
         // A line may be durable while its file has no name, and the other way round.
         log.together(Together::open(first, last))?;
         log.sync()
+    }
+
+    fn untold(&mut self, log: &Log) -> Result<Option<Uid>, Error> {
+        let there = listed(&*log.directory()?)?;
+        let unnamed = log.unnamed();
+        log.untold(&there.union(&unnamed))
     }
 
     fn sweep(&mut self, name: &MailboxName) -> Result<(), Error> {

@@ -19,8 +19,8 @@ use crate::store::side::disk;
 use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
-    Blob, BlobId, Body, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState,
-    Memory, Replaced, Scanned, Stamp, Store, Totals, WatchedNames,
+    Away, Blob, BlobId, Body, Census, Compacted, Compaction, Draft, Error, Filing, Lines,
+    MailboxState, Memory, Replaced, Scanned, Stamp, Store, Totals, WatchedNames,
 };
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -366,6 +366,16 @@ impl Store for Dbox {
         let head = self.root.log(name)?.head()?;
         let together = head.together.iter();
         Ok(together.map(|together| together.ends()).collect())
+    }
+
+    fn away(&mut self, name: &MailboxName) -> Result<Option<Away>, Error> {
+        let log = self.root.log(name)?;
+        self.messages.away(&log)
+    }
+
+    fn untold(&mut self, name: &MailboxName) -> Result<Option<Uid>, Error> {
+        let log = self.root.log(name)?;
+        self.messages.untold(&log)
     }
 
     fn whereabouts(&self, name: &MailboxName, blob: &BlobId) -> PathBuf {

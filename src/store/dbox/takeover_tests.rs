@@ -205,3 +205,31 @@ fn an_mdbox_of_which_dovecot_has_the_index_elsewhere_is_not_served() {
 fn found_in(store: &mut Dbox) -> usize {
     store.scan(&MailboxName::inbox()).unwrap().found.len()
 }
+
+/// Their directories counted as files of messages, or as an index, that are in no mailbox.
+#[test]
+fn mailboxes_may_be_called_as_files_are() {
+    let temporary = made();
+    let root = temporary.path();
+    for name in ["u.1", "dovecot.index", "a/u.7", "a/dovecot.index.log"] {
+        let copy = root.join("mailboxes").join(name).join("dbox-Mails");
+        fs::create_dir_all(&copy).unwrap();
+        for entry in fs::read_dir(directory(root)).unwrap().flatten() {
+            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+    }
+    for dry in [true, false] {
+        let done = run(root, dry);
+        assert_eq!(done.obstacles, [""; 0]);
+        let mut names: Vec<&str> = done.mailboxes.iter().map(|own| own.name.as_str()).collect();
+        names.sort_unstable();
+        let expected = [
+            "INBOX",
+            "a/dovecot.index.log",
+            "a/u.7",
+            "dovecot.index",
+            "u.1",
+        ];
+        assert_eq!(names, expected);
+    }
+}

@@ -1,6 +1,6 @@
 use super::Dbox;
 use super::framing::MAX_METADATA;
-use crate::mail::{MailboxName, SystemFlags, Uid};
+use crate::mail::{Guid, MailboxName, SystemFlags, Uid};
 use crate::store::{BlobId, Compaction, Error, Filing, Selection, Store};
 use std::fs;
 use std::io::{Read, Write};
@@ -247,7 +247,7 @@ fn messages_lie_in_two_places_and_none_is_forgotten_where_one_is_not_mounted() {
     let found = store.scan(&name("a")).unwrap().found;
     assert_eq!(found.len(), 2);
     let gone = store.open(&name("a"), &found[1].blob);
-    assert!(matches!(gone, Err(Error::NoSuchMessage)));
+    assert!(matches!(gone, Err(Error::Io(_))), "it is told as gone");
     let mut draft = store.stage().unwrap();
     draft.write(b"new\n").unwrap();
     let new = filing(3, SystemFlags::NONE);
@@ -582,4 +582,44 @@ fn a_draft_is_in_many_mailboxes_and_none_is_left_over() {
     let own = text.replace("\r\n", "\n");
     assert_eq!(shown(&mut store, "INBOX"), [(1, 0, own.clone())]);
     assert_eq!(shown(&mut store, "a"), [(5, 0, own.clone()), (6, 0, own)]);
+}
+
+/// A restore that is broken off goes on with the first message that has no file: none behind that may have one.
+#[test]
+fn files_of_what_was_saved_elsewhere_get_names_in_the_order_of_uids() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = sdbox(root);
+    let inbox = MailboxName::inbox();
+    for (uid, flags) in [
+        (1, SystemFlags::SEEN),
+        (2, SystemFlags::NONE),
+        (3, SystemFlags::SEEN),
+        (4, SystemFlags::NONE),
+    ] {
+        let mut draft = store.stage().unwrap();
+        draft.write(b"a: b\r\n\r\n").unwrap();
+        draft.date(1_000_000_000).unwrap();
+        draft
+            .identify(Guid([uid as u8; 16]), Some(1_000_000_000))
+            .unwrap();
+        store
+            .commit(&mut *draft, &inbox, &filing(uid, flags))
+            .unwrap();
+    }
+    let named = || {
+        let mut names = singles(root, "INBOX");
+        names.retain(|name| name.starts_with("u."));
+        names
+    };
+    assert_eq!(named(), [""; 0]);
+    // The third cannot have its name.
+    let third = log_of(root).with_file_name("u.3");
+    fs::create_dir(&third).unwrap();
+    assert!(store.sync().is_err());
+    assert_eq!(named(), ["u.1", "u.2", "u.3"]);
+    fs::remove_dir(&third).unwrap();
+    assert_eq!(store.untold(&inbox).unwrap(), None);
+    store.sync_mailbox(&inbox).unwrap();
+    assert_eq!(named(), ["u.1", "u.2", "u.3", "u.4"]);
 }

@@ -8,7 +8,7 @@ use super::listing::{self, Listing};
 use super::{keywords, name, promise, takeover, uidlist};
 use crate::codec::packed::Method;
 use crate::config::{InfoSeparator, Layout};
-use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::packed;
 use crate::store::side::base::stored_octets;
 use crate::store::side::beyond::{self, Beyond};
@@ -59,6 +59,9 @@ pub(crate) struct Maildir {
     pub(super) layout: Layout,
     pub(super) separator: InfoSeparator,
 }
+
+/// What the name of a directory begins with that was in the place of a message.
+const ASIDE: &str = ".dovelet-aside-";
 
 /// Types of file systems (statfs(2)) whose files other hosts or other layers may change: NFS, SMB,
 /// CIFS, SMB2, 9P, Ceph, AFS, OCFS2, GFS2, FUSE.
@@ -381,9 +384,12 @@ impl Store for Maildir {
         let Some(told) = stored_octets(&blob.name) else {
             return Ok(true);
         };
-        let metadata = fs::metadata(self.whereabouts(name, blob));
-        if metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() == told) {
-            return Ok(true);
+        let metadata = fs::symlink_metadata(self.whereabouts(name, blob));
+        match metadata.map(|found| (found.is_file(), found.len() == told)) {
+            Ok((true, true)) => return Ok(true),
+            // No link is followed.
+            Ok((false, _)) => return Ok(false),
+            _ => {}
         }
         // Of what is compressed the name tells how long it is without.
         match self.open(name, blob) {
@@ -446,13 +452,18 @@ impl Store for Maildir {
     }
 
     fn remove(&mut self, name: &MailboxName, blob: &BlobId) -> Result<bool, Error> {
+        // What has no octets of a message, and may have anything else, counts as none from then on.
+        let aside = format!("{ASIDE}{}", unique::unique(&self.host));
         let remove = |fd: &OwnedFd, found: &BlobId, file: &str| {
             let deleted = |blob: &BlobId| blob.flags.contains(SystemFlags::DELETED);
             // Another program took the flag away meanwhile, so the message has to stay.
             if deleted(blob) && !deleted(found) {
                 return Err(Errno::NOENT);
             }
-            disk::unlink(fd, file)
+            match disk::unlink(fd, file) {
+                Err(Errno::ISDIR) => disk::rename(fd, file, fd, &aside),
+                unlinked => unlinked,
+            }
         };
         match self.with_file(name, blob, remove) {
             Ok((_, found)) => {
@@ -483,6 +494,17 @@ impl Store for Maildir {
             }
             stamp = after;
         }
+    }
+
+    fn listed(&mut self, name: &MailboxName) -> Result<UidSet, Error> {
+        let mut uids = UidSet::new();
+        if let Some(listing) = Listing::open(&self.path(name)?)? {
+            let mut entries = listing.entries();
+            while let Some(entry) = entries.next()? {
+                uids.insert(entry.uid);
+            }
+        }
+        Ok(uids)
     }
 
     fn record(

@@ -327,3 +327,30 @@ fn more_keywords_than_letters_are_suspected() {
     beyond::write(path, &all).unwrap();
     assert!(!may_have_more(path));
 }
+
+/// One was renamed over the other.
+#[test]
+fn two_messages_of_one_name_both_stay_with_courier() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    make(
+        root,
+        &[
+            ("cur/1.a:2,", "first\n"),
+            ("new/1.a", "second\n"),
+            ("courierimapuiddb", "1 1234567890 9\n4 1.a\n"),
+            ("courierimapkeywords/:list", "work\n\n1.a:0\n"),
+        ],
+    );
+    adopt(root, &Form::default(), false, &mut |_| ()).unwrap();
+    let mut store = Maildir::open(root, Layout::Dotted).unwrap();
+    let scanned = store.scan(&MailboxName::inbox()).unwrap();
+    assert!(scanned.found.iter().any(|found| found.uid == Uid::new(4)));
+    let parts = ["new", "cur"].map(|part| fs::read_dir(root.join(part)).unwrap());
+    let files = parts.into_iter().flatten();
+    let mut texts: Vec<String> = files
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    texts.sort_unstable();
+    assert_eq!(texts, ["first\n", "second\n"]);
+}

@@ -13,7 +13,7 @@ use super::walk::{self, Span};
 use super::{empty, rewrite};
 use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::Beyond;
-use crate::store::side::{disk, uid_validity};
+use crate::store::side::{disk, strange, uid_validity};
 use crate::store::{Blob, BlobId, Body, Error, Filing, Place, unless_full};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -124,6 +124,7 @@ impl MboxFile {
         let file = side.join(LOG);
         // Where all is gone somebody removed what servers know of the file, and perhaps changed that.
         let newer = !side.is_dir();
+        strange::put_aside(&file)?;
         let mut opened = Log::open(&file)?;
         let is_new = opened.is_none();
         if is_new {
@@ -256,6 +257,10 @@ impl MboxFile {
         // Before any line that says of a later UID that it was given.
         let (flags, letters) = (new.flags, new.letters);
         state.log.put(Line::Given(&name, flags, letters))?;
+        if draft.since.is_some() {
+            // Nothing else says that date, should this process be killed once the file has the message.
+            state.log.flush()?;
+        }
         let span = state.append(&opened.file, draft, new)?;
         let filed = (name.clone(), flags, letters);
         state.unlogged.insert(new.uid, filed);
@@ -264,6 +269,11 @@ impl MboxFile {
         }
         let written = self.syncs.wrote();
         Ok((blob(name, new.flags, new.letters), written))
+    }
+
+    /// Has the log say durably when those were saved that were elsewhere before; the file does not tell it.
+    pub(super) fn sync_dates(&self) -> Result<(), Error> {
+        self.state().log.sync()
     }
 
     /// Makes durable what was appended up to there.

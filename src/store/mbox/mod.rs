@@ -32,6 +32,9 @@
 //! X5 +file +sync +D       expunged, durably; only now EXPUNGE is answered. `settle` takes it out
 //! ```
 //!
+//! Of a message that was saved elsewhere before the line A is in the log's file before the message is in its own, and
+//! durable before that: nothing else tells the save date.
+//!
 //! A delivery is an append and one sync. Headers whose fields have room change in their places: should a
 //! power cut tear them, the log still says what they are to be. Everything else is written anew from the first
 //! place that changes to the end of the file, and stands durably in a side file before (`rewrite`). The

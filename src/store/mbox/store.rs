@@ -22,14 +22,23 @@ const BUFFER: usize = 64 * 1024;
 
 /// A handle on the mailboxes of one user.
 pub(crate) struct Mbox {
-    /// Files that this handle appended to, the last append, and the messages.
-    appended: Vec<(Arc<MboxFile>, Written, Vec<Uid>)>,
+    /// Files that this handle appended to.
+    appended: Vec<Appended>,
     /// Files in whose logs this handle put lines.
     logged: Vec<Arc<MboxFile>>,
     /// Messages that go once all that came is durable.
     going: Vec<(Arc<MboxFile>, Uid, Box<str>)>,
     /// Dropped last: it is opened again once all files of it are closed.
     root: Arc<Root>,
+}
+
+/// What was appended to a file.
+struct Appended {
+    file: Arc<MboxFile>,
+    last: Written,
+    uids: Vec<Uid>,
+    /// Some of the messages were saved elsewhere before.
+    dated: bool,
 }
 
 fn own(draft: &mut dyn Draft) -> Result<&mut MboxDraft, Error> {
@@ -71,16 +80,20 @@ impl Mbox {
         let file = self.root.get(to)?;
         let saved = draft.since.unwrap_or_else(crate::sys::clock::now_seconds);
         let (blob, written) = file.append(draft, new, saved)?;
-        match self
-            .appended
-            .iter_mut()
-            .find(|(own, ..)| Arc::ptr_eq(own, &file))
-        {
-            Some((_, last, uids)) => {
-                *last = written;
-                uids.push(new.uid);
+        let dated = draft.since.is_some();
+        let mut appended = self.appended.iter_mut();
+        match appended.find(|own| Arc::ptr_eq(&own.file, &file)) {
+            Some(own) => {
+                own.last = written;
+                own.uids.push(new.uid);
+                own.dated |= dated;
             }
-            None => self.appended.push((file, written, vec![new.uid])),
+            None => self.appended.push(Appended {
+                file,
+                last: written,
+                uids: vec![new.uid],
+                dated,
+            }),
         }
         Ok(blob)
     }
@@ -109,9 +122,12 @@ impl Mbox {
     }
 
     fn sync_appended(&mut self) -> Result<(), Error> {
-        for (file, written, uids) in std::mem::take(&mut self.appended) {
-            file.sync(written)?;
-            file.log(&uids)?;
+        for own in std::mem::take(&mut self.appended) {
+            if own.dated {
+                own.file.sync_dates()?;
+            }
+            own.file.sync(own.last)?;
+            own.file.log(&own.uids)?;
         }
         Ok(())
     }

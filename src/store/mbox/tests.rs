@@ -1,6 +1,6 @@
 use super::Mbox;
-use crate::mail::{MailboxName, SystemFlags, Uid};
-use crate::store::{BlobId, Error, Filing, Store};
+use crate::mail::{Guid, MailboxName, SystemFlags, Uid};
+use crate::store::{BlobId, Error, Filing, Store, saved};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -65,6 +65,17 @@ fn append(path: &Path, text: &str) {
 
 fn message(number: u32) -> String {
     format!("Subject: {number}\r\n\r\ntext of {number}\r\n")
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (own, copy) = (entry.path(), to.join(entry.file_name()));
+        match own.is_dir() {
+            true => copy_tree(&own, &copy),
+            false => drop(fs::copy(&own, &copy).unwrap()),
+        }
+    }
 }
 
 fn foreign(number: u32) -> String {
@@ -502,4 +513,28 @@ fn mailboxes_that_dovecot_calls_otherwise_are_told() {
     assert_eq!(lost(found), [told]);
     let found = super::adopt(root, None, true, &mut |_| ()).unwrap();
     assert_eq!(lost(found), [""; 0]);
+}
+
+/// Nothing but the log says that date.
+#[test]
+fn a_save_date_of_elsewhere_outlives_who_is_killed_once_the_file_has_the_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let (root, left) = (directory.path().join("mail"), directory.path().join("left"));
+    let mut store = open(&root);
+    let mut draft = store.stage().unwrap();
+    draft.write(message(1).as_bytes()).unwrap();
+    draft.date(1_000_000_000).unwrap();
+    draft.identify(Guid([1; 16]), Some(1_234_567_890)).unwrap();
+    let inbox = MailboxName::inbox();
+    store.save(&mut *draft, &inbox).unwrap();
+    let new = filing(5, SystemFlags::SEEN);
+    store.commit(&mut *draft, &inbox, &new).unwrap();
+    // As the system has it, whatever becomes of the process.
+    copy_tree(&root, &left);
+    let found = open(&left).scan(&inbox).unwrap().found;
+    let [one] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(one.uid, Uid::new(5));
+    assert_eq!(saved(&one.blob.name), Some(1_234_567_890));
 }

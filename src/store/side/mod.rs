@@ -15,6 +15,7 @@ pub(crate) mod lock;
 pub(crate) mod metadata;
 pub(in crate::store) mod room;
 pub(crate) mod special_use;
+pub(in crate::store) mod strange;
 pub(crate) mod subscriptions;
 pub(crate) mod uid_validity;
 pub(crate) mod unique;

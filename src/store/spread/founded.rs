@@ -33,8 +33,7 @@ pub(super) fn check(root: &Path, namespace: &Namespace) -> Result<(), Error> {
         disk::is_empty(&namespace.location.root).map_err(|error| match error.kind() {
             // Each process may only touch what was there when it began.
             io::ErrorKind::PermissionDenied => {
-                let why =
-                    "it may not be read: if its disk came after the server, restart the server";
+                let why = "it may not be read (if its disk came just now, who comes next finds it)";
                 io::Error::new(error.kind(), why)
             }
             _ => error,

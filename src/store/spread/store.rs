@@ -7,8 +7,8 @@ use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValid
 use crate::store::side::base::origin;
 use crate::store::side::beyond::Beyond;
 use crate::store::{
-    Blob, BlobId, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState, Memory,
-    Replaced, Scanned, Stamp, Store, WatchedNames,
+    Away, Blob, BlobId, Census, Compacted, Compaction, Draft, Error, Filing, Lines, MailboxState,
+    Memory, Replaced, Scanned, Stamp, Store, WatchedNames,
 };
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -316,6 +316,21 @@ impl Store for Spread {
     fn promised(&mut self, name: &MailboxName) -> Result<Vec<(Uid, Uid)>, Error> {
         let (store, name) = self.at_mut(name)?;
         store.promised(&name)
+    }
+
+    fn away(&mut self, name: &MailboxName) -> Result<Option<Away>, Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.away(&name)
+    }
+
+    fn listed(&mut self, name: &MailboxName) -> Result<UidSet, Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.listed(&name)
+    }
+
+    fn untold(&mut self, name: &MailboxName) -> Result<Option<Uid>, Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.untold(&name)
     }
 
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error> {
