@@ -13,6 +13,8 @@ pub(crate) struct Refill {
     shared: Arc<Shared>,
     /// Messages with lower UIDs were there, or are there.
     pub(crate) first: Uid,
+    /// Lower UIDs were given when it began, whatever messages had them: no other gets them.
+    given: Uid,
 }
 
 impl Account {
@@ -52,11 +54,16 @@ impl Account {
                 return Err(Error::MailboxExists);
             }
         }
+        let given = state.next_uid()?;
         take_back(&mut state, &mut *store)?;
         let first = state.next_uid()?;
         state.refilling = true;
         drop(state);
-        Ok(Refill { shared, first })
+        Ok(Refill {
+            shared,
+            first,
+            given,
+        })
     }
 }
 
@@ -82,6 +89,7 @@ impl Refill {
     /// All are there that come: UIDs below `uid_next` were given. Durable.
     pub(crate) fn finish(self, uid_next: Uid) -> Result<(), Error> {
         let mut state = lock(&self.shared.state);
+        let uid_next = uid_next.max(self.given);
         let summary = state.summary.as_mut().ok_or(Error::Fault)?;
         summary.uid_next = summary.uid_next.max(uid_next);
         state.given = state.given.max(Some(uid_next));
@@ -94,7 +102,9 @@ impl Refill {
 
 impl Drop for Refill {
     fn drop(&mut self) {
-        lock(&self.shared.state).refilling = false;
+        let mut state = lock(&self.shared.state);
+        state.refilling = false;
+        state.given = state.given.max(Some(self.given));
     }
 }
 
@@ -276,7 +286,26 @@ mod tests {
         host.close().unwrap();
         drop(host);
         std::fs::remove_file(file(6)).unwrap();
-        let (_host, account) = open();
+        let (host, account) = open();
         assert_eq!(first(&account).first, uid(20));
+        // Who takes away a file that clients have seen leaves its UID to no other message.
+        put(&account, "old", &[20]).unwrap();
+        let next = || {
+            known(&account, "old")
+                .0
+                .split(' ')
+                .nth(1)
+                .map(str::to_owned)
+        };
+        assert_eq!(next().as_deref(), Some("21"));
+        drop((account, host));
+        std::fs::remove_file(file(20)).unwrap();
+        let (_host, account) = open();
+        let refill = first(&account);
+        assert_eq!(refill.first, uid(20));
+        refill.finish(uid(10)).unwrap();
+        append(&account, "old", "another", &Flags::default());
+        let uids = known(&account, "old").1;
+        assert_eq!(uids.last().map(|row| row.0), Some(21));
     }
 }
