@@ -457,6 +457,19 @@ impl Host {
 
     /// Writes side files that lag behind, then makes the index durable: it has no flags that the store has not.
     pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.flush_with(|index| index.flush().map(|()| true))
+    }
+
+    /// As `flush`, to be called every second or so: of the index, which can be made anew, much that changed may wait a few
+    /// times while more changes. It is dirty as long as it does.
+    pub(crate) fn flush_unless_busy(&self) -> Result<(), Error> {
+        self.flush_with(Index::flush_unless_busy)
+    }
+
+    fn flush_with(
+        &self,
+        flush: impl FnOnce(&Index) -> Result<bool, IndexError>,
+    ) -> Result<(), Error> {
         // An index that cannot be written is lost, and with it all sessions.
         self.inner.reserve.give_way();
         let mut pending = std::mem::take(&mut *lock(&self.pending));
@@ -480,7 +493,11 @@ impl Host {
         // What failed is tried again with the next flush, which the next change brings.
         waiting.extend(pending);
         drop(waiting);
-        let mut flushed = self.inner.index.flush();
+        let flushed = flush(&self.inner.index);
+        if matches!(flushed, Ok(false)) {
+            self.inner.soil();
+        }
+        let mut flushed = flushed.map(drop);
         if self.inner.bulky.swap(false, Ordering::AcqRel) {
             flushed = flushed.and_then(|()| self.inner.index.settle());
             // redb frees what a commit left over in another one, which is not durable; until the next durable one
