@@ -242,7 +242,8 @@ impl Account {
         let shared = self.shared(name)?;
         let mut store = self.0.own_store()?;
         let mut cached = Vec::with_capacity(messages.len());
-        let depth = match shared.was_asked() {
+        // Of many at once rows cost little, and whoever brings them looks at them.
+        let depth = match messages.len() > 1 || shared.was_asked() {
             true => Depth::All,
             false => Depth::Keys,
         };

@@ -1,8 +1,8 @@
 //! What of messages is kept in the index, and for how long.
 //!
-//! Of messages that come to a mailbox nothing is kept as long as nobody asked for a field of those there are: somebody who
-//! lists no messages (POP3), or never looks there, has nothing of it, and it is half of what a delivery writes into the
-//! index. From then on all fields are.
+//! Of messages that come one by one to a mailbox nothing is kept as long as nobody asked for a field of those there are:
+//! somebody who lists no messages (POP3), or never looks there, has nothing of it, and it is half of what a delivery
+//! writes into the index. From then on, or as soon as many are brought at once, all fields are.
 //! A field of a mailbox's messages that nobody asks for in the time for which fields are kept is kept no
 //! more (`index::Fields`); where there is no room for another message, the oldest lose theirs. Both is done
 //! when the mailbox is next cared for: after a delivery, after something was learned, when its last
