@@ -102,7 +102,7 @@
 //! * A full disk takes no new mail and lets users read, mark and delete: a file beside the index gives its room
 //!   up then (`index::Reserve`), and logs have a block to spare.
 //! * Small changes of the index are durable in notes beside its file (`index::journal`), until there are enough of
-//!   them for a commit of redb that writes pages.
+//!   them for a commit of redb that writes pages; while many come, that waits for some seconds.
 //! * A woken session asks the index for the changes since what it knows; nobody queues events.
 //!
 //! # What is deliberately absent

@@ -135,7 +135,7 @@ limits! {
     command_line_octets: usize, Size, 1024, 64 << 10, "Length of a command line after login.";
     literal_octets: usize, Size, 1024, 1 << 20, "Length of a literal, except the message of APPEND.";
     nonsync_literal_octets: u32, Size, 4096, 100_000_000, "Length of a literal that a client may send without waiting. At 4096 that is LITERAL- instead of LITERAL+ (RFC 7888).";
-    append_messages: usize, Count, 1, 250, "Messages of one APPEND (RFC 3502); until all are filed each has a file open or, where many share a file, up to 64 KiB of memory.";
+    append_messages: usize, Count, 1, 250, "Messages of one APPEND (RFC 3502); until all are filed each has a file open or, where many share a file, up to 64 KiB of memory and what large ones may have (`engine_memory_octets`).";
     message_octets: u64, Size, 1024, 100_000_000, "Length of a message in APPEND and LMTP.";
     bad_commands: u32, Count, 1, 20, "Wrong commands after login, without a right one between them; the last ends the session.";
     set_ranges: usize, Count, 10, 50_000, "Ranges in a set of messages that a command names.";
@@ -183,7 +183,7 @@ limits! {
     sort_octets: usize, Size, 65_536, 32 << 20, "Memory for one SORT, which goes on in a file, or one THREAD, which is refused.";
     blocking_threads: u32, Count, 1, 4, "Threads of a process that wait for the disk.";
     stack_octets: usize, Size, 65_536, 512 << 10, "Stack of a thread.";
-    engine_memory_octets: usize, Size, 4_194_304, 128 << 20, "Memory of a process that has mail, its stacks and indexes included; near it new sessions and deliveries are refused, at it the process begins anew.";
+    engine_memory_octets: usize, Size, 4_194_304, 128 << 20, "Memory of a process that has mail, its stacks and indexes included; near it new sessions and deliveries are refused, at it the process begins anew. Large messages that come to mdbox or sdbox may have a sixteenth of it, one of them a quarter of that; beyond it they are written to a file first.";
     front_memory_octets: usize, Size, 4_194_304, 128 << 20, "Memory of the process that has the connections before login, all of LMTP and all of TLS; near it new ones are refused, at it the process begins anew.";
     auth_memory_octets: usize, Size, 4_194_304, 320 << 20, "Memory of the process that has the users; a password that takes more to check is not checked.";
     engine_idle_timeout: Duration, Duration, 1, seconds(60), "Time without a session after which a user's process ends.";

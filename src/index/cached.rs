@@ -108,6 +108,20 @@ impl Cached {
         Cached { checksum, ..self }
     }
 
+    /// Of a message of which no fields are kept but those.
+    pub(crate) fn of_keys(keys: &Keys<'_>) -> Cached {
+        Cached::new(&Facts {
+            keys: *keys,
+            left_out: Fields::FACTS,
+            ..Facts::default()
+        })
+    }
+
+    /// True if it has nothing but keys, and more may be asked for.
+    pub(crate) fn is_of_keys(&self) -> bool {
+        self.facts().is_empty()
+    }
+
     /// With these fields alone; `None` if none of them is there.
     pub(super) fn only(&self, fields: Fields) -> Option<Cow<'_, Cached>> {
         let facts = self.facts();

@@ -240,6 +240,19 @@ impl Index {
         self.settle_in(Some((journal, &mut notes)), |_| Ok(()))
     }
 
+    /// As `flush`, but what is too much for a note waits while more comes, for a bounded number of calls; false if it
+    /// does.
+    pub(crate) fn flush_unless_busy(&self) -> Result<bool, Error> {
+        if let Some(journal) = self.journal.as_ref().filter(|_| !self.is_lost()) {
+            let mut notes = journal.notes();
+            let changes = journal.changes();
+            if !changes.is_empty() && !notes.have_room(&changes) && notes.waits(&changes) {
+                return Ok(false);
+            }
+        }
+        self.flush().map(|()| true)
+    }
+
     /// As `flush`, and the file needs no notes beside it.
     pub(crate) fn settle(&self) -> Result<(), Error> {
         self.settle_with(|_| Ok(()))

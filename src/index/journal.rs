@@ -4,6 +4,9 @@
 //! free: some 50 KB for one flag. A note says what changed of each row, in a few dozen octets. So redb's
 //! commits stay in memory while the notes have room; then one durable commit has all of them. That gives
 //! the notes which follow a new number: those with another one are left over, and say nothing.
+//!
+//! Where changes come too fast to be noted, that commit waits until they come no more, or some seconds: it writes pages
+//! that are filled by half and what says which are free, and the next one would write those again.
 
 use super::bits::{put_varint, take, take_varint};
 use super::checksum;
@@ -21,6 +24,8 @@ const OCTETS: u64 = 64 << 10;
 const PIECE: usize = 4096;
 /// Of a note before its changes: their number, how many octets they have, a checksum.
 const HEAD: usize = 16;
+/// So often in a row a commit of redb's may wait for more changes.
+pub(super) const MAX_WAITS: u32 = 8;
 
 const PUT: u8 = 0;
 const REMOVE: u8 = 0x40;
@@ -33,6 +38,8 @@ pub(super) struct Changes {
     bytes: Vec<u8>,
     /// More than are noted, or something that must not be.
     too_many: bool,
+    /// Transactions, round and round.
+    count: u32,
 }
 
 /// One of them: the row of that key gets another value, or it goes, or all rows from that key to `last` go.
@@ -63,6 +70,7 @@ impl Changes {
         Changes {
             bytes: Vec::new(),
             too_many: true,
+            count: 0,
         }
     }
 
@@ -107,6 +115,7 @@ impl Changes {
         self.too_many |= next.too_many;
         self.bytes.extend_from_slice(&next.bytes);
         self.bound();
+        self.count = self.count.wrapping_add(1);
     }
 
     fn begin(&mut self, what: u8, key: &[u8]) {
@@ -116,7 +125,10 @@ impl Changes {
 
     fn bound(&mut self) {
         if self.too_many || self.bytes.len() as u64 > OCTETS {
-            *self = Changes::off();
+            *self = Changes {
+                count: self.count,
+                ..Changes::off()
+            };
         }
     }
 }
@@ -147,6 +159,8 @@ impl<'a> Change<'a> {
 
 /// So many octets that are the same do not end a patch: noting where another begins takes as many.
 const GAP: usize = 3;
+/// Octets that are compared at a time.
+const PART: usize = 64;
 
 /// What makes a value of an old one: patches, each so many octets of the old one, then others in place of as
 /// many of its own; and how many octets of its end follow the last.
@@ -154,11 +168,7 @@ pub(super) fn patches(old: &[u8], new: &[u8]) -> (Vec<u8>, usize) {
     let room = old.len().min(new.len());
     let both = old.iter().rev().zip(new.iter().rev());
     let same = both.take_while(|(old, new)| old == new).count();
-    let aligned = old
-        .iter()
-        .zip(new)
-        .take_while(|(old, new)| old == new)
-        .count();
+    let aligned = alike(old, new);
     let end = same.min(room - aligned);
     let stop = new.len() - end;
     let differs = |at: usize| at >= old.len() - end || old.get(at) != new.get(at);
@@ -182,6 +192,18 @@ pub(super) fn patches(old: &[u8], new: &[u8]) -> (Vec<u8>, usize) {
         put_text(&[], &mut out);
     }
     (out, end)
+}
+
+/// How many octets two texts begin with that are the same; of long ones many at a time.
+fn alike(old: &[u8], new: &[u8]) -> usize {
+    let both = old.chunks_exact(PART).zip(new.chunks_exact(PART));
+    let parts = PART * both.take_while(|(old, new)| old == new).count();
+    let (old, new) = (
+        old.get(parts..).unwrap_or_default(),
+        new.get(parts..).unwrap_or_default(),
+    );
+    let both = old.iter().zip(new);
+    parts + both.take_while(|(old, new)| old == new).count()
 }
 
 /// The value that patches make; `None` if they are not of that one.
@@ -225,6 +247,9 @@ pub(super) struct Notes {
     pub(super) number: u64,
     /// Where the next one begins.
     end: u64,
+    /// How often a commit of redb's waited since the last, and how many changes there were when it did so last.
+    waits: u32,
+    waited_at: u32,
     /// It could not be written: redb has to do it alone.
     is_given_up: bool,
 }
@@ -241,6 +266,8 @@ impl Journal {
             file: None,
             number,
             end: 0,
+            waits: 0,
+            waited_at: 0,
             is_given_up: false,
         };
         Journal {
@@ -268,19 +295,15 @@ impl Journal {
 impl Notes {
     /// Notes changes durably; false if that cannot be done: redb has to make them durable then.
     pub(super) fn note(&mut self, changes: &Changes) -> bool {
-        if changes.too_many || self.is_given_up {
+        if !self.have_room(changes) {
             return false;
         }
         let Some(note) = note(self.number, &changes.bytes) else {
             return false;
         };
-        let end = self.end + note.len() as u64;
-        if end > OCTETS {
-            return false;
-        }
         match self.write(&note) {
             Ok(()) => {
-                self.end = end;
+                self.end += note.len() as u64;
                 true
             }
             Err(error) => {
@@ -294,9 +317,25 @@ impl Notes {
         }
     }
 
+    /// True if a commit of redb's that has these changes should wait for those that come: some came since it was last
+    /// asked, and it was not too often.
+    pub(super) fn waits(&mut self, changes: &Changes) -> bool {
+        let before = (self.waits > 0).then_some(self.waited_at);
+        self.waited_at = changes.count;
+        self.waits = self.waits.saturating_add(1);
+        self.waits <= MAX_WAITS && before != Some(changes.count)
+    }
+
+    /// True if changes can be noted, as far as that can be said beforehand.
+    pub(super) fn have_room(&self, changes: &Changes) -> bool {
+        let octets = (HEAD + changes.bytes.len()) as u64;
+        !changes.too_many && !self.is_given_up && self.end + octets <= OCTETS
+    }
+
     /// redb's file has all that was noted; what comes gets another number.
     pub(super) fn begin(&mut self, number: u64) {
         (self.number, self.end) = (number, 0);
+        self.waits = 0;
     }
 
     /// Nothing is noted in it any more.

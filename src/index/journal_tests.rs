@@ -99,6 +99,47 @@ fn a_small_change_is_noted_and_is_there_after_a_kill() {
 }
 
 #[test]
+fn many_changes_wait_while_more_come_but_not_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("i.redb");
+    let copy = directory.path().join("c.redb");
+    let index = Index::open(&path, 1 << 20).unwrap();
+    let add = |number: u32| {
+        let name = name(number as u8, 70_000);
+        let added = index.write(Durable::Later, |w| {
+            w.add_names(MailboxId(1), number, vec![name])
+        });
+        added.unwrap();
+    };
+    let is_durable = || rows(&killed(&path, &copy)) == rows(&index);
+    mark(&index, Durable::Later, 1);
+    assert!(index.flush_unless_busy().unwrap() && is_durable());
+    // As soon as nothing comes any more.
+    for number in 1..3 {
+        add(number);
+        assert!(!index.flush_unless_busy().unwrap() && !is_durable());
+    }
+    assert!(index.flush_unless_busy().unwrap() && is_durable());
+    let mut waited = 0;
+    for number in 3..100 {
+        add(number);
+        if index.flush_unless_busy().unwrap() {
+            break;
+        }
+        waited += 1;
+    }
+    assert!(waited == journal::MAX_WAITS && is_durable());
+    // Whoever is not told before does not wait.
+    add(100);
+    assert!(!index.flush_unless_busy().unwrap());
+    mark(&index, Durable::Yes, 2);
+    assert!(is_durable());
+    add(101);
+    index.flush().unwrap();
+    assert!(is_durable() && index.flush_unless_busy().unwrap());
+}
+
+#[test]
 fn whatever_happens_all_that_was_made_durable_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let paths = ["a.redb", "b.redb"].map(|name| directory.path().join(name));

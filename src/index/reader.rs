@@ -215,18 +215,17 @@ impl Reader {
         Ok(found)
     }
 
-    /// Checksums of the messages from `first` to `last` that have one, ascending.
-    pub(crate) fn checksums(
+    /// What the messages from `first` to `last` are known by that were looked at, ascending.
+    pub(crate) fn keys(
         &self,
         mailbox: MailboxId,
         first: Uid,
         last: Uid,
-    ) -> Result<Vec<(Uid, u32)>, Error> {
+    ) -> Result<Vec<(Uid, Cached)>, Error> {
         let mut found = Vec::new();
         let rows = (Kept::Keys, Checked::Yes);
         self.each_cached(mailbox, rows, first, last, &mut |uid, row| {
-            let checksum = Keys::decode(row).and_then(|keys| keys.checksum);
-            found.extend(checksum.map(|checksum| (uid, checksum)));
+            found.extend(Keys::decode(row).map(|keys| (uid, Cached::of_keys(&keys))));
             true
         })?;
         Ok(found)

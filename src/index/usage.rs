@@ -112,7 +112,7 @@ pub(crate) struct Keeping {
 }
 
 impl Usage {
-    /// Of a mailbox of which nothing is kept yet: everything counts as asked for.
+    /// Of a mailbox of which something is kept for the first time: everything counts as asked for.
     fn new(account: AccountId, now: u64) -> Usage {
         Usage {
             account: account.number(),

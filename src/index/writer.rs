@@ -391,6 +391,16 @@ impl<'t> Writer<'t> {
         self.put(Kind::Keys, &at, &cached.encode(Kept::Keys))
     }
 
+    /// As `set_keys`, of what is known of a message; what else is kept stays.
+    pub(crate) fn set_keys_of(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Uid,
+        cached: &Cached,
+    ) -> Result<(), Error> {
+        self.set_keys(mailbox, uid, &cached.encode(Kept::Keys))
+    }
+
     /// The row of a message's keys alone, instead of the one it has.
     pub(crate) fn set_keys(
         &mut self,

@@ -3,6 +3,7 @@
 use super::arrive::{Arrived, Coming, Flight, LETTERS};
 use super::filed::Filed;
 use super::host::lock;
+use super::learn::Depth;
 use super::shared::Shared;
 use super::{Account, Error, FlagChange, learn, store_fault};
 use crate::index::{Cached, Name};
@@ -241,8 +242,13 @@ impl Account {
         let shared = self.shared(name)?;
         let mut store = self.0.own_store()?;
         let mut cached = Vec::with_capacity(messages.len());
+        // Of many at once rows cost little, and whoever brings them looks at them.
+        let depth = match messages.len() > 1 || shared.was_asked() {
+            true => Depth::All,
+            false => Depth::Keys,
+        };
         for message in &mut *messages {
-            cached.push(self.make_ready(&mut *store, name, message)?);
+            cached.push(self.make_ready(&mut *store, name, message, depth)?);
         }
         let (flight, uid_validity, mut arrived) =
             shared.file(&mut *store, messages, batch, OUTRUN_TRIES)?;
@@ -264,6 +270,7 @@ impl Account {
         store: &mut dyn store::Store,
         name: &MailboxName,
         message: &mut NewMessage<'_>,
+        depth: Depth,
     ) -> Result<Option<Cached>, Error> {
         message.draft.end_binary()?;
         // What is filed again keeps its date; index and file have the same.
@@ -280,9 +287,10 @@ impl Account {
         saved.map_err(store_fault("filing a message"))?;
         let before = message.draft.learned_in.replace(name.clone());
         let same = before.is_none_or(|before| store.keeps_octets(&before, name));
-        if message.draft.learned.is_none() || !dated || !same {
+        let lacks = |learned: &Cached| depth == Depth::All && learned.is_of_keys();
+        if message.draft.learned.as_ref().is_none_or(lacks) || !dated || !same {
             let draft = message.draft.staged()?;
-            let learned = learn::from_draft(draft, date, &self.0.host.limits.mime);
+            let learned = learn::from_draft(draft, date, &self.0.host.limits.mime, depth);
             message.draft.learned = learned;
         }
         Ok(message.draft.learned.clone())

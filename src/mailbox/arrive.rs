@@ -186,8 +186,13 @@ impl Shared {
             false => Durable::Later,
         };
         let bounds = self.host.limits.bounds();
+        let has_facts = |a: &Arrived| a.cached.as_ref().is_some_and(|c| !c.is_of_keys());
+        let has_facts = arrived.iter().any(has_facts);
         let keeping = self.host.write_with(durable, |w| {
-            let mut keeping = w.keeping(self.owner, self.id, &bounds)?;
+            let mut keeping = match has_facts {
+                true => Some(w.keeping(self.owner, self.id, &bounds)?),
+                false => None,
+            };
             for chunk in arrived.chunk_by(|a, b| number(a) == number(b)) {
                 let number = chunk.first().map_or(0, number);
                 self.take_in_chunk(w, (number, chunk, told), &mut summary, &mut keeping)?;
@@ -195,7 +200,9 @@ impl Shared {
             w.set_summary(self.id, &summary)?;
             Ok(keeping)
         })?;
-        self.note_keeping(&keeping);
+        keeping
+            .iter()
+            .for_each(|keeping| self.note_keeping(keeping));
         state.summary = Some(summary);
         for message in arrived.iter().filter(|a| a.filing.uid >= told) {
             if let Some(uids) = state.uids.as_mut() {
@@ -212,7 +219,7 @@ impl Shared {
         w: &mut Writer<'_>,
         (number, arrived, told): (u32, &[Arrived], Uid),
         summary: &mut crate::index::Summary,
-        keeping: &mut Keeping,
+        keeping: &mut Option<Keeping>,
     ) -> Result<(), crate::index::Error> {
         let mut flags = w.flags(self.id, number)?;
         let mut names = Vec::new();
@@ -227,8 +234,10 @@ impl Shared {
             let unnamed = |keyword: &&u16| is_new || **keyword >= LETTERS;
             let keywords = message.keywords.iter().filter(unnamed);
             keywords.for_each(|keyword| flags.set_keyword(slot, *keyword, true));
-            if let Some(cached) = &message.cached {
-                w.keep_cached(self.id, uid, cached, keeping)?;
+            match (&message.cached, keeping.as_mut()) {
+                (Some(cached), Some(keeping)) => w.keep_cached(self.id, uid, cached, keeping)?,
+                (Some(cached), None) => w.set_keys_of(self.id, uid, cached)?,
+                (None, _) => {}
             }
             if is_new {
                 summary.messages += 1;

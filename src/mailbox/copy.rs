@@ -355,18 +355,20 @@ impl Shared {
                 .map_err(fault("reading the index"))?
                 .into_iter()
                 .peekable();
-            let checksums = reader.checksums(self.id, first, last);
-            let checksums = checksums.map_err(fault("reading the index"))?;
-            let mut checksums = checksums.into_iter().peekable();
+            let keys = reader.keys(self.id, first, last);
+            let keys = keys.map_err(fault("reading the index"))?;
+            let mut keys = keys.into_iter().peekable();
             for name in names.names.into_iter().filter(|n| wanted.has(n.slot)) {
                 let Some(uid) = uid(name.slot) else { continue };
                 while cached.next_if(|(other, _)| *other < uid).is_some() {}
-                while checksums.next_if(|(other, _)| *other < uid).is_some() {}
-                let checksum = checksums.next_if(|(other, _)| *other == uid);
-                let checksum = checksum.map(|(_, checksum)| checksum);
+                while keys.next_if(|(other, _)| *other < uid).is_some() {}
+                let keys = keys.next_if(|(other, _)| *other == uid);
+                let keys = keys.map(|(_, keys)| keys);
+                let checksum = keys.as_ref().and_then(|keys| keys.facts().keys.checksum);
+                // A copy of one of which no fields are kept is known by its keys, too.
                 let cached = cached
                     .next_if(|(other, _)| *other == uid)
-                    .map(|(_, cached)| cached.checked(checksum));
+                    .map_or(keys, |(_, cached)| Some(cached.checked(checksum)));
                 let mut keywords = Vec::new();
                 flags.keywords(name.slot, &mut keywords);
                 items.push(Item {

@@ -41,6 +41,8 @@ pub(crate) struct Limits {
     pub(crate) step_messages: usize,
     /// Octets of redb's own cache.
     pub(crate) index_cache_octets: usize,
+    /// Octets in memory of large messages that are being written (see [`crate::store::set_draft_octets`]).
+    pub(crate) draft_octets: usize,
     /// Octets in memory for one SORT or THREAD.
     pub(crate) sort_octets: usize,
     /// Octets of the fields that are kept of one mailbox's messages, and of all of a user's.
@@ -65,6 +67,7 @@ impl Default for Limits {
             expunges: 1000,
             step_messages: 1024,
             index_cache_octets: 2 << 20,
+            draft_octets: 1 << 20,
             sort_octets: 32 << 20,
             cache_mailbox_octets: 1 << 30,
             cache_user_octets: 4 << 30,
@@ -74,6 +77,8 @@ impl Default for Limits {
     }
 }
 
+/// Of an engine's memory, one part in so many is for large messages that are being written.
+const DRAFTS: usize = 16;
 /// Messages in memory at once, after which it is given back.
 const BULK: usize = 500;
 /// Accounts kept, with their mailboxes and watches, though nobody uses them.
@@ -106,6 +111,7 @@ impl From<&crate::config::Limits> for Limits {
             expunges: limits.expunge_history,
             step_messages: limits.step_messages,
             index_cache_octets: limits.index_cache_octets,
+            draft_octets: limits.engine_memory_octets / DRAFTS,
             sort_octets: limits.sort_octets,
             cache_mailbox_octets: limits.cache_mailbox_octets,
             cache_user_octets: limits.cache_user_octets,
@@ -172,6 +178,7 @@ impl Host {
     /// Opens the index file, or makes it. A damaged one is put aside and built anew from the store,
     /// mailbox by mailbox as they are opened. Errors: `Busy` if another process has it.
     pub(crate) fn open(path: &Path, limits: Limits) -> Result<Host, Error> {
+        crate::store::set_draft_octets(limits.draft_octets);
         let reserve = Reserve::beside(path);
         let index = match Host::open_index(path, limits) {
             Err(Error::Full) if reserve.use_up() => Host::open_index(path, limits),
@@ -447,6 +454,19 @@ impl Host {
 
     /// Writes side files that lag behind, then makes the index durable: it has no flags that the store has not.
     pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.flush_with(|index| index.flush().map(|()| true))
+    }
+
+    /// As `flush`, to be called every second or so: of the index, which can be made anew, much that changed may wait a few
+    /// times while more changes. It is dirty as long as it does.
+    pub(crate) fn flush_unless_busy(&self) -> Result<(), Error> {
+        self.flush_with(Index::flush_unless_busy)
+    }
+
+    fn flush_with(
+        &self,
+        flush: impl FnOnce(&Index) -> Result<bool, IndexError>,
+    ) -> Result<(), Error> {
         // An index that cannot be written is lost, and with it all sessions.
         self.inner.reserve.give_way();
         let mut pending = std::mem::take(&mut *lock(&self.pending));
@@ -470,7 +490,11 @@ impl Host {
         // What failed is tried again with the next flush, which the next change brings.
         waiting.extend(pending);
         drop(waiting);
-        let mut flushed = self.inner.index.flush();
+        let flushed = flush(&self.inner.index);
+        if matches!(flushed, Ok(false)) {
+            self.inner.soil();
+        }
+        let mut flushed = flushed.map(drop);
         if self.inner.bulky.swap(false, Ordering::AcqRel) {
             flushed = flushed.and_then(|()| self.inner.index.settle());
             // redb frees what a commit left over in another one, which is not durable; until the next durable one

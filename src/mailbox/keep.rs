@@ -1,5 +1,8 @@
 //! What of messages is kept in the index, and for how long.
 //!
+//! Of messages that come one by one to a mailbox nothing is kept as long as nobody asked for a field of those there are:
+//! somebody who lists no messages (POP3), or never looks there, has nothing of it, and it is half of what a delivery
+//! writes into the index. From then on, or as soon as many are brought at once, all fields are.
 //! A field of a mailbox's messages that nobody asks for in the time for which fields are kept is kept no
 //! more (`index::Fields`); where there is no room for another message, the oldest lose theirs. Both is done
 //! when the mailbox is next cared for: after a delivery, after something was learned, when its last
@@ -18,6 +21,8 @@ const ROWS: usize = if cfg!(test) { 4 } else { 2048 };
 /// What is noted of a mailbox while it is open.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
+    /// Somebody asked for something at some time.
+    ever: AtomicBool,
     /// When it was last noted that somebody asked, in seconds, and below that for which fields.
     noted: AtomicU32,
     /// There was no room for something.
@@ -39,6 +44,17 @@ impl Limits {
 }
 
 impl Shared {
+    /// True if somebody asked for fields of the mailbox at some time: only then they are kept of messages that come.
+    pub(super) fn was_asked(&self) -> bool {
+        if self.asked.ever.load(Ordering::Relaxed) {
+            return true;
+        }
+        let usage = self.host.index.read().and_then(|r| r.usage(self.id));
+        let ever = usage.is_ok_and(|usage| usage.is_some());
+        self.asked.ever.store(ever, Ordering::Relaxed);
+        ever
+    }
+
     /// Somebody asks for these fields, which is noted once a day.
     pub(super) fn note_asked(&self, fields: Fields) {
         let bounds = self.host.limits.bounds();
@@ -252,6 +268,46 @@ mod tests {
         assert_eq!(found(&account, "INBOX"), hits);
         let known = octets(&host, &account, "INBOX");
         assert!(known > 0 && known < all, "headers alone are asked for");
+    }
+
+    #[test]
+    fn nothing_is_kept_before_somebody_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let (host, account) = opened(directory.path(), Limits::default());
+        account.create(&name("a")).unwrap();
+        let shared = account.shared(&name("INBOX")).unwrap();
+        let kept = || {
+            let reader = host.inner.index.read().unwrap();
+            let (first, last) = (crate::mail::Uid::MIN, crate::mail::Uid::MAX);
+            let facts = reader.cached(shared.id, first, last, 100).unwrap().len();
+            (facts, reader.keys(shared.id, first, last).unwrap().len())
+        };
+        for n in 1..=3 {
+            append(&account, "INBOX", &format!("no. {n}"), &Flags::default());
+        }
+        let mut view = account.select(&name("INBOX"), Access::ReadOnly).unwrap();
+        assert!(kept() == (0, 3) && !shared.was_asked());
+        let sizes = Want {
+            octets: true,
+            ..Want::default()
+        };
+        let mut rows = view.fetch(view.uids().clone(), sizes);
+        while rows.advance().unwrap() {
+            assert!(rows.octets().unwrap() > 0);
+        }
+        drop(rows);
+        assert!(kept() == (0, 3) && !shared.was_asked());
+        let lists = told(&account, "INBOX");
+        assert!(kept() == (3, 3) && shared.was_asked());
+        append(&account, "INBOX", "no. 4", &Flags::default());
+        assert_eq!(kept(), (4, 4));
+        assert_eq!(told(&account, "INBOX")[..lists.len()], lists);
+        // A copy has what its message has.
+        let (shared, all) = (account.shared(&name("a")).unwrap(), view.uids().clone());
+        view.copy(&all, &name("a")).unwrap();
+        let reader = host.inner.index.read().unwrap();
+        let (first, last) = (crate::mail::Uid::MIN, crate::mail::Uid::MAX);
+        assert_eq!(reader.cached(shared.id, first, last, 9).unwrap().len(), 3);
     }
 
     #[test]

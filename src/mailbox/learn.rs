@@ -47,14 +47,23 @@ pub(super) fn knows<N: AsRef<str>>(names: &[N]) -> bool {
     })
 }
 
+/// How much is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What messages are found and sorted by.
+    Keys,
+    All,
+}
+
 /// Computes what is to be remembered of a message that was just written. `None` if it cannot be read.
 pub(super) fn from_draft(
     draft: &mut dyn Draft,
     internal_date: i64,
     limits: &mime::Limits,
+    depth: Depth,
 ) -> Option<Cached> {
     if let Some(bytes) = draft.whole().ok()? {
-        return Some(from_bytes(bytes, internal_date, limits));
+        return Some(from_bytes_to(bytes, internal_date, limits, depth));
     }
     from_body(&mut draft.reader().ok()?, internal_date, limits).ok()
 }
@@ -115,11 +124,16 @@ pub(super) fn from_body(
         &header,
         (internal_date, checksum),
         limits,
+        Depth::All,
     ))
 }
 
 /// As `from_body` for a message in memory.
 pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits) -> Cached {
+    from_bytes_to(bytes, internal_date, limits, Depth::All)
+}
+
+fn from_bytes_to(bytes: &[u8], internal_date: i64, limits: &mime::Limits, depth: Depth) -> Cached {
     let message = mime::parse_bytes(bytes, limits);
     let end = message
         .root()
@@ -130,6 +144,7 @@ pub(super) fn from_bytes(bytes: &[u8], internal_date: i64, limits: &mime::Limits
         bytes.get(..end).unwrap_or_default(),
         (internal_date, Some(crc32fast::hash(bytes))),
         limits,
+        depth,
     )
 }
 
@@ -138,6 +153,7 @@ fn remember(
     header: &[u8],
     (internal_date, checksum): (i64, Option<u32>),
     limits: &mime::Limits,
+    depth: Depth,
 ) -> Cached {
     let short = |text: Vec<u8>| {
         if text.len() <= MAX_TEXT {
@@ -154,16 +170,20 @@ fn remember(
     let mut subjects = mime::values(&fields, "Subject");
     let is_reply = subjects.next().is_some_and(|s| base_subject(s, &mut base));
     let (base, is_reply) = (base.as_slice(), is_reply);
+    let keys = Keys {
+        octets: message.octets(),
+        internal_date,
+        sent,
+        subject: (base.len() <= MAX_SUBJECT).then_some(SubjectKey { base, is_reply }),
+        checksum,
+    };
+    if depth == Depth::Keys {
+        return Cached::of_keys(&keys);
+    }
     let envelope = short(mime::envelope(header, limits));
     let structure = short(mime::bodystructure(message));
     Cached::new(&Facts {
-        keys: Keys {
-            octets: message.octets(),
-            internal_date,
-            sent,
-            subject: (base.len() <= MAX_SUBJECT).then_some(SubjectKey { base, is_reply }),
-            checksum,
-        },
+        keys,
         envelope: &envelope,
         bodystructure: &structure,
         header: if fields.len() <= MAX_HEADER {

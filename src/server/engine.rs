@@ -392,7 +392,7 @@ impl Engine {
                 let comes = engine.filing.load(Ordering::Acquire) > 0;
                 if engine.host.is_dirty() {
                     let host = engine.host.clone();
-                    let flushed = engine.pool.unblock(move || host.flush()).await;
+                    let flushed = engine.pool.unblock(move || host.flush_unless_busy()).await;
                     if let Err(error) = flushed {
                         log::error!("the index is not durable yet: {error:?}");
                     }

@@ -23,6 +23,7 @@ pub(crate) use adopt::{
 };
 pub(crate) use body::Body;
 pub(crate) use census::{Census, Cursor, Roll, Sighting, Sightings, Totals};
+pub(crate) use dbox::set_draft_octets;
 pub(crate) use error::{Error, unless_full};
 pub(crate) use face::{
     Away, Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,

@@ -211,6 +211,28 @@ fn a_frame_that_is_not_whole_is_none_and_its_uid_is_not_given() {
     }
 }
 
+/// One that is longer than a buffer and stays in memory: its frame is written in pieces.
+#[test]
+fn a_large_message_needs_no_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = Dbox::mdbox(root, None, 1 << 20).unwrap();
+    let before = octets(&log_of(root, "INBOX"));
+    let large = "large ".repeat(20_000) + "\r\n";
+    save(&mut store, "INBOX", 1);
+    try_save(&mut store, "INBOX", &large, &filing(2, SystemFlags::SEEN)).unwrap();
+    save(&mut store, "INBOX", 3);
+    let (left, torn) = (Left::of(root), Left::of(root));
+    assert_eq!(octets(&left.log("INBOX")), before);
+    let all = shown(&mut store, "INBOX");
+    assert_eq!(all[1].2.len(), large.len() - 1);
+    assert_eq!(shown(&mut left.open(), "INBOX"), all);
+    let file = torn.0.path().join("storage/m.1");
+    let file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.write_all_at(b"?", 100_000).unwrap();
+    assert_eq!(uids(&mut torn.open(), "INBOX"), [1, 3]);
+}
+
 #[test]
 fn no_file_begins_before_the_lines_of_the_last_are_durable() {
     let directory = tempfile::tempdir().unwrap();
@@ -308,7 +330,8 @@ fn letters_and_large_messages_and_those_of_a_promise_have_lines() {
         ..filing(1, SystemFlags::NONE)
     };
     try_save(&mut store, "INBOX", "a\r\n", &lettered).unwrap();
-    let large = "x".repeat(100_000) + "\r\n";
+    // More than one message may have in memory.
+    let large = "x".repeat(300_000) + "\r\n";
     try_save(&mut store, "INBOX", &large, &filing(2, SystemFlags::NONE)).unwrap();
     let both = (Uid::new(3).unwrap(), Uid::new(4).unwrap());
     store.promise(&inbox, both).unwrap();

@@ -65,6 +65,7 @@
 //!
 //! A file that is expunged is gone durably before the log is written anew without its line X.
 
+mod allowance;
 mod arrival;
 mod attachments;
 mod draft;
@@ -101,6 +102,7 @@ mod takeover_tests;
 mod tests;
 mod walk;
 
+pub(crate) use allowance::set_draft_octets;
 pub(crate) use handback::hand_back;
 pub(crate) use store::Dbox;
 pub(crate) use takeover::{adopt, format_of, has_files, has_mailboxes};

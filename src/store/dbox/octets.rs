@@ -1,5 +1,6 @@
 //! Octets on their way to a file of messages: in memory or, if they are many, in a file without a name.
 
+use super::allowance::{Allowance, DRAFTS, Pool};
 use super::files;
 use super::root::Root;
 use crate::store::Error;
@@ -9,12 +10,15 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// Up to so many stay in memory.
+/// Up to so many stay in memory; more as far as there is an allowance for them.
 pub(super) const BUFFER_OCTETS: usize = 64 * 1024;
 
 pub(super) struct Octets {
     root: Arc<Root>,
+    /// Those that are not in the file. Whoever puts some there puts at most `BUFFER_OCTETS` at a time.
     pub(super) buffer: Vec<u8>,
+    /// For those in the buffer beyond `BUFFER_OCTETS`.
+    allowance: Allowance,
     /// Where the octets are once they are more than the buffer takes; those in the buffer follow.
     spool: Option<File>,
     spooled: u64,
@@ -22,9 +26,15 @@ pub(super) struct Octets {
 
 impl Octets {
     pub(super) fn new(root: &Arc<Root>) -> Octets {
+        Octets::within(root, &DRAFTS)
+    }
+
+    /// As `new`, with memory from that pool.
+    fn within(root: &Arc<Root>, pool: &'static Pool) -> Octets {
         Octets {
             root: root.clone(),
             buffer: Vec::new(),
+            allowance: Allowance::of(pool),
             spool: None,
             spooled: 0,
         }
@@ -39,12 +49,20 @@ impl Octets {
         self.spool.is_none().then_some(self.buffer.as_slice())
     }
 
-    /// To be called when the buffer got more, so that it stays small.
+    /// To be called when the buffer got more, so that it stays as small as it is to be.
     pub(super) fn grown(&mut self) -> Result<(), Error> {
-        match self.buffer.len() > BUFFER_OCTETS {
-            true => self.spill(),
-            false => Ok(()),
+        let room = BUFFER_OCTETS + self.allowance.octets();
+        if self.buffer.len() <= room {
+            return Ok(());
         }
+        // Twice as much each time, so that few octets are moved.
+        if self.spool.is_some() || !self.allowance.grow(room) {
+            return self.spill();
+        }
+        let next = 2 * room + BUFFER_OCTETS;
+        self.buffer
+            .reserve_exact(next.saturating_sub(self.buffer.len()));
+        Ok(())
     }
 
     /// Nothing comes any more.
@@ -63,6 +81,10 @@ impl Octets {
         disk::write_at(spool, &self.buffer, self.spooled)?;
         self.spooled += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.allowance.octets() > 0 {
+            self.buffer.shrink_to(BUFFER_OCTETS);
+            self.allowance.release();
+        }
         Ok(())
     }
 
@@ -86,14 +108,21 @@ impl Octets {
         file: &File,
         at: u64,
     ) -> io::Result<()> {
-        let Some(spool) = &self.spool else {
+        if self.spool.is_none() && self.buffer.len() <= BUFFER_OCTETS {
             before.reserve(self.buffer.len() + behind.len());
             before.extend_from_slice(&self.buffer);
             before.extend_from_slice(behind);
             return disk::write_at(file, &before, at);
-        };
+        }
         disk::write_at(file, &before, at)?;
-        let end = files::copy(spool, 0, self.spooled, file, at + before.len() as u64)?;
+        let start = at + before.len() as u64;
+        let end = match &self.spool {
+            Some(spool) => files::copy(spool, 0, self.spooled, file, start)?,
+            None => {
+                disk::write_at(file, &self.buffer, start)?;
+                start + self.buffer.len() as u64
+            }
+        };
         disk::write_at(file, behind, end)
     }
 
@@ -136,5 +165,59 @@ impl Read for Reader<'_> {
         };
         self.at += count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::dbox::sdbox;
+
+    /// What is written from octets that came in pieces of that size, and whether they were in memory.
+    fn written(count: usize, piece: usize, pool: &'static Pool) -> (bool, Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path(), None, sdbox::recover, None).unwrap();
+        let all: Vec<u8> = (0..count).map(|n| (n / 7 % 251) as u8).collect();
+        let mut octets = Octets::within(&root, pool);
+        for piece in all.chunks(piece) {
+            octets.write_all(piece).unwrap();
+            let most = 2 * BUFFER_OCTETS + octets.allowance.octets();
+            assert!(octets.buffer.capacity() <= most, "{count}");
+        }
+        octets.finish().unwrap();
+        assert_eq!(octets.length(), count as u64);
+        let mut read = Vec::new();
+        octets.reader().read_to_end(&mut read).unwrap();
+        assert_eq!(read, all);
+        let file = root.nameless().unwrap();
+        octets
+            .write_between(b"before".to_vec(), b"behind", &file, 3)
+            .unwrap();
+        let mut text = vec![0; count + 12];
+        file.read_exact_at(&mut text, 3).unwrap();
+        assert_eq!(text, [b"before", &all[..], b"behind"].concat());
+        (octets.memory().is_some(), text)
+    }
+
+    #[test]
+    fn large_ones_stay_in_memory_as_far_as_there_is_some() {
+        static POOL: Pool = Pool::new(8 * BUFFER_OCTETS as u32);
+        static NONE: Pool = Pool::new(0);
+        for (count, pool, in_memory) in [
+            (0, &NONE, true),
+            (BUFFER_OCTETS, &NONE, true),
+            (BUFFER_OCTETS + 1, &NONE, false),
+            (BUFFER_OCTETS + 1, &POOL, true),
+            (2 * BUFFER_OCTETS, &POOL, true),
+            // Twice as much again would be more than its part.
+            (2 * BUFFER_OCTETS + 1, &POOL, false),
+            (9 * BUFFER_OCTETS, &POOL, false),
+        ] {
+            for piece in [1000, BUFFER_OCTETS] {
+                assert_eq!(written(count, piece, pool).0, in_memory, "{count} {piece}");
+            }
+        }
+        // What went on in a file needs no memory any more.
+        assert!(written(2 * BUFFER_OCTETS, BUFFER_OCTETS, &POOL).0);
     }
 }
