@@ -45,11 +45,13 @@
 
 mod adopt;
 mod beyond;
+mod compare;
 mod digest;
 mod draft;
 mod empty;
 mod field;
 mod file;
+mod folded;
 mod from;
 mod layout;
 mod lease;
@@ -61,7 +63,10 @@ mod recall;
 mod reconcile;
 mod rewrite;
 mod root;
+mod rows;
+mod scratchpad;
 mod settle;
+mod spans;
 mod stat;
 mod store;
 mod syncs;
