@@ -367,6 +367,13 @@ mod tests {
                 numbers(&x.difference(&y)),
                 px.difference(&py).copied().collect::<Vec<_>>()
             );
+            let (mut z, mut pz) = (x.clone(), px.clone());
+            for _ in 0..random(&mut state) % 9 {
+                let gone = random(&mut state) % 36 + 1;
+                z.remove(Uid::new(gone).unwrap());
+                pz.remove(&gone);
+                assert_eq!(numbers(&z), pz.iter().copied().collect::<Vec<_>>());
+            }
             for pair in x.union(&y).runs().windows(2) {
                 assert!(pair[0].1 + 1 < pair[1].0, "{pair:?}");
             }
