@@ -344,3 +344,6 @@ impl State {
         ControlFlow::Continue(())
     }
 }
+
+#[cfg(test)]
+mod tests;
