@@ -53,10 +53,11 @@ impl State {
         if changed.is_empty() {
             return Ok(());
         }
-        let (_, all) = self.log.folded(room::to_sort())?;
+        let is_changed = |uid| changed.contains(uid);
+        let (_, all) = self.log.folded_of(room::to_sort(), &is_changed)?;
         let mut messages = all.messages()?;
         while let Some((uid, told)) = messages.next()? {
-            if let Some(message) = told.message.filter(|_| changed.contains(uid)) {
+            if let Some(message) = told.message {
                 self.mark(uid, message.flags, message.letters)?;
                 changed.remove(uid);
             }

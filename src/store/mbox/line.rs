@@ -133,11 +133,11 @@ fn number(text: &str) -> Option<Uid> {
     text.parse().ok().and_then(Uid::new)
 }
 
-/// The UID, flags and letters, and name of a line that has them.
-fn filed(rest: &str) -> Option<(Uid, Given)> {
+/// The name, flags and letters of a line that has them.
+fn filed(rest: &str) -> Option<Given> {
     let (info, name) = rest.split_once(' ')?;
     let (_, flags, letters) = name::split(info);
-    Some((uid_of(name)?, (name.into(), flags, letters)))
+    Some((name.into(), flags, letters))
 }
 
 impl Head {
@@ -199,13 +199,13 @@ impl Head {
     /// Which messages there are then.
     fn take_of_message(&mut self, letter: &str, rest: &str) -> Option<Uid> {
         let uid = match letter {
-            "A" | "F" => filed(rest)?.0,
+            "A" | "F" => uid_of(rest.split_once(' ')?.1)?,
             "D" => uid_of(rest)?,
             "X" => number(rest)?,
             _ => number(rest.split_once(' ')?.0)?,
         };
         match letter {
-            "A" => drop(self.given.insert(uid, filed(rest)?.1)),
+            "A" => drop(self.given.insert(uid, filed(rest)?)),
             "F" => {
                 self.given.remove(&uid);
                 self.dirty.remove(uid);
@@ -332,9 +332,9 @@ impl Told {
     pub(super) fn take(&mut self, line: &str) -> Option<()> {
         let (letter, rest) = line.split_once(' ')?;
         match (letter, &mut self.message) {
-            ("A", _) => self.given = Some(filed(rest)?.1),
+            ("A", _) => self.given = Some(filed(rest)?),
             ("F", message) => {
-                let (_, (name, flags, letters)) = filed(rest)?;
+                let (name, flags, letters) = filed(rest)?;
                 self.given = None;
                 *message = Some(Message {
                     name,

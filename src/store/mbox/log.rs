@@ -3,7 +3,7 @@
 use super::folded::Folded;
 use super::line::{Head, Line};
 use super::scratchpad::Scratchpad;
-use crate::mail::{Guid, SystemFlags, UidValidity};
+use crate::mail::{Guid, SystemFlags, Uid, UidValidity};
 use crate::store::Error;
 use crate::store::side::checked::{self, End, end_of};
 use crate::store::side::gathering::Gathering;
@@ -146,11 +146,20 @@ impl Log {
 
     /// All that it says, of messages apart. `octets`: what may be in memory of those.
     pub(super) fn folded(&self, octets: usize) -> Result<(Head, Folded), Error> {
+        self.folded_of(octets, &|_| true)
+    }
+
+    /// As `folded`, of these messages.
+    pub(super) fn folded_of(
+        &self,
+        octets: usize,
+        are: &dyn Fn(Uid) -> bool,
+    ) -> Result<(Head, Folded), Error> {
         let (mut head, mut all) = (Head::default(), Gathering::new(octets));
         let mut scratch = || self.pad.file();
         checked::each_line_and(&self.file, self.end, &self.waiting, &mut |line| {
             let about = head.note(line.as_ref());
-            match about.zip(line) {
+            match about.filter(|uid| are(*uid)).zip(line) {
                 Some((uid, line)) => all.add(uid, &line, &mut scratch),
                 None => Ok(()),
             }

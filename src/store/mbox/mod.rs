@@ -8,6 +8,9 @@
 //! asked (`recall`). A file without messages says nothing, so that Dovecot would give UIDs again: one that Dovecot
 //! knows has a first message that is none (`empty`).
 //!
+//! There may be more messages than memory. What is known of each is in rows (`rows`, `spans`, `compare`) and in sorted
+//! lines (`folded`), both of which go on in files without names; in memory are sets of UIDs, as runs.
+//!
 //! ```text
 //! what                          file                         log
 //! bytes, INTERNALDATE           the message, its first line

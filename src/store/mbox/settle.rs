@@ -237,6 +237,26 @@ impl<'a> Due<'a> {
         Ok(())
     }
 
+    /// As `each`, of those that `has` tells of, in no order.
+    fn each_due(
+        &self,
+        each: &mut dyn FnMut(Option<Uid>, Span) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Some(span) = self.layout.pseudo.filter(|_| self.has(None)) {
+            each(None, span)?;
+        }
+        let mut uids = self.layout.bare.union(self.state.dirty.uids());
+        if let Some(first) = self.first.filter(|first| self.has(Some(*first))) {
+            uids.insert(first);
+        }
+        for uid in uids.iter() {
+            if let Some(span) = self.layout.spans.get(uid)? {
+                each(Some(uid), span)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Flags and letters of a message that the file does not have yet.
     fn flags_of(&self, uid: Uid) -> Result<Option<(SystemFlags, u32)>, Error> {
         if !self.state.dirty.contains(uid) {
@@ -264,10 +284,7 @@ impl<'a> Due<'a> {
     /// Writes what has room where it is; returns what else there is to do.
     fn change_in_place(&self, file: &File) -> Result<Work, Error> {
         let mut work = Work::default();
-        self.each(&mut |uid, span| {
-            if !self.has(uid) {
-                return Ok(());
-            }
+        self.each_due(&mut |uid, span| {
             let Some(old) = read_header(file, &span)? else {
                 work.left = true;
                 return Ok(());
@@ -275,7 +292,10 @@ impl<'a> Due<'a> {
             match Change::of(&old, &self.renewed(&old, &span, uid)?) {
                 Change::Nothing => {}
                 Change::InPlace(at, bytes) => patch(file, &[(span.start + at, bytes)])?,
-                Change::Anew => work.anew = work.anew.or(Some(span.start)),
+                Change::Anew => {
+                    let first = work.anew.map_or(span.start, |first| first.min(span.start));
+                    work.anew = Some(first);
+                }
             }
             Ok(())
         })?;
@@ -378,7 +398,8 @@ fn flags(state: &State) -> Result<Rows<FLAGS>, Error> {
     if state.dirty.is_told() {
         return Ok(flags);
     }
-    let (_, all) = state.log.folded(room::to_sort())?;
+    let is_dirty = |uid| state.dirty.contains(uid);
+    let (_, all) = state.log.folded_of(room::to_sort(), &is_dirty)?;
     let mut messages = all.messages()?;
     while let Some((uid, told)) = messages.next()? {
         if let Some(message) = told.message.filter(|message| message.dirty) {
