@@ -132,6 +132,24 @@ impl<N: Number> Set<N> {
         self.runs.splice(from..to, [(a, b)]);
     }
 
+    /// Takes one number out; cheapest near the end.
+    pub(crate) fn remove(&mut self, number: N) {
+        let n = number.to_number();
+        let at = self.runs.partition_point(|&(_, b)| b < n);
+        let Some(run) = self.runs.get_mut(at).filter(|run| run.0 <= n) else {
+            return;
+        };
+        match *run {
+            (a, b) if a == b => drop(self.runs.remove(at)),
+            (a, _) if a == n => run.0 = n + 1,
+            (_, b) if b == n => run.1 = n - 1,
+            (a, b) => {
+                *run = (n + 1, b);
+                self.runs.insert(at, (a, n - 1));
+            }
+        }
+    }
+
     /// The numbers of both sets.
     pub(crate) fn union(&self, other: &Set<N>) -> Set<N> {
         let mut all: Vec<(u32, u32)> = self.runs.iter().chain(&other.runs).copied().collect();
@@ -349,6 +367,13 @@ mod tests {
                 numbers(&x.difference(&y)),
                 px.difference(&py).copied().collect::<Vec<_>>()
             );
+            let (mut z, mut pz) = (x.clone(), px.clone());
+            for _ in 0..random(&mut state) % 9 {
+                let gone = random(&mut state) % 36 + 1;
+                z.remove(Uid::new(gone).unwrap());
+                pz.remove(&gone);
+                assert_eq!(numbers(&z), pz.iter().copied().collect::<Vec<_>>());
+            }
             for pair in x.union(&y).runs().windows(2) {
                 assert!(pair[0].1 + 1 < pair[1].0, "{pair:?}");
             }

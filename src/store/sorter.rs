@@ -2,11 +2,11 @@
 //! at the end the sorted runs are merged.
 
 use super::Error;
+use super::side::room;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::fs::File;
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -111,7 +111,9 @@ impl Sorter {
         let long = Error::Corrupt { what: "a sort key" };
         let length = u16::try_from(key.len()).map_err(|_| long)?;
         if self.octets() + key.len() > self.at_most && !self.entries.is_empty() {
-            self.spill(scratch)?;
+            let octets = self.octets();
+            let stays = room::or_in_memory(self.spill(scratch), octets)?;
+            self.at_most = stays.unwrap_or(self.at_most);
         }
         let mut head = [0; 8];
         head.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
@@ -146,12 +148,13 @@ impl Sorter {
             piece.extend_from_slice(entry.key(&self.keys));
             piece.extend_from_slice(&entry.number.to_le_bytes());
             if piece.len() >= PIECE {
-                (&*file).write_all(&piece)?;
+                // What a full disk left of a run before is written over.
+                file.write_all_at(&piece, end)?;
                 end += piece.len() as u64;
                 piece.clear();
             }
         }
-        (&*file).write_all(&piece)?;
+        file.write_all_at(&piece, end)?;
         self.runs.push((start, end + piece.len() as u64));
         self.file = Some(file);
         self.keys.clear();

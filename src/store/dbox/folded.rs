@@ -3,90 +3,31 @@
 
 use super::line::{self, Message};
 use crate::mail::{Uid, UidSet};
-use crate::store::sorter::{Records, Sorted};
-use crate::store::{Cursor, Error, Place, Scratch, Sighting, Sightings, Sorter};
-
-/// Octets in front of a line: its UID and number, which sort as these do.
-const HEAD: usize = 8;
-
-/// Lines as they come.
-pub(super) struct Gathering {
-    sorter: Sorter,
-    count: u32,
-    key: Vec<u8>,
-}
-
-impl Gathering {
-    /// `octets`: what may be in memory.
-    pub(super) fn new(octets: usize) -> Gathering {
-        Gathering {
-            sorter: Sorter::new(octets),
-            count: 0,
-            key: Vec::new(),
-        }
-    }
-
-    /// Adds a line that tells of a message. Errors: those of `scratch` and of writing its file.
-    pub(super) fn add(
-        &mut self,
-        uid: Uid,
-        line: &str,
-        scratch: &mut Scratch<'_>,
-    ) -> Result<(), Error> {
-        self.key.clear();
-        self.key.extend_from_slice(&uid.number().to_be_bytes());
-        self.key.extend_from_slice(&self.count.to_be_bytes());
-        self.key.extend_from_slice(line.as_bytes());
-        self.count = self.count.checked_add(1).ok_or(Error::TooMany)?;
-        self.sorter.add(&self.key, 0, scratch)
-    }
-
-    /// Errors: as of `add`.
-    pub(super) fn finish(self, scratch: &mut Scratch<'_>) -> Result<Folded, Error> {
-        Ok(Folded(self.sorter.finish(scratch)?))
-    }
-}
+use crate::store::side::gathering::{Gathered, Groups};
+use crate::store::{Cursor, Error, Place, Sighting, Sightings};
 
 /// All lines of messages.
-pub(super) struct Folded(Sorted);
+pub(super) struct Folded(pub(super) Gathered);
 
 impl Folded {
     /// Goes through the messages that are there.
     pub(super) fn messages(&self) -> Result<Folding<'_>, Error> {
-        Ok(Folding {
-            lines: self.0.records()?,
-            ahead: None,
-        })
+        Ok(Folding(self.0.groups()?))
     }
 }
 
 /// A place among messages.
-pub(super) struct Folding<'f> {
-    lines: Records<'f>,
-    /// The first line of the next one.
-    ahead: Option<(Uid, Box<str>)>,
-}
+pub(super) struct Folding<'f>(Groups<'f>);
 
 impl Folding<'_> {
     /// The next one; `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<(Uid, Message)>, Error> {
         loop {
-            let (mut uid, mut message) = (None, None);
-            if let Some((own, line)) = self.ahead.take() {
-                uid = Some(own);
-                line::take(&mut message, &line);
-            }
-            while let Some((key, _)) = self.lines.next()? {
-                let (own, line) = split(key).ok_or(Error::Corrupt {
-                    what: "a sorted run",
-                })?;
-                if *uid.get_or_insert(own) != own {
-                    self.ahead = Some((own, line.into()));
-                    break;
-                }
-                // One of which only the message makes nonsense says nothing.
-                line::take(&mut message, line);
-            }
+            let mut message = None;
+            // One of which only the message makes nonsense says nothing.
+            let uid = self.0.next(&mut |line| {
+                let _ = line::take(&mut message, line);
+            })?;
             match (uid, message) {
                 (None, _) => return Ok(None),
                 (Some(uid), Some(message)) => return Ok(Some((uid, message))),
@@ -94,12 +35,6 @@ impl Folding<'_> {
             }
         }
     }
-}
-
-fn split(key: &[u8]) -> Option<(Uid, &str)> {
-    let (uid, line) = (key.first_chunk::<4>()?, key.get(HEAD..)?);
-    let uid = Uid::new(u32::from_be_bytes(*uid))?;
-    Some((uid, std::str::from_utf8(line).ok()?))
 }
 
 /// Messages that a mailbox has.

@@ -1,14 +1,15 @@
 //! The log of one mailbox, as all handles of this process share it.
 
 use super::arrival::Identity;
-use super::folded::{Folded, Gathering};
+use super::folded::Folded;
 use super::fresh::{Fresh, Unsure};
 use super::group::Group;
 use super::line::{Contents, Line, MAX_LETTERS, Together, came};
 use super::root;
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
-use crate::store::side::checked::{self, Ending};
+use crate::store::side::checked::{self, End, end_of};
+use crate::store::side::gathering::Gathering;
 use crate::store::side::{disk, lock, room, unique};
 use crate::store::{Error, unless_full};
 use crate::sys::regular;
@@ -452,7 +453,7 @@ impl Log {
             all.add(uid, line, &mut scratch)
         })?;
         drop(state);
-        Ok((head, all.finish(&mut scratch)?))
+        Ok((head, Folded(all.finish(&mut scratch)?)))
     }
 
     /// Calls `each` with every line of a message. Returns what the others say.
@@ -574,7 +575,7 @@ impl Log {
         let (mut head, mut all) = (Contents::default(), Gathering::new(SORT_OCTETS));
         let mut each = |uid, line: &str| all.add(uid, line, &mut scratch);
         state.each_line(&mut |line| head.skim_one(line, &mut each))?;
-        let all = all.finish(&mut scratch)?;
+        let all = Folded(all.finish(&mut scratch)?);
         let before = head.known;
         change(&mut head);
         if head.known != before {
@@ -789,45 +790,4 @@ fn whole(file: &File, end: u64) -> Result<Vec<u8>, Error> {
     let mut text = vec![0; length];
     file.read_exact_at(&mut text, 0)?;
     Ok(text)
-}
-
-/// Where the lines of a file end.
-struct End {
-    at: u64,
-    /// The last line is not whole.
-    torn: bool,
-    /// Something stands behind a gap: a power cut left a later part of what was written and lost an
-    /// earlier one.
-    gap: bool,
-}
-
-fn end_of(file: &File, length: u64) -> io::Result<End> {
-    let mut piece = vec![0; BUFFER];
-    let mut read = |at: u64| {
-        let count = usize::try_from(length - at).map_or(BUFFER, |left| left.min(BUFFER));
-        let piece = piece.get_mut(..count).unwrap_or_default();
-        file.read_exact_at(piece, at)
-            .map(|()| (piece.to_vec(), at + count as u64))
-    };
-    let (mut at, mut end, mut ending) = (0, None, Ending::default());
-    while at < length && end.is_none() {
-        let (piece, next) = read(at)?;
-        (end, at) = (ending.take(&piece), next);
-    }
-    let end = end.unwrap_or_else(|| ending.finish());
-    let (mut at, mut gap) = (end, false);
-    while at < length && !gap {
-        let (piece, next) = read(at)?;
-        gap = piece.iter().any(|octet| *octet != 0);
-        at = next;
-    }
-    let mut last = *b"\n";
-    if end > 0 {
-        file.read_exact_at(&mut last, end - 1)?;
-    }
-    Ok(End {
-        at: end,
-        torn: last != *b"\n",
-        gap,
-    })
 }

@@ -9,6 +9,7 @@ use super::{from, root};
 use crate::config::Format;
 use crate::mail::MailboxName;
 use crate::store::adopt::{Adopted, Found};
+use crate::store::side::room;
 use crate::store::{Error, Store};
 use crate::sys::regular;
 use std::io::Read;
@@ -82,17 +83,17 @@ fn go_over(
         }
         if !dry {
             let mut store = Mbox::open(root, inbox)?;
-            let scanned = store.scan(&name)?;
+            let state = store.census(&name, room::to_sort())?.state;
             if hands_over {
                 store.hand_over(&name)?;
             }
-            store.record(&name, &scanned.state, &mut [].iter())?;
+            store.record(&name, &state, &mut [].iter())?;
             store.settle(&name)?;
-            let beyond = store.beyond(&name, scanned.state.uid_validity)?;
+            let beyond = store.beyond(&name, state.uid_validity)?;
             adopted.tells_beyond = beyond.is_some();
             adopted.beyond = beyond.unwrap_or_default();
-            adopted.uid_validity = scanned.state.uid_validity.number();
-            adopted.uid_next = scanned.state.uid_next.number();
+            adopted.uid_validity = state.uid_validity.number();
+            adopted.uid_next = state.uid_next.number();
         }
         each(&adopted);
         found.mailboxes.push(adopted);

@@ -6,7 +6,7 @@ use super::line::MAX_LETTERS;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
 use crate::store::side::beyond::{self, Beyond};
-use std::collections::BTreeSet;
+use crate::store::side::room;
 
 impl State {
     /// What the side file says; without it a message has what the file says when it is next looked at.
@@ -40,12 +40,12 @@ impl State {
     /// The side file says this now: messages for which it is news are to be written, as with other flags. Durable.
     pub(super) fn keep_beyond(&mut self, all: &Beyond) -> Result<(), Error> {
         let before = std::mem::replace(&mut self.beyond, all.clone());
-        let mut changed = BTreeSet::new();
+        let mut changed = UidSet::new();
         let mut note = |ours: &Beyond, theirs: &Beyond| {
             for (keyword, uids) in ours {
                 let other = theirs.iter().find(|(own, _)| own == keyword);
                 let other = other.map_or(UidSet::new(), |(_, uids)| uids.clone());
-                changed.extend(uids.difference(&other).iter());
+                changed = changed.union(&uids.difference(&other));
             }
         };
         note(&before, all);
@@ -53,14 +53,22 @@ impl State {
         if changed.is_empty() {
             return Ok(());
         }
-        let contents = self.log.contents()?;
-        for uid in changed {
-            let logged = contents.messages.get(&uid).map(|m| (m.flags, m.letters));
-            let own = self.unlogged.get(&uid);
-            let own = own.map(|(_, flags, letters)| (*flags, *letters));
-            if let Some((flags, letters)) = logged.or(own) {
-                self.mark(uid, flags, letters)?;
+        let is_changed = |uid| changed.contains(uid);
+        let (_, all) = self.log.folded_of(room::to_sort(), &is_changed)?;
+        let mut messages = all.messages()?;
+        while let Some((uid, told)) = messages.next()? {
+            if let Some(message) = told.message {
+                self.mark(uid, message.flags, message.letters)?;
+                changed.remove(uid);
             }
+        }
+        let own = self
+            .unlogged
+            .iter()
+            .filter(|(uid, _)| changed.contains(**uid));
+        let own = own.map(|(uid, (_, flags, letters))| (*uid, *flags, *letters));
+        for (uid, flags, letters) in own.collect::<Vec<_>>() {
+            self.mark(uid, flags, letters)?;
         }
         self.log.sync()
     }
@@ -82,8 +90,7 @@ impl State {
                     own.swap_remove(at);
                     uids.insert(uid);
                 }
-                None if uids.contains(uid) => *uids = uids.difference(&UidSet::range(uid, uid)),
-                None => {}
+                None => uids.remove(uid),
             }
         }
         news |= !own.is_empty();

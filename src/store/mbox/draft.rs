@@ -119,7 +119,7 @@ impl MboxDraft {
     fn spool_buffer(&mut self) -> Result<(), Error> {
         let spool = match &self.spool {
             Some(spool) => spool,
-            None => self.spool.insert(self.root.nameless()?),
+            None => self.spool.insert(self.root.scratchpad().file()?),
         };
         disk::write_at(spool, &self.buffer, self.spooled)?;
         self.spooled += self.buffer.len() as u64;

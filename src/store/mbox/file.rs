@@ -4,9 +4,11 @@ use super::draft::MboxDraft;
 use super::field::{Base, Block};
 use super::from;
 use super::lease::{Lease, Opened, Writing};
-use super::line::{Contents, Line, MAX_LETTERS, uid_of};
-use super::log::{FILE as LOG, Log};
+use super::line::{Dirty, Given, Head, Line, MAX_LETTERS, uid_of};
+use super::log::{FILE as LOG, Identity, Log};
 use super::root::{self, Root};
+use super::scratchpad::Scratchpad;
+use super::spans::Spans;
 use super::stat::{self, Stat};
 use super::syncs::{Syncs, Written};
 use super::walk::{self, Span};
@@ -15,7 +17,7 @@ use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValid
 use crate::store::side::beyond::Beyond;
 use crate::store::side::{disk, strange, uid_validity};
 use crate::store::{Blob, BlobId, Body, Error, Filing, Place, unless_full};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -39,6 +41,7 @@ pub(super) struct State {
     /// Where its side files are.
     pub(super) side: PathBuf,
     pub(super) log: Log,
+    pub(super) pad: Scratchpad,
     pub(super) opened: Option<Arc<Opened>>,
     pub(super) uid_validity: UidValidity,
     pub(super) guid: Guid,
@@ -48,15 +51,15 @@ pub(super) struct State {
     pub(super) beyond: Beyond,
     /// The file had others of them than were known.
     pub(super) beyond_news: bool,
-    /// Flags and letters that the file does not have yet.
-    pub(super) dirty: BTreeMap<Uid, (SystemFlags, u32)>,
-    /// Names of expunged messages that the file still has.
-    pub(super) doomed: BTreeMap<Uid, Box<str>>,
+    /// Messages whose flags the file does not have yet.
+    pub(super) dirty: Dirty,
+    /// Expunged messages that the file still has.
+    pub(super) doomed: UidSet,
     pub(super) together: Vec<(Uid, Uid)>,
     /// Messages that are in the file and may not be durable: the log does not have them.
-    pub(super) unlogged: BTreeMap<Uid, (Box<str>, SystemFlags, u32)>,
+    pub(super) unlogged: BTreeMap<Uid, Given>,
     /// Messages whose lines in the log may not be durable.
-    pub(super) unlisted: BTreeSet<Uid>,
+    pub(super) unlisted: UidSet,
     /// The file as it was when all of this was so, and what that is called.
     pub(super) seen: Option<Stat>,
     pub(super) token: i64,
@@ -80,15 +83,26 @@ pub(super) struct State {
 /// What was found in the file.
 #[derive(Default)]
 pub(super) struct Layout {
-    pub(super) spans: BTreeMap<Uid, Span>,
-    /// Expunged messages, and what was written by half.
-    pub(super) doomed: BTreeMap<Uid, Span>,
-    pub(super) junk: Vec<Span>,
+    pub(super) spans: Spans,
+    /// Expunged messages.
+    pub(super) doomed: UidSet,
+    /// Something was written by half.
+    pub(super) has_junk: bool,
+    /// Where the first of both begins.
+    pub(super) gone: Option<u64>,
     /// Messages whose fields do not have their UIDs, or are not in an order in which Dovecot reads them.
-    pub(super) bare: BTreeSet<Uid>,
+    pub(super) bare: UidSet,
     /// The first message, if it is none.
     pub(super) pseudo: Option<Span>,
     pub(super) base: Option<Base>,
+}
+
+impl Layout {
+    /// What begins there is to go.
+    pub(super) fn goes(&mut self, start: u64) {
+        let first = self.gone.map_or(start, |first| first.min(start));
+        self.gone = Some(first);
+    }
 }
 
 /// What all copies of a message have in the index in place of a name.
@@ -124,42 +138,50 @@ impl MboxFile {
         let file = side.join(LOG);
         // Where all is gone somebody removed what servers know of the file, and perhaps changed that.
         let newer = !side.is_dir();
+        let pad = root.scratchpad();
         strange::put_aside(&file)?;
-        let mut opened = Log::open(&file)?;
-        let is_new = opened.is_none();
-        if is_new {
+        let mut opened = Log::open(&file, pad)?;
+        // One without a line is what is left of a beginning.
+        let is_new = opened.as_ref().is_none_or(|(_, head)| head.lines == 0);
+        if opened.is_none() {
             disk::make_tree(side)?;
-            Log::write(&file, &Contents::default())?;
-            opened = Log::open(&file)?;
+            Log::write(&file, None)?;
+            opened = Log::open(&file, pad)?;
         }
-        let (mut log, mut contents) = opened.ok_or(Error::NoSuchMailbox)?;
-        if contents.damaged > 0 {
-            let (damaged, path) = (contents.damaged, path.display());
+        let (mut log, mut head) = opened.ok_or(Error::NoSuchMailbox)?;
+        if head.damaged > 0 {
+            let (damaged, path) = (head.damaged, path.display());
             log::error!("{path}: {damaged} lines of its log cannot be read and are left out");
         }
-        if contents.mended > 0 {
-            let (mended, path) = (contents.mended, path.display());
+        if head.mended > 0 {
+            let (mended, path) = (head.mended, path.display());
             log::warn!(
                 "{path}: {mended} lines of its log had a bit that was another: the disk or the memory fails"
             );
         }
-        let mut doubted = contents.damaged > 0;
-        if doubted || contents.known.is_none() {
+        let mut doubted = head.damaged > 0;
+        if doubted || head.known.is_none() {
             let base = first_base()?;
-            let recalled = root.recall(name, &mut contents, base.as_ref(), newer)?;
-            if contents.known.is_none() {
-                contents.known = Some(known(base.as_ref(), top)?);
+            let recalled = root.recall(name, &mut log, &head, base.as_ref(), newer)?;
+            let identity = match recalled.or(head.known) {
+                Some(identity) => identity,
+                None => known(base.as_ref(), top)?,
+            };
+            if is_new || recalled.is_some() {
+                unless_full(log.renew(Some(identity)))?;
             }
-            if is_new || recalled {
-                unless_full(log.renew(&contents))?;
+            if recalled.is_some() {
+                head = log.head()?;
+                doubted = true;
             }
-            doubted |= recalled;
+            head.known = Some(identity);
         }
-        let (uid_validity, guid) = contents.known.ok_or(Error::NoSuchMailbox)?;
+        let (uid_validity, guid) = head.known.ok_or(Error::NoSuchMailbox)?;
         let mut state = State {
             path: path.to_owned(),
             side: side.to_owned(),
             log,
+            pad: pad.clone(),
             opened: None,
             uid_validity,
             guid,
@@ -167,11 +189,11 @@ impl MboxFile {
             keywords: Vec::new(),
             beyond: Beyond::new(),
             beyond_news: false,
-            dirty: BTreeMap::new(),
-            doomed: BTreeMap::new(),
+            dirty: Dirty::default(),
+            doomed: UidSet::new(),
             together: Vec::new(),
             unlogged: BTreeMap::new(),
-            unlisted: BTreeSet::new(),
+            unlisted: UidSet::new(),
             seen: None,
             token: 0,
             noted: None,
@@ -184,19 +206,18 @@ impl MboxFile {
             handed: false,
             doubted,
         };
-        if contents.is_worn() && !state.doubted {
-            unless_full(state.log.renew(&contents))?;
+        if head.is_worn() && !state.doubted {
+            unless_full(state.log.renew(None))?;
         }
-        state.take(contents);
+        state.take(head);
         state.read_beyond();
         if is_new || state.doubted {
             // Before the log says anything else: UIDs that it does not have are those of the file.
             drop(state.current()?);
         }
         if state.doubted {
-            let mut contents = state.log.contents()?;
-            contents.known = Some((state.uid_validity, state.guid));
-            unless_full(state.log.renew(&contents))?;
+            let identity = (state.uid_validity, state.guid);
+            unless_full(state.log.renew(Some(identity)))?;
             state.doubted = false;
         }
         Ok(MboxFile {
@@ -208,11 +229,7 @@ impl MboxFile {
     /// Writes the log of a mailbox that has none. Durable.
     pub(super) fn write_log(side: &Path, top: &Path, base: Option<&Base>) -> Result<(), Error> {
         disk::make_tree(side)?;
-        let contents = Contents {
-            known: Some(known(base, top)?),
-            ..Contents::default()
-        };
-        Log::write(&side.join(LOG), &contents)
+        Log::write(&side.join(LOG), Some(known(base, top)?))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -264,8 +281,13 @@ impl MboxFile {
         let span = state.append(&opened.file, draft, new)?;
         let filed = (name.clone(), flags, letters);
         state.unlogged.insert(new.uid, filed);
-        if let Some(layout) = &mut state.layout {
-            layout.spans.insert(new.uid, span);
+        let state = &mut *state;
+        if let Some(layout) = &mut state.layout
+            && let Err(error) = layout.spans.push(new.uid, span, &state.pad)
+        {
+            // Whoever asks where messages are looks again.
+            log::warn!("{}: {error}", state.path.display());
+            state.layout = None;
         }
         let written = self.syncs.wrote();
         Ok((blob(name, new.flags, new.letters), written))
@@ -298,10 +320,9 @@ impl MboxFile {
         let uid = uid_of(&blob.name).ok_or(Error::NoSuchMessage)?;
         let mut state = self.state();
         let lease = state.current()?;
-        let spans = state.layout.as_ref().map(|layout| &layout.spans);
-        let span = spans.and_then(|spans| spans.get(&uid));
-        let span = span.ok_or(Error::NoSuchMessage)?;
-        let parts = walk::shown(lease.file(), span)?;
+        let layout = state.layout.as_ref().ok_or(Error::NoSuchMessage)?;
+        let span = layout.spans.get(uid)?.ok_or(Error::NoSuchMessage)?;
+        let parts = walk::shown(lease.file(), &span)?;
         let received = crate::store::side::base::field(&blob.name, "R");
         Ok(Blob {
             body: body(lease, parts)?,
@@ -367,7 +388,7 @@ fn disk_octets(path: &Path) -> io::Result<u64> {
 }
 
 /// UIDVALIDITY and GUID of a mailbox that nothing was known of.
-fn known(base: Option<&Base>, top: &Path) -> Result<(UidValidity, Guid), Error> {
+fn known(base: Option<&Base>, top: &Path) -> Result<Identity, Error> {
     let validity = match base {
         Some(base) => base.uid_validity,
         None => uid_validity::next(top)?,
@@ -414,31 +435,34 @@ impl State {
             return Ok(());
         }
         (self.uid_next, self.left) = (Uid::MIN, UidSet::new());
-        let contents = Contents {
-            known: Some((uid_validity, guid)),
-            ..Contents::default()
-        };
-        self.log.renew(&contents)?;
-        self.take(contents);
+        self.begin_anew((uid_validity, guid))
+    }
+
+    /// Forgets all messages: it is that mailbox from now on.
+    pub(super) fn begin_anew(&mut self, identity: Identity) -> Result<(), Error> {
+        self.log.start(identity)?;
+        self.take(Head {
+            known: Some(identity),
+            ..Head::default()
+        });
         Ok(())
     }
 
     /// Takes what a log says.
-    pub(super) fn take(&mut self, contents: Contents) {
-        if let Some((uid_validity, guid)) = contents.known {
+    fn take(&mut self, head: Head) {
+        if let Some((uid_validity, guid)) = head.known {
             (self.uid_validity, self.guid) = (uid_validity, guid);
         }
-        let next = contents.uid_next.unwrap_or(Uid::MIN);
+        let next = head.uid_next.unwrap_or(Uid::MIN);
         self.uid_next = self.uid_next.max(next);
-        self.keywords = contents.keywords;
-        let dirty = contents.messages.iter().filter(|(_, m)| m.dirty);
-        self.dirty = dirty.map(|(uid, m)| (*uid, (m.flags, m.letters))).collect();
-        self.doomed = contents.doomed;
-        self.unlogged = contents.given;
-        self.together = contents.together;
-        if let Some((token, seen)) = contents.seen {
+        self.keywords = head.keywords;
+        self.dirty = head.dirty;
+        self.doomed = head.doomed;
+        self.unlogged = head.given;
+        self.together = head.together;
+        if let Some((token, seen)) = head.seen {
             (self.token, self.seen) = (token, Some(seen));
-            self.noted = contents.seen;
+            self.noted = head.seen;
         }
     }
 
@@ -467,7 +491,7 @@ impl State {
         if self.layout.is_none() || Some(Stat::open(lease.file())?) != self.seen {
             self.reconcile(lease.file())?;
         }
-        if self.layout.as_ref().is_some_and(|l| !l.junk.is_empty()) {
+        if self.layout.as_ref().is_some_and(|l| l.has_junk) {
             drop(lease);
             drop(self.write()?);
             return self.opened()?.read();
@@ -494,7 +518,7 @@ impl State {
         if Some(Stat::open(&opened.file)?) != self.seen {
             self.reconcile(&opened.file)?;
         }
-        if self.layout.as_ref().is_some_and(|l| !l.junk.is_empty()) {
+        if self.layout.as_ref().is_some_and(|l| l.has_junk) {
             // Nothing may come behind what was written by half.
             match opened.is_read() {
                 true => return Err(Error::Locked),
@@ -635,21 +659,22 @@ impl State {
 
     pub(super) fn mark(&mut self, uid: Uid, flags: SystemFlags, letters: u32) -> Result<(), Error> {
         self.log.put(Line::Marked(uid, flags, letters))?;
-        self.dirty.insert(uid, (flags, letters));
+        self.dirty.insert(uid, flags, letters);
         Ok(())
     }
 
     pub(super) fn doom(&mut self, uid: Uid, name: &str) -> Result<(), Error> {
         self.log.put(Line::Doomed(name))?;
         self.unlogged.remove(&uid);
-        self.unlisted.remove(&uid);
-        self.dirty.remove(&uid);
-        self.doomed.insert(uid, name.into());
+        self.unlisted.remove(uid);
+        self.dirty.remove(uid);
+        self.doomed.insert(uid);
         if let Some(layout) = &mut self.layout
-            && let Some(span) = layout.spans.remove(&uid)
+            && let Some(span) = layout.spans.remove(uid)?
         {
-            layout.bare.remove(&uid);
-            layout.doomed.insert(uid, span);
+            layout.bare.remove(uid);
+            layout.doomed.insert(uid);
+            layout.goes(span.start);
         }
         Ok(())
     }

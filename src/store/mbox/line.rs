@@ -20,7 +20,7 @@
 //! are written as in a Maildir: `:2,FSab`. Behind the last line the file may be filled up with NULs.
 
 use super::stat::Stat;
-use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidValidity};
+use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::maildir::name;
 use crate::store::side::{base, checked};
 use std::borrow::Cow;
@@ -30,7 +30,7 @@ const VERSION: &str = "1";
 /// Letters there are for keywords.
 pub(super) const MAX_LETTERS: usize = 26;
 /// Lines that say nothing any more are no reason to write a log anew until there are so many.
-const MIN_DEAD: usize = 200;
+const MIN_DEAD: u64 = 200;
 
 /// A line.
 #[derive(Clone, Copy, Debug)]
@@ -100,16 +100,22 @@ pub(super) struct Message {
     pub(super) dirty: bool,
 }
 
-/// All that a log tells.
+/// The name of a message that may not be durable, its flags and letters.
+pub(super) type Given = (Box<str>, SystemFlags, u32);
+
+/// What a log tells of the mailbox, and which messages it tells of. Theirs is in [`Told`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct Head {
     /// `None`: the first line is not there or not readable.
     pub(super) known: Option<(UidValidity, Guid)>,
-    pub(super) messages: BTreeMap<Uid, Message>,
-    /// Messages that may not be durable: their names, flags and letters.
-    pub(super) given: BTreeMap<Uid, (Box<str>, SystemFlags, u32)>,
-    /// Names of expunged messages that the file still has.
-    pub(super) doomed: BTreeMap<Uid, Box<str>>,
+    /// Messages that are in the mailbox.
+    pub(super) present: UidSet,
+    /// Messages that may not be durable.
+    pub(super) given: BTreeMap<Uid, Given>,
+    /// Expunged messages that the file still has.
+    pub(super) doomed: UidSet,
+    /// Messages whose flags the file does not have yet.
+    pub(super) dirty: Dirty,
     /// No UID from here on was given; `None`: none was.
     pub(super) uid_next: Option<Uid>,
     pub(super) keywords: Vec<Option<Keyword>>,
@@ -117,99 +123,59 @@ pub(super) struct Contents {
     pub(super) together: Vec<(Uid, Uid)>,
     pub(super) seen: Option<(i64, Stat)>,
     /// Lines there are, and those among them that cannot be read.
-    pub(super) lines: usize,
+    pub(super) lines: u64,
     pub(super) damaged: usize,
     /// Lines that could be read once a bit was set right.
     pub(super) mended: usize,
 }
 
-impl Contents {
-    /// Reads a log. Lines that cannot be read are left out.
-    pub(super) fn parse(text: &[u8]) -> Contents {
-        let mut contents = Contents::default();
-        for line in checked::lines(text) {
-            contents.lines += 1;
-            contents.mended += usize::from(matches!(line, Some(Cow::Owned(_))));
-            if line.and_then(|line| contents.take(&line)).is_none() {
-                contents.damaged += 1;
-            }
-        }
-        contents
+fn number(text: &str) -> Option<Uid> {
+    text.parse().ok().and_then(Uid::new)
+}
+
+/// The name, flags and letters of a line that has them.
+fn filed(rest: &str) -> Option<Given> {
+    let (info, name) = rest.split_once(' ')?;
+    let (_, flags, letters) = name::split(info);
+    Some((name.into(), flags, letters))
+}
+
+impl Head {
+    /// Takes a line, `None` for one that cannot be read, which says nothing. Returns the message that it tells of.
+    pub(super) fn note(&mut self, line: Option<&Cow<'_, str>>) -> Option<Uid> {
+        self.lines += 1;
+        self.mended += usize::from(matches!(line, Some(Cow::Owned(_))));
+        let about = line.and_then(|line| self.take(line));
+        self.damaged += usize::from(about.is_none());
+        about.flatten()
     }
 
-    fn take(&mut self, line: &str) -> Option<()> {
+    fn take(&mut self, line: &str) -> Option<Option<Uid>> {
         let (letter, rest) = line.split_once(' ')?;
-        let uid = |text: &str| text.parse().ok().and_then(Uid::new);
         match letter {
+            "A" | "F" | "M" | "D" | "X" | "U" => {
+                return self.take_of_message(letter, rest).map(Some);
+            }
             "V" => {
                 let mut words = rest.strip_prefix(VERSION)?.trim_start().split(' ');
                 let validity = UidValidity::new(words.next()?.parse().ok()?)?;
                 self.known = Some((validity, Guid::parse(words.next()?.as_bytes())?));
             }
-            "A" => {
-                let (info, name) = rest.split_once(' ')?;
-                let uid = uid_of(name)?;
-                let (_, flags, letters) = name::split(info);
-                self.given.insert(uid, (name.into(), flags, letters));
-                self.give(uid.next()?);
-            }
-            "F" => {
-                let (info, name) = rest.split_once(' ')?;
-                let uid = uid_of(name)?;
-                let (_, flags, letters) = name::split(info);
-                self.given.remove(&uid);
-                let before = self.messages.remove(&uid);
-                let message = Message {
-                    name: name.into(),
-                    flags,
-                    letters,
-                    uidl: before.and_then(|before| before.uidl),
-                    dirty: false,
-                };
-                self.messages.insert(uid, message);
-                self.give(uid.next()?);
-            }
-            "M" => {
-                let (number, info) = rest.split_once(' ')?;
-                if let Some(message) = self.messages.get_mut(&uid(number)?) {
-                    (_, message.flags, message.letters) = name::split(info);
-                    message.dirty = true;
-                }
-            }
-            "D" => {
-                let uid = uid_of(rest)?;
-                self.given.remove(&uid);
-                self.messages.remove(&uid);
-                self.doomed.insert(uid, rest.into());
-                self.give(uid.next()?);
-            }
             "C" => {
-                self.doomed.clear();
-                self.messages.values_mut().for_each(|m| m.dirty = false);
+                self.doomed = UidSet::new();
+                self.dirty = Dirty::default();
             }
-            "X" => {
-                let uid = uid(rest)?;
-                self.given.remove(&uid);
-                self.messages.remove(&uid);
-                self.doomed.remove(&uid);
-            }
-            "U" => {
-                let (number, uidl) = rest.split_once(' ')?;
-                if let Some(message) = self.messages.get_mut(&uid(number)?) {
-                    message.uidl = Some(uidl.into());
-                }
-            }
-            "N" => self.give(uid(rest)?),
+            "N" => self.give(number(rest)?),
             "K" => {
-                let (number, name) = rest.split_once(' ')?;
-                let number: usize = number.parse().ok().filter(|n| *n < MAX_LETTERS)?;
-                let length = self.keywords.len().max(number + 1);
+                let (at, name) = rest.split_once(' ')?;
+                let at: usize = at.parse().ok().filter(|at| *at < MAX_LETTERS)?;
+                let length = self.keywords.len().max(at + 1);
                 self.keywords.resize(length, None);
-                *self.keywords.get_mut(number)? = Keyword::new(name);
+                *self.keywords.get_mut(at)? = Keyword::new(name);
             }
             "T" | "E" => {
                 let (first, last) = rest.split_once(' ')?;
-                let ends = (uid(first)?, uid(last)?);
+                let ends = (number(first)?, number(last)?);
                 self.together.retain(|own| *own != ends);
                 if letter == "T" {
                     self.together.push(ends);
@@ -227,7 +193,43 @@ impl Contents {
             }
             _ => return None,
         }
-        Some(())
+        Some(None)
+    }
+
+    /// Which messages there are then.
+    fn take_of_message(&mut self, letter: &str, rest: &str) -> Option<Uid> {
+        let uid = match letter {
+            "A" | "F" => uid_of(rest.split_once(' ')?.1)?,
+            "D" => uid_of(rest)?,
+            "X" => number(rest)?,
+            _ => number(rest.split_once(' ')?.0)?,
+        };
+        match letter {
+            "A" => drop(self.given.insert(uid, filed(rest)?)),
+            "F" => {
+                self.given.remove(&uid);
+                self.dirty.remove(uid);
+                self.present.insert(uid);
+            }
+            "M" if self.present.contains(uid) => {
+                let (_, flags, letters) = name::split(rest.split_once(' ')?.1);
+                self.dirty.insert(uid, flags, letters);
+            }
+            "D" | "X" => {
+                self.given.remove(&uid);
+                self.dirty.remove(uid);
+                self.present.remove(uid);
+                match letter {
+                    "D" => self.doomed.insert(uid),
+                    _ => self.doomed.remove(uid),
+                }
+            }
+            _ => {}
+        }
+        if matches!(letter, "A" | "F" | "D") {
+            self.give(uid.next()?);
+        }
+        Some(uid)
     }
 
     fn give(&mut self, next: Uid) {
@@ -236,15 +238,14 @@ impl Contents {
 
     /// True if so much of it says nothing any more, or cannot be read, that it should be written anew.
     pub(super) fn is_worn(&self) -> bool {
-        let dead = self.lines.saturating_sub(self.messages.len());
-        self.known.is_none()
-            || self.damaged + self.mended > 0
-            || dead > self.messages.len() + MIN_DEAD
+        let messages = self.present.count();
+        let dead = self.lines.saturating_sub(messages);
+        self.known.is_none() || self.damaged + self.mended > 0 || dead > messages + MIN_DEAD
     }
 
-    /// The shortest log that tells the same.
+    /// The shortest lines that tell the same, but of messages, and but for those of `encode_end`.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(150 * (self.messages.len() + 1));
+        let mut out = Vec::new();
         if let Some((validity, guid)) = self.known {
             Line::Version(validity, guid).put(&mut out);
         }
@@ -259,25 +260,142 @@ impl Contents {
         for (first, last) in &self.together {
             Line::Together(*first, *last).put(&mut out);
         }
-        for (uid, message) in &self.messages {
+        out
+    }
+
+    /// Those that belong behind what is told of messages.
+    pub(super) fn encode_end(&self, out: &mut Vec<u8>) {
+        if let Some((token, stat)) = self.seen {
+            Line::Seen(token, stat).put(out);
+        }
+    }
+}
+
+/// Flags of so many messages are in memory; those of others are read in the log.
+const MAX_DIRTY: usize = if cfg!(test) { 1 } else { 4096 };
+
+/// Messages that have other flags than their file says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    uids: UidSet,
+    /// Of some of them: their flags and letters.
+    flags: BTreeMap<Uid, (SystemFlags, u32)>,
+}
+
+impl Dirty {
+    pub(super) fn insert(&mut self, uid: Uid, flags: SystemFlags, letters: u32) {
+        self.uids.insert(uid);
+        if self.flags.len() < MAX_DIRTY || self.flags.contains_key(&uid) {
+            self.flags.insert(uid, (flags, letters));
+        }
+    }
+
+    pub(super) fn remove(&mut self, uid: Uid) {
+        self.uids.remove(uid);
+        self.flags.remove(&uid);
+    }
+
+    pub(super) fn contains(&self, uid: Uid) -> bool {
+        self.uids.contains(uid)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.uids.is_empty()
+    }
+
+    pub(super) fn uids(&self) -> &UidSet {
+        &self.uids
+    }
+
+    /// Its flags and letters, if they are in memory.
+    pub(super) fn get(&self, uid: Uid) -> Option<(SystemFlags, u32)> {
+        self.flags.get(&uid).copied()
+    }
+
+    /// True if those of all of them are.
+    pub(super) fn is_told(&self) -> bool {
+        self.uids.count() == self.flags.len() as u64
+    }
+}
+
+/// What a log tells of one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) message: Option<Message>,
+    pub(super) given: Option<Given>,
+    /// The name of one that is expunged.
+    pub(super) doomed: Option<Box<str>>,
+}
+
+impl Told {
+    /// Takes the next line that tells of it. What lines of all messages say comes with `settle`.
+    pub(super) fn take(&mut self, line: &str) -> Option<()> {
+        let (letter, rest) = line.split_once(' ')?;
+        match (letter, &mut self.message) {
+            ("A", _) => self.given = Some(filed(rest)?),
+            ("F", message) => {
+                let (name, flags, letters) = filed(rest)?;
+                self.given = None;
+                *message = Some(Message {
+                    name,
+                    flags,
+                    letters,
+                    uidl: message.take().and_then(|before| before.uidl),
+                    dirty: false,
+                });
+            }
+            ("D", _) => {
+                *self = Told {
+                    doomed: Some(rest.into()),
+                    ..Told::default()
+                };
+            }
+            ("X", _) => *self = Told::default(),
+            ("M", Some(message)) => {
+                (_, message.flags, message.letters) = name::split(rest.split_once(' ')?.1);
+            }
+            ("U", Some(message)) => message.uidl = Some(rest.split_once(' ')?.1.into()),
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// What the log says at its end of what its lines once said.
+    pub(super) fn settle(&mut self, is_dirty: bool, is_doomed: bool) {
+        if let Some(message) = &mut self.message {
+            message.dirty = is_dirty;
+        }
+        self.doomed = self.doomed.take().filter(|_| is_doomed);
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Told::default()
+    }
+
+    /// What it is called, unless it may not be durable.
+    pub(super) fn name(&self) -> Option<&str> {
+        let name = self.message.as_ref().map(|message| &message.name);
+        name.or(self.doomed.as_ref()).map(|name| &**name)
+    }
+
+    /// The shortest lines that tell the same.
+    pub(super) fn encode(&self, uid: Uid, out: &mut Vec<u8>) {
+        if let Some(name) = &self.doomed {
+            Line::Doomed(name).put(out);
+        }
+        if let Some(message) = &self.message {
             let (flags, letters) = (message.flags, message.letters);
-            Line::Filed(&message.name, flags, letters).put(&mut out);
+            Line::Filed(&message.name, flags, letters).put(out);
             if message.dirty {
-                Line::Marked(*uid, flags, letters).put(&mut out);
+                Line::Marked(uid, flags, letters).put(out);
             }
             if let Some(uidl) = &message.uidl {
-                Line::Uidl(*uid, uidl).put(&mut out);
+                Line::Uidl(uid, uidl).put(out);
             }
         }
-        for (name, flags, letters) in self.given.values() {
-            Line::Given(name, *flags, *letters).put(&mut out);
+        if let Some((name, flags, letters)) = &self.given {
+            Line::Given(name, *flags, *letters).put(out);
         }
-        let doomed = self.doomed.values();
-        doomed.for_each(|name| Line::Doomed(name).put(&mut out));
-        if let Some((token, stat)) = self.seen {
-            Line::Seen(token, stat).put(&mut out);
-        }
-        out
     }
 }
 
@@ -292,6 +410,32 @@ mod tests {
     fn log(lines: &[Line<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
         lines.iter().for_each(|line| line.put(&mut out));
+        out
+    }
+
+    /// All that a log says.
+    fn read(text: &[u8]) -> (Head, BTreeMap<Uid, Told>) {
+        let (mut head, mut all) = (Head::default(), BTreeMap::<Uid, Told>::new());
+        for line in checked::lines(text) {
+            if let Some(uid) = head.note(line.as_ref()) {
+                let _ = all.entry(uid).or_default().take(&line.unwrap());
+            }
+        }
+        for (uid, told) in &mut all {
+            told.settle(head.dirty.contains(*uid), head.doomed.contains(*uid));
+            assert_eq!(told.message.is_some(), head.present.contains(*uid));
+            assert_eq!(told.given, head.given.get(uid).cloned());
+            assert_eq!(told.doomed.is_some(), head.doomed.contains(*uid));
+        }
+        all.retain(|_, told| !told.is_nothing());
+        (head, all)
+    }
+
+    fn encode((head, all): &(Head, BTreeMap<Uid, Told>)) -> Vec<u8> {
+        let mut out = head.encode();
+        all.iter()
+            .for_each(|(uid, told)| told.encode(*uid, &mut out));
+        head.encode_end(&mut out);
         out
     }
 
@@ -326,10 +470,10 @@ mod tests {
             Line::Seen(7, stat),
         ]);
         let padded = [&text[..], &[0; 50], b"junk\n"].concat();
-        for text in [&text, &padded, &Contents::parse(&text).encode()] {
-            let contents = Contents::parse(text);
-            assert_eq!(contents.known, Some((validity, guid)));
-            let shown = contents.messages.values();
+        for text in [&text, &padded, &encode(&read(&text))] {
+            let (head, all) = read(text);
+            assert_eq!(head.known, Some((validity, guid)));
+            let shown = all.values().filter_map(|told| told.message.as_ref());
             let shown = shown.map(|m| (&*m.name, m.flags, m.letters, m.dirty));
             let expected = [
                 (one, seen, 2, true),
@@ -337,21 +481,24 @@ mod tests {
                 (four, none, 0, false),
             ];
             assert_eq!(shown.collect::<Vec<_>>(), expected);
-            assert_eq!(contents.messages[&uid(4)].uidl.as_deref(), Some("one two"));
-            assert_eq!(contents.uid_next, Some(uid(20)));
-            assert_eq!(contents.doomed, BTreeMap::from([(uid(3), three.into())]));
-            assert_eq!(contents.keywords, [None, Some(keyword.clone())]);
-            assert_eq!(contents.given[&uid(5)], (five.into(), seen, 2));
-            assert_eq!((contents.given.len(), contents.together.len()), (1, 1));
-            assert_eq!(contents.together, [(uid(8), uid(9))]);
-            assert_eq!(contents.seen, Some((7, stat)));
-            assert!(!contents.is_worn());
+            let of = |number| &all[&uid(number)];
+            let uidl = of(4).message.as_ref().unwrap().uidl.as_deref();
+            assert_eq!(uidl, Some("one two"));
+            assert_eq!(head.uid_next, Some(uid(20)));
+            assert_eq!(of(3).doomed.as_deref(), Some(three));
+            assert_eq!(head.keywords, [None, Some(keyword.clone())]);
+            assert_eq!(of(5).given, Some((five.into(), seen, 2)));
+            assert_eq!((head.given.len(), head.together.len()), (1, 1));
+            assert_eq!(head.together, [(uid(8), uid(9))]);
+            assert_eq!(head.seen, Some((7, stat)));
+            assert!(!head.is_worn());
         }
         let more = [&text[..], &log(&[Line::Clean, Line::Gone(uid(1))])].concat();
-        let contents = Contents::parse(&more);
-        assert!(contents.doomed.is_empty() && contents.messages.len() == 2);
+        let (head, all) = read(&more);
+        assert!(head.doomed.is_empty() && head.present.count() == 2);
+        assert!(all.values().all(|told| told.doomed.is_none()));
         let mut bad = text.clone();
         bad[12] ^= 1;
-        assert!(Contents::parse(&bad).is_worn());
+        assert!(read(&bad).0.is_worn());
     }
 }

@@ -1,13 +1,16 @@
 //! The log of one mailbox. Whoever has it has the lock of the mailbox.
 
-use super::line::{Contents, Line};
-use crate::mail::SystemFlags;
+use super::folded::Folded;
+use super::line::{Head, Line};
+use super::scratchpad::Scratchpad;
+use crate::mail::{Guid, SystemFlags, Uid, UidValidity};
 use crate::store::Error;
-use crate::store::side::{checked, disk, lock, room};
+use crate::store::side::checked::{self, End, end_of};
+use crate::store::side::gathering::Gathering;
+use crate::store::side::{disk, lock, room};
 use crate::sys::regular;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// What it is called in the directory of its mailbox.
@@ -26,8 +29,12 @@ const MAX_WAITING: usize = 256 * 1024;
 const GROWTH: u64 = 4;
 const MIN_GROWTH: u64 = 256 * 1024;
 
+/// What is in it about the mailbox itself.
+pub(super) type Identity = (UidValidity, Guid);
+
 pub(super) struct Log {
     path: PathBuf,
+    pad: Scratchpad,
     file: File,
     /// Where the next line begins.
     end: u64,
@@ -44,42 +51,46 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens the log; `None` if it is not there.
-    pub(super) fn open(path: &Path) -> Result<Option<(Log, Contents)>, Error> {
+    pub(super) fn open(path: &Path, pad: &Scratchpad) -> Result<Option<(Log, Head)>, Error> {
+        let Some((log, gap)) = Log::open_file(path, pad)? else {
+            return Ok(None);
+        };
+        let mut head = log.head()?;
+        // A power cut may leave lines behind a gap, which must not come back once that is filled.
+        head.damaged += usize::from(gap);
+        Ok(Some((log, head)))
+    }
+
+    /// Opens it without reading what it says. The second value: something stands behind a gap.
+    fn open_file(path: &Path, pad: &Scratchpad) -> Result<Option<(Log, bool)>, Error> {
         let file = match regular::open_both(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
         let length = file.metadata()?.len();
-        room::for_log(length)?;
-        let mut text = vec![0; usize::try_from(length).map_err(|_| Error::Full)?];
-        file.read_exact_at(&mut text, 0)?;
-        let end = checked::end(&text);
-        let mut contents = Contents::parse(&text);
-        // A power cut may leave lines behind a gap, which must not come back once that is filled.
-        let behind = text.get(end..).unwrap_or_default();
-        contents.damaged += usize::from(behind.iter().any(|b| *b != 0));
-        text.truncate(end);
-        let torn = text.last().is_some_and(|last| *last != b'\n');
+        let End { at: end, torn, gap } = end_of(&file, length)?;
         let log = Log {
             path: path.to_owned(),
+            pad: pad.clone(),
             file,
-            end: end as u64,
+            end,
             length,
             waiting: if torn { vec![b'\n'] } else { Vec::new() },
             // Who wrote before was perhaps killed before it was synced.
             unsynced: true,
             failed: false,
-            looked: end as u64,
+            looked: end,
         };
-        Ok(Some((log, contents)))
+        Ok(Some((log, gap)))
     }
 
-    /// Writes a log that says this, in place of what is there. Durable.
-    pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), Error> {
-        let mut bytes = contents.encode();
-        let filled = (bytes.len() as u64).next_multiple_of(BLOCK);
-        bytes.resize(usize::try_from(filled).unwrap_or(bytes.len()), 0);
-        lock::replace(path, &bytes)
+    /// Writes a log that says nothing but which mailbox that is, if that is known, in place of what is there. Durable.
+    pub(super) fn write(path: &Path, known: Option<Identity>) -> Result<(), Error> {
+        let head = Head {
+            known,
+            ..Head::default()
+        };
+        write_all(path, &head, None)
     }
 
     /// Adds a line, durable after [`Log::sync`]. Errors: `Full` if too much could not be written.
@@ -123,23 +134,60 @@ impl Log {
         Ok(())
     }
 
-    /// What it says.
-    pub(super) fn contents(&mut self) -> Result<Contents, Error> {
-        let length = usize::try_from(self.end).map_err(|_| Error::Full)?;
-        room::for_log(self.end)?;
-        let mut text = vec![0; length];
-        self.file.read_exact_at(&mut text, 0)?;
-        text.extend_from_slice(&self.waiting);
-        Ok(Contents::parse(&text))
+    /// What it says of the mailbox, and of which messages it tells.
+    pub(super) fn head(&self) -> Result<Head, Error> {
+        let mut head = Head::default();
+        checked::each_line_and(&self.file, self.end, &self.waiting, &mut |line| {
+            head.note(line.as_ref());
+            Ok(())
+        })?;
+        Ok(head)
     }
 
-    /// Writes it anew. Durable.
-    pub(super) fn renew(&mut self, contents: &Contents) -> Result<(), Error> {
-        Log::write(&self.path, contents)?;
+    /// All that it says, of messages apart. `octets`: what may be in memory of those.
+    pub(super) fn folded(&self, octets: usize) -> Result<(Head, Folded), Error> {
+        self.folded_of(octets, &|_| true)
+    }
+
+    /// As `folded`, of these messages.
+    pub(super) fn folded_of(
+        &self,
+        octets: usize,
+        are: &dyn Fn(Uid) -> bool,
+    ) -> Result<(Head, Folded), Error> {
+        let (mut head, mut all) = (Head::default(), Gathering::new(octets));
+        let mut scratch = || self.pad.file();
+        checked::each_line_and(&self.file, self.end, &self.waiting, &mut |line| {
+            let about = head.note(line.as_ref());
+            match about.filter(|uid| are(*uid)).zip(line) {
+                Some((uid, line)) => all.add(uid, &line, &mut scratch),
+                None => Ok(()),
+            }
+        })?;
+        let folded = Folded::new(all.finish(&mut scratch)?, &head);
+        Ok((head, folded))
+    }
+
+    /// Writes it anew. `known`: which mailbox it is then, if not the one that it says. Durable.
+    pub(super) fn renew(&mut self, known: Option<Identity>) -> Result<(), Error> {
+        let (mut head, all) = self.folded(room::to_sort())?;
+        head.known = known.or(head.known);
+        write_all(&self.path, &head, Some(&all))?;
+        self.written()
+    }
+
+    /// Writes it anew, as one that says nothing but which mailbox that is. Durable.
+    pub(super) fn start(&mut self, known: Identity) -> Result<(), Error> {
+        Log::write(&self.path, Some(known))?;
+        self.written()
+    }
+
+    /// There is a new file.
+    fn written(&mut self) -> Result<(), Error> {
         // What is dropped below has nothing more to say.
         self.waiting.clear();
         self.failed = false;
-        if let Some((mut log, _)) = Log::open(&self.path)? {
+        if let Some((mut log, _)) = Log::open_file(&self.path, &self.pad)? {
             log.unsynced = false;
             *self = log;
         }
@@ -157,9 +205,8 @@ impl Log {
             return Ok(());
         }
         self.looked = self.end;
-        let contents = self.contents()?;
-        match contents.is_worn() {
-            true => self.renew(&contents),
+        match self.head()?.is_worn() {
+            true => self.renew(None),
             false => Ok(()),
         }
     }
@@ -167,8 +214,7 @@ impl Log {
     /// Writes lines that wait.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         if self.failed {
-            let contents = self.contents()?;
-            return self.renew(&contents);
+            return self.renew(None);
         }
         if self.waiting.is_empty() {
             return Ok(());
@@ -181,6 +227,31 @@ impl Log {
         self.end = end;
         Ok(())
     }
+}
+
+/// Writes a log in place of what is there: `head`, and what is told of messages, if there are some. Durable.
+fn write_all(path: &Path, head: &Head, all: Option<&Folded>) -> Result<(), Error> {
+    lock::replace_with(path, &mut |out| {
+        let mut octets = 0;
+        let mut put = |lines: &mut Vec<u8>| {
+            octets += lines.len() as u64;
+            out.write_all(lines)?;
+            lines.clear();
+            Ok::<u64, Error>(octets)
+        };
+        let mut lines = head.encode();
+        let mut messages = all.map(Folded::messages).transpose()?;
+        while let Some(messages) = &mut messages
+            && let Some((uid, told)) = messages.next()?
+        {
+            told.encode(uid, &mut lines);
+            put(&mut lines)?;
+        }
+        head.encode_end(&mut lines);
+        let octets = put(&mut lines)?;
+        let filling = usize::try_from(octets.next_multiple_of(BLOCK) - octets);
+        Ok(out.write_all(&vec![0; filling.unwrap_or(0)])?)
+    })
 }
 
 impl Drop for Log {

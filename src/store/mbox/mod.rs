@@ -8,6 +8,9 @@
 //! asked (`recall`). A file without messages says nothing, so that Dovecot would give UIDs again: one that Dovecot
 //! knows has a first message that is none (`empty`).
 //!
+//! There may be more messages than memory. What is known of each is in rows (`rows`, `spans`, `compare`) and in sorted
+//! lines (`folded`), both of which go on in files without names; in memory are sets of UIDs, as runs.
+//!
 //! ```text
 //! what                          file                         log
 //! bytes, INTERNALDATE           the message, its first line
@@ -48,11 +51,13 @@
 
 mod adopt;
 mod beyond;
+mod compare;
 mod digest;
 mod draft;
 mod empty;
 mod field;
 mod file;
+mod folded;
 mod from;
 mod layout;
 mod lease;
@@ -64,7 +69,10 @@ mod recall;
 mod reconcile;
 mod rewrite;
 mod root;
+mod rows;
+mod scratchpad;
 mod settle;
+mod spans;
 mod stat;
 mod store;
 mod syncs;

@@ -148,13 +148,18 @@ impl<'a> Rewrite<'a> {
 
     fn copy_from(&mut self, from: &File, start: u64, end: u64) -> Result<(), Error> {
         let mut at = start;
-        let mut piece = vec![0; BUFFER];
         while at < end {
-            let count = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
-            let piece = piece.get_mut(..count).unwrap_or_default();
+            let have = self.buffer.len();
+            let room = BUFFER.saturating_sub(have).max(1);
+            let count = usize::try_from(end - at).unwrap_or(room).min(room);
+            self.buffer.resize(have + count, 0);
+            let piece = self.buffer.get_mut(have..).unwrap_or_default();
             from.read_exact_at(piece, at)?;
-            self.put(piece)?;
+            self.plan.new_size += count as u64;
             at += count as u64;
+            if self.buffer.len() >= BUFFER {
+                self.flush()?;
+            }
         }
         Ok(())
     }

@@ -2,12 +2,11 @@
 
 use super::file::MboxFile;
 use super::layout::{self, MESSAGES};
+use super::scratchpad::Scratchpad;
 use crate::mail::MailboxName;
-use crate::store::side::{disk, unique};
+use crate::store::side::disk;
 use crate::store::{Error, Memory};
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -33,7 +32,7 @@ pub(super) struct Root {
     inbox: Option<PathBuf>,
     pub(super) side: PathBuf,
     boxes: Mutex<Boxes>,
-    host: String,
+    pad: Scratchpad,
     /// Whoever knows what logs said that are lost.
     memory: Mutex<Option<Arc<dyn Memory>>>,
     /// The directories are there, and what was begun is ended.
@@ -70,9 +69,9 @@ impl Root {
         let root = Arc::new(Root {
             path: path.to_owned(),
             inbox: inbox.map(Path::to_owned),
+            pad: Scratchpad::new(&side(path)),
             side: side(path),
             boxes: Mutex::default(),
-            host: unique::host(),
             memory: Mutex::new(memory),
             prepared: Mutex::default(),
         });
@@ -139,15 +138,9 @@ impl Root {
         inbox_index(&self.path)
     }
 
-    /// A file without a name.
-    pub(super) fn nameless(&self) -> Result<File, Error> {
-        let name = format!(".temp.{}", unique::unique(&self.host));
-        let path = self.side.join(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let file = disk::create(&path, &options)?;
-        disk::remove(&path)?;
-        Ok(file)
+    /// Where files without names are made.
+    pub(super) fn scratchpad(&self) -> &Scratchpad {
+        &self.pad
     }
 
     /// A mailbox, opened if it was not. Errors: `NoSuchMailbox`.

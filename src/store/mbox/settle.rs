@@ -7,12 +7,13 @@ use super::file::{Layout, State};
 use super::lease::Opened;
 use super::line::Line;
 use super::rewrite::{Rewrite, patch};
+use super::rows::{Rows, part, row};
+use super::spans::Arranging;
 use super::stat::Stat;
 use super::walk::{Span, Walked, walk};
-use crate::mail::Uid;
+use crate::mail::{SystemFlags, Uid};
 use crate::store::Error;
-use crate::store::side::disk;
-use std::collections::BTreeSet;
+use crate::store::side::{disk, room};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -21,12 +22,14 @@ use std::sync::Arc;
 /// A longer header is not written anew: flags of its message stay in the log.
 const MAX_HEADER: u64 = 1 << 20;
 
-/// What is to be done with the file.
+/// A UID, flags and letters.
+const FLAGS: usize = 4 + 1 + 4;
+
+/// What is to be done with the file, beside what changes in its place.
 #[derive(Default)]
 struct Work {
-    /// Where headers begin that get another length, or other lines.
-    anew: BTreeSet<u64>,
-    patches: Vec<(u64, Vec<u8>)>,
+    /// Where the first header begins that gets another length, or other lines.
+    anew: Option<u64>,
     /// Something stays undone.
     left: bool,
 }
@@ -75,8 +78,7 @@ impl State {
         let empty = layout.spans.is_empty() && layout.pseudo.is_none();
         let stale = layout.base.as_ref() != Some(&self.wanted_base());
         let stale = stale && (!empty || self.speaks_empty());
-        let gone = !layout.doomed.is_empty() || !layout.junk.is_empty();
-        stale || gone || !layout.bare.is_empty() || !self.dirty.is_empty()
+        stale || layout.gone.is_some() || !layout.bare.is_empty() || !self.dirty.is_empty()
     }
 
     /// As `settle`; the caller has the lock, and the layout is that of the file.
@@ -86,13 +88,12 @@ impl State {
         };
         let file = &opened.file;
         let base = self.wanted_base();
-        let due = Due::of(self, &layout, &base);
-        let work = due.plan(file)?;
-        let gone = layout.doomed.values().chain(&layout.junk).map(|s| s.start);
-        let from = gone.chain(work.anew.first().copied()).min();
+        let due = Due::of(self, &layout, &base)?;
+        let work = due.change_in_place(file)?;
+        let from = [layout.gone, work.anew].into_iter().flatten().min();
         let from = from.or(due.speaks.then_some(0));
-        patch(file, &work.patches)?;
         let Some(from) = from else {
+            drop(due);
             disk::sync_data(file)?;
             self.layout = Some(Layout {
                 base: Some(base),
@@ -102,12 +103,14 @@ impl State {
             return self.written_back(file, work.left);
         };
         if opened.is_read() {
+            drop(due);
             self.layout = Some(layout);
             self.note_own(file)?;
             return Err(Error::Locked);
         }
         let mut rewrite = Rewrite::begin(file, &self.side, from)?;
-        let staged = due.stage(&mut rewrite, &work, from);
+        let staged = due.stage(&mut rewrite, from);
+        drop(due);
         let layout = match staged {
             Ok(layout) => layout,
             Err(error) => {
@@ -132,8 +135,8 @@ impl State {
         self.note_own(file)?;
         if !left {
             self.log.put(Line::Clean)?;
-            self.dirty.clear();
-            self.doomed.clear();
+            self.dirty = Default::default();
+            self.doomed = Default::default();
         }
         self.log.flush()
     }
@@ -154,20 +157,21 @@ impl State {
         let (layout, base) = (Layout::default(), self.wanted_base());
         let told = kept.base.as_ref().map_or(&[][..], |base| &base.keywords);
         let missing = base.keywords.iter().any(|keyword| !told.contains(keyword));
-        let due = Due::of(self, &layout, &base);
+        let due = Due::of(self, &layout, &base)?;
         let uid = kept.uid.and_then(|noted| Uid::new(noted.number));
-        let mut work = Work::default();
+        let mut change = None;
         if let Some(old) = read_header(file, &span)? {
-            match uid {
-                _ if kept.pseudo => work.take(&span, &old, &pseudo_header(&old, &base)),
-                Some(uid) => work.take(&span, &old, &due.header(&old, &span, uid, true)),
-                None => {}
-            }
+            change = match uid {
+                _ if kept.pseudo => Some(Change::of(&old, &pseudo_header(&old, &base))),
+                Some(uid) => Some(Change::of(&old, &due.header(&old, &span, uid, true)?)),
+                None => None,
+            };
         }
-        if missing && !work.anew.is_empty() {
-            return Ok(false);
+        match change {
+            Some(Change::Anew) if missing => return Ok(false),
+            Some(Change::InPlace(at, bytes)) => patch(file, &[(span.start + at, bytes)])?,
+            _ => {}
         }
-        patch(file, &work.patches)?;
         self.note_own(file)?;
         Ok(true)
     }
@@ -185,27 +189,29 @@ struct Due<'a> {
     moves: bool,
     /// There is no message, and one that is none is to say it.
     speaks: bool,
+    /// Flags that the file does not have and that are in the log alone.
+    flags: Rows<FLAGS>,
 }
 
 impl<'a> Due<'a> {
-    fn of(state: &'a State, layout: &'a Layout, base: &'a Base) -> Due<'a> {
-        let first = layout.spans.iter().min_by_key(|(_, span)| span.start);
+    fn of(state: &'a State, layout: &'a Layout, base: &'a Base) -> Result<Due<'a>, Error> {
+        let first = layout.spans.in_file(&state.pad)?.next()?;
         let first = first.filter(|_| layout.pseudo.is_none());
         // Where the first message goes, the next one says it.
-        let gone = layout.doomed.values().chain(&layout.junk);
-        let gone = gone.map(|span| span.start).min();
-        let moves = gone
+        let moves = layout
+            .gone
             .zip(first)
             .is_some_and(|(gone, (_, first))| gone < first.start);
-        Due {
+        Ok(Due {
             state,
             layout,
             base,
             stale: layout.base.as_ref() != Some(base),
-            first: first.map(|(uid, _)| *uid),
+            first: first.map(|(uid, _)| uid),
             moves,
             speaks: layout.spans.is_empty() && layout.pseudo.is_none() && state.speaks_empty(),
-        }
+            flags: flags(state)?,
+        })
     }
 
     fn has(&self, uid: Option<Uid>) -> bool {
@@ -213,46 +219,97 @@ impl<'a> Due<'a> {
             return self.stale;
         };
         let own = self.first == Some(uid) && (self.stale || self.moves);
-        own || self.layout.bare.contains(&uid) || self.state.dirty.contains_key(&uid)
+        own || self.layout.bare.contains(uid) || self.state.dirty.contains(uid)
     }
 
-    /// All messages in the order of the file; without a UID: the first, if it is none.
-    fn spans(&self) -> Vec<(Option<Uid>, Span)> {
-        let pseudo = self.layout.pseudo.iter().map(|span| (None, *span));
-        let spans = self.layout.spans.iter();
-        let spans = spans.map(|(uid, span)| (Some(*uid), *span));
-        let mut all: Vec<(Option<Uid>, Span)> = pseudo.chain(spans).collect();
-        all.sort_unstable_by_key(|(_, span)| span.start);
-        all
+    /// Calls `each` with all messages in the order of the file; without a UID: the first, if it is none.
+    fn each(
+        &self,
+        each: &mut dyn FnMut(Option<Uid>, Span) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Some(span) = self.layout.pseudo {
+            each(None, span)?;
+        }
+        let mut all = self.layout.spans.in_file(&self.state.pad)?;
+        while let Some((uid, span)) = all.next()? {
+            each(Some(uid), span)?;
+        }
+        Ok(())
+    }
+
+    /// As `each`, of those that `has` tells of, in no order.
+    fn each_due(
+        &self,
+        each: &mut dyn FnMut(Option<Uid>, Span) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Some(span) = self.layout.pseudo.filter(|_| self.has(None)) {
+            each(None, span)?;
+        }
+        let mut uids = self.layout.bare.union(self.state.dirty.uids());
+        if let Some(first) = self.first.filter(|first| self.has(Some(*first))) {
+            uids.insert(first);
+        }
+        for uid in uids.iter() {
+            if let Some(span) = self.layout.spans.get(uid)? {
+                each(Some(uid), span)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Flags and letters of a message that the file does not have yet.
+    fn flags_of(&self, uid: Uid) -> Result<Option<(SystemFlags, u32)>, Error> {
+        if !self.state.dirty.contains(uid) {
+            return Ok(None);
+        }
+        if let Some(flags) = self.state.dirty.get(uid) {
+            return Ok(Some(flags));
+        }
+        let row = self.flags.find(&uid.number().to_be_bytes())?;
+        Ok(row.map(|row| {
+            let mut rest = row.get(4..).unwrap_or_default();
+            let flags = SystemFlags::from_bits(u8::from_le_bytes(part(&mut rest)));
+            (flags, u32::from_le_bytes(part(&mut rest)))
+        }))
     }
 
     /// The header that a message is to have.
-    fn renewed(&self, old: &[u8], span: &Span, uid: Option<Uid>) -> Vec<u8> {
+    fn renewed(&self, old: &[u8], span: &Span, uid: Option<Uid>) -> Result<Vec<u8>, Error> {
         match uid {
-            None => pseudo_header(old, self.base),
+            None => Ok(pseudo_header(old, self.base)),
             Some(uid) => self.header(old, span, uid, self.first == Some(uid)),
         }
     }
 
-    fn plan(&self, file: &File) -> Result<Work, Error> {
+    /// Writes what has room where it is; returns what else there is to do.
+    fn change_in_place(&self, file: &File) -> Result<Work, Error> {
         let mut work = Work::default();
-        for (uid, span) in self.spans().into_iter().filter(|(uid, _)| self.has(*uid)) {
-            match read_header(file, &span)? {
-                Some(old) => work.take(&span, &old, &self.renewed(&old, &span, uid)),
-                None => work.left = true,
+        self.each_due(&mut |uid, span| {
+            let Some(old) = read_header(file, &span)? else {
+                work.left = true;
+                return Ok(());
+            };
+            match Change::of(&old, &self.renewed(&old, &span, uid)?) {
+                Change::Nothing => {}
+                Change::InPlace(at, bytes) => patch(file, &[(span.start + at, bytes)])?,
+                Change::Anew => {
+                    let first = work.anew.map_or(span.start, |first| first.min(span.start));
+                    work.anew = Some(first);
+                }
             }
-        }
+            Ok(())
+        })?;
         Ok(work)
     }
 
-    fn header(&self, old: &[u8], span: &Span, uid: Uid, first: bool) -> Vec<u8> {
+    fn header(&self, old: &[u8], span: &Span, uid: Uid, first: bool) -> Result<Vec<u8>, Error> {
         let (lines, kept) = shown_lines(old);
-        let dirty = self.state.dirty.get(&uid);
+        let dirty = self.flags_of(uid)?;
         let (flags, keywords) = match dirty {
             Some((flags, letters)) => {
-                let mut keywords = self.state.named(*letters);
+                let mut keywords = self.state.named(letters);
                 keywords.extend(self.state.named_beyond(uid));
-                (*flags, keywords)
+                (flags, keywords)
             }
             None => (kept.flags, kept.keywords.iter().map(|k| &**k).collect()),
         };
@@ -266,26 +323,33 @@ impl<'a> Due<'a> {
             keywords: &keywords,
             body_octets: whole.then_some(span.end - span.body),
         };
-        with_fields(&lines, &block.encode(), old)
+        Ok(with_fields(&lines, &block.encode(), old))
     }
 
     /// Says what the file is to be from there on; returns where its messages are then.
-    fn stage(&self, rewrite: &mut Rewrite<'_>, work: &Work, from: u64) -> Result<Layout, Error> {
-        let mut new = Layout::default();
+    fn stage(&self, rewrite: &mut Rewrite<'_>, from: u64) -> Result<Layout, Error> {
+        let mut pseudo = None;
         if self.speaks {
-            new.pseudo = Some(self.stage_pseudo(rewrite)?);
+            pseudo = Some(self.stage_pseudo(rewrite)?);
         }
-        for (uid, span) in self.spans() {
+        let pad = &self.state.pad;
+        let mut arranging = Arranging::like(&self.layout.spans);
+        self.each(&mut |uid, span| {
             let moved = match span.start < from {
                 true => span,
-                false => self.stage_one(rewrite, work, &span, uid)?,
+                false => self.stage_one(rewrite, &span, uid)?,
             };
             match uid {
-                Some(uid) => drop(new.spans.insert(uid, moved)),
-                None => new.pseudo = Some(moved),
+                Some(uid) => arranging.push(uid, moved, pad)?,
+                None => pseudo = Some(moved),
             }
-        }
-        Ok(new)
+            Ok(())
+        })?;
+        Ok(Layout {
+            spans: arranging.finish(pad)?,
+            pseudo,
+            ..Layout::default()
+        })
     }
 
     fn stage_pseudo(&self, rewrite: &mut Rewrite<'_>) -> Result<Span, Error> {
@@ -305,18 +369,16 @@ impl<'a> Due<'a> {
     fn stage_one(
         &self,
         rewrite: &mut Rewrite<'_>,
-        work: &Work,
         span: &Span,
         uid: Option<Uid>,
     ) -> Result<Span, Error> {
         let start = rewrite.position();
-        let anew = work.anew.contains(&span.start);
-        let old = match anew {
+        let old = match self.has(uid) {
             true => read_header(rewrite.file(), span)?,
             false => None,
         };
         match old {
-            Some(old) => rewrite.put(&self.renewed(&old, span, uid))?,
+            Some(old) => rewrite.put(&self.renewed(&old, span, uid)?)?,
             None => rewrite.copy(span.start, span.body)?,
         }
         let body = rewrite.position();
@@ -330,22 +392,46 @@ impl<'a> Due<'a> {
     }
 }
 
-impl Work {
-    /// Takes a header that is to change.
-    fn take(&mut self, span: &Span, old: &[u8], new: &[u8]) {
-        let line_ends = |text: &[u8]| memchr::memchr_iter(b'\n', text).collect::<Vec<_>>();
-        if new.len() != old.len() || line_ends(new) != line_ends(old) {
-            self.anew.insert(span.start);
-            return;
+/// Flags of messages that the file does not have, if they are not all in memory.
+fn flags(state: &State) -> Result<Rows<FLAGS>, Error> {
+    let mut flags = Rows::new(room::to_sort());
+    if state.dirty.is_told() {
+        return Ok(flags);
+    }
+    let is_dirty = |uid| state.dirty.contains(uid);
+    let (_, all) = state.log.folded_of(room::to_sort(), &is_dirty)?;
+    let mut messages = all.messages()?;
+    while let Some((uid, told)) = messages.next()? {
+        if let Some(message) = told.message.filter(|message| message.dirty) {
+            let (uid, letters) = (uid.number().to_be_bytes(), message.letters.to_le_bytes());
+            flags.push(row(&[&uid, &[message.flags.bits()], &letters]), &state.pad)?;
+        }
+    }
+    Ok(flags)
+}
+
+/// How a header is to change.
+enum Change {
+    Nothing,
+    /// These octets, from there on in it.
+    InPlace(u64, Vec<u8>),
+    Anew,
+}
+
+impl Change {
+    fn of(old: &[u8], new: &[u8]) -> Change {
+        let line_ends = |text| memchr::memchr_iter(b'\n', text);
+        if new.len() != old.len() || !line_ends(new).eq(line_ends(old)) {
+            return Change::Anew;
         }
         let differs = |(a, b): (&u8, &u8)| a != b;
         let mut pairs = new.iter().zip(old);
-        if let Some(start) = pairs.clone().position(differs) {
-            let end = pairs.rposition(differs).map_or(start, |last| last + 1);
-            let bytes = new.get(start..end).unwrap_or_default();
-            self.patches
-                .push((span.start + start as u64, bytes.to_vec()));
-        }
+        let Some(start) = pairs.clone().position(differs) else {
+            return Change::Nothing;
+        };
+        let end = pairs.rposition(differs).map_or(start, |last| last + 1);
+        let bytes = new.get(start..end).unwrap_or_default();
+        Change::InPlace(start as u64, bytes.to_vec())
     }
 }
 

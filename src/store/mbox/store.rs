@@ -6,12 +6,12 @@ use super::line::{Line, uid_of};
 use super::root::Root;
 use super::stat::Stat;
 use super::syncs::Written;
-use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidValidity};
+use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::{self, Beyond};
 use crate::store::side::furnish::furnish;
 use crate::store::side::subscriptions;
 use crate::store::{
-    Blob, BlobId, Draft, Error, Filing, Lines, MailboxState, Memory, Scanned, Stamp, Store,
+    Blob, BlobId, Census, Draft, Error, Filing, Lines, MailboxState, Memory, Scanned, Stamp, Store,
 };
 use std::fs::File;
 use std::io::Read;
@@ -145,7 +145,7 @@ impl Store for Mbox {
     }
 
     fn scratch(&mut self) -> Result<File, Error> {
-        self.root.nameless()
+        self.root.scratchpad().file()
     }
 
     /// The file has it with the commit: its UID stands in front of its text.
@@ -298,7 +298,11 @@ impl Store for Mbox {
     }
 
     fn scan(&mut self, name: &MailboxName) -> Result<Scanned, Error> {
-        self.root.get(name)?.state().scan()
+        self.census(name, usize::MAX)?.whole()
+    }
+
+    fn census(&mut self, name: &MailboxName, octets: usize) -> Result<Census, Error> {
+        self.root.get(name)?.state().census(octets)
     }
 
     fn record(
@@ -321,7 +325,7 @@ impl Store for Mbox {
         let next = own.uid_next;
         own.log.put(Line::Next(next))?;
         own.log.sync()?;
-        own.unlisted.clear();
+        own.unlisted = UidSet::new();
         Ok(())
     }
 

@@ -358,6 +358,29 @@ fn line_end_before(file: &File, start: u64, end: u64, last: bool) -> io::Result<
     })
 }
 
+/// What the fields of a message say that clients do not see.
+pub(super) fn kept(file: &File, span: &Span) -> io::Result<Kept> {
+    let mut window = Window {
+        file,
+        length: span.body,
+        start: span.start,
+        buffer: Vec::new(),
+        at: 0,
+    };
+    let mut reader = HeaderReader::default();
+    let mut begins = false;
+    loop {
+        let (piece, ends) = window.piece(MAX_FIELD)?;
+        if piece.is_empty() {
+            return Ok(reader.kept);
+        }
+        if begins {
+            reader.line(piece);
+        }
+        begins = ends;
+    }
+}
+
 /// Parts of a message that clients see, in order: where they begin, and octets. Errors: `InvalidData` if
 /// there are too many.
 pub(super) fn shown(file: &File, span: &Span) -> io::Result<Vec<(u64, u64)>> {

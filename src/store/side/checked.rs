@@ -62,6 +62,48 @@ pub(crate) fn end(bytes: &[u8]) -> usize {
     usize::try_from(end).unwrap_or(bytes.len())
 }
 
+/// Where the lines of a file end.
+pub(crate) struct End {
+    pub(crate) at: u64,
+    /// The last line is not whole.
+    pub(crate) torn: bool,
+    /// Something stands behind a gap: a power cut left a later part of what was written and lost an
+    /// earlier one.
+    pub(crate) gap: bool,
+}
+
+/// Finds it out of the first so many octets, which are all that it has.
+pub(crate) fn end_of(file: &File, length: u64) -> io::Result<End> {
+    let mut piece = vec![0; PIECE];
+    let mut read = |at: u64| {
+        let count = usize::try_from(length - at).map_or(PIECE, |left| left.min(PIECE));
+        let piece = piece.get_mut(..count).unwrap_or_default();
+        file.read_exact_at(piece, at)
+            .map(|()| (piece.to_vec(), at + count as u64))
+    };
+    let (mut at, mut end, mut ending) = (0, None, Ending::default());
+    while at < length && end.is_none() {
+        let (piece, next) = read(at)?;
+        (end, at) = (ending.take(&piece), next);
+    }
+    let end = end.unwrap_or_else(|| ending.finish());
+    let (mut at, mut gap) = (end, false);
+    while at < length && !gap {
+        let (piece, next) = read(at)?;
+        gap = piece.iter().any(|octet| *octet != 0);
+        at = next;
+    }
+    let mut last = *b"\n";
+    if end > 0 {
+        file.read_exact_at(&mut last, end - 1)?;
+    }
+    Ok(End {
+        at: end,
+        torn: last != *b"\n",
+        gap,
+    })
+}
+
 /// The texts of all lines, `Owned` of those that were mended; `None` for one that is cut or damaged.
 pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = Option<Cow<'_, str>>> {
     let text = bytes.get(..end(bytes)).unwrap_or_default();
@@ -82,8 +124,19 @@ pub(crate) type Each<'e> = dyn FnMut(Option<Cow<'_, str>>) -> Result<(), Error> 
 /// Calls `each` with the texts of all lines of a file up to an offset, which is where the lines end, or less; `None`
 /// as [`lines`] has it, and for a line that is too long.
 pub(crate) fn each_line(file: &File, end: u64, each: &mut Each<'_>) -> Result<(), Error> {
+    each_line_and(file, end, &[], each)
+}
+
+/// As `each_line`, also with those of `more`, which is to stand behind that offset.
+pub(crate) fn each_line_and(
+    file: &File,
+    end: u64,
+    more: &[u8],
+    each: &mut Each<'_>,
+) -> Result<(), Error> {
     let mut mender = Mender::default();
-    let mut reader = BufReader::with_capacity(PIECE, Part { file, at: 0, end });
+    let part = Part { file, at: 0, end };
+    let mut reader = BufReader::with_capacity(PIECE, part.chain(more));
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -9,6 +9,7 @@ pub(crate) mod dotted;
 #[cfg(test)]
 pub(crate) mod faults;
 pub(crate) mod furnish;
+pub(in crate::store) mod gathering;
 #[cfg(test)]
 pub(crate) mod journal;
 pub(crate) mod lock;

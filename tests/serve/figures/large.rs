@@ -1,9 +1,9 @@
 //! Large mailboxes.
 
 use super::{at_most, fill, median_cpu, resident_kib};
-use crate::support::{Imap, Server};
+use crate::support::{Imap, Server, wait_until};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -219,4 +219,100 @@ fn a_million_messages_of_mdbox() {
         resident_kib(&server, "engine"),
         8192,
     );
+}
+
+/// Writes so many messages into a file: as this server has them there, or as another program that knows no UIDs.
+fn fill_file(file: &Path, count: u32, own: bool) {
+    let mut out = BufWriter::new(File::create(file).unwrap());
+    let body = "Nothing but this line is in it.\n";
+    for uid in 1..=count {
+        writeln!(out, "From ann@example.org Mon Nov  2 10:00:00 2026 +0000").unwrap();
+        if own && uid == 1 {
+            writeln!(out, "X-IMAPbase: 1234567890 {count:010}{:29}", "").unwrap();
+        }
+        if own {
+            writeln!(out, "X-UID: {uid:010}\nContent-Length: {}", body.len()).unwrap();
+            writeln!(out, "Status:   \nX-Status:     \nX-Keywords: {:50}", "").unwrap();
+        }
+        writeln!(out, "Subject: {uid}\n\n{body}").unwrap();
+    }
+    out.flush().unwrap();
+}
+
+/// All that changes an mbox of so many messages, in the memory of the smallest board.
+fn messages_of_mbox(count: u32, own: bool) {
+    let mut server = Server::start(&format!("{BOARD}[storage]\nformat = \"mbox\"\n"));
+    drop(server.imap("ann"));
+    server.stop();
+    let root = server.maildir("ann");
+    let inbox = root.join("inbox");
+    fs::remove_dir_all(root.join(".imap")).unwrap();
+    fs::remove_dir_all(server.data().join("index")).unwrap();
+    fill_file(&inbox, count, own);
+    let begin = Instant::now();
+    let told = |what: &str| println!("{what} after {:?}", begin.elapsed());
+    server.again();
+    let mut imap = server.imap("ann");
+    let answer = imap.ok("SELECT INBOX").untagged.concat();
+    told("looked at");
+    assert!(answer.contains(&format!("{count} EXISTS")), "{answer}");
+    let answer = imap.ok(&format!("FETCH {count} (UID BODY.PEEK[HEADER])"));
+    let answer = answer.untagged.concat();
+    assert!(
+        answer.contains(&format!("Subject: {count}\r\n")),
+        "{answer}"
+    );
+    server.deliver("ann", "Subject: two\r\n\r\ntwo\r\n");
+    let answer = imap.ok("NOOP").untagged.concat();
+    assert!(
+        answer.contains(&format!("{} EXISTS", count + 1)),
+        "{answer}"
+    );
+    told("delivered");
+    imap.ok("STORE 1:* +FLAGS.SILENT (\\Flagged)");
+    told("marked");
+    imap.ok("STORE 1:1000 +FLAGS.SILENT (\\Deleted)");
+    imap.ok("EXPUNGE");
+    told("expunged");
+    // The first message that is left is the first of the file then, and says of all.
+    wait_until("the file to be written anew", || {
+        let mut first = [0; 300];
+        File::open(&inbox).unwrap().read_exact(&mut first).unwrap();
+        let first = String::from_utf8_lossy(&first);
+        first.contains("X-UID: 0000001001\n").then_some(())
+    });
+    // Whoever looks now waits until all of it is.
+    let answer = imap.ok("NOOP").untagged.concat();
+    assert_eq!(answer, "");
+    told("written anew");
+    std::thread::sleep(Duration::from_secs(2));
+    at_most(
+        "KiB of an engine with as many messages",
+        resident_kib(&server, "engine"),
+        8192,
+    );
+    drop(imap);
+    server.restart();
+    let mut imap = server.imap("ann");
+    let answer = imap.ok("SELECT INBOX").untagged.concat();
+    let rest = count - 999;
+    assert!(answer.contains(&format!("{rest} EXISTS")), "{answer}");
+    let answer = imap.ok(&format!("FETCH {rest} (UID FLAGS BODY.PEEK[TEXT])"));
+    let answer = answer.untagged.concat();
+    let flagged = format!("UID {} FLAGS (\\Flagged)", count + 1);
+    assert!(
+        answer.contains(&flagged) && answer.contains("two"),
+        "{answer}"
+    );
+}
+
+#[test]
+#[ignore = "fills a file with a million messages; prints its figure"]
+fn a_million_messages_of_mbox() {
+    messages_of_mbox(MILLION, true);
+}
+
+#[test]
+fn many_messages_of_mbox() {
+    messages_of_mbox(HUNDRED_THOUSAND, false);
 }
