@@ -10,7 +10,8 @@
 //!
 //! A backup is made while the server runs and mail comes in ([`super::replica`]): each mailbox is as
 //! it was at one moment. It mirrors the account: what is there already is not copied again, and what was
-//! expunged goes. When it says that a mailbox is saved, that is durable.
+//! expunged goes. What is there and not as long as its name tells, or no file, is copied again; with `--verify` all is
+//! read, and so is what has another checksum ([`super::intact`]). When it says that a mailbox is saved, that is durable.
 //!
 //! A restore gives mailboxes that are not there, or have no messages, UIDVALIDITY, GUIDs and UIDs of the backup; nothing
 //! else can come to such a mailbox until it is done. One that was broken off goes on behind the last
