@@ -1,24 +1,24 @@
 //! The log of one mailbox, as all handles of this process share it.
 
+mod anew;
+mod told;
+
+use self::told::{Known, MAX_OCTETS, TOO_LONG, whole};
 use super::arrival::Identity;
-use super::folded::Folded;
 use super::fresh::{Fresh, Unsure};
 use super::group::Group;
-use super::line::{Contents, Line, MAX_LETTERS, Together, came};
+use super::line::{Line, MAX_LETTERS, Together};
 use super::root;
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::side::checked::{self, End, end_of};
-use crate::store::side::gathering::Gathering;
-use crate::store::side::{disk, lock, room, unique};
+use crate::store::side::{disk, lock, unique};
 use crate::store::{Error, unless_full};
 use crate::sys::regular;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,31 +32,19 @@ const SPARE: u64 = BLOCK;
 const SPARE_OF_MARKS: u64 = SPARE / 2;
 /// Octets of lines that are not durable while messages of theirs are acknowledged.
 const MAX_LOOSE: u64 = 16 * 1024;
-/// Octets of the end of a log that tell whether it lacks such lines.
-const TAIL: u64 = 4 * MAX_LOOSE;
 /// Lines that wait to be written, in octets; then they are.
 const BUFFER: usize = 64 * 1024;
 /// And beyond this, because they cannot be written, no more are taken.
 const MAX_WAITING: usize = 4 * BUFFER;
-/// A log is looked at again, whether it should be written anew, when it grew to so many times what it was.
-const GROWTH: u64 = 4;
-const MIN_GROWTH: u64 = 256 * 1024;
 
 /// Runs of UIDs remembered of those that went; whoever still knows one of the others was told by now.
 const MAX_LEFT: usize = 4096;
-/// A log has no more octets: a hundred for each of ten million messages.
-const MAX_OCTETS: u64 = 1 << 30;
-const TOO_LONG: Error = Error::Corrupt {
-    what: "the log of a mailbox",
-};
 
 /// Octets of messages in memory while a log is written anew.
 pub(super) const SORT_OCTETS: usize = if cfg!(test) { 4096 } else { 1 << 20 };
 
 /// Takes a line that tells something of a message.
 type Each<'e> = dyn FnMut(Uid, &str) -> Result<(), Error> + 'e;
-/// Changes what a log says, but of messages.
-type Change<'c> = dyn Fn(&mut Contents) + 'c;
 
 pub(super) struct Log {
     state: Mutex<State>,
@@ -88,25 +76,6 @@ struct State {
     left: UidSet,
     /// Files that get their names once the lines of their messages are durable, in the order of their UIDs.
     unnamed: VecDeque<(Uid, Staged)>,
-}
-
-/// A few things that the file says.
-struct Known {
-    mailbox: Option<Identity>,
-    uid_next: Option<Uid>,
-    keywords: Vec<Option<Keyword>>,
-    together: Vec<Together>,
-}
-
-impl Known {
-    fn of(contents: &Contents) -> Known {
-        Known {
-            mailbox: contents.known,
-            uid_next: contents.uid_next,
-            keywords: contents.keywords.clone(),
-            together: contents.together.clone(),
-        }
-    }
 }
 
 impl State {
@@ -178,41 +147,6 @@ impl Log {
             }),
             group,
         }))
-    }
-
-    /// Writes a log that says this, in place of what is there. Durable.
-    pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), Error> {
-        let mut bytes = contents.encode();
-        let filling = filling(bytes.len() as u64, !contents.messages.is_empty());
-        bytes.resize(bytes.len() + filling, 0);
-        lock::replace(path, &bytes)
-    }
-
-    /// As `write`, without all messages in memory: of those of `all` only `keep`, if given.
-    fn write_folded(
-        path: &Path,
-        head: &Contents,
-        all: &Folded,
-        keep: Option<&UidSet>,
-    ) -> Result<(), Error> {
-        lock::replace_with(path, &mut |out| {
-            let mut lines = head.encode();
-            let (mut octets, mut any) = (0, false);
-            let mut messages = all.messages()?;
-            loop {
-                out.write_all(&lines)?;
-                octets += lines.len() as u64;
-                lines.clear();
-                let Some((uid, message)) = messages.next()? else {
-                    break;
-                };
-                if keep.is_none_or(|keep| keep.contains(uid)) {
-                    message.put(uid, &mut lines);
-                    any = true;
-                }
-            }
-            Ok(out.write_all(&vec![0; filling(octets, any)])?)
-        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -353,118 +287,6 @@ impl Log {
         Ok(())
     }
 
-    /// What the end of the file tells, without reading all of it: which mailbox that is, and which UIDs were given;
-    /// `None` of what it does not tell.
-    pub(super) fn tail(&self) -> Result<(Option<Identity>, Option<Uid>), Error> {
-        let state = self.state();
-        let mailbox = mailbox_in(&state.file, state.end)?;
-        let start = state.end.saturating_sub(TAIL);
-        let tail = part(&state.file, start, state.end)?;
-        let from = match start {
-            0 => 0,
-            _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),
-        };
-        let last = Contents::parse(tail.get(from..).unwrap_or_default());
-        let whole = last.damaged == 0 && state.waiting.is_empty();
-        Ok((mailbox, last.uid_next.filter(|_| whole)))
-    }
-
-    /// Of which mailbox a log is that is not open.
-    pub(super) fn mailbox_at(path: &Path) -> Result<Option<Identity>, Error> {
-        let file = regular::open(path)?;
-        let length = file.metadata()?.len();
-        Ok(mailbox_in(&file, length)?)
-    }
-
-    /// Which UIDs were given: those below the first of these two, but, where a line cannot be read, of what it may have
-    /// said; and those that lines tell of.
-    pub(super) fn given(&self) -> Result<(Option<Uid>, UidSet), Error> {
-        let mut state = self.state();
-        self.flush_if_room(&mut state)?;
-        let (mut head, mut floor, mut told) = (Contents::default(), None, Vec::new());
-        state.each_line(&mut |line| {
-            let (before, damaged) = (head.uid_next, head.damaged);
-            head.skim_one(line, &mut |uid, line| {
-                if line.starts_with('F') {
-                    told.push(uid);
-                }
-                Ok(())
-            })?;
-            if head.damaged > damaged && damaged == 0 {
-                floor = Some(before);
-            }
-            Ok(())
-        })?;
-        crate::mail::sort(&mut told);
-        let told: UidSet = told.into_iter().collect();
-        Ok((floor.unwrap_or(head.uid_next), told.union(&head.expunged)))
-    }
-
-    /// What it says, all in memory. Errors: as of [`whole`].
-    pub(super) fn contents(&self) -> Result<Contents, Error> {
-        let mut state = self.state();
-        self.flush_if_room(&mut state)?;
-        let mut text = whole(&state.file, state.end)?;
-        text.extend_from_slice(&state.waiting);
-        let contents = Contents::parse(&text);
-        state.known = Some(Known::of(&contents));
-        Ok(contents)
-    }
-
-    /// The first of the UIDs at the end that were given to messages which are not `there`: lines say that those came, and
-    /// nothing else that these UIDs were given. `None`: there are none, or not all lines can be read.
-    pub(super) fn untold(&self, there: &UidSet) -> Result<Option<Uid>, Error> {
-        let mut state = self.state();
-        self.flush_if_room(&mut state)?;
-        let mut given = there.last().and_then(Uid::next);
-        let (mut absent, mut damaged) = (Vec::new(), 0);
-        state.each_line(&mut |line| {
-            let (mut one, mut filed) = (Contents::default(), None);
-            one.skim_one(line, &mut |uid, line| {
-                filed = filed.or(line.starts_with('F').then_some(uid));
-                Ok(())
-            })?;
-            damaged += one.damaged;
-            match filed {
-                Some(uid) if there.contains(uid) => {}
-                Some(uid) => absent.push(uid),
-                None => given = given.max(one.uid_next),
-            }
-            Ok(())
-        })?;
-        let untold = absent.into_iter().filter(|uid| Some(*uid) >= given);
-        Ok(untold.min().filter(|_| damaged == 0))
-    }
-
-    /// What it says but of messages.
-    pub(super) fn head(&self) -> Result<Contents, Error> {
-        let mut state = self.state();
-        let head = self.skim(&mut state, &mut |_, _| Ok(()))?;
-        Ok(head)
-    }
-
-    /// What it says, of messages apart. `octets`: what may be in memory of those.
-    pub(super) fn folded(&self, octets: usize) -> Result<(Contents, Folded), Error> {
-        let mut state = self.state();
-        let path = state.path.clone();
-        let mut scratch = || scratch(&path);
-        let mut all = Gathering::new(octets);
-        let head = self.skim(&mut state, &mut |uid, line| {
-            all.add(uid, line, &mut scratch)
-        })?;
-        drop(state);
-        Ok((head, Folded(all.finish(&mut scratch)?)))
-    }
-
-    /// Calls `each` with every line of a message. Returns what the others say.
-    fn skim(&self, state: &mut State, each: &mut Each<'_>) -> Result<Contents, Error> {
-        self.flush_if_room(state)?;
-        let mut head = Contents::default();
-        state.each_line(&mut |line| head.skim_one(line, each))?;
-        state.known = Some(Known::of(&head));
-        Ok(head)
-    }
-
     /// Notes that a message is to go; false if it is on its way already.
     pub(super) fn leave(&self, uid: Uid) -> bool {
         let mut state = self.state();
@@ -540,88 +362,6 @@ impl Log {
         }
         self.put(Line::Ended(first, last))?;
         self.sync()
-    }
-
-    /// Finds out what it says, but of messages, if nobody did.
-    fn know(&self, state: &mut State) -> Result<(), Error> {
-        match state.known {
-            Some(_) => Ok(()),
-            None => self.skim(state, &mut |_, _| Ok(())).map(drop),
-        }
-    }
-
-    /// Writes the log anew, so that it says this in place of what it says. Durable.
-    pub(super) fn rewrite(&self, contents: &Contents) -> Result<(), Error> {
-        let mut state = self.state();
-        Log::write(&state.path, contents)?;
-        self.written(&mut state, contents)
-    }
-
-    /// Writes the log anew. `change`: of what it says, but of messages. `keep`: the messages that it has then.
-    /// Durable.
-    pub(super) fn renew(&self, change: &Change<'_>, keep: &UidSet) -> Result<(), Error> {
-        let mut state = self.state();
-        self.renew_with(&mut state, change, Some(keep))
-    }
-
-    fn renew_with(
-        &self,
-        state: &mut State,
-        change: &Change<'_>,
-        keep: Option<&UidSet>,
-    ) -> Result<(), Error> {
-        state.settle();
-        let mut scratch = || scratch(&state.path);
-        let (mut head, mut all) = (Contents::default(), Gathering::new(SORT_OCTETS));
-        let mut each = |uid, line: &str| all.add(uid, line, &mut scratch);
-        state.each_line(&mut |line| head.skim_one(line, &mut each))?;
-        let all = Folded(all.finish(&mut scratch)?);
-        let before = head.known;
-        change(&mut head);
-        if head.known != before {
-            state.left = UidSet::new();
-        }
-        if let Some(above) = state.path.parent().filter(|_| !head.expunged.is_empty()) {
-            // It will not say any more which files are to go: they have to be gone.
-            disk::sync_directory_at(above)?;
-        }
-        Log::write_folded(&state.path, &head, &all, keep)?;
-        self.written(state, &head)
-    }
-
-    /// There is a new file, which says this.
-    fn written(&self, state: &mut State, contents: &Contents) -> Result<(), Error> {
-        let file = regular::open_both(&state.path)?;
-        state.length = file.metadata()?.len();
-        state.end = end_of(&file, state.length)?.at;
-        state.file = Arc::new(file);
-        state.waiting.clear();
-        state.unsure = Unsure::default();
-        (state.durable, state.loose) = (state.end, false);
-        state.looked = state.end;
-        state.known = Some(Known::of(contents));
-        self.group.wrote();
-        self.group.renew();
-        Ok(())
-    }
-
-    /// Writes it anew if it grew and has become worn.
-    fn look(&self, state: &mut State) -> Result<(), Error> {
-        if state.end < state.looked.saturating_mul(GROWTH).max(MIN_GROWTH) {
-            return Ok(());
-        }
-        // Of those that come and go again and again too few are counted.
-        let (mut came, mut went) = (0_usize, 0);
-        let head = self.skim(state, &mut |_, line| {
-            came += usize::from(line.starts_with('F'));
-            went += usize::from(line.starts_with('X'));
-            Ok(())
-        })?;
-        if head.is_worn(came.saturating_sub(went)) {
-            return self.renew_with(state, &|_| (), None);
-        }
-        state.looked = state.end;
-        Ok(())
     }
 
     /// The directory it is in, whatever that is called by now.
@@ -710,84 +450,8 @@ impl Drop for Log {
     }
 }
 
-impl Contents {
-    /// Takes a line, as [`Contents::skim`] does, and calls `each` if it is one of a message.
-    fn skim_one(&mut self, line: Option<Cow<'_, str>>, each: &mut Each<'_>) -> Result<(), Error> {
-        self.count(line.as_ref());
-        match line
-            .as_deref()
-            .and_then(|line| Some((line, self.skim(line)?)))
-        {
-            Some((line, about)) => about.each(line, each)?,
-            None => self.damaged += 1,
-        }
-        Ok(())
-    }
-}
-
-impl Known {
-    fn note(&mut self, line: Line<'_>) {
-        match line {
-            Line::Filed(record, ..) => {
-                if let Some(uid) = super::record::Record::uid(record) {
-                    self.uid_next = self.uid_next.max(uid.next());
-                    came(&mut self.together, uid);
-                }
-            }
-            Line::Next(next) => self.uid_next = self.uid_next.max(Some(next)),
-            Line::Expunged(uid) => self.uid_next = self.uid_next.max(uid.next()),
-            Line::Named(at, keyword) => {
-                let length = self.keywords.len().max(at + 1);
-                self.keywords.resize(length, None);
-                if let Some(own) = self.keywords.get_mut(at) {
-                    *own = Some(keyword.clone());
-                }
-            }
-            Line::Together(first, last) => self.together.push(Together::counted(first, last)),
-            Line::Open(first, last) => self.together.push(Together::open(first, last)),
-            Line::Ended(first, last) => self.together.retain(|t| t.ends() != (first, last)),
-            Line::Version(validity, guid) => self.mailbox = Some((validity, guid)),
-            Line::Marked(..) | Line::Placed(..) | Line::Uidl(..) => {}
-        }
-    }
-}
-
-/// NULs behind so many octets of lines. `any`: some of them tell of messages.
-fn filling(octets: u64, any: bool) -> usize {
-    let spare = if any { SPARE } else { 0 };
-    let filled = (octets + spare).next_multiple_of(BLOCK);
-    usize::try_from(filled - octets).unwrap_or(0)
-}
-
-fn part(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
-    file.read_exact_at(&mut bytes, from)?;
-    Ok(bytes)
-}
-
-/// What the first line of a log says that ends there.
-fn mailbox_in(file: &File, end: u64) -> io::Result<Option<Identity>> {
-    let mut first = Contents::default();
-    let head = part(file, 0, end.min(BLOCK))?;
-    if let Some(Some(line)) = checked::lines(&head).next() {
-        first.skim(&line);
-    }
-    Ok(first.known)
-}
-
 /// A file without a name where a log is.
 fn scratch(log: &Path) -> Result<File, Error> {
     let directory = log.parent().ok_or(Error::NoSuchMailbox)?;
     root::nameless_in(directory, &unique::host())
-}
-
-/// All lines of a file that end there. Errors: `Corrupt` if that is further than any log goes, and those of
-/// [`room::for_log`].
-fn whole(file: &File, end: u64) -> Result<Vec<u8>, Error> {
-    let length = usize::try_from(end).ok().filter(|_| end <= MAX_OCTETS);
-    let length = length.ok_or(TOO_LONG)?;
-    room::for_log(end)?;
-    let mut text = vec![0; length];
-    file.read_exact_at(&mut text, 0)?;
-    Ok(text)
 }
