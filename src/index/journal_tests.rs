@@ -231,8 +231,9 @@ fn without_notes_the_file_itself_is_made_durable() {
         directory.path().join("i.redb"),
         directory.path().join("c.redb"),
     );
-    fs::create_dir(path.with_extension("journal")).unwrap();
     let index = Index::open(&path, 1 << 20).unwrap();
+    // In the place of one that is there when it is opened it puts a file.
+    fs::create_dir(path.with_extension("journal")).unwrap();
     mark(&index, Durable::Yes, 1);
     mark(&index, Durable::Later, 2);
     index.flush().unwrap();
