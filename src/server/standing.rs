@@ -2,7 +2,7 @@
 //! have their names later, as when a disk is mounted over one, or comes back.
 
 use crate::sys::landlock;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
 use std::path::{Path, PathBuf};
 
 /// Has a mount that no other ever is called, since Linux 6.8 (statx(2)): before that numbers are used again.
@@ -49,19 +49,15 @@ impl Standing {
 fn identity(path: &Path) -> Option<Identity> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::MNT_ID;
     let wanted = wanted | StatxFlags::from_bits_retain(UNIQUE_MOUNT);
-    if !path.is_dir() {
-        return None;
+    match statx(CWD, path, AtFlags::empty(), wanted) {
+        Ok(told) => {
+            let is_directory = FileType::from_raw_mode(told.stx_mode.into()).is_dir();
+            let device = (told.stx_dev_major, told.stx_dev_minor);
+            is_directory.then_some((device.0, device.1, told.stx_ino, told.stx_mnt_id))
+        }
+        // Kernels before 4.11, which know nothing of it, have no Landlock either: all that counts there is that it is there.
+        Err(_) => path.is_dir().then_some((0, 0, 0, 0)),
     }
-    // Kernels before 4.11, which know nothing of it, have no Landlock either: all that counts there is that it is there.
-    let told = statx(CWD, path, AtFlags::empty(), wanted);
-    Some(told.map_or((0, 0, 0, 0), |told| {
-        (
-            told.stx_dev_major,
-            told.stx_dev_minor,
-            told.stx_ino,
-            told.stx_mnt_id,
-        )
-    }))
 }
 
 #[cfg(test)]

@@ -8,12 +8,11 @@ use super::arrival::Identity;
 use super::fresh::{Fresh, Unsure};
 use super::group::Group;
 use super::line::{Line, MAX_LETTERS, Together};
-use super::root;
 use super::staged::Staged;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::side::checked::{self, End, end_of};
 use crate::store::side::{disk, lock, unique};
-use crate::store::{Error, unless_full};
+use crate::store::{Error, side, unless_full};
 use crate::sys::regular;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -453,5 +452,5 @@ impl Drop for Log {
 /// A file without a name where a log is.
 fn scratch(log: &Path) -> Result<File, Error> {
     let directory = log.parent().ok_or(Error::NoSuchMailbox)?;
-    root::nameless_in(directory, &unique::host())
+    side::scratch::file_in(directory, &unique::host())
 }

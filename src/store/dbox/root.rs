@@ -6,10 +6,10 @@ use super::log::Log;
 use super::missing::Arrivals;
 use crate::mail::{MailboxName, Uid};
 use crate::store::side::uid_validity::{self, random_guid};
-use crate::store::side::{disk, strange, unique};
+use crate::store::side::{disk, scratch, strange, unique};
 use crate::store::{Error, Memory};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -68,16 +68,6 @@ type Logs = Vec<(MailboxName, Arc<Log>)>;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A file without a name in that directory.
-pub(super) fn nameless_in(directory: &Path, host: &str) -> Result<File, Error> {
-    let path = directory.join(format!(".temp.{}", unique::unique(host)));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    let file = disk::create(&path, &options)?;
-    disk::remove(&path)?;
-    Ok(file)
 }
 
 impl Root {
@@ -148,7 +138,7 @@ impl Root {
 
     /// A file without a name.
     pub(super) fn nameless(&self) -> Result<File, Error> {
-        nameless_in(&self.path, &self.host)
+        scratch::file_in(&self.path, &self.host)
     }
 
     /// The log of a mailbox, made if it is not there. Errors: `NoSuchMailbox`.

@@ -1,12 +1,11 @@
-//! Files without names, for what does not fit in memory.
+//! Where files without names are made for what does not fit in memory.
 
 use crate::store::Error;
-use crate::store::side::{disk, unique};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use crate::store::side::{scratch, unique};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Makes them in a directory, from which is swept what a process left that was killed in between.
+/// Makes them in one directory.
 #[derive(Clone, Debug)]
 pub(super) struct Scratchpad {
     directory: PathBuf,
@@ -22,12 +21,6 @@ impl Scratchpad {
     }
 
     pub(super) fn file(&self) -> Result<File, Error> {
-        let name = format!(".temp.{}", unique::unique(&self.host));
-        let path = self.directory.join(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let file = disk::create(&path, &options)?;
-        disk::remove(&path)?;
-        Ok(file)
+        scratch::file_in(&self.directory, &self.host)
     }
 }

@@ -51,7 +51,18 @@ struct Window<'a> {
     at: usize,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// Of a file from `start` on; it ends at `length`.
+    fn new(file: &'a File, start: u64, length: u64) -> Window<'a> {
+        Window {
+            file,
+            length,
+            start,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
     fn position(&self) -> u64 {
         self.start + self.at as u64
     }
@@ -155,13 +166,7 @@ pub(super) fn walk(
     from: u64,
     each: &mut dyn FnMut(Walked) -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    let mut window = Window {
-        file,
-        length: file.metadata()?.len(),
-        start: from,
-        buffer: Vec::new(),
-        at: 0,
-    };
+    let mut window = Window::new(file, from, file.metadata()?.len());
     // Some programs leave line ends where messages were.
     while let [b'\r' | b'\n', ..] = window.ahead(1)? {
         window.at += 1;
@@ -360,13 +365,7 @@ fn line_end_before(file: &File, start: u64, end: u64, last: bool) -> io::Result<
 
 /// What the fields of a message say that clients do not see.
 pub(super) fn kept(file: &File, span: &Span) -> io::Result<Kept> {
-    let mut window = Window {
-        file,
-        length: span.body,
-        start: span.start,
-        buffer: Vec::new(),
-        at: 0,
-    };
+    let mut window = Window::new(file, span.start, span.body);
     let mut reader = HeaderReader::default();
     let mut begins = false;
     loop {
@@ -384,13 +383,7 @@ pub(super) fn kept(file: &File, span: &Span) -> io::Result<Kept> {
 /// Parts of a message that clients see, in order: where they begin, and octets. Errors: `InvalidData` if
 /// there are too many.
 pub(super) fn shown(file: &File, span: &Span) -> io::Result<Vec<(u64, u64)>> {
-    let mut window = Window {
-        file,
-        length: span.body,
-        start: span.start,
-        buffer: Vec::new(),
-        at: 0,
-    };
+    let mut window = Window::new(file, span.start, span.body);
     while !window.piece(MAX_FIELD)?.1 && window.position() < window.length {}
     let mut reader = HeaderReader::default();
     let mut pieces: Vec<(u64, u64)> = Vec::new();

@@ -15,6 +15,7 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod metadata;
 pub(in crate::store) mod room;
+pub(in crate::store) mod scratch;
 pub(crate) mod special_use;
 pub(in crate::store) mod strange;
 pub(crate) mod subscriptions;
