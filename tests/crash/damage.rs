@@ -56,14 +56,19 @@ fn spoil(path: &Path, damage: Damage, random: &mut Random) {
         return fs::remove_file(path).unwrap();
     }
     let mut bytes = fs::read(path).unwrap();
-    let pages = bytes.len() / 4096;
+    if bytes.iter().all(|octet| *octet == 0) {
+        // Room for notes that were not written yet: there is nothing to damage.
+        return;
+    }
+    let pages = bytes.len().div_ceil(4096);
     match damage {
         Damage::Deleted => {}
         Damage::Cut => bytes.truncate(random.below(bytes.len() as u64) as usize),
         Damage::Zeroed => {
             for _ in 0..=random.below(20) {
                 let page = random.below(pages as u64) as usize * 4096;
-                bytes[page..page + 4096].fill(0);
+                let end = bytes.len().min(page + 4096);
+                bytes[page..end].fill(0);
             }
         }
         Damage::Turned => {
