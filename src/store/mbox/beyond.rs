@@ -1,8 +1,8 @@
 //! Keywords for which a mailbox has no letter. In the file they are words as all others; which messages have them is
 //! in the side file of [`crate::store::side::beyond`], as for other formats.
 
-use super::file::State;
 use super::line::MAX_LETTERS;
+use super::state::State;
 use crate::mail::{Keyword, Uid, UidSet};
 use crate::store::Error;
 use crate::store::side::beyond::{self, Beyond};

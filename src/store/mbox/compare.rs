@@ -1,12 +1,12 @@
 //! Which messages of a file are which of its log. Of each that was found a row is kept, of each of the log another: both
 //! in files where they are many.
 
-use super::file::{Layout, State};
 use super::folded::Folded;
 use super::line::{Head, MAX_LETTERS};
 use super::rows::{Rows, part, row};
 use super::scratchpad::Scratchpad;
 use super::spans::SPAN;
+use super::state::{Layout, State};
 use super::walk::{Span, Walked};
 use crate::mail::{Guid, Keyword, SystemFlags, Uid, UidSet};
 use crate::store::side::{base::origin, room};

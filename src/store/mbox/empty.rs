@@ -3,8 +3,8 @@
 //! none says both (`X-IMAP`, which both servers read); and of a file without it, Dovecot's index is asked.
 
 use super::field::{Base, base_value};
-use super::file::{Layout, State};
 use super::from;
+use super::state::{Layout, State};
 use crate::mail::{Uid, UidValidity};
 use crate::store::dovecot;
 use std::path::Path;

@@ -50,6 +50,7 @@
 //! gets an end. All else does, octet for octet, for Content-Length says where a message ends.
 
 mod adopt;
+mod append;
 mod beyond;
 mod compare;
 mod digest;
@@ -59,6 +60,7 @@ mod field;
 mod file;
 mod folded;
 mod from;
+mod keywords;
 mod layout;
 mod lease;
 mod letters;
@@ -74,6 +76,7 @@ mod scratchpad;
 mod settle;
 mod spans;
 mod stat;
+mod state;
 mod store;
 mod syncs;
 #[cfg(test)]

@@ -3,10 +3,10 @@
 //! field alone says it), or else if its bytes are those of a message of the log that is not found and the order stays. All others get new UIDs.
 
 use super::compare::{BEYOND, CUT, Comparison, EARLY, Found, TOLD};
-use super::file::{Layout, State, name};
 use super::folded::{Folding, Present};
 use super::line::{Line, Message, Told};
 use super::stat::Stat;
+use super::state::{Layout, State, name};
 use super::walk::{self, Walked};
 use crate::mail::{Uid, UidSet};
 use crate::store::side::disk;

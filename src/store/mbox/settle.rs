@@ -3,13 +3,13 @@
 //! that be torn, the log still has them. All else is written anew, as `rewrite` has it.
 
 use super::field::{Base, Block, HeaderReader, Kept, MAX_FIELD};
-use super::file::{Layout, State};
 use super::lease::Opened;
 use super::line::Line;
 use super::rewrite::{Rewrite, patch};
 use super::rows::{Rows, part, row};
 use super::spans::Arranging;
 use super::stat::Stat;
+use super::state::{Layout, State};
 use super::walk::{Span, Walked, walk};
 use crate::mail::{SystemFlags, Uid};
 use crate::store::Error;
