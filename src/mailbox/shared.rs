@@ -7,10 +7,10 @@ use super::host::{HostInner, lock};
 use super::keep::Asked;
 use super::numbering::Numbering;
 use super::touched::Touched;
-use super::{Error, fault, store_fault};
+use super::{Error, fault};
 use crate::index::{AccountId, Summary};
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet, UidValidity};
-use crate::store::{MailboxState, Stamp, Store};
+use crate::store::{MailboxState, Stamp};
 use event_listener::Event;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,10 +19,6 @@ use std::time::Duration;
 
 /// Flag changes remembered for sessions that ask; older ones are found in the index.
 const MAX_CHANGES: usize = 64;
-/// How often a keyword is tried to be made while other programs make some.
-const KEYWORD_TRIES: usize = 4;
-/// Runs of UIDs that are kept in memory though nobody has the mailbox open.
-const MAX_IDLE_RUNS: usize = 1024;
 /// For so long after the directories were found to be those that are watched they count as such.
 const REVISIT_AFTER: Duration = Duration::from_secs(1);
 /// Of the memory that SORT may take, one part in so many is for each of the things that are sorted when a
@@ -38,7 +34,7 @@ pub(super) struct Shared {
     pub(super) id: MailboxId,
     pub(super) asked: Asked,
     pub(super) state: Mutex<State>,
-    events: Mutex<Events>,
+    pub(super) events: Mutex<Events>,
     /// Changes with every change; a view that knows the same number is current.
     generation: AtomicU32,
     pub(super) woken: Event,
@@ -335,275 +331,6 @@ impl Shared {
         }
     }
 
-    /// Has the directories watched that the mailbox has now. They stay watched until it is forgotten.
-    pub(super) fn attend(self: &Arc<Self>, state: &State, store: &dyn Store) {
-        let Some(watch) = &self.host.watch else {
-            return;
-        };
-        let numbers = match store.watched_file(&state.name) {
-            Some(file) => watch.add_file(self, &file),
-            None => watch.add(self, &store.watched(&state.name)),
-        };
-        let numbers = numbers.unwrap_or_default();
-        let mut old = lock(&self.events).attend(numbers.clone(), !store.is_remote(&state.name));
-        old.retain(|number| !numbers.contains(number));
-        watch.remove(&old, Arc::as_ptr(self));
-    }
-
-    /// Nobody has it open: its directories are watched from now on, if they were not or are others
-    /// now; a side file that somebody else wrote, which no watch sees, is reason to look at all.
-    pub(super) fn revisit(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
-        self.attend(state, store);
-        let list = store.listed_at(&state.name).unwrap_or(0);
-        if listed_at(state) != Some(list) {
-            lock(&self.events).doubt();
-        }
-        state.revisited = crate::sys::clock::now();
-    }
-
-    /// True if the index is known to be in line with the directories without a look at them.
-    pub(super) fn is_undisturbed(&self, state: &State) -> bool {
-        self.drain();
-        let known = !state.deleted && state.caught_up && state.summary.is_some();
-        known && lock(&self.events).undisturbed() == Some(true)
-    }
-
-    /// One view less. What its watch knows is noted for a time without one.
-    pub(super) fn leave(self: &Arc<Self>) {
-        let mut state = lock(&self.state);
-        state.views = state.views.saturating_sub(1);
-        if state.views > 0 {
-            return;
-        }
-        let runs = state.uids.as_ref().map_or(0, |uids| uids.runs().len());
-        if runs > MAX_IDLE_RUNS {
-            state.uids = None;
-        }
-        let account = self.account.upgrade();
-        if let Some(mut store) = account.as_ref().and_then(|account| account.store().ok()) {
-            self.note_stamp(&mut state, &mut *store);
-        }
-        drop(state);
-        if self.needs_trim() {
-            self.host.trim_later(self);
-        }
-    }
-
-    /// Takes the stamp of directories that the watch tells to be as the index has them.
-    fn note_stamp(self: &Arc<Self>, state: &mut State, store: &mut dyn Store) {
-        let time = crate::sys::clock::file_time();
-        let Ok(stamp) = store.stamp(&state.name) else {
-            return;
-        };
-        // A foreign change before now shows in the events, one after `time` in the next stamp.
-        self.drain();
-        let at_rest = lock(&self.events).at_rest() && state.flights.is_empty();
-        let at_rest = at_rest && listed_at(state) == Some(stamp.list);
-        let Some(summary) = state.summary.as_mut().filter(|_| at_rest) else {
-            return;
-        };
-        let same = summary.stamp == array(stamp);
-        if !same || !stamp.is_settled(summary.stamp_time) && stamp.is_settled(time) {
-            summary.stamp = array(stamp);
-            summary.stamp_time = time;
-            self.host.settle_later(self);
-        }
-    }
-
-    /// Compares the mailbox with its directories if anybody else may have changed them; knows its
-    /// UIDs then.
-    pub(super) fn refresh(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-    ) -> Result<(), Error> {
-        self.refresh_summary(state, store)?;
-        self.load_uids(state)
-    }
-
-    /// As `refresh`, for whom the summary is enough.
-    pub(super) fn refresh_summary(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-    ) -> Result<(), Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
-        self.drain();
-        if state.summary.is_some() && state.caught_up {
-            let undisturbed = lock(&self.events).undisturbed();
-            if undisturbed == Some(true) {
-                return Ok(());
-            }
-            if undisturbed.is_none() {
-                self.begin_look(state, store);
-                let stamp = store
-                    .stamp(&state.name)
-                    .map_err(store_fault("looking at a mailbox"))?;
-                if state.summary.as_ref().is_some_and(|s| is_current(s, stamp)) {
-                    self.verify();
-                    return Ok(());
-                }
-            }
-        }
-        super::resync::resync(self, state, store)
-    }
-
-    /// The mailbox is about to be looked at, where its watch does not see all: what it tells from now on is news. It
-    /// may have lost what it watched, or another file has that name by now.
-    fn begin_look(self: &Arc<Self>, state: &State, store: &dyn Store) {
-        let hinted = {
-            let mut events = lock(&self.events);
-            let hinted = !events.sees_all() && events.is_dirty();
-            if hinted {
-                events.restart();
-            }
-            hinted
-        };
-        if hinted {
-            self.attend(state, store);
-        }
-    }
-
-    /// As `refresh`, in the middle of an operation that began with it: what events tell is looked at,
-    /// and nothing else.
-    pub(super) fn catch_up(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-    ) -> Result<(), Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
-        self.drain();
-        if lock(&self.events).undisturbed() == Some(false) {
-            super::resync::resync(self, state, store)?;
-        }
-        self.load_uids(state)
-    }
-
-    /// Reads the UIDs from the index.
-    pub(super) fn load_uids(&self, state: &mut State) -> Result<(), Error> {
-        if state.uids.is_none() {
-            let reader = self.host.index.read().map_err(fault("reading the index"))?;
-            let uids = reader.uids(self.id).map_err(fault("reading the index"))?;
-            state.uids = Some(uids);
-        }
-        Ok(())
-    }
-
-    /// Makes sure that a new UID can be given: nobody else gave one since we last looked.
-    pub(super) fn prepare_to_add(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-    ) -> Result<(), Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
-        let Some(summary) = state.summary.as_ref().filter(|_| state.caught_up) else {
-            return super::resync::resync(self, state, store);
-        };
-        if self.looks_clean() {
-            return Ok(());
-        }
-        let list = store
-            .listed_at(&state.name)
-            .map_err(store_fault("looking at a mailbox"))?;
-        if list == summary.stamp.get(2).copied().unwrap_or(0) {
-            Ok(())
-        } else {
-            super::resync::resync(self, state, store)
-        }
-    }
-
-    /// Writes what waits: lines for the side file, flags, the summary. What fails is logged.
-    pub(super) fn settle(self: &Arc<Self>) -> Result<(), Error> {
-        self.settle_all(true)
-    }
-
-    /// As `settle`, of flags alone.
-    pub(super) fn sync_flags(self: &Arc<Self>) -> Result<(), Error> {
-        self.settle_all(false)
-    }
-
-    /// `lags`: there is more than flags.
-    fn settle_all(self: &Arc<Self>, lags: bool) -> Result<(), Error> {
-        let account = self.account.upgrade();
-        let mut state = lock(&self.state);
-        if state.deleted {
-            return Ok(());
-        }
-        // Names hold the UIDs of lines for which nobody is there any more.
-        let mut settled = account.map_or(Ok(()), |account| {
-            let mut store = account.store()?;
-            if lags {
-                self.list(&mut state, &mut *store)?;
-            }
-            let settled = store.settle(&state.name);
-            settled.map_err(store_fault("settling a mailbox"))?;
-            self.note_rest(&mut state, &mut *store);
-            Ok(())
-        });
-        if lags {
-            settled = settled.and(self.write_summary(&state));
-        }
-        if let Err(error) = settled {
-            log::warn!(
-                "{}: what lags behind could not be written: {error:?}",
-                state.name
-            );
-        }
-        settled
-    }
-
-    fn write_summary(&self, state: &State) -> Result<(), Error> {
-        match &state.summary {
-            Some(summary) => self.host.write(|w| w.set_summary(self.id, summary)),
-            None => Ok(()),
-        }
-    }
-
-    /// Puts messages into the side file that it does not have yet, durably. If that file is not what
-    /// it was, the mailbox is scanned and the file written anew.
-    pub(super) fn list(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-    ) -> Result<(), Error> {
-        if state.list_lags {
-            return super::resync::resync(self, state, store);
-        }
-        let Some(summary) = state.summary.as_mut() else {
-            return Ok(());
-        };
-        if state.unlisted.is_empty() && state.listed >= summary.uid_next {
-            return Ok(());
-        }
-        crate::mail::sort(&mut state.unlisted);
-        let lines: Vec<(Uid, &str)> = state
-            .unlisted
-            .iter()
-            .map(|(uid, base)| (*uid, &**base))
-            .collect();
-        match store.record(&state.name, &side_state(summary), &mut lines.iter()) {
-            Err(crate::store::Error::Corrupt { .. }) => {
-                return super::resync::resync(self, state, store);
-            }
-            other => other.map_err(store_fault("writing a uidlist"))?,
-        }
-        state.listed = summary.uid_next;
-        state.unlisted.clear();
-        let stamp = store
-            .stamp(&state.name)
-            .map_err(store_fault("looking at a mailbox"))?;
-        if let Some(list) = summary.stamp.get_mut(2) {
-            *list = stamp.list;
-        }
-        Ok(())
-    }
-
     /// Notes that these messages are expunged.
     pub(super) fn note_gone(&self, state: &mut State, gone: &UidSet) {
         state.gone = state.gone.union(gone);
@@ -629,63 +356,6 @@ impl Shared {
         }
         state.changes.push_back(change);
     }
-
-    /// Errors: `Limit` if so many more keywords are too many.
-    pub(super) fn has_room_for_keywords(&self, state: &State, new: usize) -> Result<(), Error> {
-        let summary = state.summary.as_ref().ok_or(Error::Fault)?;
-        let all = summary.keywords.iter().flatten().count() + new;
-        match new > 0 && all > self.host.limits.keywords {
-            true => Err(Error::Limit("too many keywords in this mailbox")),
-            false => Ok(()),
-        }
-    }
-
-    /// The number of a keyword, which is made if there is none and it may be.
-    pub(super) fn keyword(
-        self: &Arc<Self>,
-        state: &mut State,
-        store: &mut dyn Store,
-        keyword: &Keyword,
-    ) -> Result<u16, Error> {
-        let limit = self.host.limits.keywords;
-        for _ in 0..KEYWORD_TRIES {
-            let summary = state.summary.as_mut().ok_or(Error::Fault)?;
-            let mut named = summary.keywords.iter();
-            if let Some(at) = named.position(|k| k.as_ref() == Some(keyword)) {
-                return u16::try_from(at).map_err(|_| Error::Fault);
-            }
-            let free = summary.keywords.iter().position(Option::is_none);
-            let free = free.unwrap_or(summary.keywords.len());
-            if free >= limit {
-                return Err(Error::Limit("too many keywords in this mailbox"));
-            }
-            let mut keywords = summary.keywords.clone();
-            keywords.resize(keywords.len().max(free + 1), None);
-            if let Some(slot) = keywords.get_mut(free) {
-                *slot = Some(keyword.clone());
-            }
-            // A letter must not be in a file name before it has its meaning.
-            match store.record_keywords(&state.name, &keywords) {
-                Ok(()) => summary.keywords = keywords,
-                // Another program gave letters a meaning that is not known here.
-                Err(crate::store::Error::Corrupt { .. }) => {
-                    super::resync::resync(self, state, store)?;
-                }
-                Err(error) => return Err(store_fault("writing keywords")(error)),
-            }
-        }
-        Err(Error::Busy)
-    }
-}
-
-/// True if nothing can have changed since the summary's stamp was taken.
-pub(super) fn is_current(summary: &Summary, stamp: Stamp) -> bool {
-    summary.stamp == array(stamp) && stamp.is_settled(summary.stamp_time)
-}
-
-/// When the side file was last written as we know it.
-fn listed_at(state: &State) -> Option<i64> {
-    state.summary.as_ref().and_then(|s| s.stamp.get(2).copied())
 }
 
 impl Drop for Shared {

@@ -1,7 +1,8 @@
 //! STATUS (RFC 3501 section 6.3.10): from the summary, and from rows only for what it does not say.
 
 use super::host::lock;
-use super::shared::{Shared, is_current};
+use super::refresh::is_current;
+use super::shared::Shared;
 use super::{Account, Error, fault, store_fault};
 use crate::index::{Bits, SizeOf, Summary};
 use crate::mail::{MailboxName, ModSeq, ObjectId, SystemFlags, Uid, UidSet, UidValidity};
