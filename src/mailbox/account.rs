@@ -4,7 +4,7 @@ use super::events::Events;
 use super::handle::Handles;
 use super::host::{HostInner, lock};
 use super::kept::Kept;
-use super::known::{Prepared, is_recent};
+use super::known::{Prepare, Prepared, is_recent};
 use super::names::Names;
 use super::news::Recent;
 use super::shared::{Shared, array};
@@ -17,6 +17,9 @@ use crate::store::Store;
 use event_listener::Event;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+
+/// What cannot be done where the special-use mailboxes cannot be made.
+const MAKING: &str = "making the first mailboxes";
 
 /// One user's mail, and what may be done with it. Cheap to clone; all sessions and deliveries of a user share one.
 #[derive(Clone)]
@@ -230,15 +233,24 @@ impl Account {
     /// Makes the special-use mailboxes if the account has no mailbox but INBOX yet (unless it may only be read),
     /// and sweeps what a crash left. Call before anything else; costs nothing if that was done a while ago.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
+        self.prepare_for(Prepare::All)
+    }
+
+    /// As `prepare`. For INBOX alone it is noted that the others are to be made: a message to each of many users who
+    /// do not look costs no more than these need.
+    pub(crate) fn prepare_for(&self, wanted: Prepare) -> Result<(), Error> {
         let mut prepared = lock(&self.0.prepared);
-        if !is_recent(*prepared) {
+        if !is_recent(*prepared, wanted) {
             let mut store = self.0.store()?;
             let swept = store.sweep(&MailboxName::inbox());
             swept.map_err(store_fault("sweeping"))?;
             if self.may_change().is_err() {
                 return Ok(());
             }
-            self.make_special_use(&mut *store)?;
+            match wanted {
+                Prepare::Inbox => store.furnish_later().map_err(store_fault(MAKING))?,
+                Prepare::All => self.make_special_use(&mut *store)?,
+            }
             drop(store);
             for name in self.hidden()? {
                 let (root, prefix) = (&self.0.location.root, self.prefix_of(&name));
@@ -247,7 +259,7 @@ impl Account {
                     root.display()
                 );
             }
-            *prepared = Some(crate::sys::clock::now_seconds());
+            *prepared = Some((crate::sys::clock::now_seconds(), wanted));
         }
         Ok(())
     }
@@ -256,9 +268,8 @@ impl Account {
         let usual = SpecialUse::ALL.iter().filter_map(|(_, _, name)| *name);
         let names: Result<Vec<MailboxName>, _> = usual.map(MailboxName::new).collect();
         let names = names.map_err(Error::InvalidName)?;
-        store
-            .furnish(&names)
-            .map_err(store_fault("making the first mailboxes"))
+        let made = store.furnish(&names);
+        made.map(drop).map_err(store_fault(MAKING))
     }
 
     /// Every mailbox and every name above one, sorted.

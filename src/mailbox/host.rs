@@ -1,7 +1,7 @@
 //! What one engine process shares among its accounts: the index file and the watches.
 
 use super::account::{Account, Inner};
-use super::known::{Known, Prepared, is_recent};
+use super::known::{Known, Prepare, Prepared, is_recent};
 use super::shared::Shared;
 use super::watch::Watch;
 use super::{Error, fault};
@@ -352,7 +352,10 @@ impl Host {
         let mut accounts = self.inner.accounts.try_lock().ok()?;
         let seen = accounts.seen(name, location)?;
         let (id, prepared) = (seen.id, seen.prepared.clone());
-        if !prepared.try_lock().is_ok_and(|at| is_recent(*at)) {
+        if !prepared
+            .try_lock()
+            .is_ok_and(|at| is_recent(*at, Prepare::All))
+        {
             return None;
         }
         let account = match accounts.used(name) {

@@ -12,14 +12,35 @@ const MAX_REMEMBERED: usize = 500;
 /// Seconds after which the mailboxes that every account has are looked for again.
 const PREPARED_FOR: i64 = 600;
 
-/// When the mailboxes that every account has were last looked for; locked while somebody does that: two
+/// When the mailboxes that every account has were last looked for, and for whom; locked while somebody does that: two
 /// at once would make the same.
-pub(super) type Prepared = Arc<Mutex<Option<i64>>>;
+pub(super) type Prepared = Arc<Mutex<Option<(i64, Prepare)>>>;
+
+/// What an account is made ready for; the later one is ready for the former, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Prepare {
+    /// A message for INBOX.
+    Inbox,
+    /// Whoever looks which mailboxes there are.
+    All,
+}
+
+impl Prepare {
+    /// For a message to that mailbox, or to INBOX.
+    pub(crate) fn of_delivery(mailbox: Option<&str>) -> Prepare {
+        match mailbox {
+            Some(_) => Prepare::All,
+            None => Prepare::Inbox,
+        }
+    }
+}
 
 /// True if that need not be done now.
-pub(super) fn is_recent(prepared: Option<i64>) -> bool {
+pub(super) fn is_recent(prepared: Option<(i64, Prepare)>, wanted: Prepare) -> bool {
     let now = crate::sys::clock::now_seconds();
-    prepared.is_some_and(|at| (at..at.saturating_add(PREPARED_FOR)).contains(&now))
+    prepared.is_some_and(|(at, for_whom)| {
+        for_whom >= wanted && (at..at.saturating_add(PREPARED_FOR)).contains(&now)
+    })
 }
 
 /// What is known of an account.
@@ -94,7 +115,7 @@ mod tests {
             host.known_account("u", &location(directory.path()))
                 .is_none()
         );
-        *again.0.prepared.lock().unwrap() = Some(0);
+        *again.0.prepared.lock().unwrap() = Some((0, crate::mailbox::Prepare::All));
         assert!(host.known_account("u", &here).is_none(), "long ago");
         again.prepare().unwrap();
         assert!(root.join("cur").is_dir());

@@ -124,6 +124,7 @@ use error::{fault, io_fault, store_fault};
 pub(crate) use expunge::Expunge;
 pub(crate) use filed::Filed;
 pub(crate) use host::{Host, Limits};
+pub(crate) use known::Prepare;
 pub(crate) use maildrop::{Entries, Entry, MaildropLock, Wanted};
 pub(crate) use mark::{FlagChange, Mark, Marked};
 pub(crate) use metadata::ADMIN;

@@ -9,7 +9,7 @@ use super::reactor::Source;
 use super::transport::with_scratch;
 use crate::config::DeliveryAddress;
 use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
-use crate::mailbox::{Account, Host};
+use crate::mailbox::{Account, Host, Prepare};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use smol::future::or;
@@ -207,7 +207,8 @@ impl Writing {
             })?;
             self.places.push(place);
         }
-        let account = Engine::account(&self.host, user, &addressee.location);
+        let wanted = Prepare::of_delivery(addressee.detail.as_deref());
+        let account = Engine::account(&self.host, wanted, user, &addressee.location);
         account.map_err(|error| {
             log::error!("the mail of {user} cannot be opened: {error:?}");
             Outcome::Unavailable

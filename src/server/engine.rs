@@ -12,7 +12,7 @@ use super::stop::Stop;
 use super::tasks::{Task, Tasks};
 use super::visit::{attend, refuse};
 use crate::config::{Location, Pop3};
-use crate::mailbox::{Account, Care, Error, Host, Limits};
+use crate::mailbox::{Account, Care, Error, Host, Limits, Prepare};
 use crate::protocol::imap;
 use crate::protocol::imap::Bounds;
 use crate::sys::{access, memory};
@@ -352,7 +352,7 @@ impl Engine {
         let host = self.host.clone();
         let visit = move || {
             let _counted = counted;
-            let account = match Engine::account(&host, &user, &location) {
+            let account = match Engine::account(&host, Prepare::All, &user, &location) {
                 Ok(account) => account,
                 Err(error) => {
                     log::error!("the mail of {user} cannot be opened: {error:?}");
@@ -405,14 +405,24 @@ impl Engine {
         self.tasks.start(flushing);
     }
 
-    /// The account of a user, ready for a session.
-    pub(super) fn account(host: &Host, user: &str, at: &Location) -> Result<Account, Error> {
-        Engine::prepared(host.account_at(user, at)?, user, at)
+    /// The account of a user, made ready.
+    pub(super) fn account(
+        host: &Host,
+        wanted: Prepare,
+        user: &str,
+        at: &Location,
+    ) -> Result<Account, Error> {
+        Engine::prepared(host.account_at(user, at)?, wanted, user, at)
     }
 
-    /// The account made ready for a session.
-    pub(super) fn prepared(account: Account, user: &str, at: &Location) -> Result<Account, Error> {
-        account.prepare().inspect_err(|error| {
+    /// The account made ready for a session, or for what is delivered.
+    pub(super) fn prepared(
+        account: Account,
+        wanted: Prepare,
+        user: &str,
+        at: &Location,
+    ) -> Result<Account, Error> {
+        account.prepare_for(wanted).inspect_err(|error| {
             if *error == Error::Denied {
                 let refused = at.directories().map(denied);
                 let refused: Vec<String> = refused.collect();
@@ -435,7 +445,7 @@ impl Engine {
             let found = account.and_then(|account| match care {
                 // Mail that is gone may be just why.
                 Care::Rebuild => Ok(account),
-                _ => Engine::prepared(account, &user, &location),
+                _ => Engine::prepared(account, Prepare::All, &user, &location),
             });
             let checked = found.and_then(|account| {
                 account.care(care, &mut |report| {

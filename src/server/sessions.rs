@@ -10,7 +10,7 @@ use super::transport::{Transport, socket};
 use super::turn;
 use crate::codec::deflate::{self, Inflate};
 use crate::config::Location;
-use crate::mailbox::{Account, Host};
+use crate::mailbox::{Account, Host, Prepare};
 use crate::protocol::{Event, Output, Progress, Resident, Turn, imap, pop3};
 use smol::future::{FutureExt, or};
 use std::io;
@@ -152,7 +152,7 @@ impl Engine {
                 let (host, name) = (self.host.clone(), user.to_owned());
                 let open = move || {
                     let account = rights(host.account_at(&name, &location)?);
-                    Engine::prepared(account, &name, &location)
+                    Engine::prepared(account, Prepare::All, &name, &location)
                 };
                 self.pool.unblock(open).await
             }

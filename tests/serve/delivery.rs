@@ -249,3 +249,24 @@ fn the_next_message_goes_the_way_of_the_one_before() {
     let found = imap.list("1:*").unwrap();
     assert_eq!(found.len(), told.len());
 }
+
+#[test]
+fn the_special_use_mailboxes_are_made_for_who_looks() {
+    let server = Server::start("[storage]\nformat = \"mdbox\"\n");
+    server.deliver("ann", &message("1@test", "first", "x"));
+    let mailboxes = server.maildir("ann").join("mailboxes");
+    let made = || fs::read_dir(&mailboxes).unwrap().count();
+    assert_eq!(made(), 1, "INBOX alone");
+    // What a sender names may be one of them.
+    server.deliver("bob+Junk", &message("2@test", "second", "x"));
+    let listed = |user: &str| server.imap(user).ok("LIST \"\" *").untagged.concat();
+    for (user, at) in [("ann", "INBOX"), ("bob", "Junk")] {
+        let listed = listed(user);
+        for name in ["Drafts", "Sent", "Junk", "Trash", "Archive"] {
+            assert!(listed.contains(name), "{user}: {listed}");
+        }
+        let status = server.imap(user).ok(&format!("STATUS {at} (MESSAGES)"));
+        assert!(status.untagged.concat().contains("MESSAGES 1"), "{user}");
+    }
+    assert_eq!(made(), 6);
+}

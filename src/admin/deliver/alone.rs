@@ -5,7 +5,7 @@ use crate::admin::console::Failure;
 use crate::admin::patient::{Patient, log_faults, with_rights_of};
 use crate::config::Config;
 use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
-use crate::mailbox::{Error, Host, Limits};
+use crate::mailbox::{Error, Host, Limits, Prepare};
 use crate::server::Owners;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -56,7 +56,10 @@ fn file(
 ) -> Result<Outcome, Failure> {
     let told = told(patient);
     let account = host.account_at(&patient.name, &patient.location);
-    let account = account.and_then(|account| account.prepare().map(|()| account));
+    let account = account.and_then(|account| {
+        let wanted = Prepare::of_delivery(mailbox);
+        account.prepare_for(wanted).map(|()| account)
+    });
     let recipient = Recipient {
         account: Ok(account.map_err(&told)?),
         address: address.as_bytes().to_vec(),

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// There while the first mailboxes are made.
+/// There from when it is known that the first mailboxes are to be made until they are.
 const UNFINISHED: &str = "dovelet-unfinished";
 
 /// See [`Store::furnish`].
@@ -16,17 +16,9 @@ pub(crate) fn furnish(
     store: &mut dyn Store,
     root: &Path,
     names: &[MailboxName],
-) -> Result<(), Error> {
-    let unfinished = root.join(UNFINISHED);
-    if !unfinished.exists() {
-        if store.mailboxes()?.len() > 1 {
-            return Ok(());
-        }
-        // It is empty, so that two who make it at once do not disturb each other.
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).mode(0o600);
-        disk::create(&unfinished, &options)?;
-        disk::sync_directory_at(root)?;
+) -> Result<bool, Error> {
+    if !begin(store, root)? {
+        return Ok(false);
     }
     for name in names {
         match store.create(name) {
@@ -34,10 +26,28 @@ pub(crate) fn furnish(
             Err(error) => return Err(error),
         }
     }
-    match disk::remove(&unfinished) {
+    match disk::remove(&root.join(UNFINISHED)) {
         // Another process was at it too.
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    Ok(disk::sync_directory_at(root)?)
+    disk::sync_directory_at(root)?;
+    Ok(true)
+}
+
+/// Notes durably that the first mailboxes are to be made, if there is none but INBOX. False if they were made before.
+pub(crate) fn begin(store: &mut dyn Store, root: &Path) -> Result<bool, Error> {
+    let unfinished = root.join(UNFINISHED);
+    if unfinished.exists() {
+        return Ok(true);
+    }
+    if store.mailboxes()?.len() > 1 {
+        return Ok(false);
+    }
+    // It is empty, so that two who make it at once do not disturb each other.
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    disk::create(&unfinished, &options)?;
+    disk::sync_directory_at(root)?;
+    Ok(true)
 }
