@@ -7,7 +7,7 @@ use super::host::{HostInner, lock};
 use super::keep::Asked;
 use super::numbering::Numbering;
 use super::touched::Touched;
-use super::{Error, fault, store_fault};
+use super::{Error, fault, mailbox_fault, store_fault};
 use crate::index::{AccountId, Summary};
 use crate::mail::{Keyword, MailboxId, MailboxName, ModSeq, Uid, UidSet, UidValidity};
 use crate::store::{MailboxState, Stamp, Store};
@@ -438,9 +438,11 @@ impl Shared {
             }
             if undisturbed.is_none() {
                 self.begin_look(state, store);
-                let stamp = store
-                    .stamp(&state.name)
-                    .map_err(store_fault("looking at a mailbox"))?;
+                let stamp = store.stamp(&state.name).map_err(mailbox_fault(
+                    "looking at",
+                    &*store,
+                    &state.name,
+                ))?;
                 if state.summary.as_ref().is_some_and(|s| is_current(s, stamp)) {
                     self.verify();
                     return Ok(());
@@ -508,9 +510,11 @@ impl Shared {
         if self.looks_clean() {
             return Ok(());
         }
-        let list = store
-            .listed_at(&state.name)
-            .map_err(store_fault("looking at a mailbox"))?;
+        let list = store.listed_at(&state.name).map_err(mailbox_fault(
+            "looking at",
+            &*store,
+            &state.name,
+        ))?;
         if list == summary.stamp.get(2).copied().unwrap_or(0) {
             Ok(())
         } else {
@@ -595,9 +599,10 @@ impl Shared {
         }
         state.listed = summary.uid_next;
         state.unlisted.clear();
-        let stamp = store
-            .stamp(&state.name)
-            .map_err(store_fault("looking at a mailbox"))?;
+        let stamp =
+            store
+                .stamp(&state.name)
+                .map_err(mailbox_fault("looking at", &*store, &state.name))?;
         if let Some(list) = summary.stamp.get_mut(2) {
             *list = stamp.list;
         }

@@ -310,6 +310,33 @@ fn files_of_messages_that_are_gone_are_told_once() {
     }
 }
 
+/// Here something else than a mailbox among files of mbox, as people have it there.
+#[test]
+fn a_mailbox_that_cannot_be_looked_at_is_named_and_the_others_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    prepared(root, Format::Mbox);
+    fs::write(root.join("mail/notes"), "no line of an mbox\n").unwrap();
+    let (_host, account) = open(root, Format::Mbox);
+    logged();
+    let mut told = Vec::new();
+    account
+        .check(false, &mut |report| told.push(report.to_string()))
+        .unwrap();
+    let names: Vec<&str> = told
+        .iter()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(names, ["INBOX", "notes", "other"], "{told:?}");
+    assert!(told[1].contains("cannot be used"), "{told:?}");
+    assert!(account.select(&name("notes"), Access::ReadOnly).is_err());
+    let lines = logged();
+    let line = "looking at notes: a file of messages is damaged";
+    let mail = root.join("mail").display().to_string();
+    let named = |logged: &String| logged.starts_with(&mail) && logged.ends_with(line);
+    assert!(lines.len() > 1 && lines.iter().all(named), "{lines:?}");
+}
+
 /// Where whoever removed a log removed all that is beside it, the file says what is so.
 #[test]
 fn flags_that_an_mbox_has_are_newer_where_nothing_else_is_left() {
