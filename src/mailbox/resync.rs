@@ -114,7 +114,7 @@ fn compare(
     // Stores that nobody else writes tell it themselves; after a hard stop an index may lack expunges of our own.
     if let Some(first) = first_gone.filter(|_| state.caught_up && !store.is_exclusive(&state.name))
     {
-        let name = &state.name;
+        let name = state.name.of(store.root());
         log::info!("{name}: the files of {gone} messages are gone, the first UID {first}");
     }
     if start_anew || state.summary.is_none() {
@@ -299,7 +299,8 @@ fn name_letters(state: &State, store: &mut dyn Store, summary: &Summary) -> bool
         Ok(()) => true,
         Err(crate::store::Error::Corrupt { .. }) => false,
         Err(error) => {
-            log::warn!("{}: keywords could not be written: {error}", state.name);
+            let name = state.name.of(store.root());
+            log::warn!("{name}: keywords could not be written: {error}");
             true
         }
     }
@@ -348,7 +349,8 @@ fn list(
         }
         // The names hold the UIDs: a full disk must not keep anybody from reading.
         Err(error) => {
-            log::warn!("{}: the uidlist could not be written: {error}", state.name);
+            let name = state.name.of(store.root());
+            log::warn!("{name}: the uidlist could not be written: {error}");
             state.list_lags = roster.count_unlisted() > MAX_UNLISTED;
             let mut unlisted = Vec::new();
             let mut cursor = roster.cursor().map_err(store_fault("scanning a mailbox"))?;

@@ -291,8 +291,9 @@ fn files_of_messages_that_are_gone_are_told_once() {
         let told = lines.iter().filter(|line| line.contains("are gone"));
         let told: Vec<&String> = told.collect();
         assert_eq!(told.len(), 1, "{format:?}: {lines:?}");
-        let start = "INBOX: the files of 2 messages are gone, the first UID 2";
-        assert!(told[0].starts_with(start), "{told:?}");
+        let start = "mail: INBOX: the files of 2 messages are gone, the first UID 2";
+        let start = format!("{}/{start}", root.display());
+        assert!(told[0].starts_with(&start), "{told:?}");
         let left = [(1, 1, 8), (2, 4, 8)];
         assert_eq!(look(&account, "INBOX").2, left, "{format:?}");
         host.close().unwrap();
