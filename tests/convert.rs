@@ -422,3 +422,38 @@ fn what_is_wrong_is_told_and_nothing_changes() {
         theirs.mailboxes.len()
     );
 }
+
+/// What a user's own line says of the mail holds, also of how mailboxes lie there.
+#[test]
+fn the_mail_of_who_has_it_otherwise_is_converted_whole() {
+    let own =
+        |words: &str| line("ann", Some(4711)).replace(":\n", &format!(":userdb_mail={words}\n"));
+    let mut server = Server::with(Start {
+        settings: &settings("mbox", ""),
+        users: own("maildir:~/box:LAYOUT=fs"),
+        ..Start::default()
+    });
+    {
+        let mut imap = server.imap("ann");
+        change(&mut imap, "work/deep", "own");
+    }
+    let theirs = account(&mut server.imap("ann"));
+    assert!(theirs.mailboxes.contains_key("work/deep"), "{theirs:?}");
+    assert!(server.stop().success());
+    let users = server.path("users");
+    // By that line alone it is known how the mail lies.
+    fs::write(&users, own("sdbox:~/box")).unwrap();
+    let done = convert(&server, "maildir", "sdbox", &["--user", "ann"]);
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let told = "has to say maildir until the mail is converted";
+    assert!(done.stderr.contains(told), "{done:?}");
+    fs::write(&users, own("maildir:~/box:LAYOUT=fs")).unwrap();
+    let done = convert(&server, "maildir", "sdbox", &["--user", "ann"]);
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    let told = "the line of ann in the users file has to say sdbox, where it says maildir";
+    assert!(done.stderr.contains(told), "{done:?}");
+    assert!(!done.stderr.contains("[storage] format"), "{done:?}");
+    fs::write(&users, own("sdbox:~/box")).unwrap();
+    server.again();
+    assert_eq!(account(&mut server.imap("ann")), theirs);
+}

@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import build_deb, build_ipk, build_oci, build_spk  # noqa: E402
 import check_deb, check_ipk, check_oci, check_spk  # noqa: E402
+import sbom  # noqa: E402
 from packing import DEBIAN, MACHINES, OCI, Fault, binary  # noqa: E402
 
 WIDE = {"x86_64", "aarch64"}
@@ -104,6 +105,22 @@ class Packages(unittest.TestCase):
         self.assertEqual(sum(kind == "Debian package" for kind in kinds.values()), 3)
         sums = subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=out, check=False)
         self.assertEqual(sums.returncode, 0)
+
+    def test_what_is_linked_in_and_on_a_disk_is_told_with_its_licence(self):
+        text = self.root / "cross/tools/musl/COPYRIGHT"
+        text.parent.mkdir(parents=True)
+        text.write_text("musl's own words\n")
+        told = sbom.licences([], self.root / "cross")
+        self.assertIn("(MIT)\n\nmusl's own words\n", told)
+        self.assertIn("rust-std", told.partition("Without a text of their own")[2])
+        self.assertEqual(sbom.disk_licences(self.root), "")
+        (self.root / "dovelet-1-virt.img").write_bytes(b"")
+        told = sbom.disk_licences(self.root)
+        self.assertIn("busybox-static", told)
+        self.assertNotIn("mipsel", told)
+        names = [other[1] for other in sbom.others(self.root, self.root / "cross")]
+        self.assertEqual(names[:3], ["musl", "libunwind", "rust-std"])
+        self.assertEqual(len(names), 5)
 
 
 if __name__ == "__main__":

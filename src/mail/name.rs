@@ -1,6 +1,7 @@
 //! Names of mailboxes, patterns for them, and what a mailbox is for.
 
 use std::fmt;
+use std::path::Path;
 
 /// The hierarchy delimiter inside [`MailboxName`] and in what clients see.
 pub(crate) const DELIMITER: char = '/';
@@ -36,11 +37,29 @@ impl fmt::Display for InvalidName {
     }
 }
 
+/// A mailbox of the mail in a directory, as `DIRECTORY: NAME`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owned<'a> {
+    root: &'a Path,
+    name: &'a MailboxName,
+}
+
+impl fmt::Display for Owned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.root.display(), self.name)
+    }
+}
+
 impl MailboxName {
     pub(crate) const MAX_OCTETS: usize = 4096;
     /// Leaves room for the encoding on disk, where a file name has 255 octets.
     pub(crate) const MAX_PART_OCTETS: usize = 200;
     pub(crate) const MAX_DEPTH: usize = 32;
+
+    /// Shows whose it is, too, by the directory of the mail: for lines of the log.
+    pub(crate) fn of<'a>(&'a self, root: &'a Path) -> Owned<'a> {
+        Owned { root, name: self }
+    }
 
     pub(crate) fn inbox() -> MailboxName {
         MailboxName("INBOX".into())

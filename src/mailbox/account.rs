@@ -9,7 +9,7 @@ use super::names::Names;
 use super::news::Recent;
 use super::shared::{Shared, array};
 use super::special;
-use super::{Access, Carry, Error, View, fault, rest, store_fault};
+use super::{Access, Carry, Error, View, fault, mailbox_fault, rest, store_fault};
 use crate::config::{Format, Location};
 use crate::index::AccountId;
 use crate::mail::{DELIMITER, MailboxName, SeqNum, SpecialUse, UidSet, UidValidity};
@@ -557,10 +557,11 @@ impl Account {
         if name.is_inbox() {
             return Ok(true);
         }
-        match self.0.store()?.stamp(name) {
+        let mut store = self.0.store()?;
+        match store.stamp(name) {
             Ok(_) => Ok(true),
             Err(crate::store::Error::NoSuchMailbox) => Ok(false),
-            Err(error) => Err(store_fault("looking at a mailbox")(error)),
+            Err(error) => Err(mailbox_fault("looking at", &*store, name)(error)),
         }
     }
 
@@ -574,7 +575,7 @@ impl Account {
         let time = crate::sys::clock::file_time();
         let stamp = store
             .stamp(name)
-            .map_err(store_fault("looking at a mailbox"))?;
+            .map_err(mailbox_fault("looking at", &*store, name))?;
         let events = match store.is_exclusive(name) {
             true => Events::alone(),
             false => Events::default(),

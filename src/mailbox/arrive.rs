@@ -158,7 +158,7 @@ impl Shared {
                 // The next scan finds it.
                 Err(error) => {
                     all = false;
-                    log::error!("{}: {error}", state.name);
+                    log::error!("{}: {error}", state.name.of(store.root()));
                 }
             }
         }
@@ -168,7 +168,7 @@ impl Shared {
             ended = ended.and_then(|()| store.fulfil(&state.name, uids));
         }
         if let Err(error) = ended {
-            log::error!("{}: {error}", state.name);
+            log::error!("{}: {error}", state.name.of(store.root()));
         }
     }
 

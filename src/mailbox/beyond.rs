@@ -77,7 +77,8 @@ impl Shared {
             Ok(Some(beyond)) => beyond,
             Ok(None) => return Ok(UidSet::new()),
             Err(error) => {
-                log::warn!("{}: keywords beyond z are lost: {error}", state.name);
+                let name = state.name.of(store.root());
+                log::warn!("{name}: keywords beyond z are lost: {error}");
                 return Ok(UidSet::new());
             }
         };

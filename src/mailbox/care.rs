@@ -2,7 +2,7 @@
 
 use super::host::lock;
 use super::report::Report;
-use super::{Account, Error, fault, store_fault};
+use super::{Account, Error, fault, mailbox_fault};
 use crate::index::Summary;
 use crate::mail::{DateTime, MailboxId, MailboxName, UidSet};
 use crate::store::{Compaction, Selection};
@@ -234,67 +234,73 @@ impl Account {
         let names = self.names_or_tell(report)?;
         let mut different = 0;
         for name in names {
-            let shared = self.shared(&name)?;
-            let mut store = self.0.store()?;
-            let mut state = lock(&shared.state);
-            let before = state
-                .summary
-                .as_ref()
-                .map(|s| (s.messages, s.seen, s.highest_mod_seq));
-            let known = match before {
-                Some(_) => shared.known_uids()?,
-                None => UidSet::new(),
-            };
-            if rebuild {
-                shared.list(&mut state, &mut *store).ok();
-                state.forget = true;
-            }
-            match super::resync::resync(&shared, &mut state, &mut *store) {
+            match self.check_one(&name, rebuild, report) {
                 // The others are looked at all the same.
-                Err(error) if error.is_of_one_mailbox() => {
-                    report(Report::Unusable {
-                        mailbox: name.to_string(),
-                        why: error.reason().to_owned(),
-                    });
-                    continue;
-                }
-                looked => looked?,
-            }
-            let Some(after) = state.summary.as_ref() else {
-                continue;
-            };
-            let now = (after.messages, after.seen, after.highest_mod_seq);
-            let verdict = match before {
-                _ if rebuild => "rebuilt",
-                None => "indexed for the first time",
-                Some(before) if before == now => "ok",
-                Some(_) => "mended",
-            };
-            different += u32::from(before.is_some_and(|before| before != now));
-            let there = shared.known_uids()?;
-            let new = before.map_or(0, |_| there.difference(&known).count());
-            report(Report::Mailbox {
-                mailbox: name.to_string(),
-                verdict: verdict.to_owned(),
-                messages: after.messages,
-                uid_validity: after.uid_validity.number(),
-                uid_next: after.uid_next.number(),
-                gone: known.difference(&there).to_string(),
-                new: u32::try_from(new).unwrap_or(u32::MAX),
-            });
-            drop(state);
-            let away = store
-                .away(&name)
-                .map_err(store_fault("looking at a mailbox"))?;
-            if let Some(away) = away {
-                report(Report::Away {
+                Err(error) if error.is_of_one_mailbox() => report(Report::Unusable {
                     mailbox: name.to_string(),
-                    messages: away.messages,
-                    directory: away.directory.display().to_string(),
-                });
+                    why: error.reason().to_owned(),
+                }),
+                looked => different += u32::from(looked?),
             }
         }
         Ok(different)
+    }
+
+    /// As `check`, of one mailbox. Returns whether the index was different.
+    fn check_one(
+        &self,
+        name: &MailboxName,
+        rebuild: bool,
+        report: &mut dyn FnMut(Report),
+    ) -> Result<bool, Error> {
+        let shared = self.shared(name)?;
+        let mut store = self.0.store()?;
+        let mut state = lock(&shared.state);
+        let before = state
+            .summary
+            .as_ref()
+            .map(|s| (s.messages, s.seen, s.highest_mod_seq));
+        let known = match before {
+            Some(_) => shared.known_uids()?,
+            None => UidSet::new(),
+        };
+        if rebuild {
+            shared.list(&mut state, &mut *store).ok();
+            state.forget = true;
+        }
+        super::resync::resync(&shared, &mut state, &mut *store)?;
+        let Some(after) = state.summary.as_ref() else {
+            return Ok(false);
+        };
+        let now = (after.messages, after.seen, after.highest_mod_seq);
+        let verdict = match before {
+            _ if rebuild => "rebuilt",
+            None => "indexed for the first time",
+            Some(before) if before == now => "ok",
+            Some(_) => "mended",
+        };
+        let there = shared.known_uids()?;
+        let new = before.map_or(0, |_| there.difference(&known).count());
+        report(Report::Mailbox {
+            mailbox: name.to_string(),
+            verdict: verdict.to_owned(),
+            messages: after.messages,
+            uid_validity: after.uid_validity.number(),
+            uid_next: after.uid_next.number(),
+            gone: known.difference(&there).to_string(),
+            new: u32::try_from(new).unwrap_or(u32::MAX),
+        });
+        drop(state);
+        let away = store.away(name);
+        let away = away.map_err(mailbox_fault("looking at", &*store, name))?;
+        if let Some(away) = away {
+            report(Report::Away {
+                mailbox: name.to_string(),
+                messages: away.messages,
+                directory: away.directory.display().to_string(),
+            });
+        }
+        Ok(before.is_some_and(|before| before != now))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with an account, as far as a client may know it.
 
-use crate::mail::InvalidName;
+use crate::mail::{InvalidName, MailboxName};
+use crate::store::Store;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,6 +149,18 @@ pub(super) fn store_fault(doing: impl Display) -> impl Fn(crate::store::Error) -
                 false => Error::Unavailable,
             }
         }
+    }
+}
+
+/// As `store_fault`, for what is wrong with a mailbox as a whole, which the line in the log names.
+pub(super) fn mailbox_fault<'a>(
+    doing: &'static str,
+    store: &'a dyn Store,
+    mailbox: &'a MailboxName,
+) -> impl Fn(crate::store::Error) -> Error + 'a {
+    move |error| {
+        let root = store.root().display();
+        store_fault(format_args!("{root}: {doing} {mailbox}"))(error)
     }
 }
 

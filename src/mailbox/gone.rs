@@ -52,7 +52,8 @@ impl Account {
     pub(super) fn forget_gone(&self) -> Result<(), Error> {
         self.may_change()?;
         for name in self.0.gone()? {
-            log::warn!("{name}: what the index knew of it is forgotten, as it is gone");
+            let called = name.of(&self.0.location.root);
+            log::warn!("{called}: what the index knew of it is forgotten, as it is gone");
             let open = lock(&self.0.boxes).get(&name);
             let mut state = open.as_ref().map(|shared| lock(&shared.state));
             if let Some(state) = state.as_mut() {

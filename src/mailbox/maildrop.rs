@@ -259,7 +259,10 @@ impl View {
         let knows_all = store.knows_all_files(&mailbox);
         drop(store);
         self.shared.note_missed(&opened, knows_all);
-        let opened = opened.map_err(store_fault("opening a message"))?;
+        let opened = opened.map_err(|error| {
+            let root = self.account.0.location.root.display();
+            store_fault(format_args!("{root}: opening UID {uid} of {mailbox}"))(error)
+        })?;
         if opened.body.length() > at_most {
             return Ok(None);
         }

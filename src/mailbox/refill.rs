@@ -2,7 +2,7 @@
 
 use super::host::lock;
 use super::shared::{Shared, State, side_state};
-use super::{Account, Error, store_fault};
+use super::{Account, Error, mailbox_fault, store_fault};
 use crate::mail::{Guid, MailboxName, Uid, UidValidity};
 use crate::store::Store;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn take_back(state: &mut State, store: &mut dyn Store) -> Result<(), Error> {
         return Ok(());
     }
     let untold = store.untold(&state.name);
-    let untold = untold.map_err(store_fault("looking at a mailbox"))?;
+    let untold = untold.map_err(mailbox_fault("looking at", &*store, &state.name))?;
     if let (Some(untold), Some(summary)) = (untold, state.summary.as_mut())
         && untold < summary.uid_next
     {

@@ -2,7 +2,7 @@
 
 use super::host::lock;
 use super::shared::{Shared, State, array};
-use super::{Error, fault, store_fault};
+use super::{Error, fault, mailbox_fault};
 use crate::index::Summary;
 use crate::store::{Stamp, Store};
 use std::sync::Arc;
@@ -69,9 +69,11 @@ impl Shared {
             }
             if undisturbed.is_none() {
                 self.begin_look(state, store);
-                let stamp = store
-                    .stamp(&state.name)
-                    .map_err(store_fault("looking at a mailbox"))?;
+                let stamp = store.stamp(&state.name).map_err(mailbox_fault(
+                    "looking at",
+                    &*store,
+                    &state.name,
+                ))?;
                 if state.summary.as_ref().is_some_and(|s| is_current(s, stamp)) {
                     self.verify();
                     return Ok(());
@@ -139,9 +141,11 @@ impl Shared {
         if self.looks_clean() {
             return Ok(());
         }
-        let list = store
-            .listed_at(&state.name)
-            .map_err(store_fault("looking at a mailbox"))?;
+        let list = store.listed_at(&state.name).map_err(mailbox_fault(
+            "looking at",
+            &*store,
+            &state.name,
+        ))?;
         if list == summary.stamp.get(2).copied().unwrap_or(0) {
             Ok(())
         } else {

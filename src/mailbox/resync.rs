@@ -6,7 +6,7 @@ use super::roster::Roster;
 use super::shared::{Change, Shared, State, array, side_state};
 use super::sift::{keep_promises, known_names, name_anew};
 use super::touched::Touched;
-use super::{Error, fault, rest, store_fault};
+use super::{Error, fault, mailbox_fault, rest, store_fault};
 use crate::index::{Durable, FlagChunk, Summary, Writer};
 use crate::mail::{Keyword, ModSeq, SystemFlags, Uid, UidSet};
 use crate::store::{Census, Lines, Store, UNKNOWN};
@@ -69,12 +69,12 @@ fn compare(
     let time = crate::sys::clock::file_time();
     let mut census = store
         .census(&state.name, shared.sort_octets())
-        .map_err(store_fault("scanning a mailbox"))?;
+        .map_err(mailbox_fault("scanning", &*store, &state.name))?;
     if !state.caught_up || !state.flights.is_empty() {
         // Some of it may be in memory only, and nobody must be told of what a power cut can take.
         store
             .sync_mailbox(&state.name)
-            .map_err(store_fault("syncing a mailbox"))?;
+            .map_err(mailbox_fault("syncing", &*store, &state.name))?;
     }
     keep_promises(shared, state, store, &mut census)?;
     let first = !shared.host.was_looked_at(shared.id);
@@ -114,7 +114,7 @@ fn compare(
     // Stores that nobody else writes tell it themselves; after a hard stop an index may lack expunges of our own.
     if let Some(first) = first_gone.filter(|_| state.caught_up && !store.is_exclusive(&state.name))
     {
-        let name = &state.name;
+        let name = state.name.of(store.root());
         log::info!("{name}: the files of {gone} messages are gone, the first UID {first}");
     }
     if start_anew || state.summary.is_none() {
@@ -127,9 +127,10 @@ fn compare(
             changed = changed.union(&recalled);
         }
     }
-    let stamp = store
-        .stamp(&state.name)
-        .map_err(store_fault("looking at a mailbox"))?;
+    let stamp =
+        store
+            .stamp(&state.name)
+            .map_err(mailbox_fault("looking at", &*store, &state.name))?;
     summary.stamp = array(census.stamp);
     if let Some(list) = summary.stamp.get_mut(2) {
         *list = stamp.list;
@@ -298,7 +299,8 @@ fn name_letters(state: &State, store: &mut dyn Store, summary: &Summary) -> bool
         Ok(()) => true,
         Err(crate::store::Error::Corrupt { .. }) => false,
         Err(error) => {
-            log::warn!("{}: keywords could not be written: {error}", state.name);
+            let name = state.name.of(store.root());
+            log::warn!("{name}: keywords could not be written: {error}");
             true
         }
     }
@@ -347,7 +349,8 @@ fn list(
         }
         // The names hold the UIDs: a full disk must not keep anybody from reading.
         Err(error) => {
-            log::warn!("{}: the uidlist could not be written: {error}", state.name);
+            let name = state.name.of(store.root());
+            log::warn!("{name}: the uidlist could not be written: {error}");
             state.list_lags = roster.count_unlisted() > MAX_UNLISTED;
             let mut unlisted = Vec::new();
             let mut cursor = roster.cursor().map_err(store_fault("scanning a mailbox"))?;

@@ -3,7 +3,7 @@
 use super::host::lock;
 use super::refresh::listed_at;
 use super::shared::{Shared, State, array, side_state};
-use super::{Error, store_fault};
+use super::{Error, mailbox_fault, store_fault};
 use crate::mail::Uid;
 use crate::store::Store;
 use std::sync::Arc;
@@ -131,9 +131,10 @@ impl Shared {
         }
         state.listed = summary.uid_next;
         state.unlisted.clear();
-        let stamp = store
-            .stamp(&state.name)
-            .map_err(store_fault("looking at a mailbox"))?;
+        let stamp =
+            store
+                .stamp(&state.name)
+                .map_err(mailbox_fault("looking at", &*store, &state.name))?;
         if let Some(list) = summary.stamp.get_mut(2) {
             *list = stamp.list;
         }

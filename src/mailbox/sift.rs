@@ -227,7 +227,8 @@ pub(super) fn name_anew(
             flags: sighting.flags,
             letters: sighting.letters,
         };
-        log::warn!("{}: {} is back, under a new UID", state.name, sighting.name);
+        let name = state.name.of(sifted.store.root());
+        log::warn!("{name}: {} is back, under a new UID", sighting.name);
         let named = sifted
             .store
             .transfer(&state.name, &sighting.blob(), &state.name, &filing);

@@ -129,7 +129,10 @@ impl Snapshot {
         let name = name.ok_or(Error::Expunged)?;
         let mailbox = lock(&self.shared.state).name.clone();
         let opened = self.account.0.store()?.open(&mailbox, &blob(&name));
-        let opened = opened.map_err(store_fault("opening a message"))?;
+        let opened = opened.map_err(|error| {
+            let root = self.account.0.location.root.display();
+            store_fault(format_args!("{root}: opening UID {uid} of {mailbox}"))(error)
+        })?;
         Ok((Content::whole(opened.body)?, opened.internal_date))
     }
 

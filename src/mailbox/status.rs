@@ -3,7 +3,7 @@
 use super::host::lock;
 use super::refresh::is_current;
 use super::shared::Shared;
-use super::{Account, Error, fault, store_fault};
+use super::{Account, Error, fault, mailbox_fault};
 use crate::index::{Bits, SizeOf, Summary};
 use crate::mail::{MailboxName, ModSeq, ObjectId, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::Store;
@@ -99,8 +99,10 @@ impl Account {
         let Ok(Some(summary)) = reader.summary(id) else {
             return Ok(None);
         };
-        let stamp = self.0.store()?.stamp(name);
-        let stamp = stamp.map_err(store_fault("looking at a mailbox"))?;
+        let mut store = self.0.store()?;
+        let stamp = store.stamp(name);
+        let stamp = stamp.map_err(mailbox_fault("looking at", &*store, name))?;
+        drop(store);
         let octets = summary.current_size();
         if !is_current(&summary, stamp) || asked.size && octets.is_none() {
             return Ok(None);

@@ -8,7 +8,7 @@ use crate::admin::options::{Options, load};
 use crate::admin::patient::{Lock, Patient, keep_server_away, patients, with_rights_of};
 use crate::admin::replica::{Letters, OUTRUN, Replica, fault};
 use crate::admin::visit::{End, alone};
-use crate::config::{Config, Form, Format, Location, Storage};
+use crate::config::{Config, Form, Format, Location};
 use crate::mail::MailboxName;
 use crate::server::{Owners, Visit};
 use crate::store;
@@ -70,12 +70,22 @@ fn all(wanted: &Convert, config: &Config, console: &mut Console<'_>) -> Result<E
         let what = format!("{by} works in {data}: stop it first, then try again");
         return Err(End::new(Exit::TryAgain, what));
     }
-    let mut any = false;
+    let (mut any, mut common) = (false, false);
     for user in &users {
         match one(wanted, user, config, console) {
             Ok(row) => {
                 any |= row.converted;
+                common |= row.converted && user.mail.is_none();
                 tell(wanted, &row, console);
+                if row.converted && user.mail.is_some() {
+                    console.complain(format_args!(
+                        "before the server starts again, the line of {} in the users file has to say {}, where it \
+                         says {} (userdb_mail)",
+                        user.name,
+                        wanted.to.as_str(),
+                        wanted.from.as_str()
+                    ));
+                }
             }
             Err(end) => {
                 console.complain(format_args!("{}: {}", user.name, end.text));
@@ -90,7 +100,7 @@ fn all(wanted: &Convert, config: &Config, console: &mut Console<'_>) -> Result<E
             "mailboxes of namespaces stay in the formats and places that [[namespace]] names",
         );
     }
-    if any && config.storage.format != wanted.to {
+    if common && config.storage.format != wanted.to {
         let to = wanted.to.as_str();
         console.complain(format_args!(
             "before the server starts again, the settings have to say: [storage] format = {to:?}"
@@ -121,6 +131,15 @@ fn one(
             .then(|| places.old.display().to_string());
         return Ok(row);
     }
+    // Such a line says how mailboxes lie there, too, which goes with the format.
+    let own = user.mail.is_some();
+    if own && user.location.form.format != wanted.from {
+        let from = wanted.from.as_str();
+        let what = format!(
+            "the line of this user in the users file has to say {from} until the mail is converted"
+        );
+        return Err(End::new(Exit::Failure, what));
+    }
     if user.location.own_directories().count() > 1 {
         let what = "messages are in a place of their own ([storage] inbox or alternate), and only what is in \
                     one directory is converted: bring them there first, with altmove --back from an alternate";
@@ -129,7 +148,7 @@ fn one(
     let owners = |error: crate::server::Error| End::from(Failure(error.to_string()));
     let new = Location {
         root: places.new.clone(),
-        form: form(config, wanted.to),
+        form: form(user, config, wanted.to),
     };
     let identity = Owners::alone(config)
         .and_then(|mut owners| owners.serve(user.asked(), &new))
@@ -160,18 +179,23 @@ fn one(
     Ok(row)
 }
 
-fn form(config: &Config, format: Format) -> Form {
-    let storage = Storage {
+/// As it lies there, which the user's own line may say, in one directory.
+fn form(user: &Patient, config: &Config, format: Format) -> Form {
+    let compression = config.storage.compression;
+    Form {
         format,
-        ..config.storage.clone()
-    };
-    storage.form()
+        compression: compression.filter(|_| format != Format::Mbox),
+        inbox: None,
+        alternate: None,
+        namespaces: Vec::new(),
+        ..user.location.form.clone()
+    }
 }
 
 /// A user whose mail has another format.
 fn of(user: &Patient, config: &Config, format: Format) -> Patient {
     let mut user = user.clone();
-    user.location.form = form(config, format);
+    user.location.form = form(&user, config, format);
     user
 }
 

@@ -291,8 +291,9 @@ fn files_of_messages_that_are_gone_are_told_once() {
         let told = lines.iter().filter(|line| line.contains("are gone"));
         let told: Vec<&String> = told.collect();
         assert_eq!(told.len(), 1, "{format:?}: {lines:?}");
-        let start = "INBOX: the files of 2 messages are gone, the first UID 2";
-        assert!(told[0].starts_with(start), "{told:?}");
+        let start = "mail: INBOX: the files of 2 messages are gone, the first UID 2";
+        let start = format!("{}/{start}", root.display());
+        assert!(told[0].starts_with(&start), "{told:?}");
         let left = [(1, 1, 8), (2, 4, 8)];
         assert_eq!(look(&account, "INBOX").2, left, "{format:?}");
         host.close().unwrap();
@@ -308,6 +309,33 @@ fn files_of_messages_that_are_gone_are_told_once() {
         account.check(false, &mut |_| {}).unwrap();
         assert_eq!(look(&account, "INBOX"), whole, "{format:?}");
     }
+}
+
+/// Here something else than a mailbox among files of mbox, as people have it there.
+#[test]
+fn a_mailbox_that_cannot_be_looked_at_is_named_and_the_others_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    prepared(root, Format::Mbox);
+    fs::write(root.join("mail/notes"), "no line of an mbox\n").unwrap();
+    let (_host, account) = open(root, Format::Mbox);
+    logged();
+    let mut told = Vec::new();
+    account
+        .check(false, &mut |report| told.push(report.to_string()))
+        .unwrap();
+    let names: Vec<&str> = told
+        .iter()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(names, ["INBOX", "notes", "other"], "{told:?}");
+    assert!(told[1].contains("cannot be used"), "{told:?}");
+    assert!(account.select(&name("notes"), Access::ReadOnly).is_err());
+    let lines = logged();
+    let line = "looking at notes: a file of messages is damaged";
+    let mail = root.join("mail").display().to_string();
+    let named = |logged: &String| logged.starts_with(&mail) && logged.ends_with(line);
+    assert!(lines.len() > 1 && lines.iter().all(named), "{lines:?}");
 }
 
 /// Where whoever removed a log removed all that is beside it, the file says what is so.

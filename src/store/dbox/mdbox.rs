@@ -51,7 +51,10 @@ impl Mdbox {
     fn mend(&self, name: &MailboxName, log: &Log) -> Result<(), Error> {
         let mut contents = log.contents()?;
         let damaged = std::mem::take(&mut contents.damaged);
-        log::error!("{name}: {damaged} lines of its log cannot be read");
+        log::error!(
+            "{}: {damaged} lines of its log cannot be read",
+            name.of(&self.root.path)
+        );
         let confirm = &mut |own: &mut _| recall::confirm(&self.files, own);
         match self.root.recall(name, &mut contents, confirm)? {
             Recall::Some { complete } => {
@@ -65,7 +68,10 @@ impl Mdbox {
                     // Messages had these UIDs, perhaps, that went.
                     contents.known = self.root.empty()?.known;
                 }
-                log::error!("{name}: {count} messages have new UIDs");
+                log::error!(
+                    "{}: {count} messages have new UIDs",
+                    name.of(&self.root.path)
+                );
             }
         }
         log.rewrite(&contents)

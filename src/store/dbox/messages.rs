@@ -115,6 +115,7 @@ impl Gone {
         let is_news = root.note_gone(name, found);
         if let Some((uid, record)) = self.first.filter(|_| is_news) {
             let count = self.count;
+            let name = name.of(&root.path);
             log::error!(
                 "{name}: the files of {count} messages are gone, the first UID {uid}: {record}"
             );

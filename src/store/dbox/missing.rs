@@ -134,6 +134,7 @@ impl Root {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(()),
             Err(error) => {
+                let name = name.of(&self.path);
                 log::error!("{name}: what its log lacks, perhaps, cannot be read: {error}");
                 return Ok(());
             }
@@ -148,6 +149,7 @@ impl Root {
             log.put(Line::Next(next))?;
         }
         let count = missing.found.len();
+        let name = name.of(&self.path);
         log::warn!("{name}: its log lacked {count} messages, which have their UIDs in their file");
         if let Err(error) = log.sync() {
             log::error!("{name}: its log cannot be written: {error}");
@@ -198,7 +200,7 @@ impl Root {
             return;
         }
         if let Err(error) = self.log(name) {
-            log::error!("{name}: {error}");
+            log::error!("{}: {error}", name.of(&self.path));
         }
     }
 }

@@ -63,6 +63,7 @@ impl Root {
         let only = messages.len();
         confirm(&mut messages)?;
         if only > 0 && messages.is_empty() && contents.messages.is_empty() {
+            let name = name.of(&self.path);
             log::warn!("{name}: the index is of other messages than there are");
             return Ok(Recall::Foreign);
         }
@@ -80,6 +81,7 @@ impl Root {
         }
         let (count, gone) = (messages.len(), only - messages.len());
         contents.messages.append(&mut messages);
+        let name = name.of(&self.path);
         log::warn!(
             "{name}: what its log lacks is in the index: {count} messages have their UIDs, flags and keywords from \
              there"

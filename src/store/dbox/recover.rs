@@ -43,6 +43,7 @@ impl Root {
         }
         let count = self.rejoin(name, &mut contents)?;
         if count > 0 {
+            let name = name.of(&self.path);
             log::error!("{name}: {count} messages of a log that is gone have new UIDs");
         }
         Ok(contents)
@@ -60,6 +61,7 @@ impl Root {
             false => self.rejoin(name, contents)?,
         };
         if new > 0 {
+            let name = name.of(&self.path);
             log::error!("{name}: {new} messages that the index does not know have new UIDs");
         }
         Ok(())

@@ -84,7 +84,10 @@ impl Sdbox {
             Recall::Some { .. } => {}
         }
         let damaged = std::mem::take(&mut contents.damaged);
-        log::error!("{name}: {damaged} lines of its log cannot be read");
+        log::error!(
+            "{}: {damaged} lines of its log cannot be read",
+            name.of(&self.root.path)
+        );
         // The log will not say any more which files are to go.
         for uid in contents.expunged.intersection(there).iter() {
             self.gone(log, uid)?;
@@ -229,7 +232,10 @@ impl Messages for Sdbox {
         if !log.unnamed().is_empty()
             && let Err(error) = self.name_again(log)
         {
-            log::warn!("{name}: messages whose files have no names yet: {error}");
+            log::warn!(
+                "{}: messages whose files have no names yet: {error}",
+                name.of(&self.root.path)
+            );
         }
         let unnamed = log.unnamed();
         let there = listed(&directory)?;
@@ -255,7 +261,10 @@ impl Messages for Sdbox {
         let mut new = Vec::new();
         for uid in there.difference(&known).iter() {
             if head.expunged.contains(uid) {
-                log::warn!("{name}: u.{uid} was expunged and is removed");
+                log::warn!(
+                    "{}: u.{uid} was expunged and is removed",
+                    name.of(&self.root.path)
+                );
                 self.gone(log, uid)?;
                 continue;
             }
@@ -269,7 +278,10 @@ impl Messages for Sdbox {
                     new.push((uid, Message::unmarked(record)));
                     room::for_messages(new.len(), room::OF_DBOX)?;
                 }
-                None => log::error!("{name}: u.{uid} is no message, or only a part of one"),
+                None => log::error!(
+                    "{}: u.{uid} is no message, or only a part of one",
+                    name.of(&self.root.path)
+                ),
             }
         }
         Ok((head, Present::new(all, absent, new)))

@@ -461,10 +461,12 @@ impl Store for Dbox {
         let (head, all) = self.messages.present(name, &log, octets)?;
         if head.damaged > 0 {
             let damaged = head.damaged;
+            let name = name.of(&self.root.path);
             log::error!("{name}: {damaged} lines of its log cannot be read and are left out");
         }
         if head.mended > 0 {
             let mended = head.mended;
+            let name = name.of(&self.root.path);
             log::warn!(
                 "{name}: {mended} lines of its log had a bit that was another: the disk or the memory fails"
             );

@@ -127,6 +127,7 @@ impl Maildir {
         directory.change(place, Unsynced::Came);
         // Where it cannot be, how many there are is told.
         renamed.ok()?;
+        let name = name.of(&self.root);
         log::warn!(
             "{name}: the file {} is called {new} now",
             file.escape_ascii()

@@ -15,6 +15,9 @@ use crate::sys::regular;
 use std::io::Read;
 use std::path::Path;
 
+/// Why a file is no mailbox.
+const NO_MESSAGES: &str = "no file of messages: its first line does not begin with \"From \"";
+
 /// True if there is an INBOX below `root` that other programs wrote.
 pub(crate) fn is_there(root: &Path) -> bool {
     let mut line = [0; from::PREFIX.len()];
@@ -64,7 +67,16 @@ fn go_over(
         if !path.exists() {
             continue;
         }
-        let mut adopted = look(&path, &name)?;
+        let mut adopted = match look(&path, &name) {
+            // Notes, scripts and the like; Dovecot lists them, too, and opens none. The others are good.
+            Err(Error::Corrupt { .. }) => {
+                found
+                    .lost
+                    .push(format!("{}: {NO_MESSAGES}", path.display()));
+                continue;
+            }
+            looked => looked?,
+        };
         if adopted.messages == 0 && adopted.uid_validity == 0 {
             let theirs = match name.is_inbox() {
                 true => root::inbox_index(root),

@@ -66,6 +66,7 @@ impl Root {
                 unless_full(log.put(Line::Named(at, keyword)))?;
             }
         }
+        let name = name.of(&self.path);
         log::warn!("{name}: what its log lacks is in the index, and is taken from there");
         Ok(Some(known))
     }

@@ -515,6 +515,27 @@ fn mailboxes_that_dovecot_calls_otherwise_are_told() {
     assert_eq!(lost(found), [""; 0]);
 }
 
+#[test]
+fn a_file_of_something_else_keeps_nobody_from_being_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::write(root.join("inbox"), foreign(1)).unwrap();
+    fs::write(root.join("a"), "notes of mine\n").unwrap();
+    fs::write(root.join("b"), foreign(2)).unwrap();
+    let told = format!("{}: no file of messages", root.join("a").display());
+    for dry in [true, false] {
+        let found = super::adopt(root, None, dry, &mut |_| ()).unwrap();
+        let names: Vec<String> = found.mailboxes.iter().map(|m| m.name.to_string()).collect();
+        assert_eq!(names, ["INBOX", "b"]);
+        assert!(matches!(found.lost.as_slice(), [one] if one.starts_with(&told)));
+        assert!(found.obstacles.is_empty());
+    }
+    let there = fs::read_to_string(root.join("a")).unwrap();
+    assert_eq!(there, "notes of mine\n");
+    let found = super::hand_back(root, None, false, &mut |_| ()).unwrap();
+    assert_eq!(found.mailboxes.len(), 2);
+}
+
 /// Nothing but the log says that date.
 #[test]
 fn a_save_date_of_elsewhere_outlives_who_is_killed_once_the_file_has_the_message() {
