@@ -28,12 +28,16 @@ pub(crate) fn furnish(
         disk::create(&unfinished, &options)?;
         disk::sync_directory_at(root)?;
     }
-    for name in names {
-        match store.create(name) {
-            Ok(()) | Err(Error::MailboxExists) => store.subscribe(name, true)?,
-            Err(error) => return Err(error),
+    let mut there = Vec::with_capacity(names.len());
+    let made = names.iter().try_for_each(|name| match store.create(name) {
+        Err(error) if !matches!(error, Error::MailboxExists) => Err(error),
+        _ => {
+            there.push(name.clone());
+            Ok(())
         }
-    }
+    });
+    store.subscribe_to(&there)?;
+    made?;
     match disk::remove(&unfinished) {
         // Another process was at it too.
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
