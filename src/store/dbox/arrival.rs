@@ -21,7 +21,7 @@ pub(super) type Identity = (UidValidity, Guid);
 const PIECE: usize = 64 * 1024;
 /// Octets that a disk is given at least, wherever in a file.
 pub(super) const BLOCK: u64 = 4096;
-/// Blanks behind the sum, at most: that many octets more in every twelfth frame or so.
+/// Blanks behind the sum, at most: half of that in every twelfth frame or so.
 pub(super) const MAX_BLANKS: u64 = 320;
 
 /// Under what a message came to a mailbox.
