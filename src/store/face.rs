@@ -236,6 +236,10 @@ pub(crate) trait Store: Send {
     fn subscribe(&mut self, name: &MailboxName, subscribed: bool) -> Result<(), Error> {
         subscriptions::subscribe(self.root(), self.subscribed_in(), name, subscribed)
     }
+    /// Subscribes to all of these at once. Durable.
+    fn subscribe_to(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        subscriptions::subscribe_to(self.root(), self.subscribed_in(), names)
+    }
     /// What mailboxes are for, where that was said of them; they need not exist.
     fn special_uses(&mut self) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {
         special_use::read(self.root())

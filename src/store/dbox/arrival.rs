@@ -2,6 +2,9 @@
 //! <GUID of the mailbox> <save date> <flags> <sum>`. So a message that came alone is found without its line in the
 //! log of the mailbox, which then need not be durable before it is acknowledged. The sum is a CRC-32 of all of the
 //! frame before that line: of a frame that nobody waited for, a power cut may leave any part.
+//!
+//! Blanks may follow the sum: each such frame is synced by itself, and one that begins shortly before a block of the
+//! disk ends has that block written once more, for a few octets. So the frame before it takes these.
 
 use super::framing::{ARRIVAL, Metadata};
 use super::walk::Framed;
@@ -16,6 +19,10 @@ pub(super) type Identity = (UidValidity, Guid);
 
 /// Octets of a frame that are read at a time.
 const PIECE: usize = 64 * 1024;
+/// Octets that a disk is given at least, wherever in a file.
+pub(super) const BLOCK: u64 = 4096;
+/// Blanks behind the sum, at most: half of that in every twelfth frame or so.
+pub(super) const MAX_BLANKS: u64 = 320;
 
 /// Under what a message came to a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,16 @@ impl Arrival {
             },
             sum,
         ))
+    }
+}
+
+/// Adds blanks to encoded metadata of a frame which ends there without them, so that it ends with a block: only if few
+/// are needed. Metadata without an arrival stay as they are.
+pub(super) fn fill(encoded: &mut Vec<u8>, metadata: &Metadata, end: u64) {
+    let missing = end.next_multiple_of(BLOCK) - end;
+    let line_end = encoded.len().checked_sub(2);
+    if let Some(at) = line_end.filter(|_| missing <= MAX_BLANKS && metadata.ends_with(ARRIVAL)) {
+        encoded.splice(at..at, (0..missing).map(|_| b' '));
     }
 }
 
@@ -108,5 +125,37 @@ mod tests {
             assert_eq!(Arrival::of(&metadata), None, "{bad}");
         }
         assert_eq!(Arrival::of(&Metadata::default()), None);
+    }
+
+    #[test]
+    fn frames_that_end_shortly_before_a_block_does_are_filled() {
+        let arrival = Arrival {
+            uid: Uid::MIN,
+            mailbox: (UidValidity::new(9).unwrap(), Guid([7; 16])),
+            saved: 1,
+            flags: SystemFlags::NONE,
+        };
+        let mut metadata = Metadata::default();
+        arrival.put(0xab, &mut metadata);
+        let plain = metadata.encode();
+        for (missing, blanks) in [
+            (0, 0),
+            (1, 1),
+            (MAX_BLANKS, MAX_BLANKS),
+            (MAX_BLANKS + 1, 0),
+            (BLOCK - 1, 0),
+        ] {
+            let mut filled = plain.clone();
+            fill(&mut filled, &metadata, 3 * BLOCK - missing);
+            assert_eq!((filled.len() - plain.len()) as u64, blanks, "{missing}");
+            let (read, octets) = Metadata::parse(&filled).unwrap();
+            assert_eq!(octets, filled.len());
+            assert_eq!(Arrival::of(&read), Some((arrival, 0xab)), "{missing}");
+        }
+        let mut without = Metadata::default();
+        without.put(b'R', "1");
+        let mut encoded = without.encode();
+        fill(&mut encoded, &without, BLOCK - 1);
+        assert_eq!(encoded, without.encode());
     }
 }

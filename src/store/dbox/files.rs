@@ -1,5 +1,6 @@
 //! The files `m.N` of an account, as all handles of this process share them.
 
+use super::arrival;
 use super::draft::DboxDraft;
 use super::framing::{MESSAGE_HEADER, Metadata, file_header};
 use super::fresh::Fresh;
@@ -231,8 +232,9 @@ impl Files {
         put: &mut PutLine<'_>,
         before: &Before<'_>,
     ) -> Result<(Place, Hold, Fresh), Error> {
-        let metadata = metadata.encode();
-        let octets = MESSAGE_HEADER as u64 + draft.framed_octets() + metadata.len() as u64;
+        let mut encoded = metadata.encode();
+        let body = MESSAGE_HEADER as u64 + draft.framed_octets();
+        let octets = body + encoded.len() as u64;
         let mut appending = self.appending();
         self.choose(&mut appending, octets, Side::Primary, before)?;
         let Some(current) = &mut appending.current else {
@@ -240,7 +242,8 @@ impl Files {
         };
         let (file, offset) = (current.number, current.end);
         let place = Place { file, offset };
-        let written = draft.write_frame(Vec::new(), &metadata, &current.file, offset);
+        arrival::fill(&mut encoded, metadata, offset + octets);
+        let written = draft.write_frame(Vec::new(), &encoded, &current.file, offset);
         let fresh = Fresh {
             file: current.file.clone(),
             group: current.group.clone(),
@@ -254,7 +257,7 @@ impl Files {
             }
             return Err(error);
         }
-        current.end = offset + octets;
+        current.end = offset + body + encoded.len() as u64;
         Ok((place, self.hold(file), fresh))
     }
 

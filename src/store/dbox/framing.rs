@@ -93,6 +93,11 @@ impl Metadata {
         Some(&line.1)
     }
 
+    /// True if the last line is of this letter.
+    pub(super) fn ends_with(&self, letter: u8) -> bool {
+        self.lines.last().is_some_and(|(own, _)| *own == letter)
+    }
+
     /// A value of hexadecimal digits.
     pub(super) fn number(&self, letter: u8) -> Option<u64> {
         let text = std::str::from_utf8(self.get(letter)?).ok()?;

@@ -1,6 +1,8 @@
 use super::Dbox;
+use super::arrival::{BLOCK, MAX_BLANKS};
 use super::framing::ARRIVAL;
 use super::log::Log;
+use super::walk::walk;
 use crate::mail::{MailboxName, SystemFlags, Uid};
 use crate::store::side::faults::{Failing, fail};
 use crate::store::{BlobId, Compaction, Error, Filing, Store};
@@ -344,6 +346,34 @@ fn letters_and_large_messages_and_those_of_a_promise_have_lines() {
     text.extend(fs::read(root.join("storage/m.2")).unwrap_or_default());
     let letter = [b'\n', ARRIVAL];
     assert_eq!(memchr::memmem::find_iter(&text, &letter).count(), 0);
+}
+
+/// The next frame would have that block written again.
+#[test]
+fn frames_that_come_alone_do_not_end_shortly_before_a_block_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let mut store = open(root);
+    let before = octets(&log_of(root, "INBOX"));
+    for uid in 1..=80 {
+        let text = "x".repeat(7 * uid as usize) + "\r\n";
+        try_save(&mut store, "INBOX", &text, &filing(uid, SystemFlags::NONE)).unwrap();
+    }
+    let file = fs::File::open(root.join("storage/m.1")).unwrap();
+    let (mut count, mut filled) = (0, 0);
+    let end = walk(&file, &mut |framed| {
+        let missing = framed.end.next_multiple_of(BLOCK) - framed.end;
+        assert!(missing == 0 || missing > MAX_BLANKS, "{missing}");
+        count += 1;
+        filled += u32::from(missing == 0);
+        Ok(true)
+    });
+    assert_eq!(end.unwrap(), file.metadata().unwrap().len());
+    assert!(count == 80 && filled > 3, "{count} and {filled}");
+    // Each is found by its frame, filled or not.
+    let left = Left::of(root);
+    assert_eq!(octets(&left.log("INBOX")), before);
+    assert_eq!(shown(&mut left.open(), "INBOX"), shown(&mut store, "INBOX"));
 }
 
 /// Where a frame could not be made durable, nobody was told, and others come all the same.

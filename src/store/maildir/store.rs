@@ -646,6 +646,11 @@ impl Store for Maildir {
         subscriptions::subscribe(&self.root, self.subscribed_in(), name, subscribed)
     }
 
+    fn subscribe_to(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        self.take_subscriptions()?;
+        subscriptions::subscribe_to(&self.root, self.subscribed_in(), names)
+    }
+
     fn mailboxes(&mut self) -> Result<Vec<MailboxName>, Error> {
         self.all_mailboxes()
     }

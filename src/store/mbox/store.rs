@@ -449,6 +449,10 @@ impl Store for Mbox {
         )
     }
 
+    fn subscribe_to(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        subscriptions::subscribe_to(&self.root.path, subscriptions::Kind::Hidden, names)
+    }
+
     fn directory(&self, name: &MailboxName) -> Result<PathBuf, Error> {
         self.root.directory(name)
     }

@@ -20,12 +20,16 @@ pub(crate) fn furnish(
     if !begin(store, root)? {
         return Ok(false);
     }
-    for name in names {
-        match store.create(name) {
-            Ok(()) | Err(Error::MailboxExists) => store.subscribe(name, true)?,
-            Err(error) => return Err(error),
+    let mut there = Vec::with_capacity(names.len());
+    let made = names.iter().try_for_each(|name| match store.create(name) {
+        Err(error) if !matches!(error, Error::MailboxExists) => Err(error),
+        _ => {
+            there.push(name.clone());
+            Ok(())
         }
-    }
+    });
+    store.subscribe_to(&there)?;
+    made?;
     match disk::remove(&root.join(UNFINISHED)) {
         // Another process was at it too.
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

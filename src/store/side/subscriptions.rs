@@ -62,6 +62,37 @@ pub(crate) fn subscribe(
     name: &MailboxName,
     subscribed: bool,
 ) -> Result<(), Error> {
+    change(root, kind, &mut |names| {
+        if names.contains(name) == subscribed {
+            return false;
+        }
+        names.retain(|n| n != name);
+        if subscribed {
+            names.push(name.clone());
+        }
+        true
+    })
+}
+
+/// Subscribes to all of these; the file is written once. Durable.
+pub(crate) fn subscribe_to(root: &Path, kind: Kind, all: &[MailboxName]) -> Result<(), Error> {
+    change(root, kind, &mut |names| {
+        let before = names.len();
+        for name in all {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names.len() > before
+    })
+}
+
+/// `edit` says whether it changed anything.
+fn change(
+    root: &Path,
+    kind: Kind,
+    edit: &mut dyn FnMut(&mut Vec<MailboxName>) -> bool,
+) -> Result<(), Error> {
     let path = root.join(kind.file());
     let _lock = DotLock::take(&path)?;
     let (mut names, mut version) = load(root, kind)?;
@@ -69,12 +100,8 @@ pub(crate) fn subscribe(
     if kind != Kind::Dotted {
         version = 2;
     }
-    if names.contains(name) == subscribed {
+    if !edit(&mut names) {
         return Ok(());
-    }
-    names.retain(|n| n != name);
-    if subscribed {
-        names.push(name.clone());
     }
     replace(&path, encode(&names, version).as_bytes())
 }
@@ -170,6 +197,23 @@ mod tests {
             assert_eq!(parsed, (names.clone(), version));
             assert_eq!(encode(&names, version), text);
         }
+    }
+
+    #[test]
+    fn many_are_added_at_once_behind_those_that_are_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let names = ["b", "a", "c"].map(|n| MailboxName::new(n).unwrap());
+        subscribe(root, Kind::Dotted, &names[1], true).unwrap();
+        subscribe_to(root, Kind::Dotted, &names).unwrap();
+        let text = fs::read_to_string(root.join("subscriptions")).unwrap();
+        assert_eq!(text, "V\t2\n\na\nb\nc\n");
+        // With nothing to add it is not written.
+        let file = root.join("subscriptions");
+        let inode = |file: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap());
+        let before = inode(&file);
+        subscribe_to(root, Kind::Dotted, &names[..2]).unwrap();
+        assert_eq!(inode(&file), before);
     }
 
     #[test]

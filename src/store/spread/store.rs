@@ -582,6 +582,10 @@ impl Store for Spread {
         }
     }
 
+    fn subscribe_to(&mut self, names: &[MailboxName]) -> Result<(), Error> {
+        names.iter().try_for_each(|name| self.subscribe(name, true))
+    }
+
     fn beyond(&mut self, of: &MailboxName, validity: UidValidity) -> Result<Option<Beyond>, Error> {
         let (store, of) = self.at_mut(of)?;
         store.beyond(&of, validity)
