@@ -10,7 +10,7 @@ import time
 from packing import DEBIAN, PROJECT, Fault, Tree, ar, board_file, compressed, epoch, main, version, write
 
 MAINTAINER = "The dovelet project <packages@dovelet.example>"
-SCRIPTS = ("postinst", "prerm", "postrm")
+SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 
 
 def changelog():

@@ -65,7 +65,7 @@ def check(path):
     for line in control["md5sums"].decode().splitlines():
         digest, name = line.split("  ")
         wanted(hashlib.md5(data[name]).hexdigest() == digest, f"{name}: its sum")
-    for script in ("postinst", "prerm", "postrm"):
+    for script in ("preinst", "postinst", "prerm", "postrm"):
         done = subprocess.run(["sh", "-n"], input=control[script], capture_output=True, check=False)
         wanted(done.returncode == 0, f"{script}: {done.stderr.decode()}")
     check_ports(data)

@@ -82,6 +82,18 @@ class Packages(unittest.TestCase):
             path.write_bytes(good)
             self.check(kind, path)
 
+    def test_a_machine_that_is_too_old_is_told_so(self):
+        script = HERE.parent.parent / "board/systemd/debian/preinst"
+        for machine, code in (("armv6l", 1), ("armv7l", 0), ("x86_64", 0)):
+            uname = self.root / "uname"
+            uname.write_text(f"#!/bin/sh\necho {machine}\n")
+            uname.chmod(0o755)
+            path = {"PATH": f"{self.root}:/usr/bin:/bin"}
+            for word in ("install", "upgrade"):
+                done = subprocess.run(["sh", script, word], env=path, capture_output=True, check=False)
+                self.assertEqual(done.returncode, code, machine)
+                self.assertEqual(b"ARMv6" in done.stderr, code == 1)
+
     def test_executables_are_for_their_machine_and_need_nothing(self):
         for target in MACHINES:
             self.assertEqual(binary(f"{target}={self.root / target}")[0], target)
