@@ -18,9 +18,6 @@ use event_listener::Event;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// What cannot be done where the special-use mailboxes cannot be made.
-const MAKING: &str = "making the first mailboxes";
-
 /// One user's mail, and what may be done with it. Cheap to clone; all sessions and deliveries of a user share one.
 #[derive(Clone)]
 pub(crate) struct Account(pub(super) Arc<Inner>, Rights);
@@ -236,8 +233,8 @@ impl Account {
         self.prepare_for(Prepare::All)
     }
 
-    /// As `prepare`. For INBOX alone it is noted that the others are to be made: a message to each of many users who
-    /// do not look costs no more than these need.
+    /// As `prepare`; for INBOX alone the others are left for who looks: a message to each of many users who do not look
+    /// costs no more than it needs.
     pub(crate) fn prepare_for(&self, wanted: Prepare) -> Result<(), Error> {
         let mut prepared = lock(&self.0.prepared);
         if !is_recent(*prepared, wanted) {
@@ -247,9 +244,8 @@ impl Account {
             if self.may_change().is_err() {
                 return Ok(());
             }
-            match wanted {
-                Prepare::Inbox => store.furnish_later().map_err(store_fault(MAKING))?,
-                Prepare::All => self.make_special_use(&mut *store)?,
+            if wanted == Prepare::All {
+                self.make_special_use(&mut *store)?;
             }
             drop(store);
             for name in self.hidden()? {
@@ -268,8 +264,9 @@ impl Account {
         let usual = SpecialUse::ALL.iter().filter_map(|(_, _, name)| *name);
         let names: Result<Vec<MailboxName>, _> = usual.map(MailboxName::new).collect();
         let names = names.map_err(Error::InvalidName)?;
-        let made = store.furnish(&names);
-        made.map(drop).map_err(store_fault(MAKING))
+        store
+            .furnish(&names)
+            .map_err(store_fault("making the first mailboxes"))
     }
 
     /// Every mailbox and every name above one, sorted.

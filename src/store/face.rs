@@ -203,11 +203,8 @@ pub(crate) trait Store: Send {
     /// Makes a mailbox with a new UIDVALIDITY, higher than any the store gave before. Durable.
     fn create(&mut self, name: &MailboxName) -> Result<(), Error>;
     /// Makes these mailboxes and subscribes to them if there is none but INBOX, or if that was begun and
-    /// not ended; false if nothing was to be done. Durable.
-    fn furnish(&mut self, names: &[MailboxName]) -> Result<bool, Error>;
-    /// Has the next [`Store::furnish`] make them, whatever mailboxes there are by then, if there is none but INBOX now.
-    /// Durable.
-    fn furnish_later(&mut self) -> Result<(), Error>;
+    /// not ended. Durable.
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error>;
     /// Renames one mailbox (not those below it). Durable.
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error>;
     /// Removes a mailbox with its messages. Durable.

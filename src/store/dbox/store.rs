@@ -16,7 +16,7 @@ use crate::codec::packed::Method;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet};
 use crate::store::packed;
 use crate::store::side::disk;
-use crate::store::side::furnish;
+use crate::store::side::furnish::furnish;
 use crate::store::side::uid_validity;
 use crate::store::{
     Away, Blob, BlobId, Body, Census, Compacted, Compaction, Draft, Error, Filing, Lines,
@@ -588,14 +588,9 @@ impl Store for Dbox {
         self.root.make(name)
     }
 
-    fn furnish(&mut self, names: &[MailboxName]) -> Result<bool, Error> {
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
         let root = self.root.clone();
-        furnish::furnish(self, &root.path, names)
-    }
-
-    fn furnish_later(&mut self) -> Result<(), Error> {
-        let root = self.root.clone();
-        furnish::begin(self, &root.path).map(drop)
+        furnish(self, &root.path, names)
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {

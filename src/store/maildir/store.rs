@@ -12,7 +12,7 @@ use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::packed;
 use crate::store::side::base::stored_octets;
 use crate::store::side::beyond::{self, Beyond};
-use crate::store::side::furnish;
+use crate::store::side::furnish::furnish;
 use crate::store::side::lock::{DotLock, create_with, replace, replace_with};
 use crate::store::side::subscriptions::{self, Kind};
 use crate::store::side::uid_validity::Reserved;
@@ -659,14 +659,9 @@ impl Store for Maildir {
         self.make_mailbox(name)
     }
 
-    fn furnish(&mut self, names: &[MailboxName]) -> Result<bool, Error> {
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
         let root = self.root.clone();
-        furnish::furnish(self, &root, names)
-    }
-
-    fn furnish_later(&mut self) -> Result<(), Error> {
-        let root = self.root.clone();
-        furnish::begin(self, &root).map(drop)
+        furnish(self, &root, names)
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {

@@ -353,28 +353,13 @@ fn the_first_mailboxes_are_made_whole_or_again() {
     let all = [name("Drafts"), name("Sent"), name("Trash")];
     store.create(&all[0]).unwrap();
     fs::write(root.join("dovelet-unfinished"), "").unwrap();
-    assert!(store.furnish(&all).unwrap());
+    store.furnish(&all).unwrap();
     assert_eq!(store.mailboxes().unwrap().len(), 4);
     assert_eq!(store.subscriptions().unwrap(), all);
     // What the user does not want stays away.
     store.delete(&all[2]).unwrap();
-    assert!(!store.furnish(&all).unwrap());
-    store.furnish_later().unwrap();
-    assert!(!store.furnish(&all).unwrap());
+    store.furnish(&all).unwrap();
     assert_eq!(store.mailboxes().unwrap().len(), 3);
-}
-
-#[test]
-fn the_first_mailboxes_are_made_later() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut store = Maildir::open(directory.path(), Layout::Dotted).unwrap();
-    store.furnish_later().unwrap();
-    assert_eq!(store.mailboxes().unwrap(), [MailboxName::inbox()]);
-    // Another that is made meanwhile is no reason against it.
-    store.create(&name("Lists")).unwrap();
-    store.furnish_later().unwrap();
-    assert!(store.furnish(&[name("Drafts"), name("Sent")]).unwrap());
-    assert_eq!(store.mailboxes().unwrap().len(), 4);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::stat::Stat;
 use super::syncs::Written;
 use crate::mail::{Keyword, MailboxName, SystemFlags, Uid, UidSet, UidValidity};
 use crate::store::side::beyond::{self, Beyond};
-use crate::store::side::furnish;
+use crate::store::side::furnish::furnish;
 use crate::store::side::subscriptions;
 use crate::store::{
     Blob, BlobId, Census, Draft, Error, Filing, Lines, MailboxState, Memory, Scanned, Stamp, Store,
@@ -414,14 +414,9 @@ impl Store for Mbox {
         self.root.make(name)
     }
 
-    fn furnish(&mut self, names: &[MailboxName]) -> Result<bool, Error> {
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
         let side = self.root.side.clone();
-        furnish::furnish(self, &side, names)
-    }
-
-    fn furnish_later(&mut self) -> Result<(), Error> {
-        let side = self.root.side.clone();
-        furnish::begin(self, &side).map(drop)
+        furnish(self, &side, names)
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {

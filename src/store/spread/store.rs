@@ -510,12 +510,13 @@ impl Store for Spread {
         }
     }
 
-    fn furnish(&mut self, names: &[MailboxName]) -> Result<bool, Error> {
+    fn furnish(&mut self, names: &[MailboxName]) -> Result<(), Error> {
         let (own, others): (Vec<MailboxName>, Vec<MailboxName>) = names
             .iter()
             .cloned()
             .partition(|name| self.places.number(name) == OWN);
-        let first = self.places.own_mut().furnish(&own)?;
+        let first = self.places.own_mut().mailboxes()?.len() <= 1;
+        self.places.own_mut().furnish(&own)?;
         for name in others.iter().filter(|_| first) {
             // Those of a namespace that cannot be used now are made by whoever wants them.
             let made = match self.create(name) {
@@ -526,11 +527,7 @@ impl Store for Spread {
                 log::warn!("{name} cannot be made: {error}");
             }
         }
-        Ok(first)
-    }
-
-    fn furnish_later(&mut self) -> Result<(), Error> {
-        self.places.own_mut().furnish_later()
+        Ok(())
     }
 
     fn rename(&mut self, from: &MailboxName, to: &MailboxName) -> Result<(), Error> {
