@@ -477,6 +477,8 @@ fn dovecot_s_namespace_is_taken_over_and_given_back() {
     let mut server = server(ARCHIVE);
     let _log = DovecotLog::of(&server);
     server.deliver("ann", &message("lmtp@test", "delivered", "By LMTP."));
+    // Makes the first mailboxes.
+    drop(server.imap("ann"));
     assert!(server.stop().success());
     let cold = server.path("cold/ann");
     for entry in fs::read_dir(&cold).unwrap() {

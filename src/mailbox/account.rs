@@ -245,7 +245,11 @@ impl Account {
                 return Ok(());
             }
             if wanted == Prepare::All {
-                self.make_special_use(&mut *store)?;
+                match self.make_special_use(&mut *store) {
+                    // Logged, and no reason to keep anybody from what is there; another time they are made.
+                    Ok(()) | Err(Error::Full | Error::Corrupt) => {}
+                    failed => return failed,
+                }
             }
             drop(store);
             for name in self.hidden()? {

@@ -270,3 +270,28 @@ fn the_special_use_mailboxes_are_made_for_who_looks() {
     }
     assert_eq!(made(), 6);
 }
+
+/// What came before the disk was full is read, though there is no room for the first mailboxes.
+#[test]
+fn who_looks_first_at_a_full_disk_reads_what_is_there() {
+    if !is_root() && !skip("not root: no small file system can be mounted") {
+        return;
+    }
+    let server = Server::with(Start {
+        settings: "[storage]\npath = \"{directory}/small/{user}\"\n[process]\nuser = \"none-a\"\n",
+        users: line("ann", None),
+        files: Vec::new(),
+        ..Start::default()
+    });
+    let at = server.path("small").join("ann");
+    let _mounted = Small::mount(&at, 256);
+    let owner = Some(61_143);
+    std::os::unix::fs::chown(&at, owner, owner).unwrap();
+    server.deliver("ann", &message("1@test", "first", "x"));
+    let mut filling = fs::File::create(at.join("filling")).unwrap();
+    while std::io::Write::write(&mut filling, &[b'x'; 4096]).is_ok() {}
+    let mut imap = server.imap("ann");
+    imap.ok("SELECT INBOX");
+    assert_eq!(imap.list("1:*").unwrap()[0].id, "1@test");
+    server.wait_for_log("making the first mailboxes: the disk is full", 1);
+}
