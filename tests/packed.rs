@@ -141,7 +141,7 @@ fn damage(server: &mut Server, mail: &Path, magic: &[u8]) {
         .into_iter()
         .filter(|place| !before.contains(place));
     let mut new: Vec<(PathBuf, usize)> = new.collect();
-    new.sort();
+    new.sort_by_key(|(path, at)| (numbers(path), *at));
     assert_eq!(new.len(), 3, "{new:?}");
     assert!(server.stop().success());
     // In the order in which they came, which names have, too.
@@ -163,6 +163,13 @@ fn damage(server: &mut Server, mail: &Path, magic: &[u8]) {
     assert_eq!(answer.untagged.len(), 3, "{answer:?}");
     imap.ok("STORE 2 +FLAGS (\\Deleted)");
     imap.ok("EXPUNGE");
+}
+
+/// Those in the name of a file, which are not padded, so that its text says nothing of an order.
+fn numbers(path: &Path) -> Vec<u64> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let parts = name.split(|c: char| !c.is_ascii_digit());
+    parts.filter_map(|part| part.parse().ok()).collect()
 }
 
 /// Another format has what this one has.
