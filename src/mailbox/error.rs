@@ -1,9 +1,10 @@
 //! What can go wrong with an account, as far as a client may know it.
 
-use crate::mail::{InvalidName, MailboxName};
+use crate::mail::{InvalidName, MailboxName, Uid};
 use crate::store::Store;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why an account could not do what was asked. Faults were logged with their detail where they
@@ -161,6 +162,18 @@ pub(super) fn mailbox_fault<'a>(
     move |error| {
         let root = store.root().display();
         store_fault(format_args!("{root}: {doing} {mailbox}"))(error)
+    }
+}
+
+/// As `store_fault`, for a message that cannot be opened, of the mail in `root`.
+pub(super) fn opening_fault<'a>(
+    root: &'a Path,
+    mailbox: &'a MailboxName,
+    uid: Uid,
+) -> impl Fn(crate::store::Error) -> Error + 'a {
+    move |error| {
+        let root = root.display();
+        store_fault(format_args!("{root}: opening UID {uid} of {mailbox}"))(error)
     }
 }
 

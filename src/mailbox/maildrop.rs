@@ -6,7 +6,7 @@ use super::host::lock;
 use super::numbering::Numbering;
 use super::shared::Shared;
 use super::walk::Walk;
-use super::{Account, Error, View, fault, store_fault};
+use super::{Account, Error, View, fault, opening_fault, store_fault};
 use crate::index::Bits;
 use crate::mail::{Keyword, SeqNum, SystemFlags, Uid, UidSet};
 use crate::store::lasting;
@@ -187,10 +187,7 @@ impl Shared {
                 continue;
             };
             let opened = store.open(&mailbox, &blob(name));
-            let opened = opened.map_err(|error| {
-                let root = account.location.root.display();
-                store_fault(format!("{root}: opening UID {uid} of {mailbox}"))(error)
-            });
+            let opened = opened.map_err(opening_fault(&account.location.root, &mailbox, uid));
             match opened.and_then(|blob| octets(blob.body, &mut buffer)) {
                 Ok(octets) => {
                     sizes.put(slot, octets);
@@ -259,10 +256,8 @@ impl View {
         let knows_all = store.knows_all_files(&mailbox);
         drop(store);
         self.shared.note_missed(&opened, knows_all);
-        let opened = opened.map_err(|error| {
-            let root = self.account.0.location.root.display();
-            store_fault(format_args!("{root}: opening UID {uid} of {mailbox}"))(error)
-        })?;
+        let root = &self.account.0.location.root;
+        let opened = opened.map_err(opening_fault(root, &mailbox, uid))?;
         if opened.body.length() > at_most {
             return Ok(None);
         }

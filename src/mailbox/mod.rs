@@ -120,7 +120,7 @@ pub(crate) use comparing::Comparing;
 pub(crate) use content::{Content, Partial, put_literal};
 pub(crate) use copy::Carry;
 pub(crate) use error::Error;
-use error::{fault, io_fault, mailbox_fault, store_fault};
+use error::{fault, io_fault, mailbox_fault, opening_fault, store_fault};
 pub(crate) use expunge::Expunge;
 pub(crate) use filed::Filed;
 pub(crate) use host::{Host, Limits};

@@ -5,7 +5,7 @@ use super::content::Content;
 use super::host::lock;
 use super::shared::Shared;
 use super::steps::chunks;
-use super::{Account, Error, fault, store_fault};
+use super::{Account, Error, fault, opening_fault};
 use crate::index::{Bits, Reader};
 use crate::mail::{Guid, Keyword, MailboxName, SystemFlags, Uid, UidValidity};
 use std::sync::Arc;
@@ -129,10 +129,8 @@ impl Snapshot {
         let name = name.ok_or(Error::Expunged)?;
         let mailbox = lock(&self.shared.state).name.clone();
         let opened = self.account.0.store()?.open(&mailbox, &blob(&name));
-        let opened = opened.map_err(|error| {
-            let root = self.account.0.location.root.display();
-            store_fault(format_args!("{root}: opening UID {uid} of {mailbox}"))(error)
-        })?;
+        let root = &self.account.0.location.root;
+        let opened = opened.map_err(opening_fault(root, &mailbox, uid))?;
         Ok((Content::whole(opened.body)?, opened.internal_date))
     }
 

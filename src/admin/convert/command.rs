@@ -132,8 +132,7 @@ fn one(
         return Ok(row);
     }
     // Such a line says how mailboxes lie there, too, which goes with the format.
-    let own = user.mail.is_some();
-    if own && user.location.form.format != wanted.from {
+    if user.mail.is_some() && user.location.form.format != wanted.from {
         let from = wanted.from.as_str();
         let what = format!(
             "the line of this user in the users file has to say {from} until the mail is converted"

@@ -19,7 +19,8 @@ pub(super) type Identity = (UidValidity, Guid);
 
 /// Octets of a frame that are read at a time.
 const PIECE: usize = 64 * 1024;
-/// Octets that a disk is given at least, wherever in a file.
+/// Octets that a disk is given at least, wherever in a file. A log is filled up to a multiple of it: a line that fits
+/// in changes its bytes alone, and a sync writes nothing else.
 pub(super) const BLOCK: u64 = 4096;
 /// Blanks behind the sum, at most: half of that in every twelfth frame or so.
 pub(super) const MAX_BLANKS: u64 = 320;

@@ -4,7 +4,7 @@ mod anew;
 mod told;
 
 use self::told::{Known, MAX_OCTETS, TOO_LONG, whole};
-use super::arrival::Identity;
+use super::arrival::{BLOCK, Identity};
 use super::fresh::{Fresh, Unsure};
 use super::group::Group;
 use super::line::{Line, MAX_LETTERS, Together};
@@ -21,9 +21,6 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The file is filled up to a multiple of this: a line that fits in changes its bytes alone, and a
-/// sync writes nothing else.
-const BLOCK: u64 = 4096;
 /// Octets that are free behind the lines before one is taken that says that a message comes: where the disk
 /// is full, there is room for those that say that some go.
 const SPARE: u64 = BLOCK;

@@ -41,11 +41,7 @@ impl State {
                 continue;
             }
             if known.is_none() {
-                self.log.put(Line::Named(at, &keyword))?;
-                self.keywords.resize(self.keywords.len().max(at + 1), None);
-                if let Some(place) = self.keywords.get_mut(at) {
-                    *place = Some(keyword);
-                }
+                self.name_letter(at, keyword)?;
             }
             letters |= 1 << at;
         }
@@ -60,15 +56,19 @@ impl State {
                 Some(keyword) if named.is_some_and(|named| named != keyword) => {
                     return Err(Error::Corrupt { what: "keywords" });
                 }
-                Some(keyword) if named.is_none() => {
-                    self.log.put(Line::Named(at, keyword))?;
-                    self.keywords.resize(self.keywords.len().max(at + 1), None);
-                    if let Some(place) = self.keywords.get_mut(at) {
-                        *place = Some(keyword.clone());
-                    }
-                }
+                Some(keyword) if named.is_none() => self.name_letter(at, keyword.clone())?,
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// That letter, counted from `a`, means that keyword from now on.
+    fn name_letter(&mut self, at: usize, keyword: Keyword) -> Result<(), Error> {
+        self.log.put(Line::Named(at, &keyword))?;
+        self.keywords.resize(self.keywords.len().max(at + 1), None);
+        if let Some(place) = self.keywords.get_mut(at) {
+            *place = Some(keyword);
         }
         Ok(())
     }
