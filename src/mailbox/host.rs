@@ -135,6 +135,8 @@ pub(crate) struct Host {
     /// Those used last, the newest at the end.
     kept: Arc<Mutex<VecDeque<Account>>>,
     pending: Arc<Mutex<Vec<Pending>>>,
+    /// Whoever flushes has what was pending in its hands.
+    flushing: Arc<Mutex<()>>,
 }
 
 /// A mailbox that waits for the next flush; at the least the index has too much of it. Its account stays until then.
@@ -310,6 +312,7 @@ impl Host {
             inner: Arc::new(inner),
             kept: Arc::default(),
             pending,
+            flushing: Arc::default(),
         }
     }
 
@@ -470,6 +473,8 @@ impl Host {
         &self,
         flush: impl FnOnce(&Index) -> Result<bool, IndexError>,
     ) -> Result<(), Error> {
+        // The process must not end before what another flush began is written.
+        let _flushing = lock(&self.flushing);
         // An index that cannot be written is lost, and with it all sessions.
         self.inner.reserve.give_way();
         let mut pending = std::mem::take(&mut *lock(&self.pending));

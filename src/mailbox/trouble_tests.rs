@@ -1,9 +1,10 @@
 //! A disk that fails, and what is left waiting when an account is forgotten.
 
-use super::tests::{append, name, uids};
+use super::tests::{append, flags, name, uids};
 use super::*;
+use crate::config::Format;
 use crate::index::Index;
-use crate::mail::Flags;
+use crate::mail::{Flags, SystemFlags};
 use event_listener::Listener;
 use std::fs;
 use std::io;
@@ -196,4 +197,33 @@ fn index_and_file_have_the_same_date() {
     let host = Host::with(Index::memory().unwrap(), Limits::default());
     let anew = host.account("u", directory.path()).unwrap();
     assert_eq!(dates(&anew), told);
+}
+
+#[test]
+fn a_host_is_closed_once_what_another_flush_began_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let host = Host::over(Index::memory().unwrap(), Format::Mbox, Limits::default());
+    let account = host.account("ann", root).unwrap();
+    for text in ["one", "two"] {
+        append(
+            &account,
+            "INBOX",
+            text,
+            &flags(SystemFlags::SEEN, &["NonJunk"]),
+        );
+    }
+    let told = || fs::read_to_string(root.join("inbox")).unwrap();
+    assert!(!told().contains(" 0000000002 NonJunk"), "{}", told());
+    let shared = account.shared(&name("INBOX")).unwrap();
+    std::thread::scope(|scope| {
+        let busy = shared.state.lock().unwrap();
+        let flush = scope.spawn(|| host.flush().unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+        let close = scope.spawn(|| host.close().unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!flush.is_finished() && !close.is_finished());
+        drop(busy);
+    });
+    assert!(told().contains(" 0000000002 NonJunk"), "{}", told());
 }

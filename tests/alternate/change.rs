@@ -51,6 +51,7 @@ const KINDS: [&str; 11] = [
 
 pub(crate) struct Changer {
     random: Random,
+    is_mbox: bool,
     /// Mailboxes beside INBOX, as they are written in commands.
     names: &'static [&'static str],
     /// How often each kind of change was made.
@@ -61,6 +62,7 @@ impl Changer {
     pub(crate) fn new(format: &str, seed: u64) -> Changer {
         Changer {
             random: Random::new(seed),
+            is_mbox: format == "mbox",
             names: match format {
                 // Dovecot has mailboxes there that hold messages or others, not both.
                 "mbox" => &["work", "&ANw-bung", "other", "x", "a.name"],
@@ -162,6 +164,10 @@ impl Changer {
             "copy" | "move" => {
                 let word = kind.to_uppercase();
                 let to = self.name();
+                if self.is_mbox && to == name {
+                    // There Dovecot 2.3 gives a UID twice at times and ends the session.
+                    return false;
+                }
                 let answer = imap.command(&format!("UID {word} {set} {to}")).unwrap();
                 return answer.status.starts_with("OK");
             }

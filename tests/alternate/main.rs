@@ -171,11 +171,6 @@ impl Drop for Turns {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("Dovecot's log:\n{}", self.dovecot_log());
-            let _ = std::process::Command::new("cp")
-                .arg("-a")
-                .arg(self.server.path(""))
-                .arg("/tmp/kept")
-                .status();
         }
     }
 }

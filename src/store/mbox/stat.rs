@@ -41,8 +41,8 @@ impl Stat {
 }
 
 /// Gives a file that this process changed a time that no other change has: clocks of file systems go
-/// in steps, in one of which somebody else may change it too. Dovecot and mutt compare whole seconds, so
-/// that a file which has as many octets as `before` gets a later one.
+/// in steps, in one of which somebody else may change it too. Dovecot and mutt compare octets and whole seconds: within
+/// a second the file only grows. What was `before` is what anybody may have seen of it last.
 pub(super) fn stamp(file: &File, before: Option<Stat>) -> io::Result<Stat> {
     let now = crate::sys::clock::now();
     let mut bytes = [0; 4];
@@ -51,12 +51,13 @@ pub(super) fn stamp(file: &File, before: Option<Stat>) -> io::Result<Stat> {
     let odd = u64::from(u32::from_le_bytes(bytes) % 1_000_000);
     let mut time = now.saturating_sub(Duration::from_nanos(odd));
     let octets = file.metadata()?.len();
-    if let Some(before) = before.filter(|before| before.octets == octets) {
+    if let Some(before) = before {
         let last = u64::try_from(before.time / 1_000_000_000).unwrap_or(0);
-        let next = Duration::new(last.saturating_add(1), time.subsec_nanos());
+        let first = last.saturating_add(u64::from(octets <= before.octets));
+        let first = Duration::new(first, time.subsec_nanos());
         // A clock that was wrong once is not followed.
-        if time < next && next - time < MOST_AHEAD {
-            time = next;
+        if time < first && first - time < MOST_AHEAD {
+            time = first;
         }
     }
     disk::set_time(file, UNIX_EPOCH + time)?;
@@ -71,21 +72,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_of_octets_alone_has_another_second() {
+    fn within_a_second_the_file_only_grows() {
         let file = tempfile::tempfile().unwrap();
-        let seconds = |stat: Stat| stat.time / 1_000_000_000;
-        let first = stamp(&file, None).unwrap();
-        let second = stamp(&file, Some(first)).unwrap();
-        let third = stamp(&file, Some(second)).unwrap();
-        assert!(seconds(first) < seconds(second) && seconds(second) < seconds(third));
-        file.set_len(1).unwrap();
-        let longer = stamp(&file, Some(third)).unwrap();
-        assert!(seconds(longer) < seconds(third));
+        let mut seen = Vec::new();
+        let mut last = None;
+        // Back to a length that it had, too.
+        for octets in [0, 0, 5, 5, 9, 5, 9, 2, 0, 9] {
+            file.set_len(octets).unwrap();
+            let stat = stamp(&file, last).unwrap();
+            let told = (stat.octets, stat.time / 1_000_000_000);
+            assert!(!seen.contains(&told), "{told:?} again: {seen:?}");
+            seen.push(told);
+            last = Some(stat);
+        }
+        let last = last.unwrap();
         let wrong = Stat {
-            time: third.time + 3_600_000_000_000,
-            ..longer
+            time: last.time + 3_600_000_000_000,
+            ..last
         };
         let right = stamp(&file, Some(wrong)).unwrap();
-        assert!(seconds(right) <= seconds(third));
+        assert!(right.time / 1_000_000_000 <= last.time / 1_000_000_000);
     }
 }
