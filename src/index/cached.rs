@@ -57,10 +57,10 @@ pub(crate) enum Kept {
     Facts,
 }
 
-/// Cached fields of one message, in one buffer as stored.
+/// Cached fields of one message, in one buffer: as stored, or with plain texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cached {
-    /// The row of facts; it begins with that of keys, but for the checksum.
+    /// A row of facts; it begins with that of keys, but for the checksum.
     bytes: Vec<u8>,
     checksum: Option<u32>,
 }
@@ -108,6 +108,11 @@ impl Cached {
         Cached { checksum, ..self }
     }
 
+    /// It has this checksum.
+    pub(super) fn check(&mut self, checksum: Option<u32>) {
+        self.checksum = checksum;
+    }
+
     /// Of a message of which no fields are kept but those.
     pub(crate) fn of_keys(keys: &Keys<'_>) -> Cached {
         Cached::new(&Facts {
@@ -119,16 +124,17 @@ impl Cached {
 
     /// True if it has nothing but keys, and more may be asked for.
     pub(crate) fn is_of_keys(&self) -> bool {
-        self.facts().is_empty()
+        Row::decode(&self.bytes).is_none_or(|row| row.is_of_keys())
     }
 
     /// With these fields alone; `None` if none of them is there.
     pub(super) fn only(&self, fields: Fields) -> Option<Cow<'_, Cached>> {
-        let facts = self.facts();
-        let kept = facts.only(fields);
-        if kept.left_out == facts.left_out {
-            return (!kept.is_empty()).then_some(Cow::Borrowed(self));
+        let row = Row::decode(&self.bytes).filter(|row| !row.is_of_keys())?;
+        if row.kept().without(fields).is_empty() {
+            return Some(Cow::Borrowed(self));
         }
+        let plain = Cached::decode(&self.bytes)?.checked(self.checksum);
+        let kept = plain.facts().only(fields);
         (!kept.is_empty()).then(|| Cow::Owned(Cached::new(&kept)))
     }
 
@@ -136,11 +142,12 @@ impl Cached {
     pub(crate) fn encode(&self, kept: Kept) -> Cow<'_, [u8]> {
         match kept {
             Kept::Keys => {
-                let mut rest = self.bytes.as_slice();
-                let keys = Keys::take(&mut rest).unwrap_or_default();
+                let keys = Keys::take_any(&mut self.bytes.as_slice());
+                let keys = keys.map(|(_, _, keys)| keys).unwrap_or_default();
                 let checksum = self.checksum;
                 Cow::Owned(Keys { checksum, ..keys }.row())
             }
+            Kept::Facts if self.is_packed() => Cow::Borrowed(&self.bytes),
             Kept::Facts => match self.facts().pack() {
                 Some(packed) => Cow::Owned(packed),
                 None => Cow::Borrowed(&self.bytes),
@@ -148,7 +155,7 @@ impl Cached {
         }
     }
 
-    /// From a row of facts. `None` for what this version did not write: computed anew then.
+    /// From a row of facts, with plain texts. `None` for what this version did not write: computed anew then.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Cached> {
         let mut plain = Vec::new();
         Facts::unpack(bytes, [true; 2], &mut plain).then_some(Cached {
@@ -157,8 +164,25 @@ impl Cached {
         })
     }
 
+    /// As `decode`, with texts as they are: who copies a row need not unpack it.
+    pub(crate) fn stored(row: &[u8]) -> Option<Cached> {
+        Row::decode(row).map(|_| Cached {
+            bytes: row.to_vec(),
+            checksum: None,
+        })
+    }
+
+    fn is_packed(&self) -> bool {
+        self.bytes.first() == Some(&PACKED)
+    }
+
+    /// Of one as stored, without the texts that are packed.
     pub(crate) fn facts(&self) -> Facts<'_> {
-        let mut facts = Facts::decode(&self.bytes).unwrap_or_default();
+        let facts = match self.is_packed() {
+            true => Facts::front(&self.bytes),
+            false => Facts::decode(&self.bytes),
+        };
+        let mut facts = facts.unwrap_or_default();
         facts.keys.checksum = self.checksum;
         facts
     }
@@ -293,6 +317,23 @@ impl<'a> Row<'a> {
             header,
             texts,
         })
+    }
+
+    /// Which texts it has.
+    fn kept(&self) -> Fields {
+        let [(_, envelope), (_, bodystructure)] = self.texts;
+        let all = [
+            (Fields::HEADER, self.header.len()),
+            (Fields::ENVELOPE, envelope),
+            (Fields::BODYSTRUCTURE, bodystructure),
+        ];
+        let kept = all.iter().filter(|(_, octets)| *octets > 0);
+        kept.fold(Fields::NONE, |kept, (field, _)| kept.or(*field))
+    }
+
+    /// True if nothing is kept of the message, and somebody may ask for it again.
+    fn is_of_keys(&self) -> bool {
+        !self.left_out.is_empty() && self.kept().is_empty()
     }
 
     /// What a text is packed beside.
@@ -524,6 +565,17 @@ mod tests {
         assert_eq!(Cached::decode(&cached.bytes), Some(cached.clone()));
         let front = Facts::front(&row).unwrap();
         assert!(front.header == HEADER && front.envelope.is_empty());
+        // What is as stored is stored as it is, and some of it is taken out all the same.
+        let stored = Cached::stored(&row).unwrap();
+        assert!(
+            !stored.is_of_keys() && stored.only(Fields::FACTS).unwrap().encode(Kept::Facts) == row
+        );
+        assert_eq!(stored.encode(Kept::Keys), cached.encode(Kept::Keys));
+        assert_eq!(stored.facts().header, HEADER);
+        for field in [Fields::HEADER, Fields::ENVELOPE, Fields::BODYSTRUCTURE] {
+            assert_eq!(stored.only(field), cached.only(field));
+        }
+        assert_eq!(stored.only(Fields::NONE), None);
         // One text alone; the other is as if it was not kept.
         for (texts, envelope, bodystructure) in [
             ([true, false], ENVELOPE, &b""[..]),

@@ -453,12 +453,8 @@ mod tests {
             .unwrap();
         let reader = index.read().unwrap();
         assert_eq!(reader.summary(id).unwrap(), None);
-        assert!(
-            reader
-                .cached(id, Uid::MIN, Uid::MAX, 10)
-                .unwrap()
-                .is_empty()
-        );
+        let stored = reader.stored(id, Uid::MIN, Uid::MAX);
+        assert!(stored.unwrap().is_empty());
         let new = index
             .write(Durable::Later, |w| w.mailbox(account, &name("b")))
             .unwrap();
@@ -547,7 +543,7 @@ mod tests {
         let index = Index::open(&path, 1 << 20).unwrap();
         assert!(index.was_clean());
         let reader = index.read().unwrap();
-        let read = reader.cached(MailboxId(1), Uid::MIN, Uid::MAX, 1);
+        let read = reader.stored(MailboxId(1), Uid::MIN, Uid::MAX);
         assert!(read.is_err_and(|error| error.is_damage()));
     }
 
@@ -586,15 +582,14 @@ mod tests {
         });
         written.unwrap();
         let reader = index.read().unwrap();
-        let uids = |mailbox, count| -> Vec<u32> {
-            let found = reader.cached(MailboxId(mailbox), Uid::MIN, Uid::MAX, count);
+        let uids = |mailbox| -> Vec<u32> {
+            let found = reader.stored(MailboxId(mailbox), Uid::MIN, Uid::MAX);
             found.unwrap().iter().map(|(uid, _)| uid.number()).collect()
         };
-        assert_eq!(uids(1, 10), [7, 300]);
-        assert_eq!(uids(1, 1), [7]);
-        assert_eq!(uids(2, 10), [5]);
-        assert_eq!(uids(256, 10), [6]);
-        assert_eq!(uids(0, 10), [u32::MAX]);
+        assert_eq!(uids(1), [7, 300]);
+        assert_eq!(uids(2), [5]);
+        assert_eq!(uids(256), [6]);
+        assert_eq!(uids(0), [u32::MAX]);
     }
 
     #[test]

@@ -193,41 +193,35 @@ impl Reader {
         Ok(found)
     }
 
-    /// Cached fields of the messages from `first` to `last` that have some, ascending, at most `count`.
-    pub(crate) fn cached(
+    /// What is kept of the messages from `first` to `last`, ascending: cached fields as they are stored, or what a message
+    /// is known by alone.
+    pub(crate) fn stored(
         &self,
         mailbox: MailboxId,
         first: Uid,
         last: Uid,
-        count: usize,
     ) -> Result<Vec<(Uid, Cached)>, Error> {
-        let mut found = Vec::new();
-        let mut rows = 0;
-        let range = key(mailbox, first.number())..=key(mailbox, last.number());
-        self.each(Kind::Cache, range, &mut |at, value| {
+        let mut found: Vec<(Uid, Cached)> = Vec::new();
+        let rows = |kept| (kept, Checked::Yes);
+        self.each_cached(mailbox, rows(Kept::Facts), first, last, &mut |uid, row| {
             // What cannot be read is as good as not there: it is computed anew.
-            if let (Some(uid), Some(cached)) = (Uid::new(at), Cached::decode(value)) {
-                found.push((uid, cached));
-            }
-            rows += 1;
-            Ok(rows < count)
-        })?;
-        Ok(found)
-    }
-
-    /// What the messages from `first` to `last` are known by that were looked at, ascending.
-    pub(crate) fn keys(
-        &self,
-        mailbox: MailboxId,
-        first: Uid,
-        last: Uid,
-    ) -> Result<Vec<(Uid, Cached)>, Error> {
-        let mut found = Vec::new();
-        let rows = (Kept::Keys, Checked::Yes);
-        self.each_cached(mailbox, rows, first, last, &mut |uid, row| {
-            found.extend(Keys::decode(row).map(|keys| (uid, Cached::of_keys(&keys))));
+            found.extend(Cached::stored(row).map(|cached| (uid, cached)));
             true
         })?;
+        let mut bare = Vec::new();
+        self.each_cached(mailbox, rows(Kept::Keys), first, last, &mut |uid, row| {
+            let Some(keys) = Keys::decode(row) else {
+                return true;
+            };
+            let at = found.binary_search_by_key(&uid, |(own, _)| *own);
+            match at.ok().and_then(|at| found.get_mut(at)) {
+                Some((_, cached)) => cached.check(keys.checksum),
+                None => bare.push((uid, Cached::of_keys(&keys))),
+            }
+            true
+        })?;
+        found.append(&mut bare);
+        found.sort_unstable_by_key(|(uid, _)| *uid);
         Ok(found)
     }
 

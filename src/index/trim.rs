@@ -103,7 +103,7 @@ impl Writer<'_> {
             count += 1;
             let value = super::checksum::unseal(Kind::Cache as u8, at.value(), value.value())?;
             // What cannot be read is as good as not there.
-            let cached = Cached::decode(value);
+            let cached = Cached::stored(value);
             let kept = cached.as_ref().and_then(|cached| cached.only(used));
             let row = kept.map(|kept| kept.encode(Kept::Facts).into_owned());
             if row.as_deref() != Some(value) {

@@ -350,25 +350,15 @@ impl Shared {
             let Some((Some(first), Some(last))) = ends else {
                 continue;
             };
-            let mut cached = reader
-                .cached(self.id, first, last, 256)
-                .map_err(fault("reading the index"))?
-                .into_iter()
-                .peekable();
-            let keys = reader.keys(self.id, first, last);
-            let keys = keys.map_err(fault("reading the index"))?;
-            let mut keys = keys.into_iter().peekable();
+            // A copy of one of which no fields are kept is known by its keys, too.
+            let cached = reader.stored(self.id, first, last);
+            let cached = cached.map_err(fault("reading the index"))?;
+            let mut cached = cached.into_iter().peekable();
             for name in names.names.into_iter().filter(|n| wanted.has(n.slot)) {
                 let Some(uid) = uid(name.slot) else { continue };
                 while cached.next_if(|(other, _)| *other < uid).is_some() {}
-                while keys.next_if(|(other, _)| *other < uid).is_some() {}
-                let keys = keys.next_if(|(other, _)| *other == uid);
-                let keys = keys.map(|(_, keys)| keys);
-                let checksum = keys.as_ref().and_then(|keys| keys.facts().keys.checksum);
-                // A copy of one of which no fields are kept is known by its keys, too.
-                let cached = cached
-                    .next_if(|(other, _)| *other == uid)
-                    .map_or(keys, |(_, cached)| Some(cached.checked(checksum)));
+                let cached = cached.next_if(|(other, _)| *other == uid);
+                let cached = cached.map(|(_, cached)| cached);
                 let mut keywords = Vec::new();
                 flags.keywords(name.slot, &mut keywords);
                 items.push(Item {
