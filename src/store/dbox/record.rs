@@ -6,7 +6,7 @@
 use super::framing::{GUID, PLAIN_OCTETS, RECEIVED, WIRE_OCTETS};
 use super::walk::Framed;
 use crate::mail::{Guid, Uid};
-use crate::store::side::base::{field, number};
+use crate::store::side::base::number;
 use crate::store::{BlobId, Error, Filing, Place as Directory};
 
 /// Where the frame of a message begins.
@@ -27,6 +27,9 @@ impl Place {
         })
     }
 }
+
+/// What stands in front of the values, in the order of [`Record`]'s fields.
+const FIELDS: [&str; 8] = ["m", "S", "W", "Z", "A", "R", "D", "U"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -66,20 +69,29 @@ impl std::fmt::Display for Record {
 
 impl Record {
     pub(super) fn parse(text: &str) -> Option<Record> {
-        let place = match field(text, "m") {
-            Some(place) => Some(Place::parse(&place)?),
+        let (guid, rest) = text.split_once(',')?;
+        let mut values = [None; FIELDS.len()];
+        for (name, value) in rest.split(',').filter_map(|field| field.split_once('=')) {
+            let at = FIELDS.iter().position(|own| *own == name);
+            if let Some(known) = at.and_then(|at| values.get_mut(at)) {
+                known.get_or_insert(value);
+            }
+        }
+        let [place, stored, wire, packed, suffix, received, saved, uid] = values;
+        let place = match place {
+            Some(place) => Some(Place::parse(place)?),
             None => None,
         };
         Some(Record {
-            guid: text.split(',').next()?.into(),
+            guid: guid.into(),
             place,
-            stored: number(text.as_bytes(), b'S')?,
-            wire: number(text.as_bytes(), b'W')?,
-            packed: number(text.as_bytes(), b'Z'),
-            suffix: field(text, "A").map(String::into_boxed_str),
-            received: field(text, "R")?.parse().ok()?,
-            saved: field(text, "D")?.parse().ok()?,
-            uid: Record::uid(text)?,
+            stored: stored?.parse().ok()?,
+            wire: wire?.parse().ok()?,
+            packed: packed.and_then(|packed| packed.parse().ok()),
+            suffix: suffix.map(Into::into),
+            received: received?.parse().ok()?,
+            saved: saved?.parse().ok()?,
+            uid: Uid::new(uid?.parse().ok()?)?,
         })
     }
 
