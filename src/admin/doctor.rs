@@ -11,7 +11,6 @@ use super::teller::Teller;
 use crate::config::Config;
 use crate::mailbox::{Care, Error, Host, Limits, Report};
 use crate::server::{Owners, care_for, holder};
-use crate::sys::access::explanation;
 use crate::sys::clock;
 
 /// What is to be done, and how it is told.
@@ -195,7 +194,7 @@ fn examine(
         None => looked.unwrap_or_else(|panic| resume_unwind(panic)),
         Some(patient) => {
             let begun = Host::begin_anew(&patient.index);
-            begun.map_err(|error| Failure(why(error, &patient.index)))?;
+            begun.map_err(|error| Failure(error.reason_at(&patient.index)))?;
             look_at(group, treatment, config, outputs)
         }
     }
@@ -216,7 +215,7 @@ fn look_at(
                 "{} is in use: stop the server first, then try again",
                 index.display()
             ),
-            other => format!("{}: {}", index.display(), why(other, index)),
+            other => format!("{}: {}", index.display(), other.reason_at(index)),
         })
     };
     let host = Host::open(index, Limits::from(&config.limits)).map_err(told)?;
@@ -230,21 +229,13 @@ fn look_at(
         match done {
             Ok(well) => healthy &= well,
             Err(error) => {
-                outputs.complain(format_args!("{name}: {}", why(error, &location.root)));
+                outputs.complain(format_args!("{name}: {}", error.reason_at(&location.root)));
                 healthy = false;
             }
         }
     }
     host.close().map_err(told)?;
     Ok(healthy)
-}
-
-/// For a person; of files that cannot be used, whose they are.
-fn why(error: Error, path: &Path) -> String {
-    match error {
-        Error::Denied => [error.reason().to_owned(), explanation(path)].join("; "),
-        _ => error.reason().to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -400,6 +391,47 @@ mod tests {
         assert_eq!(machine.run("doctor --scrub", "").exit, Exit::Success);
         let told = machine.run("doctor --scrub --rebuild", "");
         assert_eq!(told.exit, Exit::Usage, "{told:?}");
+    }
+
+    #[test]
+    fn a_mailbox_that_may_not_be_used_is_left_out_and_the_others_are_read() {
+        use std::os::unix::fs::{PermissionsExt, lchown};
+        let machine = machine();
+        let root = machine.data().join("mail/ann");
+        for mailbox in [".closed", ".other"] {
+            for directory in ["", "cur", "new", "tmp"] {
+                let path = root.join(mailbox).join(directory);
+                fs::create_dir(&path).unwrap();
+                if Identity::own().is_root() {
+                    lchown(&path, Some(ANN.uid), Some(ANN.gid)).unwrap();
+                }
+            }
+        }
+        let closed = root.join(".closed");
+        let mode = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o000);
+        let told = machine.run("doctor --user ann --scrub", "");
+        let start =
+            "ann: closed: cannot be used: the account that it runs as may not use the files; ";
+        let line = told.out.lines().find(|line| line.starts_with(start));
+        let line = line.unwrap_or_default();
+        let way = format!("{} is of uid ", closed.display());
+        assert!(
+            line.contains(&way) && line.ends_with(": change its mode"),
+            "{told:?}"
+        );
+        for other in ["INBOX", "other"] {
+            let start = format!("ann: {other}: indexed for the first time, ");
+            assert!(told.out.contains(&start), "{told:?}");
+        }
+        let last = "ann: read 1 messages, 22 octets\n";
+        assert!(told.out.ends_with(last), "{told:?}");
+        assert_eq!((told.exit, told.err.as_str()), (Exit::Failure, ""));
+        mode(0o700);
+        assert_eq!(
+            machine.run("doctor --user ann --scrub", "").exit,
+            Exit::Success
+        );
     }
 
     #[test]

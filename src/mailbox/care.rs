@@ -232,16 +232,29 @@ impl Account {
         report: &mut dyn FnMut(Report),
     ) -> Result<u32, Error> {
         let names = self.names_or_tell(report)?;
-        let mut different = 0;
-        for name in names {
-            match self.check_one(&name, rebuild, report) {
+        let (mut different, mut denied) = (0, Vec::new());
+        for name in &names {
+            match self.check_one(name, rebuild, report) {
                 // The others are looked at all the same.
-                Err(error) if error.is_of_one_mailbox() => report(Report::Unusable {
+                Err(Error::Denied) => denied.push(name),
+                Err(error) if error.is_of_one() => report(Report::Unusable {
                     mailbox: name.to_string(),
                     why: error.reason().to_owned(),
                 }),
                 looked => different += u32::from(looked?),
             }
+        }
+        // Where none may be used, it is no mailbox that has to be put right.
+        if !denied.is_empty() && denied.len() == names.len() {
+            return Err(Error::Denied);
+        }
+        for name in denied {
+            let store = self.0.store()?;
+            let directory = store.directory(name);
+            report(Report::Unusable {
+                mailbox: name.to_string(),
+                why: Error::Denied.reason_at(directory.as_deref().unwrap_or(store.root())),
+            });
         }
         Ok(different)
     }

@@ -2,6 +2,7 @@
 
 use crate::mail::{InvalidName, MailboxName, Uid};
 use crate::store::Store;
+use crate::sys::access::explanation;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -49,15 +50,10 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// True for what went wrong with a message and says nothing of the others, if it came from one.
-    pub(super) fn is_of_one_message(self) -> bool {
+    /// True for what went wrong with a message or a mailbox and says nothing of the others, if it came from one.
+    pub(super) fn is_of_one(self) -> bool {
         let own = matches!(self, Error::Corrupt | Error::Unavailable | Error::Denied);
         own && !is_damaged()
-    }
-
-    /// True for what went wrong with a mailbox and says nothing of the others. Files that may not be used are those of all.
-    pub(super) fn is_of_one_mailbox(self) -> bool {
-        self != Error::Denied && self.is_of_one_message()
     }
 
     /// For whoever runs the server; the detail of a fault is in the log.
@@ -75,6 +71,15 @@ impl Error {
                  restore\", or \"dovelet doctor --rebuild --user NAME\" to begin without it"
             }
             _ => "trouble with the disk; see the log",
+        }
+    }
+
+    /// As `reason`; of files at `path` that may not be used, whose they are and the way out.
+    pub(crate) fn reason_at(self, path: &Path) -> String {
+        let denied = Some(path).filter(|_| self == Error::Denied);
+        match denied.map(explanation).unwrap_or_default() {
+            why if why.is_empty() => self.reason().to_owned(),
+            why => format!("{}; {why}", self.reason()),
         }
     }
 }

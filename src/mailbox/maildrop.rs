@@ -195,7 +195,7 @@ impl Shared {
                 }
                 Err(Error::Expunged) => {}
                 // The others have theirs.
-                Err(error) if error.is_of_one_message() => found.push((uid, 0)),
+                Err(error) if error.is_of_one() => found.push((uid, 0)),
                 Err(error) => return Err(error),
             }
         }

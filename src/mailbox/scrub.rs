@@ -62,7 +62,7 @@ impl Account {
                 // It went, or got another name and is found by that the next time.
                 Err(Error::NoSuchMailbox) => None,
                 // The comparison that came before told.
-                Err(error) if error.is_of_one_mailbox() => None,
+                Err(error) if error.is_of_one() => None,
                 Err(error) => return Err(error),
             };
             if let Some(next) = next {
@@ -185,7 +185,7 @@ impl Rows {
         match read {
             Ok((cached, stored)) => findings.extend(self.judge(&cached, stored)?),
             Err(Error::Expunged) => findings.extend(self.missed()?),
-            Err(error) if error.is_of_one_message() => {
+            Err(error) if error.is_of_one() => {
                 let why = match error {
                     Error::Corrupt => "it is not what was stored, or not there",
                     other => other.reason(),

@@ -99,7 +99,7 @@ impl Look {
                     }
                     match each(&mut Subject::Row(rows)) {
                         Ok(_) | Err(Error::Expunged) => {}
-                        Err(error) if error.is_of_one_message() => self.unread = Some(error),
+                        Err(error) if error.is_of_one() => self.unread = Some(error),
                         Err(error) => return Err(error),
                     }
                     opened += 1;
