@@ -394,6 +394,30 @@ mod tests {
     }
 
     #[test]
+    fn lost_mail_is_a_failure() {
+        let machine = Machine::new();
+        let data = machine.data();
+        fs::write(data.join("users"), "bob:!\n").unwrap();
+        fs::write(data.join("dovelet.toml"), "[storage]\nformat = \"mdbox\"\n").unwrap();
+        let told = machine.run("deliver -d bob", "Subject: one\r\n\r\ntext\r\n");
+        assert_eq!(told, Told::success(""));
+        assert_eq!(machine.run("doctor --scrub", "").exit, Exit::Success);
+        fs::remove_file(data.join("mail/bob/storage/m.1")).unwrap();
+        let told = machine.run("doctor --scrub", "");
+        let line = "bob: INBOX: UID 1: lost: somebody removed the files that they were in\n";
+        assert!(told.out.contains("; gone: UID 1\n"), "{told:?}");
+        assert!(told.out.contains(line), "{told:?}");
+        assert_eq!(told.exit, Exit::Failure);
+        let told = machine.run("doctor --json", "");
+        let part = "\"mailbox\":\"INBOX\",\"uid\":null,\"verdict\":\"lost\",";
+        assert!(
+            told.out.contains(part) && told.out.contains("\"gone\":\"1\""),
+            "{told:?}"
+        );
+        assert_eq!(told.exit, Exit::Failure);
+    }
+
+    #[test]
     fn a_mailbox_that_may_not_be_used_is_left_out_and_the_others_are_read() {
         use std::os::unix::fs::{PermissionsExt, lchown};
         let machine = machine();

@@ -1,7 +1,7 @@
 //! What is found in the mail of a user, for a person or for a program.
 
 use super::console::Outputs;
-use crate::mailbox::Report;
+use crate::mailbox::{Report, TAKEN};
 use miniserde::Serialize;
 
 /// A line of `--json`; what does not belong to what it is about is null.
@@ -148,6 +148,13 @@ fn row(user: &str, report: Report) -> Row {
             mailbox: Some(mailbox),
             verdict: Some("unusable".to_owned()),
             why: Some(why),
+            ..about("mailbox")
+        },
+        Report::Lost { mailbox, uids } => Row {
+            mailbox: Some(mailbox),
+            verdict: Some("lost".to_owned()),
+            why: Some(TAKEN.to_owned()),
+            gone: Some(uids),
             ..about("mailbox")
         },
         Report::Away {

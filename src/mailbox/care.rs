@@ -293,6 +293,7 @@ impl Account {
             Some(_) => "mended",
         };
         let there = shared.known_uids()?;
+        let gone = known.difference(&there);
         let new = before.map_or(0, |_| there.difference(&known).count());
         report(Report::Mailbox {
             mailbox: name.to_string(),
@@ -300,10 +301,24 @@ impl Account {
             messages: after.messages,
             uid_validity: after.uid_validity.number(),
             uid_next: after.uid_next.number(),
-            gone: known.difference(&there).to_string(),
+            gone: gone.to_string(),
             new: u32::try_from(new).unwrap_or(u32::MAX),
         });
+        let messages = after.messages;
         drop(state);
+        let lost = store.lost(name, &gone);
+        let lost = lost.map_err(mailbox_fault("looking at", &*store, name))?;
+        if !lost.is_empty() {
+            report(Report::Lost {
+                mailbox: name.to_string(),
+                uids: lost.to_string(),
+            });
+            // Where none is there the disk may be away.
+            if rebuild && messages > 0 {
+                let forgotten = store.forget_lost(name);
+                forgotten.map_err(mailbox_fault("writing the log of", &*store, name))?;
+            }
+        }
         let away = store.away(name);
         let away = away.map_err(mailbox_fault("looking at", &*store, name))?;
         if let Some(away) = away {

@@ -132,7 +132,7 @@ pub(crate) use names::Listening;
 pub(crate) use news::{Heard, Latest, News};
 pub(crate) use observed::Observed;
 pub(crate) use refill::Refill;
-pub(crate) use report::Report;
+pub(crate) use report::{Report, TAKEN};
 pub(crate) use rows::{Rows, Want};
 pub(crate) use search::Search;
 pub(crate) use snapshot::{Listing, Portrait, Snapshot};

@@ -34,6 +34,12 @@ pub(crate) enum Report {
         mailbox: String,
         why: String,
     },
+    /// Messages of a mailbox are lost, because somebody took their files away.
+    Lost {
+        mailbox: String,
+        /// As IMAP writes sets.
+        uids: String,
+    },
     /// So many messages of a mailbox are in a directory that is not there.
     Away {
         mailbox: String,
@@ -91,12 +97,18 @@ pub(crate) enum Report {
     },
 }
 
+/// Why messages are lost.
+pub(crate) const TAKEN: &str = "somebody removed the files that they were in";
+
 impl Report {
     /// True of messages, a mailbox or a namespace that need somebody to look at it.
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Report::Message { verdict, .. } => verdict != "repaired",
-            Report::Absent { .. } | Report::Unusable { .. } | Report::Away { .. } => true,
+            Report::Absent { .. }
+            | Report::Unusable { .. }
+            | Report::Lost { .. }
+            | Report::Away { .. } => true,
             _ => false,
         }
     }
@@ -129,6 +141,7 @@ impl Report {
             Report::Unusable { mailbox, why } => {
                 vec!["unusable".into(), mailbox.clone(), why.clone()]
             }
+            Report::Lost { mailbox, uids } => vec!["lost".into(), mailbox.clone(), uids.clone()],
             Report::Away {
                 mailbox,
                 messages,
@@ -243,6 +256,10 @@ impl Report {
                 mailbox: (*mailbox).to_owned(),
                 why: (*why).to_owned(),
             },
+            ["lost", mailbox, uids] => Report::Lost {
+                mailbox: (*mailbox).to_owned(),
+                uids: (*uids).to_owned(),
+            },
             ["away", mailbox, messages, directory] => Report::Away {
                 mailbox: (*mailbox).to_owned(),
                 messages: messages.parse().ok()?,
@@ -321,6 +338,9 @@ impl fmt::Display for Report {
                 "{prefix}: the namespace cannot be used now and was left out; the log says why"
             ),
             Report::Unusable { mailbox, why } => write!(f, "{mailbox}: cannot be used: {why}"),
+            Report::Lost { mailbox, uids } => {
+                write!(f, "{mailbox}: UID {uids}: lost: {TAKEN}")
+            }
             Report::Away {
                 mailbox,
                 messages,
@@ -441,6 +461,13 @@ mod tests {
                     why: "trouble".into(),
                 },
                 "INBOX: cannot be used: trouble",
+            ),
+            (
+                Report::Lost {
+                    mailbox: "INBOX".into(),
+                    uids: "4:5".into(),
+                },
+                "INBOX: UID 4:5: lost: somebody removed the files that they were in",
             ),
             (
                 Report::Away {

@@ -74,6 +74,16 @@ pub(crate) trait Store: Send {
     fn untold(&mut self, _name: &MailboxName) -> Result<Option<Uid>, Error> {
         Ok(None)
     }
+    /// Messages that somebody took away: the mailbox has them, and their files are not there. Where that is so of some
+    /// that nobody was told of, too, only those among `gone`, of which the index knew. None where other programs may
+    /// expunge.
+    fn lost(&mut self, _name: &MailboxName, _gone: &UidSet) -> Result<UidSet, Error> {
+        Ok(UidSet::new())
+    }
+    /// The mailbox does not have those any more, not even when their files come back. Durable.
+    fn forget_lost(&mut self, _name: &MailboxName) -> Result<(), Error> {
+        Ok(())
+    }
     /// Opens a message for reading.
     fn open(&mut self, name: &MailboxName, blob: &BlobId) -> Result<Blob, Error>;
     /// False if a message is not as long as its name tells, or cannot be opened for being damaged; its octets are not

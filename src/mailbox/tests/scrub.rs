@@ -1,7 +1,7 @@
 //! Messages that are not what they were are found and told of, each alone, in every format.
 
 use super::power_cut::temporary;
-use super::wounds::{copy, files, opened, prepared, texts_in};
+use super::wounds::{copy, files, look, opened, prepared, texts_in};
 use super::{append, name, uids};
 use crate::config::Format;
 use crate::mail::Flags;
@@ -158,6 +158,64 @@ fn each_damage_is_told_of_in_each_format() {
             host.close().unwrap();
         }
     }
+}
+
+/// What is lost, by mailbox, and all of it is damage.
+fn lost(account: &Account, care: Care) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut tell = |report: Report| {
+        if let Report::Lost { mailbox, uids } = &report {
+            told.push(format!("{mailbox} {uids}"));
+            assert!(report.is_damage());
+        }
+    };
+    account.care(care, &mut tell).unwrap();
+    told
+}
+
+#[test]
+fn messages_whose_files_somebody_removed_are_lost() {
+    let directory = temporary();
+    let before = prepared(directory.path(), Format::Mdbox);
+    let all = ["INBOX 1:3,6:12", "other 1:3"];
+    let storage = directory.path().join("mail/storage");
+    let away = directory.path().join("away");
+    fs::rename(storage.join("m.1"), &away).unwrap();
+    let (host, account) = opened(directory.path(), Format::Mdbox);
+    // A client may see it before the doctor does.
+    assert_eq!(look(&account, "INBOX").unwrap(), []);
+    for care in [Care::Check, Care::Check, Care::Rebuild, Care::Rebuild] {
+        assert_eq!(lost(&account, care.clone()), all, "{care:?}");
+    }
+    append(&account, "INBOX", "new", &Flags::default());
+    assert_eq!(lost(&account, Care::Check), all);
+    // Where others are the disk is there.
+    assert_eq!(lost(&account, Care::Rebuild), all);
+    assert_eq!(lost(&account, Care::Check), all[1..]);
+    assert_eq!(findings(&scrubbed(&account).0), []);
+    host.close().unwrap();
+    drop((account, host));
+    fs::rename(&away, storage.join("m.1")).unwrap();
+    let (_host, account) = opened(directory.path(), Format::Mdbox);
+    assert_eq!(lost(&account, Care::Check), [""; 0]);
+    assert_eq!(look(&account, "other").unwrap(), before["other"]);
+    let left: Vec<u32> = look(&account, "INBOX")
+        .unwrap()
+        .iter()
+        .map(|m| m.0)
+        .collect();
+    assert_eq!(left, [13]);
+}
+
+/// A power cut may leave lines without files, too, of which nobody was told.
+#[test]
+fn a_message_of_an_sdbox_is_lost_if_it_was_known() {
+    let directory = temporary();
+    prepared(directory.path(), Format::Sdbox);
+    strike(directory.path(), Damage::Gone);
+    let (_host, account) = opened(directory.path(), Format::Sdbox);
+    assert_eq!(lost(&account, Care::Check), ["INBOX 8"]);
+    assert_eq!(lost(&account, Care::Check), [""; 0]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub(super) struct Present {
     /// What the log tells.
     all: Folded,
     /// Those among them that are not there.
-    absent: UidSet,
+    pub(super) absent: UidSet,
     /// Those that it did not tell of, ascending.
     new: Vec<(Uid, Message)>,
 }

@@ -283,6 +283,10 @@ impl Messages for Mdbox {
         }))
     }
 
+    fn is_there_before_its_line(&self) -> bool {
+        true
+    }
+
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error> {
         // Lines are durable in the order in which they stand.
         log.together(Together::counted(first, last))

@@ -68,6 +68,8 @@ pub(super) trait Messages: Send {
         log: &Log,
         octets: usize,
     ) -> Result<(Contents, Present), Error>;
+    /// True if a line in the log tells that the file of its message was there.
+    fn is_there_before_its_line(&self) -> bool;
     /// Says in a log that messages come together or not at all, durably before anything that comes then.
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error>;
     /// See [`crate::store::Store::away`].

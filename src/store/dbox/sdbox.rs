@@ -287,6 +287,11 @@ impl Messages for Sdbox {
         Ok((head, Present::new(all, absent, new)))
     }
 
+    fn is_there_before_its_line(&self) -> bool {
+        // It may get its name later, or never.
+        false
+    }
+
     fn promise(&self, log: &Log, first: Uid, last: Uid) -> Result<(), Error> {
         // A line may be durable while its file has no name, and the other way round.
         log.together(Together::open(first, last))?;

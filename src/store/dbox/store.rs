@@ -5,7 +5,7 @@ use super::draft::DboxDraft;
 use super::files;
 use super::framing::MESSAGE_HEADER;
 use super::line::{self, Contents, Line};
-use super::log::Log;
+use super::log::{Log, SORT_OCTETS};
 use super::mdbox::Mdbox;
 use super::messages::{Messages, Naming};
 use super::record::Record;
@@ -371,6 +371,20 @@ impl Store for Dbox {
     fn away(&mut self, name: &MailboxName) -> Result<Option<Away>, Error> {
         let log = self.root.log(name)?;
         self.messages.away(&log)
+    }
+
+    fn lost(&mut self, name: &MailboxName, gone: &UidSet) -> Result<UidSet, Error> {
+        let log = self.root.log(name)?;
+        let (_, all) = self.messages.present(name, &log, SORT_OCTETS)?;
+        Ok(match self.messages.is_there_before_its_line() {
+            true => all.absent,
+            false => all.absent.intersection(gone),
+        })
+    }
+
+    fn forget_lost(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let census = self.census(name, SORT_OCTETS)?;
+        self.renew(name, &census.state, &census.totals.uids)
     }
 
     fn untold(&mut self, name: &MailboxName) -> Result<Option<Uid>, Error> {

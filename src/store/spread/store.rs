@@ -323,6 +323,16 @@ impl Store for Spread {
         store.away(&name)
     }
 
+    fn lost(&mut self, name: &MailboxName, gone: &UidSet) -> Result<UidSet, Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.lost(&name, gone)
+    }
+
+    fn forget_lost(&mut self, name: &MailboxName) -> Result<(), Error> {
+        let (store, name) = self.at_mut(name)?;
+        store.forget_lost(&name)
+    }
+
     fn listed(&mut self, name: &MailboxName) -> Result<UidSet, Error> {
         let (store, name) = self.at_mut(name)?;
         store.listed(&name)
