@@ -4,18 +4,32 @@ use crate::admin::console::Exit;
 use crate::admin::replica::fault;
 use crate::admin::visit::End;
 use crate::store::{self, Store};
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// In its root: says that it is one, and whose.
 const FILE: &str = "dovelet-backup";
 const HEAD: &str = "dovelet backup 1 of ";
 
+/// What a store has there though it has nothing.
+const BARE: [&str; 3] = ["cur", "new", "tmp"];
+
+/// Since when a backup is there, and its directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Before,
+    Now,
+    WithDirectory,
+}
+
 /// A backup that nobody else is at.
 pub(super) struct Place {
     pub(super) store: Box<dyn Store>,
     /// Whose it is.
     pub(super) user: String,
+    begun: Begun,
     _lock: File,
 }
 
@@ -24,8 +38,13 @@ impl Place {
     pub(super) fn of(path: &Path, user: &str) -> Result<Place, End> {
         let file = path.join(FILE);
         let failed =
-            |error: std::io::Error| End::new(Exit::Failure, format!("{}: {error}", path.display()));
-        if !file.exists() {
+            |error: io::Error| End::new(Exit::Failure, format!("{}: {error}", path.display()));
+        let begun = match (file.exists(), path.exists()) {
+            (true, _) => Begun::Before,
+            (false, true) => Begun::Now,
+            (false, false) => Begun::WithDirectory,
+        };
+        if begun != Begun::Before {
             fs::create_dir_all(path).map_err(failed)?;
             if fs::read_dir(path).map_err(failed)?.next().is_some() {
                 let what = format!(
@@ -36,12 +55,38 @@ impl Place {
             }
             store::replace(&file, format!("{HEAD}{user}\n").as_bytes()).map_err(fault)?;
         }
-        let place = Place::open(path)?;
+        let place = Place {
+            begun,
+            ..Place::open(path)?
+        };
         if place.user != user {
             let what = format!("{} is a backup of {:?}", path.display(), place.user);
             return Err(End::new(Exit::Failure, what));
         }
         Ok(place)
+    }
+
+    /// Takes away what was begun just now, if nothing came of it: it would count as a backup.
+    pub(super) fn give_up(self) {
+        let root = self.store.root();
+        let names = fs::read_dir(root).and_then(|entries| {
+            let names = entries.map(|entry| Ok(entry?.file_name()));
+            names.collect::<io::Result<Vec<OsString>>>()
+        });
+        let is_bare = |name: &OsString| name == FILE || BARE.iter().any(|bare| name == bare);
+        if self.begun == Begun::Before || !names.is_ok_and(|names| names.iter().all(is_bare)) {
+            return;
+        }
+        // None goes in which something is.
+        let goes = |name: &&str| match fs::remove_dir(root.join(name)) {
+            Err(error) => error.kind() == ErrorKind::NotFound,
+            Ok(()) => true,
+        };
+        if BARE.iter().all(|name| goes(&name)) && fs::remove_file(root.join(FILE)).is_ok() {
+            // One that somebody made for it stays.
+            let made = Some(root).filter(|_| self.begun == Begun::WithDirectory);
+            let _ = made.map(fs::remove_dir);
+        }
     }
 
     /// Opens a backup, whosever it is.
@@ -72,6 +117,7 @@ impl Place {
         Ok(Place {
             store: store::open_backup(path).map_err(fault)?,
             user,
+            begun: Begun::Before,
             _lock: lock,
         })
     }

@@ -47,7 +47,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
         let named = names(&wanted.mailboxes)?;
         stand_apart(&wanted.path, &patient, &config)?;
         let mut place = Place::of(&wanted.path, &patient.name)?;
-        visiting(&patient, &config, |visit| {
+        let saved = visiting(&patient, &config, |visit| {
             let roster = visit.account()?;
             admit(&named, &roster)?;
             let all = match named.is_empty() {
@@ -59,6 +59,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 false => Look::Length,
             };
             let (mut unreadable, mut failed, mut outrun) = (0, false, false);
+            let mut some = false;
             for prefix in roster.absent.iter().filter(|_| named.is_empty()) {
                 console.complain(format_args!(
                     "{prefix}{DELIMITER}: {ABSENT}; what the backup has of it stays as it is"
@@ -87,6 +88,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                     }
                     Err(end) => return Err(end),
                 };
+                some = true;
                 unreadable += copied.unreadable.len();
                 if copied.outrun {
                     console.complain(format_args!("{name}: {OUTRUN}"));
@@ -94,7 +96,8 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 }
                 tell(name, &copied, wanted.json, console);
             }
-            if named.is_empty() {
+            // What belongs to the account is nothing alone.
+            if named.is_empty() && some {
                 let mut replica = Replica {
                     visit,
                     store: &mut *place.store,
@@ -111,7 +114,11 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 0 => Exit::Success,
                 _ => Exit::BadData,
             })
-        })
+        });
+        if !matches!(saved, Ok(Exit::Success)) {
+            place.give_up();
+        }
+        saved
     });
     done.unwrap_or_else(|end| end.tell(console))
 }
@@ -188,4 +195,77 @@ fn tell(name: &MailboxName, copied: &Copied, json: bool, console: &mut Console<'
         }
     }
     console.say(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::admin::console::Exit;
+    use crate::admin::tests::{Machine, Told};
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    /// A user with a message, who is subscribed to something.
+    fn machine() -> Machine {
+        let machine = Machine::new();
+        for path in [machine.path(), &machine.data()] {
+            fs::set_permissions(path, Permissions::from_mode(0o711)).unwrap();
+        }
+        fs::write(machine.data().join("users"), "ann:!\n").unwrap();
+        let told = machine.run("deliver -d ann", "Subject: one\r\n\r\ntext\r\n");
+        assert_eq!(told, Told::success(""));
+        // Then it has the mailboxes that everybody has at first.
+        let told = backup(&machine, &machine.path().join("first"), "INBOX");
+        assert_eq!(told.exit, Exit::Success, "{told:?}");
+        let subscriptions = machine.data().join("mail/ann/subscriptions");
+        fs::write(subscriptions, "INBOX\n").unwrap();
+        machine
+    }
+
+    fn backup(machine: &Machine, to: &Path, mailbox: &str) -> Told {
+        machine.run(&format!("backup -u ann {} {mailbox}", to.display()), "")
+    }
+
+    #[test]
+    fn where_nothing_was_saved_there_is_no_backup() {
+        let machine = machine();
+        let to = machine.path().join("backup");
+        let told = backup(&machine, &to, "nothing");
+        assert_eq!(told.exit, Exit::NoInput, "{told:?}");
+        assert!(!to.exists());
+        // What somebody made stays.
+        fs::create_dir(&to).unwrap();
+        backup(&machine, &to, "nothing");
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+        // All mailboxes have to be looked at, and cannot be.
+        let root = machine.data().join("mail/ann");
+        let entries = fs::read_dir(&root).unwrap().map(Result::unwrap);
+        let all = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"."));
+        let all: Vec<PathBuf> = all
+            .map(|entry| entry.path())
+            .chain([root.clone()])
+            .collect();
+        let mode = |mode| {
+            let set = |path: &PathBuf| {
+                fs::set_permissions(path.join("cur"), Permissions::from_mode(mode)).unwrap();
+            };
+            all.iter().for_each(set);
+        };
+        for mailbox in &all {
+            fs::write(mailbox.join("new/1.foreign"), "Subject: two\n\n").unwrap();
+        }
+        mode(0o000);
+        let told = backup(&machine, &to, "");
+        mode(0o700);
+        assert_eq!(told.err.matches("may not use the files").count(), all.len());
+        assert_eq!(told.exit, Exit::Failure);
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+        let told = machine.run(&format!("restore -u ann {}", to.display()), "");
+        assert_eq!(told.exit, Exit::NoInput, "{told:?}");
+        // One that was there before stays.
+        assert_eq!(backup(&machine, &to, "").exit, Exit::Success);
+        assert_eq!(backup(&machine, &to, "nothing").exit, Exit::NoInput);
+        let told = machine.run(&format!("restore -u ann {}", to.display()), "");
+        assert_eq!(told.exit, Exit::Success, "{told:?}");
+    }
 }
