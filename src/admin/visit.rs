@@ -8,6 +8,7 @@ use crate::server::{self, Owners, Reason, Refused, Visit, attend, care_for};
 use crate::store::is_empty;
 use crate::sys::accounts::Identity;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// Why a command ends early, and with what.
 #[derive(Debug)]
@@ -107,7 +108,8 @@ pub(super) fn forget_gone(patient: &Patient, config: &Config) -> Result<(), End>
         let (host, account) = open(patient, config)?;
         let forgotten = account.care(Care::Rebuild, &mut |_| {});
         drop(account);
-        host.close().and(forgotten).map_err(told(patient))
+        host.close().map_err(told(&patient.index))?;
+        forgotten.map_err(told(&patient.location.root))
     };
     with_rights_of(identity, forget)
 }
@@ -141,8 +143,9 @@ fn rights(patient: &Patient, config: &Config) -> Result<Option<Identity>, Failur
     served.map_err(|error| Failure(error.to_string()))
 }
 
-fn told(patient: &Patient) -> impl Fn(Error) -> End {
-    |error| {
+/// Why what lies at `path` cannot be worked with.
+fn told(path: &Path) -> impl Fn(Error) -> End {
+    move |error| {
         let exit = match error {
             // As while a server that was killed is about to end.
             Error::Busy | Error::Full => Exit::TryAgain,
@@ -150,23 +153,24 @@ fn told(patient: &Patient) -> impl Fn(Error) -> End {
         };
         End::new(
             exit,
-            format!("{}: {}", patient.index.display(), error.reason()),
+            format!("{}: {}", path.display(), error.reason_at(path)),
         )
     }
 }
 
 fn open(patient: &Patient, config: &Config) -> Result<(Host, Account), End> {
     let limits = Limits::from(&config.limits);
-    let host = Host::open(&patient.index, limits).map_err(told(patient))?;
+    let host = Host::open(&patient.index, limits).map_err(told(&patient.index))?;
     let account = host.account_at(&patient.name, &patient.location);
-    Ok((host, account.map_err(told(patient))?))
+    Ok((host, account.map_err(told(&patient.location.root))?))
 }
 
 fn serve(patient: &Patient, config: &Config, stream: UnixStream) -> Result<(), End> {
     let (host, account) = open(patient, config)?;
-    account.prepare().map_err(told(patient))?;
+    let prepared = account.prepare();
+    prepared.map_err(told(&patient.location.root))?;
     // Who leaves early knows why.
     let _ = attend(&account, stream);
     drop(account);
-    host.close().map_err(told(patient))
+    host.close().map_err(told(&patient.index))
 }

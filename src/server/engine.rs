@@ -356,7 +356,7 @@ impl Engine {
                 Ok(account) => account,
                 Err(error) => {
                     log::error!("the mail of {user} cannot be opened: {error:?}");
-                    refuse(error, stream.into()).ok();
+                    refuse(error, &location.root, stream.into()).ok();
                     return;
                 }
             };

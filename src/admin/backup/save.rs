@@ -268,4 +268,23 @@ mod tests {
         let told = machine.run(&format!("restore -u ann {}", to.display()), "");
         assert_eq!(told.exit, Exit::Success, "{told:?}");
     }
+
+    #[test]
+    fn where_the_disk_of_the_mail_is_away_its_directory_is_named() {
+        let machine = machine();
+        let root = machine.data().join("mail/ann");
+        fs::rename(&root, machine.path().join("away")).unwrap();
+        fs::create_dir(&root).unwrap();
+        let to = machine.path().join("backup");
+        let told = backup(&machine, &to, "");
+        let start = format!(
+            "dovelet: {}: the directory of the mail is empty: is its disk mounted? ",
+            root.display()
+        );
+        let last = told.err.lines().last().unwrap_or_default();
+        assert!(last.starts_with(&start), "{told:?}");
+        assert!(last.ends_with("to begin without it"), "{told:?}");
+        assert_eq!(told.exit, Exit::Failure);
+        assert!(!to.exists());
+    }
 }

@@ -8,6 +8,7 @@ use crate::deliver::{Delivery, Envelope, Outcome, Recipient, Stamp};
 use crate::mailbox::{Error, Host, Limits, Prepare};
 use crate::server::Owners;
 use std::io::Read;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// From one look at what somebody else has to the next.
@@ -33,15 +34,16 @@ pub(super) fn deliver(
     })
 }
 
-fn told(patient: &Patient) -> impl Fn(Error) -> Failure {
-    move |error| Failure(format!("{}: {}", patient.index.display(), error.reason()))
+/// Why what lies at `path` cannot be worked with.
+fn told(path: &Path) -> impl Fn(Error) -> Failure {
+    move |error| Failure(format!("{}: {}", path.display(), error.reason_at(path)))
 }
 
 fn open(patient: &Patient, config: &Config, until: Instant) -> Result<Host, Failure> {
     loop {
         match Host::open(&patient.index, Limits::from(&config.limits)) {
             Err(Error::Busy) if Instant::now() < until => std::thread::sleep(PAUSE),
-            opened => return opened.map_err(told(patient)),
+            opened => return opened.map_err(told(&patient.index)),
         }
     }
 }
@@ -54,14 +56,13 @@ fn file(
     letter: &mut Letter<'_>,
     config: &Config,
 ) -> Result<Outcome, Failure> {
-    let told = told(patient);
     let account = host.account_at(&patient.name, &patient.location);
     let account = account.and_then(|account| {
         let wanted = Prepare::of_delivery(mailbox);
         account.prepare_for(wanted).map(|()| account)
     });
     let recipient = Recipient {
-        account: Ok(account.map_err(&told)?),
+        account: Ok(account.map_err(told(&patient.location.root))?),
         address: address.as_bytes().to_vec(),
         detail: mailbox.map(str::to_owned),
     };
@@ -85,6 +86,6 @@ fn file(
         delivery.write(piece.get(..count).unwrap_or_default());
     }
     let outcome = delivery.finish().pop().unwrap_or(Outcome::Unavailable);
-    host.close().map_err(told)?;
+    host.close().map_err(told(&patient.index))?;
     Ok(outcome)
 }

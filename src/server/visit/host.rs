@@ -9,6 +9,7 @@ use crate::mailbox::{Account, Comparing, Draft, Error, Identity, NewMessage, Ref
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a guest may be silent.
@@ -41,11 +42,14 @@ pub(crate) fn attend(account: &Account, stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells a guest why the account cannot be opened.
-pub(crate) fn refuse(error: Error, mut stream: UnixStream) -> io::Result<()> {
+/// Tells a guest why the account whose mail is in `root` cannot be opened.
+pub(crate) fn refuse(error: Error, root: &Path, mut stream: UnixStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let told = Tell::Failed(error.into(), told_of(error));
+    let told = Tell::Failed(
+        error.into(),
+        format!("{}: {}", root.display(), error.reason_at(root)),
+    );
     write_frame(&mut stream, &told.encode())
 }
 
@@ -435,6 +439,18 @@ mod tests {
                 false => self.0.read(out),
             }
         }
+    }
+
+    #[test]
+    fn who_is_refused_is_told_where() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut visit = Visit::new(near).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| refuse(Error::Gone, Path::new("/mail/ann"), far).unwrap());
+            let refused = visit.account().unwrap_err();
+            let start = "/mail/ann: the directory of the mail is empty: is its disk mounted?";
+            assert!(refused.text.starts_with(start), "{refused:?}");
+        });
     }
 
     #[test]
