@@ -6,13 +6,43 @@ use std::path::Path;
 
 use super::console::{Console, Exit, Failure};
 use super::file_system::FileSystem;
+use miniserde::Serialize;
 
 /// Less is no room for mail, its index and the reserve beside it.
 const MIN_OCTETS: u64 = 16_000_000;
 const MIN_FILES: u64 = 1000;
 
+/// What was found.
+#[derive(Debug, Serialize)]
+struct Row {
+    directory: String,
+    file_system: String,
+    /// Octets that are free.
+    octets: u64,
+    /// How many more files there can be; none where they are not counted beforehand.
+    files: Option<u64>,
+    fit: bool,
+    faults: Vec<String>,
+}
+
 /// Tells what is wrong with `directory`, and how much room it has. Errors: it cannot be looked at.
-pub(super) fn run(directory: &Path, console: &mut Console<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(
+    directory: &Path,
+    json: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let row = look(directory)?;
+    match json {
+        true => console.say(miniserde::json::to_string(&row)),
+        false => tell(&row, console),
+    }
+    Ok(match row.fit {
+        true => Exit::Success,
+        false => Exit::Failure,
+    })
+}
+
+fn look(directory: &Path) -> Result<Row, Failure> {
     let shown = directory.display();
     if !directory.is_dir() {
         return Err(Failure(format!("{shown}: there is no such directory")));
@@ -29,25 +59,35 @@ pub(super) fn run(directory: &Path, console: &mut Console<'_>) -> Result<Exit, F
     if kind.unfit.is_none() {
         faults.extend(probe(directory).err());
     }
-    let left = match files {
+    Ok(Row {
+        directory: directory.display().to_string(),
+        file_system: kind.name.to_owned(),
+        octets,
+        files,
+        fit: faults.is_empty(),
+        faults,
+    })
+}
+
+fn tell(row: &Row, console: &mut Console<'_>) {
+    let Row {
+        directory,
+        file_system,
+        ..
+    } = row;
+    let left = match row.files {
         Some(files) => format!(", {files} more files"),
         None => String::new(),
     };
+    let room = row.octets / 1_000_000;
     console.say(format_args!(
-        "{}: {}, {} MB free{left}",
-        directory.display(),
-        kind.name,
-        octets / 1_000_000
+        "{directory}: {file_system}, {room} MB free{left}"
     ));
-    for fault in &faults {
-        console.complain(format_args!("{}: {fault}", directory.display()));
+    for fault in &row.faults {
+        console.complain(format_args!("{directory}: {fault}"));
     }
-    match faults.is_empty() {
-        true => {
-            console.say("mail can be kept there");
-            Ok(Exit::Success)
-        }
-        false => Ok(Exit::Failure),
+    if row.fit {
+        console.say("mail can be kept there");
     }
 }
 
@@ -125,6 +165,18 @@ mod tests {
         let kind = FileSystem::of(&data).unwrap();
         assert_eq!(told.exit == Exit::Success, kind.unfit.is_none(), "{told:?}");
         assert!(told.out.contains(&format!(": {}, ", kind.name)), "{told:?}");
+        let line = machine.run(&format!("check-data --json {}", data.display()), "");
+        assert_eq!((line.exit, line.err.as_str()), (told.exit, ""));
+        let start = format!(
+            "{{\"directory\":\"{}\",\"file_system\":\"{}\",\"octets\":",
+            data.display(),
+            kind.name
+        );
+        let fit = format!(",\"fit\":{},\"faults\":[", told.exit == Exit::Success);
+        assert!(
+            line.out.starts_with(&start) && line.out.contains(&fit),
+            "{line:?}"
+        );
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
     }
 
@@ -134,6 +186,10 @@ mod tests {
         let told = machine.run("check-data /dev/shm", "");
         let fault = "dovelet: /dev/shm: it is memory: all mail would be gone at the next start\n";
         assert_eq!((told.exit, told.err.contains(fault)), (Exit::Failure, true));
+        let told = machine.run("check-data /dev/shm --json", "");
+        let end = ",\"fit\":false,\"faults\":[\"it is memory: all mail would be gone at the next start\"]}\n";
+        assert!(told.out.ends_with(end), "{told:?}");
+        assert_eq!((told.exit, told.err.as_str()), (Exit::Failure, ""));
         let told = machine.run("check-data /nonexistent", "");
         let expected = "dovelet: /nonexistent: there is no such directory\n";
         assert_eq!(told, Told::failure(expected));

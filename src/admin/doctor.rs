@@ -394,6 +394,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_purge_gave_back_is_told() {
+        let machine = machine();
+        let told = machine.run("purge --user ann", "");
+        assert_eq!(
+            told,
+            Told::success("ann: purged 0 files, 0 octets are free\n")
+        );
+        let told = machine.run("purge --json", "");
+        let start = "{\"user\":\"ann\",\"about\":\"purge\",";
+        let end = ",\"octets\":0}\n";
+        assert!(
+            told.out.starts_with(start) && told.out.ends_with(end),
+            "{told:?}"
+        );
+        assert!(told.out.contains("\"files\":0,"), "{told:?}");
+        assert_eq!((told.exit, told.err.as_str()), (Exit::Success, ""));
+    }
+
+    #[test]
     fn lost_mail_is_a_failure() {
         let machine = Machine::new();
         let data = machine.data();

@@ -62,7 +62,7 @@ fn obey(command: Command, options: &Options, console: &mut Console<'_>) -> Exit 
         Command::Healthcheck { json } => {
             load(options).map(|config| healthcheck::run(json, &config, console))
         }
-        Command::CheckData { directory } => check_data::run(&directory, console),
+        Command::CheckData { directory, json } => check_data::run(&directory, json, console),
         Command::Config(command) => settings::run(command, options, console),
     };
     done.unwrap_or_else(|failure| {

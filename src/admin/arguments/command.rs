@@ -37,6 +37,7 @@ pub(crate) enum Command {
     },
     CheckData {
         directory: PathBuf,
+        json: bool,
     },
     Help(&'static help::Topic),
     Version,
@@ -113,7 +114,7 @@ pub(crate) const FORMS: [&str; 26] = [
     "config show [--json]",
     "config reference",
     "doctor [--user NAME] [--rebuild | --scrub] [--json]",
-    "purge [--user NAME]",
+    "purge [--user NAME] [--json]",
     "altmove [--before DAY] [--larger SIZE] [--back] [--user NAME] [--json]",
     "index stats [--user NAME] [--json]",
     "index cache [--user NAME] [--mailbox BOX] [--forget] [--json]",
@@ -126,7 +127,7 @@ pub(crate) const FORMS: [&str; 26] = [
     "convert FROM TO [--user NAME] [--json]",
     "capabilities [--json]",
     "healthcheck [--json]",
-    "check-data DIR",
+    "check-data [--json] DIR",
 ];
 pub(super) const USER: [&str; 5] = ["add", "passwd", "app-password", "list", "delete"];
 pub(super) const APP_PASSWORD: [&str; 3] = ["add", "list", "delete"];

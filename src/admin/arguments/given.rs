@@ -230,6 +230,7 @@ impl Given {
             "check-data" => match rest {
                 [directory] => Ok(Command::CheckData {
                     directory: PathBuf::from(directory),
+                    json: self.has("json"),
                 }),
                 [_, more, ..] => Err(excess(more, "check-data")),
                 [] => {

@@ -103,6 +103,14 @@ fn commands() {
             },
         ),
         (
+            "purge --json",
+            Command::Care {
+                user: None,
+                care: Care::Purge,
+                json: true,
+            },
+        ),
+        (
             "altmove --before 1970-01-02 --larger=1KB",
             Command::Care {
                 user: None,
@@ -363,12 +371,12 @@ fn misuses() {
         ),
         (
             "serve --json",
-            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and index cache and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and purge and altmove and index stats and index cache and adopt and export and import and backup and restore and convert and capabilities and healthcheck and check-data",
             Some("serve"),
         ),
         (
             "config check --json",
-            "--json belongs to user list and user app-password list and config show and doctor and altmove and index stats and index cache and adopt and export and import and backup and restore and convert and capabilities and healthcheck",
+            "--json belongs to user list and user app-password list and config show and doctor and purge and altmove and index stats and index cache and adopt and export and import and backup and restore and convert and capabilities and healthcheck and check-data",
             Some("config"),
         ),
         (
