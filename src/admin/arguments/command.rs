@@ -115,7 +115,7 @@ pub(crate) const FORMS: [&str; 26] = [
     "config reference",
     "doctor [--user NAME] [--rebuild | --scrub] [--json]",
     "purge [--user NAME] [--json]",
-    "altmove [--before DAY] [--larger SIZE] [--back] [--user NAME] [--json]",
+    "altmove [--before DAY] [--saved-before DAY] [--larger SIZE] [--back] [--user NAME] [--json]",
     "index stats [--user NAME] [--json]",
     "index cache [--user NAME] [--mailbox BOX] [--forget] [--json]",
     "deliver -d USER [-m BOX] [-f FROM] [-a ORIG] [-e] [-p FILE]",

@@ -1,3 +1,4 @@
+use super::option::OPTIONS;
 use super::*;
 use crate::admin::adopt::{Way, Wish};
 use crate::admin::backup::{Backup, Restore};
@@ -473,5 +474,20 @@ fn misuses() {
     ] {
         let what = expected.to_owned();
         assert_eq!(read(line), Err(Misuse { what, topic }), "{line}");
+    }
+}
+
+#[test]
+fn every_option_of_a_command_is_in_its_form() {
+    for option in OPTIONS.iter() {
+        for of in option.of {
+            let forms = FORMS.iter().filter(|form| form.starts_with(of));
+            let mut words = forms.flat_map(|form| form.split(['[', ']', ' ']));
+            assert!(
+                words.any(|word| word == option.form()),
+                "{of} {}",
+                option.form()
+            );
+        }
     }
 }
