@@ -3,7 +3,7 @@
 use super::host::lock;
 use super::refresh::listed_at;
 use super::shared::{Shared, State, array, side_state};
-use super::{Error, mailbox_fault, store_fault};
+use super::{Error, mailbox_fault};
 use crate::mail::Uid;
 use crate::store::Store;
 use std::sync::Arc;
@@ -72,13 +72,13 @@ impl Shared {
             return Ok(());
         }
         // Names hold the UIDs of lines for which nobody is there any more.
-        let mut settled = account.map_or(Ok(()), |account| {
+        let mut settled = account.as_ref().map_or(Ok(()), |account| {
             let mut store = account.store()?;
             if lags {
                 self.list(&mut state, &mut *store)?;
             }
             let settled = store.settle(&state.name);
-            settled.map_err(store_fault("settling a mailbox"))?;
+            settled.map_err(mailbox_fault("settling", &*store, &state.name))?;
             self.note_rest(&mut state, &mut *store);
             Ok(())
         });
@@ -86,10 +86,12 @@ impl Shared {
             settled = settled.and(self.write_summary(&state));
         }
         if let Err(error) = settled {
-            log::warn!(
-                "{}: what lags behind could not be written: {error:?}",
-                state.name
-            );
+            let name = &state.name;
+            let name = match &account {
+                Some(account) => name.of(&account.location.root).to_string(),
+                None => name.to_string(),
+            };
+            log::warn!("{name}: what lags behind could not be written: {error:?}");
         }
         settled
     }
@@ -127,7 +129,11 @@ impl Shared {
             Err(crate::store::Error::Corrupt { .. }) => {
                 return super::resync::resync(self, state, store);
             }
-            other => other.map_err(store_fault("writing a uidlist"))?,
+            other => other.map_err(mailbox_fault(
+                "writing the uidlist of",
+                &*store,
+                &state.name,
+            ))?,
         }
         state.listed = summary.uid_next;
         state.unlisted.clear();

@@ -6,6 +6,8 @@ use super::{append, flags, name, uids};
 use crate::config::Format;
 use crate::mail::SystemFlags;
 use crate::mailbox::{Access, Account, Care, FlagChange, Host, Limits, Want};
+use crate::store::faults::{Failing, fail};
+use rustix::io::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -336,6 +338,32 @@ fn a_mailbox_that_cannot_be_looked_at_is_named_and_the_others_are_looked_at() {
     let mail = root.join("mail").display().to_string();
     let named = |logged: &String| logged.starts_with(&mail) && logged.ends_with(line);
     assert!(lines.len() > 1 && lines.iter().all(named), "{lines:?}");
+}
+
+#[test]
+fn what_cannot_be_written_says_whose_mailbox_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let (host, account) = open(root, Format::Maildir);
+    append(&account, "INBOX", "one", &flags(SystemFlags::NONE, &[]));
+    logged();
+    fail(Failing::From(0, Errno::IO));
+    let _ = host.flush();
+    fail(Failing::Nothing);
+    let lines = logged();
+    let mail = root.join("mail").display().to_string();
+    let ends = [
+        ": writing the uidlist of INBOX: ",
+        ": INBOX: what lags behind could not be written: ",
+    ];
+    for end in ends {
+        let start = format!("{mail}{end}");
+        assert!(
+            lines.iter().any(|line| line.starts_with(&start)),
+            "{lines:?}"
+        );
+    }
+    host.flush().unwrap();
 }
 
 /// Where whoever removed a log removed all that is beside it, the file says what is so.
