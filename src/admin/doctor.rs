@@ -2,7 +2,6 @@
 
 use std::io::{Error as IoError, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
 use std::time::Duration;
 
 use super::console::{Console, Exit, Failure, Outputs};
@@ -244,6 +243,7 @@ mod tests {
     use crate::admin::tests::{Machine, Told};
     use crate::sys::accounts::Identity;
     use std::fs::{self, File};
+    use std::path::Path;
 
     const ANN: Identity = Identity {
         uid: 4711,

@@ -382,9 +382,7 @@ impl Shared {
         items: Vec<Item>,
         way: Way,
     ) -> Result<Carried, Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
+        state.refuse_deleted()?;
         let numbers = self.numbers(state, store, &source.keywords, &items)?;
         let first = state.next_uid()?;
         let count = u32::try_from(items.len()).unwrap_or(u32::MAX);

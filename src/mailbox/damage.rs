@@ -6,14 +6,14 @@ use std::io;
 
 impl Rows {
     /// What is being done, for the log.
-    pub(super) fn doing(&self, verb: &str) -> String {
+    fn reading(&self) -> String {
         let root = self.account.0.location.root.display();
-        format!("{root}: {verb} UID {} of {}", self.uid(), self.name)
+        format!("{root}: reading UID {} of {}", self.uid(), self.name)
     }
 
     /// Logs that the message cannot be read.
     pub(super) fn unreadable(&self, error: io::Error) -> Error {
-        io_fault(self.doing("reading"))(error)
+        io_fault(self.reading())(error)
     }
 
     /// Compares RFC822.SIZE of the message with what clients were told. Errors: `Corrupt` if its file is
@@ -23,8 +23,8 @@ impl Rows {
         let Some(told) = self.ahead.octets(uid).filter(|told| *told != octets) else {
             return Ok(());
         };
-        let doing = self.doing("reading");
-        log::error!("{doing}: the message had {told} octets and has {octets} now");
+        let reading = self.reading();
+        log::error!("{reading}: the message had {told} octets and has {octets} now");
         self.ahead.forget(uid);
         let id = self.shared.id;
         // If that cannot be written, it is found again.

@@ -58,9 +58,7 @@ impl Shared {
         state: &mut State,
         store: &mut dyn Store,
     ) -> Result<(), Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
+        state.refuse_deleted()?;
         self.drain();
         if state.summary.is_some() && state.caught_up {
             let undisturbed = lock(&self.events).undisturbed();
@@ -106,9 +104,7 @@ impl Shared {
         state: &mut State,
         store: &mut dyn Store,
     ) -> Result<(), Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
+        state.refuse_deleted()?;
         self.drain();
         if lock(&self.events).undisturbed() == Some(false) {
             super::resync::resync(self, state, store)?;
@@ -132,9 +128,7 @@ impl Shared {
         state: &mut State,
         store: &mut dyn Store,
     ) -> Result<(), Error> {
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
+        state.refuse_deleted()?;
         let Some(summary) = state.summary.as_ref().filter(|_| state.caught_up) else {
             return super::resync::resync(self, state, store);
         };

@@ -10,7 +10,7 @@ use super::host::lock;
 use super::numbering::Numbering;
 use super::reached::Reached;
 use super::shared::Shared;
-use super::{Account, Error, fault, io_fault, learn, store_fault};
+use super::{Account, Error, fault, io_fault, learn, opening_fault};
 use crate::index::{Cached, Facts, Fields, FlagChunk, Kept, Keys, Name, NameChunk};
 use crate::mail::{DateTime, MailboxName, ModSeq, SeqNum, SystemFlags, Uid, UidSet};
 use crate::mime::{self, Section, SectionText};
@@ -267,7 +267,8 @@ impl Rows {
             drop(store);
             self.shared.note_missed(&opened, knows_all);
         }
-        opened.map_err(|error| store_fault(self.doing("opening"))(error))
+        let root = &self.account.0.location.root;
+        opened.map_err(opening_fault(root, &self.name, self.uid))
     }
 
     /// What is remembered of the row, computed if nothing is.

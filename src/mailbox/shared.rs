@@ -102,6 +102,14 @@ pub(super) struct Change {
 }
 
 impl State {
+    /// Errors: `NoSuchMailbox` if it was deleted meanwhile.
+    pub(super) fn refuse_deleted(&self) -> Result<(), Error> {
+        match self.deleted {
+            true => Err(Error::NoSuchMailbox),
+            false => Ok(()),
+        }
+    }
+
     /// The side file has all messages.
     pub(super) fn forget_unlisted(&mut self) {
         self.unlisted.clear();

@@ -104,9 +104,7 @@ impl View {
     ) -> Result<View, Error> {
         let mut store = account.0.store()?;
         let mut state = lock(&shared.state);
-        if state.deleted {
-            return Err(Error::NoSuchMailbox);
-        }
+        state.refuse_deleted()?;
         if state.views == views_of(before, &shared) {
             shared.revisit(&mut state, &mut *store);
         }
