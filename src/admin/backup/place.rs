@@ -3,7 +3,9 @@
 use crate::admin::console::Exit;
 use crate::admin::replica::fault;
 use crate::admin::visit::End;
+use crate::mail::MailboxName;
 use crate::store::{self, Store};
+use crate::sys::regular;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -66,6 +68,13 @@ impl Place {
         Ok(place)
     }
 
+    /// Puts aside what is no file and has the name of a side file of a mailbox: nothing but the copy is lost, which is
+    /// made anew. Returns lines that tell it.
+    pub(super) fn clear(&self, mailbox: &MailboxName) -> Result<Vec<String>, End> {
+        let directory = self.store.directory(mailbox).map_err(fault)?;
+        store::clear(&directory).map_err(fault)
+    }
+
     /// Takes away what was begun just now, if nothing came of it: it would count as a backup.
     pub(super) fn give_up(self) {
         let root = self.store.root();
@@ -94,7 +103,7 @@ impl Place {
         let shown = path.display();
         let absent = |error| End::new(Exit::NoInput, format!("{shown}: no backup: {error}"));
         let file = path.join(FILE);
-        let text = fs::read_to_string(&file).map_err(absent)?;
+        let text = regular::read_text(&file).map_err(absent)?;
         let user = text
             .strip_prefix(HEAD)
             .map(|user| user.trim_end().to_owned());
@@ -105,7 +114,7 @@ impl Place {
             )
         };
         let user = user.ok_or_else(other)?;
-        let lock = File::open(&file).map_err(absent)?;
+        let lock = regular::open(&file).map_err(absent)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

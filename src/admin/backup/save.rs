@@ -67,6 +67,10 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 failed = true;
             }
             for name in all {
+                let cleared = place.clear(name).map(|told| {
+                    let lines = told.iter();
+                    lines.for_each(|line| console.complain(format_args!("{name}: {line}")));
+                });
                 let mut pass = |name: &MailboxName, at, of| {
                     console.pass(format_args!("{name}: {at} of {of} messages"));
                 };
@@ -78,7 +82,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                     uidl_format: &config.pop3.uidl_format,
                     pass: &mut pass,
                 };
-                let copied = match replica.mailbox(name) {
+                let copied = match cleared.and_then(|()| replica.mailbox(name)) {
                     Ok(copied) => copied,
                     // The others have theirs, unless the disk or the server failed.
                     Err(end) if end.exit == Exit::Failure => {
@@ -267,6 +271,45 @@ mod tests {
         assert_eq!(backup(&machine, &to, "nothing").exit, Exit::NoInput);
         let told = machine.run(&format!("restore -u ann {}", to.display()), "");
         assert_eq!(told.exit, Exit::Success, "{told:?}");
+    }
+
+    #[test]
+    fn what_is_no_file_in_a_backup_is_put_aside() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let machine = machine();
+        let to = machine.path().join("backup");
+        assert_eq!(backup(&machine, &to, "").exit, Exit::Success);
+        let fifo = |path: &Path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let list = to.join("dovecot-uidlist");
+        fs::remove_file(&list).unwrap();
+        fifo(&list);
+        let annotations = to.join(".Sent/dovelet-metadata");
+        fs::create_dir(&annotations).unwrap();
+        let told = backup(&machine, &to, "");
+        assert_eq!(told.exit, Exit::Success, "{told:?}");
+        let lines: Vec<&str> = told.err.lines().collect();
+        for (line, (mailbox, path)) in lines.iter().zip([("INBOX", &list), ("Sent", &annotations)])
+        {
+            let start = format!("dovelet: {mailbox}: {} is no file: ", path.display());
+            assert!(line.starts_with(&start), "{told:?}");
+        }
+        assert_eq!(lines.len(), 2, "{told:?}");
+        assert!(
+            told.out.contains("INBOX: 1 messages, 1 of them new\n"),
+            "{told:?}"
+        );
+        let told = backup(&machine, &to, "");
+        assert_eq!((told.exit, told.err.as_str()), (Exit::Success, ""));
+        assert!(
+            told.out.contains("INBOX: 1 messages, 0 of them new\n"),
+            "{told:?}"
+        );
+        // Nobody waits for the other end of what says that it is a backup.
+        let mark = to.join("dovelet-backup");
+        fs::remove_file(&mark).unwrap();
+        fifo(&mark);
+        let told = backup(&machine, &to, "");
+        assert_eq!(told.exit, Exit::NoInput, "{told:?}");
     }
 
     #[test]

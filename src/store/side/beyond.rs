@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
-const FILE: &str = "dovelet-keywords";
+pub(crate) const FILE: &str = "dovelet-keywords";
 /// Beside it: what Dovecot's index said when the two last said the same, so that what changed there since is known.
 const AGREED: &str = "dovelet-keywords.dovecot";
 /// What the line of the UIDVALIDITY begins with, and no keyword can.

@@ -9,7 +9,7 @@ use crate::sys::regular;
 use std::io;
 use std::path::Path;
 
-const FILE: &str = "dovelet-special-use";
+pub(crate) const FILE: &str = "dovelet-special-use";
 
 /// What mailboxes of the account are for, where that was said.
 pub(crate) fn read(root: &Path) -> Result<Vec<(SpecialUse, MailboxName)>, Error> {

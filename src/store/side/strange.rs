@@ -8,17 +8,25 @@ use std::path::{Path, PathBuf};
 /// Gives a directory, a FIFO or whatever else has the name of a file another name, which the log tells: the file is gone
 /// then, and is made anew as one that is. Where a file is, or nothing, all stays. Durable.
 pub(crate) fn put_aside(path: &Path) -> io::Result<()> {
+    if let Some(told) = move_aside(path)? {
+        log::error!("{told}");
+    }
+    Ok(())
+}
+
+/// As `put_aside`, and returns what is to be told.
+pub(crate) fn move_aside(path: &Path) -> io::Result<Option<String>> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => {}
-        _ => return Ok(()),
+        _ => return Ok(None),
     }
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".aside-{}", unique::unique(&unique::host())));
     let aside = PathBuf::from(aside);
     disk::rename_over(path, &aside)?;
     let (path, aside) = (path.display(), aside.display());
-    log::error!("{path} is no file: what is there is kept as {aside}");
-    Ok(())
+    let told = format!("{path} is no file: what is there is kept as {aside}");
+    Ok(Some(told))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn file(self) -> &'static str {
+    pub(crate) const fn file(self) -> &'static str {
         match self {
             Kind::Dotted | Kind::Slashed => "subscriptions",
             Kind::Hidden => ".subscriptions",
