@@ -91,7 +91,7 @@ impl Place {
             Err(error) => error.kind() == ErrorKind::NotFound,
             Ok(()) => true,
         };
-        if BARE.iter().all(|name| goes(&name)) && fs::remove_file(root.join(FILE)).is_ok() {
+        if BARE.iter().all(goes) && fs::remove_file(root.join(FILE)).is_ok() {
             // One that somebody made for it stays.
             let made = Some(root).filter(|_| self.begun == Begun::WithDirectory);
             let _ = made.map(fs::remove_dir);
