@@ -214,7 +214,7 @@ fn look_at(
                 "{} is in use: stop the server first, then try again",
                 index.display()
             ),
-            other => format!("{}: {}", index.display(), other.reason_at(index)),
+            other => other.told_at(index),
         })
     };
     let host = Host::open(index, Limits::from(&config.limits)).map_err(told)?;

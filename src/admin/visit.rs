@@ -151,10 +151,7 @@ fn told(path: &Path) -> impl Fn(Error) -> End {
             Error::Busy | Error::Full => Exit::TryAgain,
             _ => Exit::Failure,
         };
-        End::new(
-            exit,
-            format!("{}: {}", path.display(), error.reason_at(path)),
-        )
+        End::new(exit, error.told_at(path))
     }
 }
 

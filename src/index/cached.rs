@@ -130,12 +130,15 @@ impl Cached {
     /// With these fields alone; `None` if none of them is there.
     pub(super) fn only(&self, fields: Fields) -> Option<Cow<'_, Cached>> {
         let row = Row::decode(&self.bytes).filter(|row| !row.is_of_keys())?;
-        if row.kept().without(fields).is_empty() {
+        let kept = row.kept();
+        if kept.without(fields).is_empty() {
             return Some(Cow::Borrowed(self));
         }
+        if kept.and(fields).is_empty() {
+            return None;
+        }
         let plain = Cached::decode(&self.bytes)?.checked(self.checksum);
-        let kept = plain.facts().only(fields);
-        (!kept.is_empty()).then(|| Cow::Owned(Cached::new(&kept)))
+        Some(Cow::Owned(Cached::new(&plain.facts().only(fields))))
     }
 
     /// The row of this kind.
@@ -380,12 +383,6 @@ impl<'a> Facts<'a> {
             }
         }
         self
-    }
-
-    /// True if nothing is kept of the message, and somebody may ask for it again.
-    fn is_empty(&self) -> bool {
-        let texts = [self.header, self.envelope, self.bodystructure];
-        !self.left_out.is_empty() && texts.iter().all(|text| text.is_empty())
     }
 
     /// What is left out of a row as it is stored because nobody asked for it.

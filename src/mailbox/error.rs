@@ -82,6 +82,11 @@ impl Error {
             why => format!("{}; {why}", self.reason()),
         }
     }
+
+    /// A line that tells where, too.
+    pub(crate) fn told_at(self, path: &Path) -> String {
+        format!("{}: {}", path.display(), self.reason_at(path))
+    }
 }
 
 /// The index of this process was found damaged. A process has one.

@@ -29,7 +29,9 @@ pub(crate) use face::{
     Away, Blob, BlobId, Compacted, Compaction, Draft, Filing, Found, Lines, MailboxState, Place,
     Replaced, Scanned, Selection, Stamp, Store, WatchedNames,
 };
-pub(crate) use maildir::{UNKNOWN, clear, folders, maildir_files, maildir_subscriptions};
+pub(crate) use maildir::{
+    UNKNOWN, folders, maildir_files, maildir_subscriptions, put_strange_aside,
+};
 pub(crate) use mbox::letters;
 pub(crate) use memory::{Memory, Recalled, Remember};
 pub(crate) use open::{open, open_backup, open_with};

@@ -1,5 +1,6 @@
 //! Changes by chance.
 
+use crate::facts::Who;
 use crate::support::{Imap, Random, message};
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ const KINDS: [&str; 11] = [
 pub(crate) struct Changer {
     random: Random,
     is_mbox: bool,
+    who: Who,
     /// Mailboxes beside INBOX, as they are written in commands.
     names: &'static [&'static str],
     /// How often each kind of change was made.
@@ -63,6 +65,7 @@ impl Changer {
         Changer {
             random: Random::new(seed),
             is_mbox: format == "mbox",
+            who: Who::We,
             names: match format {
                 // Dovecot has mailboxes there that hold messages or others, not both.
                 "mbox" => &["work", "&ANw-bung", "other", "x", "a.name"],
@@ -85,8 +88,9 @@ impl Changer {
         self.any(names)
     }
 
-    /// A turn. `word` is part of all Message-IDs.
-    pub(crate) fn change(&mut self, imap: &mut Imap, word: &str) {
+    /// A turn of `who`. `word` is part of all Message-IDs.
+    pub(crate) fn change(&mut self, imap: &mut Imap, who: Who, word: &str) {
+        self.who = who;
         for number in 0..CHANGES {
             let at = self.random.below(2 * KINDS.len() as u64) as usize;
             // Half of all changes bring messages.
@@ -164,7 +168,7 @@ impl Changer {
             "copy" | "move" => {
                 let word = kind.to_uppercase();
                 let to = self.name();
-                if self.is_mbox && to == name {
+                if self.is_mbox && self.who == Who::Dovecot && to == name {
                     // There Dovecot 2.3 gives a UID twice at times and ends the session.
                     return false;
                 }

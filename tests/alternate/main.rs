@@ -185,14 +185,15 @@ fn take_turns(kind: &'static str, methods: Option<(&str, &str)>) {
     let mut turns = Turns::start(kind, methods);
     let mut changer = Changer::new(turns.format, seed);
     for round in 0..rounds {
-        changer.change(&mut turns.server.imap("ann"), &format!("ours-{round}"));
+        let mut imap = turns.server.imap("ann");
+        changer.change(&mut imap, Who::We, &format!("ours-{round}"));
         let ours = turns.look(Who::We);
         turns.begin_theirs();
         let theirs = turns.look(Who::Dovecot);
         ours.compare(&theirs, &format!("Dovecot in round {round}"));
         // Dovecot's texts are not in ASCII.
         let mut imap = turns.dovecot.imap("ann").raw();
-        changer.change(&mut imap, &format!("theirs-{round}"));
+        changer.change(&mut imap, Who::Dovecot, &format!("theirs-{round}"));
         let theirs = turns.look(Who::Dovecot);
         turns.begin_ours(round % 3 == 2);
         let ours = turns.look(Who::We);

@@ -70,9 +70,9 @@ impl Place {
 
     /// Puts aside what is no file and has the name of a side file of a mailbox: nothing but the copy is lost, which is
     /// made anew. Returns lines that tell it.
-    pub(super) fn clear(&self, mailbox: &MailboxName) -> Result<Vec<String>, End> {
+    pub(super) fn put_strange_aside(&self, mailbox: &MailboxName) -> Result<Vec<String>, End> {
         let directory = self.store.directory(mailbox).map_err(fault)?;
-        store::clear(&directory).map_err(fault)
+        store::put_strange_aside(&directory).map_err(fault)
     }
 
     /// Takes away what was begun just now, if nothing came of it: it would count as a backup.

@@ -67,7 +67,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                 failed = true;
             }
             for name in all {
-                let cleared = place.clear(name).map(|told| {
+                let usable = place.put_strange_aside(name).map(|told| {
                     let lines = told.iter();
                     lines.for_each(|line| console.complain(format_args!("{name}: {line}")));
                 });
@@ -82,7 +82,7 @@ pub(crate) fn run(wanted: &Backup, options: &Options, console: &mut Console<'_>)
                     uidl_format: &config.pop3.uidl_format,
                     pass: &mut pass,
                 };
-                let copied = match cleared.and_then(|()| replica.mailbox(name)) {
+                let copied = match usable.and_then(|()| replica.mailbox(name)) {
                     Ok(copied) => copied,
                     // The others have theirs, unless the disk or the server failed.
                     Err(end) if end.exit == Exit::Failure => {

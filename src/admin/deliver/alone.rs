@@ -36,7 +36,7 @@ pub(super) fn deliver(
 
 /// Why what lies at `path` cannot be worked with.
 fn told(path: &Path) -> impl Fn(Error) -> Failure {
-    move |error| Failure(format!("{}: {}", path.display(), error.reason_at(path)))
+    move |error| Failure(error.told_at(path))
 }
 
 fn open(patient: &Patient, config: &Config, until: Instant) -> Result<Host, Failure> {

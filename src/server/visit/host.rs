@@ -46,10 +46,7 @@ pub(crate) fn attend(account: &Account, stream: UnixStream) -> io::Result<()> {
 pub(crate) fn refuse(error: Error, root: &Path, mut stream: UnixStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let told = Tell::Failed(
-        error.into(),
-        format!("{}: {}", root.display(), error.reason_at(root)),
-    );
+    let told = Tell::Failed(error.into(), error.told_at(root));
     write_frame(&mut stream, &told.encode())
 }
 

@@ -38,6 +38,6 @@ mod uidlist;
 pub(crate) use folders::{folders, maildir_files, maildir_subscriptions};
 pub(super) use handback::hand_back;
 pub(crate) use keywords::UNKNOWN;
-pub(crate) use own_files::clear;
+pub(crate) use own_files::put_strange_aside;
 pub(crate) use store::Maildir;
 pub(super) use takeover::{COURIER_SUBSCRIBED, adopt};

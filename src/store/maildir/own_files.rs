@@ -19,7 +19,7 @@ const ALL: [&str; 7] = [
 
 /// Gives another name to whatever is no file and has the name of one of these in the directory of a mailbox. Returns
 /// lines that tell it. Durable.
-pub(crate) fn clear(directory: &Path) -> Result<Vec<String>, Error> {
+pub(crate) fn put_strange_aside(directory: &Path) -> Result<Vec<String>, Error> {
     let all = ALL.iter().map(|name| directory.join(name));
     let moved = all.filter_map(|path| strange::move_aside(&path).transpose());
     Ok(moved.collect::<std::io::Result<_>>()?)
