@@ -30,7 +30,7 @@ pub(crate) use face::{
     Replaced, Scanned, Selection, Stamp, Store, WatchedNames,
 };
 pub(crate) use maildir::{
-    UNKNOWN, folders, maildir_files, maildir_subscriptions, put_strange_aside,
+    MAILDIR_PARTS, UNKNOWN, folders, maildir_files, maildir_subscriptions, put_strange_aside,
 };
 pub(crate) use mbox::letters;
 pub(crate) use memory::{Memory, Recalled, Remember};

@@ -4,7 +4,7 @@ use crate::admin::console::Exit;
 use crate::admin::replica::fault;
 use crate::admin::visit::End;
 use crate::mail::MailboxName;
-use crate::store::{self, Store};
+use crate::store::{self, MAILDIR_PARTS, Store};
 use crate::sys::regular;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -14,9 +14,6 @@ use std::path::Path;
 /// In its root: says that it is one, and whose.
 const FILE: &str = "dovelet-backup";
 const HEAD: &str = "dovelet backup 1 of ";
-
-/// What a store has there though it has nothing.
-const BARE: [&str; 3] = ["cur", "new", "tmp"];
 
 /// Since when a backup is there, and its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +79,9 @@ impl Place {
             let names = entries.map(|entry| Ok(entry?.file_name()));
             names.collect::<io::Result<Vec<OsString>>>()
         });
-        let is_bare = |name: &OsString| name == FILE || BARE.iter().any(|bare| name == bare);
+        // What a store has there though it has nothing.
+        let is_bare =
+            |name: &OsString| name == FILE || MAILDIR_PARTS.iter().any(|part| name == part);
         if self.begun == Begun::Before || !names.is_ok_and(|names| names.iter().all(is_bare)) {
             return;
         }
@@ -91,7 +90,7 @@ impl Place {
             Err(error) => error.kind() == ErrorKind::NotFound,
             Ok(()) => true,
         };
-        if BARE.iter().all(goes) && fs::remove_file(root.join(FILE)).is_ok() {
+        if MAILDIR_PARTS.iter().all(goes) && fs::remove_file(root.join(FILE)).is_ok() {
             // One that somebody made for it stays.
             let made = Some(root).filter(|_| self.begun == Begun::WithDirectory);
             let _ = made.map(fs::remove_dir);

@@ -2,7 +2,7 @@
 
 use super::dates;
 use crate::mail::MailboxName;
-use crate::store::{folders, maildir_subscriptions};
+use crate::store::{MAILDIR_PARTS, folders, maildir_subscriptions};
 use crate::sys::regular;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,8 +24,6 @@ const MADE: [u32; 7] = [
     0x0027_e0eb,
     0x6367_7270,
 ];
-/// Parts of a Maildir.
-const PARTS: [&str; 3] = ["cur", "new", "tmp"];
 /// Endings of names of files that say what they are.
 const ENDINGS: [&str; 3] = [".mbox", ".mbx", ".sbd"];
 
@@ -327,7 +325,7 @@ impl Plan {
         for below in entries {
             let name = below.file_name().unwrap_or_default();
             let hidden = name.as_encoded_bytes().starts_with(b".");
-            let part = PARTS.iter().any(|part| name == *part);
+            let part = MAILDIR_PARTS.iter().any(|part| name == *part);
             if hidden && depth == 0 {
                 // As a mailbox it would have been found, could it be read.
                 self.leave(&below, is_readable(&below));

@@ -41,3 +41,6 @@ pub(crate) use keywords::UNKNOWN;
 pub(crate) use own_files::put_strange_aside;
 pub(crate) use store::Maildir;
 pub(super) use takeover::{COURIER_SUBSCRIBED, adopt};
+
+/// The directories of a mailbox.
+pub(crate) const MAILDIR_PARTS: [&str; 3] = ["cur", "new", "tmp"];
