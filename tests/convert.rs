@@ -357,6 +357,44 @@ fn broken_off_anywhere_it_goes_on() {
     }
 }
 
+/// What is lost of a tree that was begun comes again, also where that is an mbox, whose UIDs ascend.
+#[test]
+fn what_was_begun_and_is_cut_is_made_anew() {
+    for middle in [false, true] {
+        let mut server = server("sdbox", "");
+        let mut imap = server.imap("ann");
+        imap.ok("CREATE many");
+        for number in 0..5 {
+            let message = message(&format!("{number}@test"), &format!("many-{number}"), "x");
+            imap.append("many", "\\Seen keyword", &message).unwrap();
+        }
+        imap.ok("SELECT many");
+        imap.ok("STORE 5 +FLAGS \\Deleted");
+        imap.ok("EXPUNGE");
+        let theirs = account(&mut imap);
+        drop(imap);
+        assert!(server.stop().success());
+        let done = convert(&server, "sdbox", "mbox", &[]);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        // As if it had been broken off at its end.
+        fs::rename(beside(&server, "ann"), beside(&server, ".ann.to-mbox")).unwrap();
+        fs::rename(beside(&server, ".ann.was-sdbox"), beside(&server, "ann")).unwrap();
+        let file = beside(&server, ".ann.to-mbox").join("many");
+        let text = fs::read_to_string(&file).unwrap();
+        let starts: Vec<usize> = text.match_indices("\nFrom ").map(|at| at.0 + 1).collect();
+        let (from, to) = match middle {
+            true => (starts[0], starts[1]),
+            false => (*starts.last().unwrap(), text.len()),
+        };
+        fs::write(&file, [&text[..from], &text[to..]].concat()).unwrap();
+        let done = convert(&server, "sdbox", "mbox", &[]);
+        assert_eq!(done.status.code(), Some(0), "{middle} {done:?}");
+        fs::write(server.config(), server.settings(&settings("mbox", ""))).unwrap();
+        server.again();
+        assert_eq!(account(&mut server.imap("ann")), theirs, "{middle}");
+    }
+}
+
 fn save_dates(imap: &mut Imap) -> Vec<String> {
     imap.ok("EXAMINE many");
     let rows = imap.ok("UID FETCH 1:* (UID SAVEDATE MODSEQ)").untagged;

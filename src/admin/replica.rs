@@ -89,6 +89,8 @@ struct Target {
 enum Lost {
     Expunged,
     Unreadable(String),
+    /// The copy takes no UID below those that it gave, and what broke it off had given this one.
+    Behind,
 }
 
 impl Replica<'_> {
@@ -158,6 +160,11 @@ impl Replica<'_> {
                 }
                 Err(Lost::Expunged) => is_whole = false,
                 Err(Lost::Unreadable(why)) => copied.unreadable.push((listing.uid, why)),
+                Err(Lost::Behind) => {
+                    let (keywords, found) = (&target.state.keywords, target.found.values());
+                    begin(self.store, portrait, keywords, found).map_err(fault)?;
+                    return Ok(false);
+                }
             }
             if waiting >= BATCH || octets >= BATCH_OCTETS {
                 self.store.sync().map_err(fault)?;
@@ -179,17 +186,8 @@ impl Replica<'_> {
         let mut scanned = store.scan(name)?;
         let own = (scanned.state.uid_validity, scanned.state.guid);
         if own != (portrait.uid_validity, portrait.guid) || !scanned.header_known {
-            for found in &scanned.found {
-                store.remove(name, &found.blob)?;
-            }
-            store.sync()?;
-            let state = MailboxState {
-                uid_validity: portrait.uid_validity,
-                uid_next: Uid::MIN,
-                guid: portrait.guid,
-                keywords: scanned.state.keywords.clone(),
-            };
-            store.record_all(name, &state, &mut [].iter())?;
+            let keywords = &scanned.state.keywords;
+            begin(store, portrait, keywords, scanned.found.iter())?;
             scanned = store.scan(name)?;
         }
         let mut target = Target::of(scanned);
@@ -283,8 +281,12 @@ impl Replica<'_> {
             self.store.save(&mut *draft, name)?;
             self.store.commit(&mut *draft, name, filing)
         };
+        let blob = match file() {
+            Err(Error::Outrun) => return Ok(Err(Lost::Behind)),
+            blob => blob.map_err(fault)?,
+        };
         let found = Found {
-            blob: file().map_err(fault)?,
+            blob,
             uid: Some(listing.uid),
             listed: false,
         };
@@ -379,6 +381,27 @@ impl Replica<'_> {
         };
         settle().map_err(fault)
     }
+}
+
+/// Has a mailbox of the copy be that one and have no messages, no UID of which was given. Durable.
+fn begin<'f>(
+    store: &mut dyn Store,
+    portrait: &Portrait,
+    keywords: &[Option<Keyword>],
+    found: impl Iterator<Item = &'f Found>,
+) -> Result<(), Error> {
+    let name = &portrait.name;
+    for found in found {
+        store.remove(name, &found.blob)?;
+    }
+    store.sync()?;
+    let state = MailboxState {
+        uid_validity: portrait.uid_validity,
+        uid_next: Uid::MIN,
+        guid: portrait.guid,
+        keywords: keywords.to_vec(),
+    };
+    store.record_all(name, &state, &mut [].iter())
 }
 
 /// What POP3 calls a message, where that is not made of numbers alone: another store has other names.

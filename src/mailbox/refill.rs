@@ -308,4 +308,65 @@ mod tests {
         let uids = known(&account, "old").1;
         assert_eq!(uids.last().map(|row| row.0), Some(21));
     }
+
+    /// The log of an mbox says that a UID is given before its file has the message.
+    #[test]
+    fn what_an_mbox_does_not_have_yet_comes_when_a_restore_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, index) = (
+            directory.path().join("mail"),
+            directory.path().join("index"),
+        );
+        std::fs::create_dir(&root).unwrap();
+        let open = || {
+            let host = Host::open_in(&index, Format::Mbox, Limits::default()).unwrap();
+            let account = host.account("u", &root).unwrap();
+            (host, account)
+        };
+        let (validity, guid) = (UidValidity::new(77).unwrap(), Guid([9; 16]));
+        let first = |account: &Account| account.refill(&name("old"), validity, guid).unwrap();
+        let uids = |account: &Account| -> Vec<u32> {
+            let (_, rows) = known(account, "old");
+            rows.iter().map(|row| row.0).collect()
+        };
+        let (host, account) = open();
+        let refill = first(&account);
+        put(&account, "old", &[3, 4]).unwrap();
+        let octets = std::fs::metadata(root.join("old")).unwrap().len();
+        put(&account, "old", &[9]).unwrap();
+        drop(refill);
+        drop((host, account));
+        // As a process leaves it that is killed between the two.
+        let file = std::fs::File::options().write(true).open(root.join("old"));
+        file.unwrap().set_len(octets).unwrap();
+        let log = root.join(".imap/.dovelet/mailboxes/old/mBoX-MeSsAgEs/dovelet.log");
+        let text = std::fs::read_to_string(&log).unwrap();
+        let end = text.find(",U=9\n").unwrap() + 5;
+        assert!(text[..end].lines().last().unwrap().contains(" A "));
+        std::fs::write(&log, &text[..end]).unwrap();
+        // Somebody looks before it goes on.
+        let (host, account) = open();
+        assert_eq!(uids(&account), [3, 4]);
+        assert_eq!(known(&account, "old").0.split(' ').nth(1), Some("10"));
+        drop((host, account));
+        let (host, account) = open();
+        let refill = first(&account);
+        assert_eq!(refill.first, uid(9));
+        put(&account, "old", &[9]).unwrap();
+        drop((refill, account));
+        host.close().unwrap();
+        drop(host);
+        let (host, account) = open();
+        assert_eq!(uids(&account), [3, 4, 9]);
+        let refill = first(&account);
+        assert_eq!(refill.first, uid(10));
+        drop((refill, host, account));
+        // What is gone otherwise once it came stays so.
+        let file = std::fs::File::options().write(true).open(root.join("old"));
+        file.unwrap().set_len(octets).unwrap();
+        let (_host, account) = open();
+        assert_eq!(uids(&account), [3, 4]);
+
+        assert_eq!(first(&account).first, uid(10));
+    }
 }

@@ -186,6 +186,24 @@ impl MboxFile {
         Ok((blob(name, new.flags, new.letters), written))
     }
 
+    /// See [`crate::store::Store::untold`]: those UIDs are free from now on.
+    pub(super) fn untold(&self) -> Result<Option<Uid>, Error> {
+        let mut state = self.state();
+        drop(state.current()?);
+        let head = state.log.head()?;
+        let layout = state.layout.as_ref();
+        let last = layout.and_then(|layout| layout.spans.uids().last());
+        let base = layout.and_then(|layout| layout.base.as_ref());
+        let last = last.map(Uid::number).max(base.map(|base| base.last_uid));
+        let untold = head.untold().filter(|_| head.damaged == 0);
+        let untold = untold.filter(|uid| Some(uid.number()) > last);
+        if let Some(first) = untold {
+            state.uid_next = first;
+            state.unlogged.split_off(&first);
+        }
+        Ok(untold)
+    }
+
     /// Has the log say durably when those were saved that were elsewhere before; the file does not tell it.
     pub(super) fn sync_dates(&self) -> Result<(), Error> {
         self.state().log.sync()

@@ -118,6 +118,8 @@ pub(super) struct Head {
     pub(super) dirty: Dirty,
     /// No UID from here on was given; `None`: none was.
     pub(super) uid_next: Option<Uid>,
+    /// The same without those of `given`.
+    pub(super) told_next: Option<Uid>,
     pub(super) keywords: Vec<Option<Keyword>>,
     /// Messages that were to come together.
     pub(super) together: Vec<(Uid, Uid)>,
@@ -165,7 +167,7 @@ impl Head {
                 self.doomed = UidSet::new();
                 self.dirty = Dirty::default();
             }
-            "N" => self.give(number(rest)?),
+            "N" => self.tell(number(rest)?),
             "K" => {
                 let (at, name) = rest.split_once(' ')?;
                 let at: usize = at.parse().ok().filter(|at| *at < MAX_LETTERS)?;
@@ -226,14 +228,23 @@ impl Head {
             }
             _ => {}
         }
-        if matches!(letter, "A" | "F" | "D") {
-            self.give(uid.next()?);
+        match letter {
+            "A" => self.uid_next = self.uid_next.max(uid.next()),
+            "F" | "D" | "X" => self.tell(uid.next()?),
+            _ => {}
         }
         Some(uid)
     }
 
-    fn give(&mut self, next: Uid) {
+    fn tell(&mut self, next: Uid) {
         self.uid_next = self.uid_next.max(Some(next));
+        self.told_next = self.told_next.max(Some(next));
+    }
+
+    /// The first of the UIDs at the end that were given to messages of which nothing else is said.
+    pub(super) fn untold(&self) -> Option<Uid> {
+        let mut given = self.given.keys().copied();
+        given.find(|uid| Some(*uid) >= self.told_next)
     }
 
     /// True if so much of it says nothing any more, or cannot be read, that it should be written anew.
@@ -249,7 +260,8 @@ impl Head {
         if let Some((validity, guid)) = self.known {
             Line::Version(validity, guid).put(&mut out);
         }
-        if let Some(next) = self.uid_next {
+        // Lines of `given` say the rest.
+        if let Some(next) = self.told_next {
             Line::Next(next).put(&mut out);
         }
         for (at, keyword) in self.keywords.iter().enumerate() {
@@ -437,6 +449,30 @@ mod tests {
             .for_each(|(uid, told)| told.encode(*uid, &mut out));
         head.encode_end(&mut out);
         out
+    }
+
+    #[test]
+    fn what_nobody_was_told_of_is_at_the_end() {
+        let names = [5, 8, 9].map(|n| format!("g,S=1,W=2,R=3,D=4,U={n}"));
+        let none = SystemFlags::NONE;
+        let given = names.each_ref().map(|name| Line::Given(name, none, 0));
+        let filed = names.each_ref().map(|name| Line::Filed(name, none, 0));
+        for (lines, untold, next) in [
+            (vec![filed[0]], None, 6),
+            (vec![filed[0], given[1], given[2]], Some(8), 10),
+            (vec![given[0], filed[1], given[2]], Some(9), 10),
+            (vec![given[1], given[2], filed[2]], None, 10),
+            (vec![given[1], Line::Next(uid(9))], None, 9),
+            (vec![given[1], Line::Gone(uid(8)), given[2]], Some(9), 10),
+            (vec![given[0], given[0], filed[0], given[2]], Some(9), 10),
+        ] {
+            let text = log(&lines);
+            for text in [&text, &encode(&read(&text))] {
+                let (head, _) = read(text);
+                let found = (head.untold(), head.uid_next);
+                assert_eq!(found, (untold.map(uid), Some(uid(next))), "{lines:?}");
+            }
+        }
     }
 
     #[test]

@@ -133,12 +133,12 @@ impl State {
         }
     }
 
-    /// The file has no such message.
+    /// The file has no such message. Of one that may never have been there the log goes on to say that its UID was
+    /// given.
     fn note_gone(&mut self, uid: Uid, layout: &Layout) -> Result<(), Error> {
-        if !layout.doomed.contains(uid) {
+        if !layout.doomed.contains(uid) && !self.unlogged.contains_key(&uid) {
             self.log.put(Line::Gone(uid))?;
             self.doomed.remove(uid);
-            self.unlogged.remove(&uid);
             self.dirty.remove(uid);
         }
         Ok(())

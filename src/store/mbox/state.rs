@@ -124,10 +124,15 @@ impl State {
         Ok(is_empty)
     }
 
-    /// Has a mailbox without messages be that one. Durable.
-    pub(super) fn found(&mut self, uid_validity: UidValidity, guid: Guid) -> Result<(), Error> {
+    /// Has a mailbox without messages be that one, of which no UID was given if `first` says so. Durable.
+    pub(super) fn found(
+        &mut self,
+        (uid_validity, guid): Identity,
+        first: bool,
+    ) -> Result<(), Error> {
         let is_known = (self.uid_validity, self.guid) == (uid_validity, guid);
-        if is_known || !self.empty()? {
+        let is_first = !first || self.uid_next == Uid::MIN;
+        if (is_known && is_first) || !self.empty()? {
             return Ok(());
         }
         (self.uid_next, self.left) = (Uid::MIN, UidSet::new());

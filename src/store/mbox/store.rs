@@ -260,6 +260,10 @@ impl Store for Mbox {
         Ok(self.root.get(name)?.state().together.clone())
     }
 
+    fn untold(&mut self, name: &MailboxName) -> Result<Option<Uid>, Error> {
+        self.root.get(name)?.untold()
+    }
+
     fn whereabouts(&self, name: &MailboxName, _blob: &BlobId) -> PathBuf {
         self.root
             .file(name)
@@ -314,7 +318,8 @@ impl Store for Mbox {
         // Messages have their UIDs in the file, or their lines were put when they were found.
         let file = self.root.get(name)?;
         let mut own = file.state();
-        if own.uid_next < state.uid_next {
+        let raised = own.uid_next < state.uid_next;
+        if raised {
             own.uid_next = state.uid_next;
         }
         // UIDs of messages that the file has and the log does not, because it could not be written, would count
@@ -322,8 +327,11 @@ impl Store for Mbox {
         if Stat::at(&own.path)? != own.seen {
             drop(own.current()?);
         }
-        let next = own.uid_next;
-        own.log.put(Line::Next(next))?;
+        // Those that are not higher other lines say, as do those of messages that nobody was told of.
+        if raised {
+            let next = own.uid_next;
+            own.log.put(Line::Next(next))?;
+        }
         own.log.sync()?;
         own.unlisted = UidSet::new();
         Ok(())
@@ -337,7 +345,9 @@ impl Store for Mbox {
     ) -> Result<(), Error> {
         if lines.line()?.is_none() {
             let file = self.root.get(name)?;
-            file.state().found(state.uid_validity, state.guid)?;
+            let identity = (state.uid_validity, state.guid);
+            let first = state.uid_next == Uid::MIN;
+            file.state().found(identity, first)?;
         }
         self.record(name, state, lines)
     }
