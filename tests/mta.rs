@@ -21,11 +21,12 @@ const ACCOUNTS: [(&str, u32); 4] = [
     ("courier-test", 61_153),
 ];
 
-/// What a mail server sees of this machine: its own accounts, and nothing of the machine's spools.
+/// What a mail server sees of this machine: its own accounts, and nothing of the machine's spools. The shell stays: one
+/// that changes who it is, as Exim does, would not be told that the process above it ended.
 const NAMESPACE: &str = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group && \
      mount -t tmpfs spool /var/spool && mount -t tmpfs run /run && mount -t tmpfs lib /var/lib && \
      mkdir -p /var/lib/opensmtpd/empty && if [ -d \"$2\" ]; then mount --bind \"$2\" /usr/libexec; fi && \
-     shift 2 && exec \"$@\"";
+     shift 2 && \"$@\"; exit $?";
 
 /// Prepares a directory of the test for a mail server; `None` if this machine cannot.
 fn prepared(server: &Server, name: &str) -> Option<std::path::PathBuf> {

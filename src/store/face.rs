@@ -136,7 +136,8 @@ pub(crate) trait Store: Send {
         state: &MailboxState,
         lines: &mut dyn Lines,
     ) -> Result<(), Error>;
-    /// Writes the side file anew; `lines` are all messages there are. Durable.
+    /// Writes the side file anew; `lines` are all messages there are. Durable. Without any, and with the first UID as
+    /// `state.uid_next`, no UID counts as given any more.
     fn record_all(
         &mut self,
         name: &MailboxName,
