@@ -366,7 +366,6 @@ mod tests {
         file.unwrap().set_len(octets).unwrap();
         let (_host, account) = open();
         assert_eq!(uids(&account), [3, 4]);
-
         assert_eq!(first(&account).first, uid(10));
     }
 }
