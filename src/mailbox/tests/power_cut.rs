@@ -11,9 +11,6 @@ use crate::store::journal;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// How many fates by chance every cut has, unless `DOVELET_POWER_CUT_CHANCES` says it.
-const CHANCES: u64 = 1;
-
 /// A moment at which the power may go.
 struct Cut {
     disk: Disk,
@@ -143,17 +140,26 @@ fn check(recorded: &Recorded, cut: &Cut, fate: Fate, with_index: bool) {
     });
 }
 
-/// Every cut with every fate.
+/// What becomes of the cut with this number: all is lost, and by turns one of the other fates. With
+/// `DOVELET_POWER_CUT_CHANCES` every fate, and as many by chance as that says.
+fn fates(at: usize) -> Vec<Fate> {
+    let mut fates = vec![Fate::Lost, Fate::Kept, Fate::CameKept, Fate::WentKept];
+    let seed = at as u64;
+    let Ok(chances) = std::env::var("DOVELET_POWER_CUT_CHANCES") else {
+        fates.push(Fate::Chance(seed));
+        return vec![Fate::Lost, fates[1 + at % 4]];
+    };
+    let chances: u64 = chances.parse().unwrap();
+    fates.extend((seed * chances..(seed + 1) * chances).map(Fate::Chance));
+    fates
+}
+
+/// Every cut with the fates that it has.
 fn check_all(recorded: &Recorded) {
     let Recorded { cuts, steps, .. } = recorded;
-    let chances = std::env::var("DOVELET_POWER_CUT_CHANCES").ok();
-    let chances = chances.map_or(CHANCES, |text| text.parse().unwrap());
     let (mut count, mut failures) = (0, Vec::new());
     for (at, cut) in cuts.iter().enumerate().filter(|(_, cut)| cut.step > 0) {
-        let seed = at as u64 * chances;
-        let chances = (seed..seed + chances).map(Fate::Chance);
-        let fates = [Fate::Lost, Fate::Kept, Fate::CameKept, Fate::WentKept];
-        for fate in fates.into_iter().chain(chances) {
+        for fate in fates(at) {
             let with_index = count % 3 > 0;
             let what = format!(
                 "cut {at}, {fate:?}, index {with_index}, in {:?} before {}",
