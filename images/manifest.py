@@ -21,7 +21,7 @@ def toolchain():
     """What cross/build is made of."""
     lines = (PROJECT / "cross/versions.lock").read_text().splitlines()
     rows = [line.split() for line in lines if not line.startswith("#")]
-    return {row[1]: row[2] for row in rows if row[1] in ("rustc-web", "musl", "ziglang")}
+    return {row[1]: row[2] for row in rows if row[1] in ("rustc-web", "musl", "ziglang", "libllvmlibc-19-dev")}
 
 
 def described(root, path):

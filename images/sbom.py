@@ -23,6 +23,7 @@ HEAD = "dovelet contains the following, under these licences.\n"
 LINKED = (
     ("musl", "musl", "MIT", "tools/musl/COPYRIGHT"),
     ("ziglang", "libunwind", "Apache-2.0 WITH LLVM-exception", "tools/zig/lib/libunwind/LICENSE.TXT"),
+    ("libllvmlibc-19-dev", "llvm-libc", "Apache-2.0 WITH LLVM-exception", "tools/zig/lib/libunwind/LICENSE.TXT"),
     ("rustc-web", "rust-std", "MIT OR Apache-2.0", None),
 )
 # Of the packages in images/virt.lock; both are under this one.

@@ -131,8 +131,8 @@ class Packages(unittest.TestCase):
         self.assertIn("busybox-static", told)
         self.assertNotIn("mipsel", told)
         names = [other[1] for other in sbom.others(self.root, self.root / "cross")]
-        self.assertEqual(names[:3], ["musl", "libunwind", "rust-std"])
-        self.assertEqual(len(names), 5)
+        self.assertEqual(names[:4], ["musl", "libunwind", "llvm-libc", "rust-std"])
+        self.assertEqual(len(names), 6)
 
 
 if __name__ == "__main__":

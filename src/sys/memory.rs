@@ -8,8 +8,8 @@ pub(crate) fn give_back_memory() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Gives memory that was freed back to the kernel, where the C library would keep it. Others do
-/// that when it is freed.
+/// Gives memory that was freed back to the kernel, where the C library would keep it. musl does that
+/// when it is freed, if it is much.
 #[cfg(not(target_env = "gnu"))]
 pub(crate) fn give_back_memory() {}
 
