@@ -133,10 +133,17 @@ impl Content {
             let (first, end) = (Place::first(0), body.length());
             return Content::file(body, first, end, Partial::ALL).map(|(content, _)| content);
         }
-        let mut raw = Vec::with_capacity(usize::try_from(body.length()).unwrap_or(0) + 1);
-        body.read_to_end(&mut raw).map_err(reading())?;
-        let mut bytes = Vec::with_capacity(raw.len() + raw.len() / 16);
-        ToCrlf::default().decode(&raw, &mut bytes);
+        let mut read = Vec::new();
+        let raw = match body.in_memory() {
+            Some(bytes) => bytes,
+            None => {
+                read.reserve_exact(usize::try_from(body.length()).unwrap_or(0) + 1);
+                body.read_to_end(&mut read).map_err(reading())?;
+                &read
+            }
+        };
+        let mut bytes = Vec::new();
+        ToCrlf::default().decode(raw, &mut bytes);
         Ok(Content::memory(bytes))
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct Body {
 enum Source {
     /// From an offset on.
     Part(Arc<File>, u64),
-    Memory(Arc<[u8]>),
+    Memory(Arc<Vec<u8>>),
     /// In order, where they begin and their lengths; nobody changes the file as long as the lease is there.
     Parts(Arc<(Lease, Vec<(u64, u64)>)>),
     /// What is compressed.
@@ -96,6 +96,14 @@ impl Body {
             source,
             length,
             at: 0,
+        }
+    }
+
+    /// All of it, if it is in memory.
+    pub(crate) fn in_memory(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Memory(bytes) => Some(bytes),
+            _ => None,
         }
     }
 
