@@ -23,6 +23,7 @@ use crate::store::maildir::name;
 use crate::store::side::checked;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// What the log is called in the directory of its mailbox.
@@ -55,20 +56,26 @@ fn info(flags: SystemFlags, letters: u32) -> String {
 
 impl Line<'_> {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let text = match *self {
-            Line::Version(validity, guid) => format!("V {VERSION} {validity} {guid}"),
-            Line::Filed(record, flags, letters) => format!("F {} {record}", info(flags, letters)),
-            Line::Marked(uids, flags, letters) => format!("M {uids} {}", info(flags, letters)),
-            Line::Placed(uid, place) => format!("P {uid} {}:{}", place.file, place.offset),
-            Line::Uidl(uid, uidl) => format!("U {uid} {uidl}"),
-            Line::Expunged(uid) => format!("X {uid}"),
-            Line::Next(uid) => format!("N {uid}"),
-            Line::Named(number, keyword) => format!("K {number} {}", keyword.as_str()),
-            Line::Together(first, last) => format!("T {first} {last}"),
-            Line::Open(first, last) => format!("O {first} {last}"),
-            Line::Ended(first, last) => format!("E {first} {last}"),
-        };
-        checked::put(&text, out);
+        let mut put = |text: fmt::Arguments<'_>| checked::put(text, out);
+        match *self {
+            Line::Version(validity, guid) => put(format_args!("V {VERSION} {validity} {guid}")),
+            Line::Filed(record, flags, letters) => {
+                put(format_args!("F {} {record}", info(flags, letters)))
+            }
+            Line::Marked(uids, flags, letters) => {
+                put(format_args!("M {uids} {}", info(flags, letters)))
+            }
+            Line::Placed(uid, place) => {
+                put(format_args!("P {uid} {}:{}", place.file, place.offset))
+            }
+            Line::Uidl(uid, uidl) => put(format_args!("U {uid} {uidl}")),
+            Line::Expunged(uid) => put(format_args!("X {uid}")),
+            Line::Next(uid) => put(format_args!("N {uid}")),
+            Line::Named(number, keyword) => put(format_args!("K {number} {}", keyword.as_str())),
+            Line::Together(first, last) => put(format_args!("T {first} {last}")),
+            Line::Open(first, last) => put(format_args!("O {first} {last}")),
+            Line::Ended(first, last) => put(format_args!("E {first} {last}")),
+        }
     }
 }
 
@@ -511,7 +518,7 @@ mod tests {
             "0", "3:1", "1:", ":1", "1,,2", "1:2:3", "*", "", "255:256", "1,256",
         ] {
             let mut text = text.clone();
-            checked::put(&format!("M {bad} :2,F"), &mut text);
+            checked::put(format!("M {bad} :2,F"), &mut text);
             let contents = Contents::parse(&text);
             assert_eq!(contents.damaged, 1, "{bad}");
             assert!(

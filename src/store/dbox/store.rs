@@ -165,10 +165,9 @@ impl Dbox {
         Ok(())
     }
 
-    /// Puts a message into a mailbox under another UID.
-    fn file(log: &Log, record: Record, new: &Filing) -> Result<BlobId, Error> {
-        let uid = new.uid;
-        let filed = Record { uid, ..record }.filed(new);
+    /// Puts a message into a mailbox.
+    fn file(log: &Log, record: &Record, new: &Filing) -> Result<BlobId, Error> {
+        let filed = record.filed(new);
         log.put(Line::Filed(&filed.name, filed.flags, filed.letters))?;
         Ok(filed)
     }
@@ -185,13 +184,13 @@ impl Dbox {
         log.bound()?;
         log.reserve()?;
         self.messages.link(from, &record, &log, new.uid)?;
-        let saved = crate::sys::clock::now_seconds();
         let carried = Record {
-            saved,
-            ..record.clone()
+            saved: crate::sys::clock::now_seconds(),
+            uid: new.uid,
+            ..record
         };
-        let filed = Dbox::file(&log, carried, new);
-        self.messages.linked(&record);
+        let filed = Dbox::file(&log, &carried, new);
+        self.messages.linked(&carried);
         self.soil(log);
         filed
     }

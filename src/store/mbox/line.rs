@@ -25,6 +25,7 @@ use crate::store::maildir::name;
 use crate::store::side::{base, checked};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 const VERSION: &str = "1";
 /// Letters there are for keywords.
@@ -62,29 +63,35 @@ pub(super) fn uid_of(name: &str) -> Option<Uid> {
 
 impl Line<'_> {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        let text = match *self {
-            Line::Version(validity, guid) => format!("V {VERSION} {validity} {guid}"),
-            Line::Given(name, flags, letters) => format!("A {} {name}", info(flags, letters)),
-            Line::Filed(name, flags, letters) => format!("F {} {name}", info(flags, letters)),
-            Line::Marked(uid, flags, letters) => format!("M {uid} {}", info(flags, letters)),
-            Line::Doomed(name) => format!("D {name}"),
-            Line::Clean => "C .".to_owned(),
-            Line::Gone(uid) => format!("X {uid}"),
-            Line::Uidl(uid, uidl) => format!("U {uid} {uidl}"),
-            Line::Next(uid) => format!("N {uid}"),
-            Line::Named(number, keyword) => format!("K {number} {}", keyword.as_str()),
-            Line::Together(first, last) => format!("T {first} {last}"),
-            Line::Ended(first, last) => format!("E {first} {last}"),
+        let mut put = |text: fmt::Arguments<'_>| checked::put(text, out);
+        match *self {
+            Line::Version(validity, guid) => put(format_args!("V {VERSION} {validity} {guid}")),
+            Line::Given(name, flags, letters) => {
+                put(format_args!("A {} {name}", info(flags, letters)))
+            }
+            Line::Filed(name, flags, letters) => {
+                put(format_args!("F {} {name}", info(flags, letters)))
+            }
+            Line::Marked(uid, flags, letters) => {
+                put(format_args!("M {uid} {}", info(flags, letters)))
+            }
+            Line::Doomed(name) => put(format_args!("D {name}")),
+            Line::Clean => put(format_args!("C .")),
+            Line::Gone(uid) => put(format_args!("X {uid}")),
+            Line::Uidl(uid, uidl) => put(format_args!("U {uid} {uidl}")),
+            Line::Next(uid) => put(format_args!("N {uid}")),
+            Line::Named(number, keyword) => put(format_args!("K {number} {}", keyword.as_str())),
+            Line::Together(first, last) => put(format_args!("T {first} {last}")),
+            Line::Ended(first, last) => put(format_args!("E {first} {last}")),
             Line::Seen(token, stat) => {
                 let Stat {
                     inode,
                     octets,
                     time,
                 } = stat;
-                format!("S {token} {inode} {octets} {time}")
+                put(format_args!("S {token} {inode} {octets} {time}"));
             }
-        };
-        checked::put(&text, out);
+        }
     }
 }
 

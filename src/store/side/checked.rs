@@ -4,14 +4,22 @@
 
 use crate::store::Error;
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 
 /// Appends a line.
-pub(crate) fn put(text: &str, out: &mut Vec<u8>) {
-    let sum = crc32fast::hash(text.as_bytes());
-    out.extend_from_slice(format!("{sum:08x} {text}\n").as_bytes());
+pub(crate) fn put(text: impl Display, out: &mut Vec<u8>) {
+    const SUM: &[u8] = b"00000000 ";
+    let start = out.len();
+    out.extend_from_slice(SUM);
+    // Memory takes whatever is written into it, and the sum has as many digits as there is room for.
+    let _ = write!(out, "{text}");
+    let (sum, text) = out.split_at_mut(start + SUM.len());
+    let mut digits = sum.get_mut(start..).unwrap_or_default();
+    let _ = write!(digits, "{:08x}", crc32fast::hash(text));
+    out.push(b'\n');
 }
 
 /// So many NULs in a row are a gap, which power cuts leave in whole sectors; fewer are damage of a line.
