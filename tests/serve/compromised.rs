@@ -183,7 +183,9 @@ fn a_shared_engine_has_mail_and_nothing_else() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let attempts = forbidden(&server, &listener);
     fs::write(server.path("attempts"), script("engine", &attempts)).unwrap();
-    server.role("engine")[0].signal(rustix::process::Signal::KILL);
+    // Doors are open before it has begun.
+    let engine = wait_until("the engine", || server.role("engine").pop());
+    engine.signal(rustix::process::Signal::KILL);
     server.wait_for_log(" is gone", 1);
     drop(server.imap("ann"));
     all_refused(&server, "engine", &attempts);

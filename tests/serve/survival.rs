@@ -299,9 +299,9 @@ fn a_session_that_panics_ends_alone() {
     }
     let settings = "isolation = \"shared\"\n[limits]\nmax_connections_per_user = 2\n";
     let server = taken_over(settings, "engine stumble 6\n".to_owned(), None);
-    let engine = server.role("engine").remove(0);
     let mut bob = server.imap("bob");
     bob.ok("SELECT INBOX");
+    let engine = server.role("engine").remove(0);
     let (mut ann, _other) = (server.imap("ann"), server.imap("ann"));
     let turns = (0..6).take_while(|_| ann.command("STATUS INBOX (MESSAGES)").is_ok());
     let turns = turns.count();
